@@ -1,0 +1,44 @@
+"""The errors that a user may meet, each with the exit code that the command line gives it.
+
+A message is one sentence that names the offending value, what was expected and the remedy. Anything
+that is not one of these is a defect of ours, and may end in a traceback.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means; part of the public interface, never renumbered."""
+
+    DONE = 0
+    CHECK_FAILED = 1
+    BAD_INPUT = 2
+    MISSING_TOOL = 3
+
+
+class BayespressError(Exception):
+    """Base of every error that is the user's to mend."""
+
+    exit_code: ExitCode = ExitCode.BAD_INPUT
+
+
+class InputError(BayespressError):
+    """A file, value or option that cannot be used as given."""
+
+
+class CorruptFileError(InputError):
+    """A file whose bytes contradict its format or its checksum."""
+
+
+class CheckFailedError(BayespressError):
+    """The check that the user asked for was made, and its answer is no."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
+class MissingToolError(BayespressError):
+    """A device, compiler or optional package that the job needs is not there."""
+
+    exit_code = ExitCode.MISSING_TOOL
