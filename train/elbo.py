@@ -1,0 +1,29 @@
+"""The evidence lower bound as a training loss, and the schedule by which its KL term fades in."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def negative_elbo(nll: Tensor, kl: Tensor, examples: int, kl_weight: float = 1.0) -> Tensor:
+    """Negative ELBO per training example, in nats: nll + kl_weight * kl / examples.
+
+    nll        mean negative log likelihood over a mini-batch, an unbiased estimate for the data set
+    kl         KL(posterior || prior) of the whole network, summed and not averaged over weights
+    examples   size of the training set
+    kl_weight  1 for the bound itself; below 1 while warming up
+
+    Source: Kingma, Salimans, Welling, "Variational Dropout and the Local Reparameterization Trick", 2015, eq. 3.
+    """
+    return nll + kl_weight * kl / examples
+
+
+def kl_warmup(epoch: float, start: float, end: float) -> float:
+    """Weight of the KL term: 0 until epoch `start`, then linear, 1 from epoch `end` on (epochs may be fractions).
+
+    Without it the prior prunes whole layers before the data had a say (Sonderby et al. 2016; Molchanov et al.
+    2017, section 5).
+    """
+    if epoch >= end:
+        return 1.0
+    return max(0.0, (epoch - start) / (end - start))

@@ -1,0 +1,231 @@
+"""Maximising the ELBO of a Bayesian network with Lightning: progress, metrics by epoch, checkpoints, resuming."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from ..errors import InputError
+from .bayesian import BayesianNetwork
+from .elbo import kl_warmup, negative_elbo
+
+LAST_CHECKPOINT = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to train; the defaults suit the LeNets from scratch.
+
+    epochs         passes over the training set
+    learning_rate  Adam's at the start; it falls linearly to 0 over the run
+    warmup_start, warmup_end  fractions of the run between which the KL weight rises linearly from 0 to 1
+    seed           of initial noise, sampled weights and batch order
+    """
+
+    epochs: int = 60
+    learning_rate: float = 1e-3
+    warmup_start: float = 0.0
+    warmup_end: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a setting outside its range."""
+        if self.epochs < 1:
+            raise InputError(f"{self.epochs} epochs were asked for; at least 1 is needed.")
+        if not self.learning_rate > 0.0:
+            raise InputError(f"The learning rate is {self.learning_rate}; it has to be above 0.")
+        if not 0.0 <= self.warmup_start <= self.warmup_end <= 1.0:
+            raise InputError(
+                f"The KL warm-up runs from {self.warmup_start} to {self.warmup_end}; "
+                "both are fractions of the run, the first not above the second."
+            )
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch came to. Losses in nats per example; error in percent on the validation batches, if any."""
+
+    epoch: int
+    nll: float
+    kl: float
+    kl_weight: float
+    error_percent: float | None
+    sparsity_percent: float
+
+
+class ElboModule(lightning.LightningModule):
+    """The Bayesian network, its ELBO and its optimiser, in the shape that Lightning trains."""
+
+    def __init__(
+        self, net: BayesianNetwork, settings: FitSettings, examples: int, report: Callable[[EpochMetrics], None]
+    ) -> None:
+        super().__init__()
+        self.net, self.settings, self.examples, self.report = net, settings, examples, report
+        self._nll_sum, self._batches, self._wrong, self._seen = 0.0, 0, 0, 0
+        self._random_state: Tensor | None = None
+
+    def configure_optimizers(self) -> Any:
+        """Adam with a learning rate that falls linearly to zero, stepped by batch."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.settings.learning_rate, fused=True)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1.0 - step / steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def kl_weight(self, batch_index: int) -> float:
+        """Weight of the KL term at this batch of the present epoch."""
+        epoch = self.current_epoch + batch_index / max(1, int(self.trainer.num_training_batches))
+        total = self.settings.epochs
+        return kl_warmup(epoch, self.settings.warmup_start * total, self.settings.warmup_end * total)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        """Negative ELBO of a mini-batch, in nats per example."""
+        inputs, labels = batch
+        nll = F.cross_entropy(self.net(inputs), labels)
+        loss = negative_elbo(nll, self.net.kl(), self.examples, self.kl_weight(batch_index))
+        if not bool(torch.isfinite(loss)):
+            raise InputError(
+                f"The loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_index}; "
+                "lower the learning rate or check the data for NaN."
+            )
+        self._nll_sum += nll.item()
+        self._batches += 1
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:  # noqa: ARG002
+        """Count the point prediction's mistakes."""
+        inputs, labels = batch
+        self._wrong += int((self.net(inputs).argmax(1) != labels).sum())
+        self._seen += len(labels)
+
+    def on_train_epoch_start(self) -> None:
+        """Take up the random numbers where the checkpoint left them."""
+        if self._random_state is not None:
+            torch.set_rng_state(self._random_state)
+            self._random_state = None
+        self._nll_sum, self._batches = 0.0, 0
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting afresh."""
+        self._wrong, self._seen = 0, 0
+
+    def on_train_epoch_end(self) -> None:
+        """Report and log the epoch."""
+        with torch.no_grad():
+            kl = self.net.kl().item() / self.examples
+            kept = total = 0
+            for _, layer in self.net.variational_layers():
+                weight = layer.predictive_weight()
+                kept, total = kept + int(torch.count_nonzero(weight)), total + weight.numel()
+        metrics = EpochMetrics(
+            epoch=self.current_epoch,
+            nll=self._nll_sum / max(1, self._batches),
+            kl=kl,
+            kl_weight=self.kl_weight(self._batches),
+            error_percent=100.0 * self._wrong / self._seen if self._seen else None,
+            sparsity_percent=100.0 * (1.0 - kept / total),
+        )
+        shown = {"nll": metrics.nll, "kl": metrics.kl, "sparsity": metrics.sparsity_percent}
+        if metrics.error_percent is not None:
+            shown["error"] = metrics.error_percent
+        self.log_dict(shown, prog_bar=True)
+        self.report(metrics)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random state, so that a resumed run draws what an uninterrupted one draws."""
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the random state until training starts."""
+        self._random_state = checkpoint["random_state"]
+
+
+def fit(
+    net: BayesianNetwork,
+    train_loader: Iterable[tuple[Tensor, Tensor]],
+    val_loader: Iterable[tuple[Tensor, Tensor]] | None = None,
+    settings: FitSettings | None = None,
+    *,
+    examples: int | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    report: Callable[[EpochMetrics], None] | None = None,
+    progress: bool | None = None,
+    **overrides: Any,
+) -> BayesianNetwork:
+    """Train `net` in place by the ELBO and return it in evaluation mode.
+
+    examples   size of the training set; by default `len(train_loader.dataset)`
+    folder     where checkpoints (after each epoch) and TensorBoard events go; nothing is written without it
+    resume     continue from the folder's last checkpoint
+    report     called with each epoch's EpochMetrics
+    progress   a live bar; by default only when standard output is a terminal
+    overrides  fields of FitSettings, as in `fit(net, loader, epochs=200)`
+
+    Raises InputError when there is nothing to resume from or when the loss stops being finite.
+    """
+    settings = FitSettings(**{**(vars(settings) if settings else {}), **overrides})
+    if examples is None:
+        dataset = getattr(train_loader, "dataset", None)
+        if not isinstance(dataset, Sized):
+            raise InputError("The training loader has no data set with a length; pass examples=, the training set's size.")
+        examples = len(dataset)
+    checkpoint = None if folder is None else folder / LAST_CHECKPOINT
+    if resume and (checkpoint is None or not checkpoint.is_file()):
+        raise InputError(f"There is no checkpoint {checkpoint} to resume from; train without --resume first.")
+    live = sys.stdout.isatty() if progress is None else progress
+    callbacks: list[Callback] = [RichProgressBar(leave=False)] if live else []
+    if folder is not None:
+        callbacks.append(
+            ModelCheckpoint(dirpath=folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True)
+        )
+    module = ElboModule(net, settings, examples, report or (lambda _metrics: None))
+    with _quiet_lightning():
+        lightning.seed_everything(settings.seed, verbose=False)
+        trainer = lightning.Trainer(
+            max_epochs=settings.epochs,
+            accelerator="auto",
+            devices=1,
+            logger=TensorBoardLogger(str(folder), name=None, version="tensorboard") if folder else False,
+            callbacks=callbacks,
+            enable_checkpointing=folder is not None,
+            enable_progress_bar=live,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(
+            module, train_loader, val_loader,
+            ckpt_path=str(checkpoint) if resume else None, weights_only=True if resume else None,
+        )  # fmt: skip
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return net.eval()
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Silence the notices that tell a user of ours nothing (devices found, worker counts, step intervals)."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", category=FutureWarning, message=".*treespec.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,75 @@
+"""Sparse variational dropout (Molchanov, Ashukha, Vetrov 2017): a log-uniform prior makes most weights noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..kl import log_uniform_kl
+from ..layers import Marginal, VariationalLayer
+from ..operation import Operation
+
+# log alpha is only ever used inside this range: beyond it the KL is flat to float32 and its gradient is noise.
+_LOG_ALPHA_RANGE = 10.0
+# Added under square roots and logarithms, as in the authors' code: the gradient of sqrt at 0 is infinite.
+_TINY = 1e-8
+
+
+@dataclass(frozen=True)
+class SparseVD:
+    """Settings of the method.
+
+    initial_log_variance  log sigma^2 at the start; -10 makes the first steps those of an ordinary network
+    log_alpha_threshold   weights with a larger log alpha predict as zero; 3 is the paper's (a dropout rate of 0.95)
+    """
+
+    initial_log_variance: float = -10.0
+    log_alpha_threshold: float = 3.0
+
+    def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None) -> SparseVDLayer:
+        """The variational twin of a layer that has this operation, weight and bias."""
+        return SparseVDLayer(operation, weight, bias, self)
+
+
+class SparseVDLayer(VariationalLayer):
+    """q(w_ij) = N(theta_ij, sigma_ij^2), in the additive-noise parameterisation (section 4.2 of the paper).
+
+    w = theta + sigma eps,  eps ~ N(0, 1),  alpha = sigma^2 / theta^2
+
+    theta  posterior mean, parameter `weight`
+    sigma^2 posterior variance, parameter `log_variance` holds its logarithm
+    """
+
+    def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None, settings: SparseVD) -> None:
+        super().__init__(operation, bias)
+        self.settings = settings
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.log_variance = nn.Parameter(torch.full_like(weight, settings.initial_log_variance))
+
+    def log_alpha(self) -> Tensor:
+        """Log of the noise-to-signal ratio of each weight."""
+        log_alpha = self.log_variance - torch.log(self.weight.square() + _TINY)
+        return log_alpha.clamp(-_LOG_ALPHA_RANGE, _LOG_ALPHA_RANGE)
+
+    def sampled_forward(self, x: Tensor) -> Tensor:
+        """Local reparameterisation (section 4.1, equation 17): noise on outputs, not on weights.
+
+        b ~ N(theta x, sigma^2 x^2) elementwise, since a sum of independent Gaussians is Gaussian.
+        """
+        mean = self.operation(x, self.weight, self.bias)
+        variance = self.operation(x.square(), self.log_variance.exp(), None)
+        return mean + torch.sqrt(variance + _TINY) * torch.randn_like(mean)
+
+    def predictive_weight(self) -> Tensor:
+        """Posterior mean, zero where log alpha is above the threshold."""
+        return self.weight.masked_fill(self.log_alpha() > self.settings.log_alpha_threshold, 0.0)
+
+    def kl(self) -> Tensor:
+        """Sum of the log-uniform KL over the weights, in nats."""
+        return log_uniform_kl(self.log_alpha()).sum()
+
+    def marginal(self) -> Marginal:
+        """The parameters themselves: weights are independent under this posterior."""
+        return Marginal(self.weight.detach(), self.log_variance.detach().exp())

@@ -1,0 +1,130 @@
+"""The run directory: what `train` hands to whoever comes after it, so that nothing needs retraining.
+
+    run/
+      run.json               RunRecord: method, model, data, settings, seed, versions, metrics by epoch
+      posterior.safetensors  the posterior, see `write_posterior`
+      checkpoints/           Lightning's last checkpoint, to resume from, and TensorBoard events
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import save_file
+
+from ..errors import InputError
+from ..files import read_bytes, replacing_file, write_text
+from .bayesian import BayesianNetwork
+
+RECORD = "run.json"
+POSTERIOR = "posterior.safetensors"
+CHECKPOINTS = "checkpoints"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Choice(_Strict):
+    """Something chosen by name, with its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class DataChoice(_Strict):
+    """The data set and the folder that its files were read from, if one was named."""
+
+    name: str
+    folder: str | None = None
+
+
+class Training(_Strict):
+    """The numbers of a training run; see fit.FitSettings."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_start: float
+    warmup_end: float
+    seed: int
+
+
+class EpochRecord(_Strict):
+    """One epoch's metrics; see fit.EpochMetrics."""
+
+    epoch: int
+    nll: float
+    kl: float
+    kl_weight: float
+    error_percent: float | None
+    sparsity_percent: float
+
+
+class RunRecord(_Strict):
+    """`run.json`."""
+
+    version: Literal[1] = 1
+    status: Literal["running", "complete"] = "running"
+    method: Choice
+    model: Choice
+    data: DataChoice
+    training: Training
+    libraries: dict[str, str] = Field(default_factory=lambda: library_versions())
+    seconds: float = Field(default=0.0, description="wall time spent training, all resumptions together")
+    metrics: list[EpochRecord] = []
+
+    def write(self, folder: Path) -> None:
+        """Write `run.json` into `folder`."""
+        write_text(folder / RECORD, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> RunRecord:
+        """Read and check `folder/run.json`. Raises InputError when it is missing or not of this schema."""
+        data = read_bytes(folder / RECORD, "run directory's record")
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+            raise InputError(
+                f"{folder / RECORD} is not a run's record: {where}: {first['msg']}; train again or name another run."
+            ) from None
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what a training run depends on."""
+    found = {}
+    for name in ("bayespress", "torch", "lightning", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def write_posterior(net: BayesianNetwork, path: Path) -> None:
+    """Write the posterior as safetensors, float32 but for integer buffers.
+
+    For a variational weight NAME: `NAME` (posterior mean) and `NAME/variance` (marginal variance), both of the
+    weight's shape and in its units. Log alpha is log(variance / mean^2) and is not stored. Everything else
+    (biases, batch-norm tensors) stands under its state-dict name.
+    """
+    state = dict(net.network.state_dict())
+    for name, layer in net.variational_layers():
+        prefix = f"{name}."
+        own = {key for key in state if key.startswith(prefix)}
+        bias = state.get(f"{prefix}bias")
+        for key in own:
+            del state[key]
+        mean, variance = layer.marginal()
+        state[f"{prefix}weight"], state[f"{prefix}weight/variance"] = mean, variance
+        if bias is not None:
+            state[f"{prefix}bias"] = bias
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    with replacing_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": "bayespress posterior 1", "torch": torch.__version__})
