@@ -1,0 +1,1 @@
+"""A posterior in, levels and codebooks out: prune, shrink, pick precisions, encode."""

@@ -1,0 +1,96 @@
+"""The result of compression, and the packed directory that carries it on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..files import replacing_folder, write_bytes
+from ..handover import GOLDEN, NETWORK, ORIGINAL, WEIGHTS, PackedRecord, Preprocessing, StepRecord
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A compressed network.
+
+    weights   the `.bpz` file
+    network   the shrunk network with the weights that the file decodes to, in evaluation mode
+    original  the network as it was given, posterior means and all
+    steps     error and size after each step
+    notes     what the user should know, one sentence each
+    """
+
+    weights: bytes
+    network: nn.Module
+    original: nn.Module
+    steps: tuple[StepRecord, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def original_parameters(self) -> int:
+        """Parameters of the network as it was given."""
+        return sum(parameter.numel() for parameter in self.original.parameters())
+
+    @property
+    def ratio(self) -> float:
+        """4 bytes a parameter of the original over the size of the `.bpz`."""
+        return 4.0 * self.original_parameters / len(self.weights)
+
+    def save(self, path: Path | str) -> None:
+        """Write the `.bpz` alone."""
+        write_bytes(Path(path), self.weights)
+
+    def write(
+        self,
+        folder: Path,
+        golden: Tensor,
+        *,
+        name: str,
+        preprocessing: Preprocessing | None = None,
+        labels: Sequence[str] = (),
+        data: str | None = None,
+    ) -> PackedRecord:
+        """Write the packed directory (see handover.py) and return its record.
+
+        golden  inputs (n >= 1, ...) whose outputs every later runtime must reproduce
+        Raises InputError when the network cannot be exported for inputs of this shape.
+        """
+        with torch.no_grad():
+            outputs = torch.cat([self.network(example.unsqueeze(0)) for example in golden])
+        record = PackedRecord(
+            name=name,
+            input_shape=tuple(golden.shape[1:]),
+            output_shape=tuple(outputs.shape[1:]),
+            preprocessing=preprocessing or Preprocessing(),
+            labels=tuple(labels),
+            data=data,
+            original_parameters=self.original_parameters,
+            original_bytes=4 * self.original_parameters,
+            packed_bytes=len(self.weights),
+            steps=self.steps,
+        )
+        with replacing_folder(folder) as fresh:
+            (fresh / WEIGHTS).write_bytes(self.weights)
+            for network, file in ((self.network, NETWORK), (self.original, ORIGINAL)):
+                _export(network, golden[:1], fresh / file)
+            save_file({"input": golden.contiguous(), "output": outputs.contiguous()}, fresh / GOLDEN)
+            record.write(fresh)
+        return record
+
+
+def _export(network: nn.Module, example: Tensor, path: Path) -> None:
+    try:
+        program = torch.export.export(network.eval(), (example,))
+    except Exception as error:
+        # torch.export raises dozens of types, user code any; all mean that this network has no static graph.
+        raise InputError(
+            f"{type(network).__name__} cannot be exported for an input of shape {tuple(example.shape)} "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); make its forward traceable."
+        ) from error
+    torch.export.save(program, path)

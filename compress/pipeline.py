@@ -1,0 +1,131 @@
+"""From a posterior to a packed network: threshold, strike, levels, strike again, biases, bytes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .. import codec
+from ..codec import QuantizedTensor
+from ..errors import InputError
+from ..handover import StepRecord
+from .packed import Packed
+from .posterior import Posterior
+from .precision import grid_step
+from .prune import prune_by_log_alpha
+from .quantize import float32_step, grid_levels, grid_values, to_tensors
+from .settings import CompressSettings
+from .shrink import Shrunk, shrink
+
+Evaluate = Callable[[nn.Module], float]
+
+
+def compress(
+    network: nn.Module,
+    posterior: Posterior,
+    example: Tensor,
+    settings: CompressSettings | None = None,
+    *,
+    evaluate: Evaluate | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Packed:
+    """Compress `network`, whose weights become the posterior's means; the module given is left as it is.
+
+    example   inputs (n >= 1, ...) for tracing the graph, from the data if possible
+    evaluate  top-1 error in percent of a network; called after each step, the figures are only reported
+    progress  called with the name of each step as it begins
+
+    Raises InputError when the posterior does not fit the network or nothing is left of it.
+    """
+    settings = settings or CompressSettings()
+    tell = progress or (lambda _step: None)
+    steps: list[StepRecord] = []
+    original = copy.deepcopy(network).eval().requires_grad_(False)
+    posterior.load_into(original)
+    parameters = sum(parameter.numel() for parameter in original.parameters())
+
+    def record(name: str, state: nn.Module, size: int | None = None) -> None:
+        error = None if evaluate is None else evaluate(state)
+        nonzero = sum(int(torch.count_nonzero(parameter)) for parameter in state.parameters())
+        steps.append(StepRecord(name=name, error_percent=error, nonzero=nonzero, parameters=parameters, bytes=size))
+
+    tell("trained")
+    record("trained", original, 4 * parameters)
+
+    tell("threshold")
+    pruned = copy.deepcopy(original)
+    pruned.load_state_dict({**pruned.state_dict(), **prune_by_log_alpha(posterior, settings.log_alpha)})
+    if not any(bool((pruned.state_dict()[name] != 0).any()) for name in posterior.variances):
+        raise InputError(
+            f"No weight has a log alpha below {settings.log_alpha}; raise the threshold or train with less KL."
+        )
+    record("threshold", pruned)
+
+    tell("strike")
+    struck = shrink(pruned, example)
+    record("strike", struck.network)
+
+    tell("levels")
+    steps_by_tensor = _weight_steps(struck, posterior, settings.budget)
+    _round(struck.network, steps_by_tensor)
+    # Rounding takes small weights to zero, and with them the last of some units.
+    struck = _then(struck, shrink(struck.network, example))
+    bias_steps = _bias_steps(struck.network, steps_by_tensor)
+    _round(struck.network, bias_steps)
+    weights = codec.encode(to_tensors(struck.network, steps_by_tensor | bias_steps))
+    _check_decoded(weights, struck.network)
+    record("levels", struck.network, len(weights))
+
+    return Packed(weights, struck.network, original, tuple(steps), (struck.note,) if struck.note else ())
+
+
+def _weight_steps(struck: Shrunk, posterior: Posterior, budget: float) -> dict[str, float]:
+    """Grid step of each variational weight, from the variances of its elements that are left."""
+    steps = {}
+    for name, tensor in struck.network.state_dict().items():
+        if name not in posterior.variances:
+            continue
+        variance = posterior.variances[name].flatten()[struck.kept[name]][tensor != 0]
+        if variance.numel():
+            steps[name] = float32_step(grid_step(variance, budget))
+        else:
+            steps[name] = 1.0  # nothing left to round; any step codes zeros
+    return steps
+
+
+def _bias_steps(network: nn.Module, weight_steps: dict[str, float]) -> dict[str, float]:
+    """A bias is the weight of an input that is always one: it shares its layer's grid."""
+    steps = {}
+    for name in network.state_dict():
+        layer, _, leaf = name.rpartition(".")
+        weight = f"{layer}.weight" if layer else "weight"
+        if leaf == "bias" and weight in weight_steps:
+            steps[name] = weight_steps[weight]
+    return steps
+
+
+def _round(network: nn.Module, steps: dict[str, float]) -> None:
+    state = network.state_dict()
+    for name, step in steps.items():
+        state[name].copy_(grid_values(grid_levels(name, state[name], step), step))
+
+
+def _then(first: Shrunk, second: Shrunk) -> Shrunk:
+    """The second strike seen from the network before the first."""
+    kept = {
+        name: first.kept[name].flatten()[index] if name in first.kept else index for name, index in second.kept.items()
+    }
+    return Shrunk(second.network, kept, first.note or second.note)
+
+
+def _check_decoded(weights: bytes, network: nn.Module) -> None:
+    """What the file decodes to must be the network's weights to the last bit."""
+    state = network.state_dict()
+    for tensor in codec.decode(weights):
+        expected = state[tensor.name].float()
+        if not torch.equal(torch.from_numpy(tensor.values()).reshape(expected.shape), expected):
+            what = "levels" if isinstance(tensor, QuantizedTensor) else "values"
+            raise AssertionError(f"{tensor.name}: the encoded {what} do not decode to the network's weights")

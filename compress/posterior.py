@@ -1,0 +1,83 @@
+"""Reading the posterior that training wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..errors import CorruptFileError, InputError
+
+_VARIANCE = "/variance"
+# Added under the logarithm, as in training: a mean of exactly 0 has an infinite log alpha.
+_TINY = 1e-8
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Marginal posterior of a network's tensors, by state-dict name.
+
+    values     posterior means of the variational weights, and all other tensors as they are
+    variances  marginal posterior variances of the variational weights, in squared units of the weight
+    """
+
+    values: Mapping[str, Tensor]
+    variances: Mapping[str, Tensor]
+
+    def __post_init__(self) -> None:
+        """Raises InputError for NaN or infinite values, negative variances and variances that fit no value."""
+        for name, value in self.values.items():
+            if not bool(torch.isfinite(value).all()):
+                raise InputError(f"Tensor {name} of the posterior holds NaN or infinite values; train again.")
+        for name, variance in self.variances.items():
+            if name not in self.values or self.values[name].shape != variance.shape:
+                raise InputError(f"The variance of {name} has no mean of the same shape beside it; train again.")
+            if not bool((torch.isfinite(variance) & (variance >= 0)).all()):
+                raise InputError(f"The variance of {name} holds negative or non-finite values; train again.")
+
+    def log_alpha(self, name: str) -> Tensor:
+        """Log of the noise-to-signal ratio variance / mean^2 of each weight of tensor `name`."""
+        return torch.log(self.variances[name] + 1e-38) - torch.log(self.values[name].square() + _TINY)
+
+    def load_into(self, network: nn.Module) -> None:
+        """Give `network` the posterior means. Raises InputError naming the first tensor that does not fit."""
+        expected = network.state_dict()
+        for name, tensor in expected.items():
+            if name not in self.values:
+                raise InputError(
+                    f"The posterior has no tensor {name}, which the network has; the network changed since training."
+                )
+            if self.values[name].shape != tensor.shape:
+                raise InputError(
+                    f"Tensor {name} has shape {tuple(self.values[name].shape)} in the posterior and "
+                    f"{tuple(tensor.shape)} in the network; the network changed since training."
+                )
+        if surplus := sorted(set(self.values) - set(expected)):
+            raise InputError(
+                f"The posterior holds tensor {surplus[0]}, which the network lacks; the network changed since training."
+            )
+        network.load_state_dict(dict(self.values))
+
+
+def read_posterior(path: Path) -> Posterior:
+    """The posterior of a run directory's `posterior.safetensors`.
+
+    Raises InputError when the file is missing, CorruptFileError when it is not whole.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no posterior at {path}; finish training first (`bayespress train --resume RUN`).")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CorruptFileError(f"{path} is not a whole safetensors file ({error}); train again.") from None
+    return Posterior(
+        values={name: tensor for name, tensor in tensors.items() if not name.endswith(_VARIANCE)},
+        variances={
+            name.removesuffix(_VARIANCE): tensor for name, tensor in tensors.items() if name.endswith(_VARIANCE)
+        },
+    )
