@@ -22,6 +22,7 @@ class Packed:
     weights   the `.bpz` file
     network   the shrunk network with the weights that the file decodes to, in evaluation mode
     original  the network as it was given, posterior means and all
+    example   the inputs (n >= 1, ...) that it was compressed with
     steps     error and size after each step
     notes     what the user should know, one sentence each
     """
@@ -29,6 +30,7 @@ class Packed:
     weights: bytes
     network: nn.Module
     original: nn.Module
+    example: Tensor
     steps: tuple[StepRecord, ...]
     notes: tuple[str, ...] = field(default=())
 
@@ -49,18 +51,19 @@ class Packed:
     def write(
         self,
         folder: Path,
-        golden: Tensor,
         *,
         name: str,
+        golden: Tensor | None = None,
         preprocessing: Preprocessing | None = None,
         labels: Sequence[str] = (),
         data: str | None = None,
     ) -> PackedRecord:
         """Write the packed directory (see handover.py) and return its record.
 
-        golden  inputs (n >= 1, ...) whose outputs every later runtime must reproduce
+        golden  inputs (n >= 1, ...) whose outputs every later runtime must reproduce; by default `example`
         Raises InputError when the network cannot be exported for inputs of this shape.
         """
+        golden = self.example if golden is None else golden
         with torch.no_grad():
             outputs = torch.cat([self.network(example.unsqueeze(0)) for example in golden])
         record = PackedRecord(

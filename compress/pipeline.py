@@ -23,7 +23,7 @@ from .shrink import Shrunk, shrink
 Evaluate = Callable[[nn.Module], float]
 
 
-def compress(
+def compress_network(
     network: nn.Module,
     posterior: Posterior,
     example: Tensor,
@@ -79,7 +79,7 @@ def compress(
     _check_decoded(weights, struck.network)
     record("levels", struck.network, len(weights))
 
-    return Packed(weights, struck.network, original, tuple(steps), (struck.note,) if struck.note else ())
+    return Packed(weights, struck.network, original, example, tuple(steps), (struck.note,) if struck.note else ())
 
 
 def _weight_steps(struck: Shrunk, posterior: Posterior, budget: float) -> dict[str, float]:

@@ -40,6 +40,14 @@ class Posterior:
             if not bool((torch.isfinite(variance) & (variance >= 0)).all()):
                 raise InputError(f"The variance of {name} holds negative or non-finite values; train again.")
 
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Posterior:
+        """From tensors named as the run directory names them: `NAME`, and `NAME/variance` of variational weights."""
+        return cls(
+            values={name: tensor for name, tensor in tensors.items() if not name.endswith(_VARIANCE)},
+            variances={name.removesuffix(_VARIANCE): t for name, t in tensors.items() if name.endswith(_VARIANCE)},
+        )
+
     def log_alpha(self, name: str) -> Tensor:
         """Log of the noise-to-signal ratio variance / mean^2 of each weight of tensor `name`."""
         return torch.log(self.variances[name] + 1e-38) - torch.log(self.values[name].square() + _TINY)
@@ -75,9 +83,4 @@ def read_posterior(path: Path) -> Posterior:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise CorruptFileError(f"{path} is not a whole safetensors file ({error}); train again.") from None
-    return Posterior(
-        values={name: tensor for name, tensor in tensors.items() if not name.endswith(_VARIANCE)},
-        variances={
-            name.removesuffix(_VARIANCE): tensor for name, tensor in tensors.items() if name.endswith(_VARIANCE)
-        },
-    )
+    return Posterior.from_tensors(tensors)

@@ -16,7 +16,7 @@ class CompressSettings:
     """
 
     log_alpha: float = 3.0
-    budget: float = 0.1
+    budget: float = 0.03
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""

@@ -21,9 +21,11 @@ class BayesianNetwork(nn.Module):
     `network` is the twin of the module given to `bayesianize`: same structure, same names, same inputs.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, original: nn.Module) -> None:
         super().__init__()
         self.network = network
+        # In a tuple, out of sight of nn.Module: its weights are neither trained nor saved.
+        self._original = (original,)
 
     def forward(self, *inputs: Any) -> Any:
         """The network's output: sampled in training mode, the method's point prediction in evaluation mode."""
@@ -39,6 +41,28 @@ class BayesianNetwork(nn.Module):
         """KL(posterior || prior) over all weights, in nats: add `net.kl() / n_examples` to the mean log loss."""
         terms = [layer.kl() for _, layer in self.variational_layers()]
         return torch.stack(terms).sum()
+
+    def posterior_tensors(self) -> dict[str, Tensor]:
+        """The posterior by the original network's state-dict names, detached copies on the CPU.
+
+        For a variational weight NAME: `NAME`, its posterior mean, and `NAME/variance`, its marginal variance, both
+        of the weight's shape and in its units. Everything else stands under its name as it is.
+        """
+        state = dict(self.network.state_dict())
+        for layer_name, layer in self.variational_layers():
+            prefix = f"{layer_name}." if layer_name else ""
+            own = set(layer.state_dict()) - {"bias"}
+            for key in own:
+                del state[prefix + key]
+            state[f"{prefix}weight"], state[f"{prefix}weight/variance"] = layer.marginal()
+        return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+
+    def point_network(self) -> nn.Module:
+        """A copy of the original network that holds the posterior means."""
+        network = copy.deepcopy(self._original[0])
+        tensors = self.posterior_tensors()
+        network.load_state_dict({name: tensors[name] for name in network.state_dict()})
+        return network.eval()
 
     def deterministic(self) -> list[str]:
         """Names of the parameters that stayed point values, biases of variational layers left out."""
@@ -60,7 +84,7 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
     for name, parameter in network.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise InputError(f"Parameter {name} holds NaN or infinite values; start from finite weights.")
-    network = copy.deepcopy(network)
+    original, network = network, copy.deepcopy(network)
     twins: dict[int, VariationalLayer] = {}
 
     def twin(module: nn.Module) -> VariationalLayer | None:
@@ -72,7 +96,7 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
         return twins[id(module)]
 
     if (whole := twin(network)) is not None:
-        return BayesianNetwork(nn.Sequential(whole))
+        return BayesianNetwork(whole, copy.deepcopy(original))
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if (layer := twin(child)) is not None:
@@ -81,4 +105,4 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
         raise InputError(
             f"{type(network).__name__} has no Linear or ConvNd layer to make variational; give a network that has one."
         )
-    return BayesianNetwork(network)
+    return BayesianNetwork(network, copy.deepcopy(original))

@@ -2,7 +2,7 @@
 
     run/
       run.json               RunRecord: method, model, data, settings, seed, versions, metrics by epoch
-      posterior.safetensors  the posterior, see `write_posterior`
+      posterior.safetensors  the posterior, see BayesianNetwork.posterior_tensors
       checkpoints/           Lightning's last checkpoint, to resume from, and TensorBoard events
 """
 
@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save_file
 
@@ -23,6 +22,17 @@ from .bayesian import BayesianNetwork
 RECORD = "run.json"
 POSTERIOR = "posterior.safetensors"
 CHECKPOINTS = "checkpoints"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what a training run depends on."""
+    found = {}
+    for name in ("bayespress", "torch", "lightning", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
 
 
 class _Strict(BaseModel):
@@ -74,7 +84,7 @@ class RunRecord(_Strict):
     model: Choice
     data: DataChoice
     training: Training
-    libraries: dict[str, str] = Field(default_factory=lambda: library_versions())
+    libraries: dict[str, str] = Field(default_factory=library_versions)
     seconds: float = Field(default=0.0, description="wall time spent training, all resumptions together")
     metrics: list[EpochRecord] = []
 
@@ -96,35 +106,7 @@ class RunRecord(_Strict):
             ) from None
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of what a training run depends on."""
-    found = {}
-    for name in ("bayespress", "torch", "lightning", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
-
-
 def write_posterior(net: BayesianNetwork, path: Path) -> None:
-    """Write the posterior as safetensors, float32 but for integer buffers.
-
-    For a variational weight NAME: `NAME` (posterior mean) and `NAME/variance` (marginal variance), both of the
-    weight's shape and in its units. Log alpha is log(variance / mean^2) and is not stored. Everything else
-    (biases, batch-norm tensors) stands under its state-dict name.
-    """
-    state = dict(net.network.state_dict())
-    for name, layer in net.variational_layers():
-        prefix = f"{name}."
-        own = {key for key in state if key.startswith(prefix)}
-        bias = state.get(f"{prefix}bias")
-        for key in own:
-            del state[key]
-        mean, variance = layer.marginal()
-        state[f"{prefix}weight"], state[f"{prefix}weight/variance"] = mean, variance
-        if bias is not None:
-            state[f"{prefix}bias"] = bias
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    """Write `net.posterior_tensors()` as safetensors. Log alpha is log(variance / mean^2) and is not stored."""
     with replacing_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "bayespress posterior 1", "torch": torch.__version__})
+        save_file(net.posterior_tensors(), temporary, metadata={"format": "bayespress posterior 1"})

@@ -1,0 +1,49 @@
+"""The commands, gathered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .bench import bench
+from .build import build
+from .compress import compress
+from .decode import decode
+from .demo import demo
+from .inspect import inspect
+from .report import report
+from .train import train
+from .verify import verify
+
+_EPILOG = "Exit codes: 0 done, 1 the check asked for failed, 2 bad usage or input, 3 a device or tool is missing."
+
+app = typer.Typer(
+    help="Take a PyTorch network to a phone in a few kilobytes: train, compress, build, verify, bench.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"bayespress {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001 - its callback has done the work by now
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _command in (demo, train, compress, build, bench, verify, inspect, decode, report):
+    app.command(epilog=_EPILOG)(_command)

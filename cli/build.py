@@ -1,0 +1,66 @@
+"""`bayespress build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import JsonFlag, print_json, show, size, step, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..deploy.bundle import Manifest
+
+
+def build(
+    packed: Annotated[Path, typer.Argument(help="Packed directory that `compress` wrote.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Bundle to write; *.zip gives one file [default: NAME.bundle].")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", help="What to compile for; repeat for several.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compile a packed network with TVM into a bundle that carries its own runner and its own checks.
+
+    Example: [bold]bayespress build packed/lenet -t host -t arm64-linux -o lenet.bundle[/]
+
+    Targets: host, and arm64-linux (a static binary that also runs on Android through adb). The bundle holds the
+    weights, the graph, golden vectors and, for each target, a runner: `runner weights.bpz INPUT.f32`.
+    """
+    manifest, path = run_build(packed, out, target)
+    if as_json:
+        print_json(manifest)
+    else:
+        show(files_table(manifest), f"Next: bayespress verify {path}")
+
+
+def run_build(packed: Path, out: Path | None = None, targets: list[str] | None = None) -> tuple[Manifest, Path]:
+    """Build a bundle with its report inside; the manifest and where the bundle is."""
+    from .. import codec
+    from ..deploy.build import build as build_bundle
+    from ..deploy.report import report_html
+    from ..files import read_bytes
+    from ..handover import WEIGHTS, PackedRecord
+
+    record = PackedRecord.read(packed)
+    path = out or packed.with_name(f"{record.name}.bundle")
+    layout = codec.layout(read_bytes(packed / WEIGHTS, "weights file"))
+    manifest = build_bundle(
+        packed,
+        targets or ["host", "arm64-linux"],
+        path,
+        progress=step,
+        extras={"report.html": report_html(record, layout).encode()},
+    )
+    return manifest, path
+
+
+def files_table(manifest: Manifest) -> Table:
+    """What the bundle is made of."""
+    rows = [(file.path, size(file.size), file.sha256[:12]) for file in manifest.files]
+    return table(f"bundle of {manifest.name}", ("file", "size", "SHA-256"), rows)

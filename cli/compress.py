@@ -1,0 +1,96 @@
+"""`bayespress compress`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError
+from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..handover import PackedRecord
+
+_GOLDEN = 16  # examples that every later runtime must reproduce
+
+
+def compress(
+    run: Annotated[Path, typer.Argument(help="Run directory that `train` wrote.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Packed directory to write [default: RUN/packed].")] = None,
+    log_alpha: Annotated[float, typer.Option(help="Drop weights whose log alpha is above this.")] = 3.0,
+    budget: Annotated[
+        float, typer.Option(help="Nats that rounding may cost a weight under the posterior; larger is smaller.")
+    ] = 0.03,
+    data_dir: DataDir = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Prune, shrink and quantise a trained network into a .bpz file.
+
+    Example: [bold]bayespress compress runs/lenet -o packed/lenet --budget 0.2[/]
+
+    Weights that are noise are dropped, dead units leave the network, and what is left is rounded to a grid that
+    follows the posterior variance. The test error is reported after each step and chooses nothing.
+    """
+    record, notes = run_compression(run, out or run / "packed", log_alpha=log_alpha, budget=budget, data_dir=data_dir)
+    for text in notes:
+        note(text)
+    if as_json:
+        print_json(record)
+    else:
+        show(steps_table(record), f"Next: bayespress build {out or run / 'packed'}")
+
+
+def run_compression(
+    run: Path, out: Path, *, log_alpha: float = 3.0, budget: float = 0.03, data_dir: Path | None = None
+) -> tuple[PackedRecord, tuple[str, ...]]:
+    """Compress a run directory into a packed directory; the record and what the user should know."""
+    from ..compress.pipeline import compress_network
+    from ..compress.posterior import read_posterior
+    from ..compress.settings import CompressSettings
+    from ..handover import Preprocessing
+    from ..train.data import load_data
+    from ..train.evaluate import error_percent
+    from ..train.models import build_model
+    from ..train.run import POSTERIOR, RunRecord
+
+    settings = CompressSettings(log_alpha=log_alpha, budget=budget)
+    record = RunRecord.read(run)
+    if record.status != "complete":
+        raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")
+    folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
+    posterior = read_posterior(run / POSTERIOR)
+    data = load_data(record.data.name, folder)
+    packed = compress_network(
+        build_model(record.model.name, record.model.options),
+        posterior,
+        data.train_images[:_GOLDEN],
+        settings,
+        evaluate=lambda network: error_percent(network, data.test_images, data.test_labels),
+        progress=step,
+    )
+    step("exporting the graph")
+    written = packed.write(
+        out,
+        name=record.model.name.replace(":", "-"),
+        golden=data.test_images[:_GOLDEN],
+        preprocessing=Preprocessing(scale=data.scale, description=data.description),
+        labels=data.labels,
+        data=data.name,
+    )
+    return written, packed.notes
+
+
+def steps_table(record: PackedRecord) -> Table:
+    """Error and size after each step of compression."""
+    return table(
+        f"{record.name}: {size(record.original_bytes)} -> {size(record.packed_bytes)} ({record.ratio:.0f}x)",
+        ("step", "test error", "non-zero parameters", "size"),
+        [
+            (each.name, percent(each.error_percent), f"{each.nonzero:,}", "" if each.bytes is None else size(each.bytes))
+            for each in record.steps
+        ],
+    )

@@ -1,0 +1,70 @@
+"""What all commands share on the terminal: results on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="BAYESPRESS_DATA", help="Folder that holds the data sets' files."),
+]
+
+
+def step(text: str) -> None:
+    """One line of progress on standard error."""
+    print(f"· {text}", file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """Something the user should know about the result, on standard error."""
+    print(f"! {text}", file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output; a pydantic model as its fields."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A rich table: first column left, the others right, as figures want."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+    for row in rows:
+        made.add_row(*("" if cell is None else str(cell) for cell in row))
+    return made
+
+
+def show(*tables: Table | str) -> None:
+    """Print to standard output, as wide as needed when nobody watches."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    for each in tables:
+        console.print(each)
+
+
+def percent(value: float | None) -> str:
+    """An error rate for a table."""
+    return "–" if value is None else f"{value:.2f} %"
+
+
+def size(count: float) -> str:
+    """A number of bytes for a person: exact below 10,000."""
+    return f"{count:,.0f} B" if count < 10_000 else f"{count / 1000:,.1f} kB"

@@ -1,0 +1,18 @@
+"""Measuring a network on labelled data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_BATCH = 1000
+
+
+def error_percent(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Top-1 error in percent; images (n, ...), labels int64 (n,), outputs (n, classes)."""
+    network.eval()
+    wrong = 0
+    with torch.inference_mode():
+        for inputs, targets in zip(images.split(_BATCH), labels.split(_BATCH), strict=True):
+            wrong += int((network(inputs).argmax(1) != targets).sum())
+    return 100.0 * wrong / len(labels)
