@@ -98,8 +98,8 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
     if (whole := twin(network)) is not None:
         return BayesianNetwork(whole, copy.deepcopy(original))
     for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if (layer := twin(child)) is not None:
+        for name, child in list(parent._modules.items()):  # named_children would pass over a second use
+            if child is not None and (layer := twin(child)) is not None:
                 setattr(parent, name, layer)
     if not twins:
         raise InputError(

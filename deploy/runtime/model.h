@@ -1,0 +1,81 @@
+/* model.h - the tables that the code generator fills: a network as a list of kernel calls over one memory plan.
+ *
+ * All offsets are bytes into the workspace, multiples of 64. Generated files are trusted: they come from the same
+ * build as the kernels.
+ */
+#ifndef BAYESPRESS_MODEL_H
+#define BAYESPRESS_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- the part of TVM's C ABI that kernels are called through (tvm_ffi/c_api.h and dlpack.h) ---- */
+
+typedef struct bp_dl_tensor {
+    void *data;
+    struct { int32_t type, id; } device;
+    int32_t ndim;
+    struct { uint8_t code, bits; uint16_t lanes; } dtype;
+    int64_t *shape;
+    int64_t *strides; /* NULL: C order */
+    uint64_t byte_offset;
+} bp_dl_tensor;
+
+typedef struct bp_any {
+    int32_t type_index;
+    uint32_t zero_padding;
+    union { int64_t integer; double real; void *pointer; } value;
+} bp_any;
+
+#define BP_DEVICE_CPU 1
+#define BP_DTYPE_FLOAT 2
+#define BP_TYPE_DL_TENSOR 7
+
+typedef int (*bp_function)(void *self, const bp_any *arguments, int32_t count, bp_any *result);
+
+/* ---- the tables ---- */
+
+/* A tensor that a kernel is given: where it lies, and `rank` extents from `shape` on. */
+typedef struct bp_view {
+    size_t offset;
+    int32_t rank;
+    const int64_t *shape;
+} bp_view;
+
+typedef struct bp_kernel {
+    const char *name;
+    bp_function function;
+    uint32_t first_view, view_count;
+} bp_kernel;
+
+/* A weight, by its name in the .bpz. */
+typedef struct bp_parameter {
+    const char *name;
+    size_t offset;
+    uint32_t rank;
+    uint32_t shape[8];
+} bp_parameter;
+
+/* A number that is part of the graph and not of the weights. */
+typedef struct bp_constant {
+    const void *data;
+    size_t size, offset;
+} bp_constant;
+
+typedef struct bp_model {
+    const bp_parameter *parameters;
+    size_t parameter_count;
+    const bp_constant *constants;
+    size_t constant_count;
+    const bp_view *views;
+    size_t view_count;
+    const bp_kernel *kernels;
+    size_t kernel_count;
+    size_t input_offset, input_size, output_offset, output_size; /* sizes in floats */
+    size_t memory_size;  /* of everything that offsets speak of */
+    size_t scratch_size; /* what the hungriest kernel asks for while it runs */
+} bp_model;
+
+extern const bp_model bp_linked_model;
+
+#endif /* BAYESPRESS_MODEL_H */

@@ -1,0 +1,218 @@
+/* runner.c - a program around the library: reads a .bpz and inputs, prints outputs and times as JSON.
+ *
+ *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers]
+ *
+ * INPUT.f32 holds one or several inputs as little-endian float32. Exit status: 0 done, 1 the weights or the
+ * network failed, 2 bad usage or a file that cannot be read. Errors are one sentence on standard error.
+ */
+#define _POSIX_C_SOURCE 200112L
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bayespress.h"
+#include "bpz.h"
+
+enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void *checked_alloc(size_t alignment, size_t size)
+{
+    void *block = NULL;
+    if (posix_memalign(&block, alignment, size > 0 ? size : 1) != 0) {
+        fprintf(stderr, "runner: %zu bytes of memory are not to be had.\n", size);
+        exit(EXIT_FAILED);
+    }
+    return block;
+}
+
+static unsigned char *read_file(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    unsigned char *data = NULL;
+    long length;
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (length = ftell(file)) < 0 || fseek(file, 0, SEEK_SET) != 0) {
+        fprintf(stderr, "runner: %s cannot be read; check the path.\n", path);
+        exit(EXIT_USAGE);
+    }
+    *size = (size_t)length;
+    data = checked_alloc(BP_ALIGNMENT, *size);
+    if (fread(data, 1, *size, file) != *size) {
+        fprintf(stderr, "runner: %s cannot be read to its end.\n", path);
+        exit(EXIT_USAGE);
+    }
+    fclose(file);
+    return data;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static unsigned long parse_count(const char *option, const char *text)
+{
+    char *end = NULL;
+    const unsigned long value = text != NULL ? strtoul(text, &end, 10) : 0;
+    if (text == NULL || end == text || *end != '\0' || *text == '-' || value > 100000000ul) {
+        fprintf(stderr, "runner: %s needs a number from 0 to 100000000, not %s.\n", option, text ? text : "nothing");
+        exit(EXIT_USAGE);
+    }
+    return value;
+}
+
+static void fail(const bp_network *network, bp_status status)
+{
+    fprintf(stderr, "runner: %s (status %d)", bp_status_text(status), (int)status);
+    if (status == BP_ERROR_WEIGHTS) {
+        fprintf(stderr, ": %s (status %d)", bpz_status_text((bpz_status)network->weights_status),
+                network->weights_status);
+    }
+    fprintf(stderr, ".\n");
+    exit(EXIT_FAILED);
+}
+
+static void print_outputs(const bp_network *network, const float *inputs, size_t examples)
+{
+    float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
+    size_t example, i;
+    printf("{\"outputs\": [");
+    for (example = 0; example < examples; example++) {
+        const bp_status status = bp_run(network, inputs + example * bp_input_size(), output);
+        if (status != BP_OK) {
+            fail(network, status);
+        }
+        printf("%s[", example == 0 ? "" : ", ");
+        for (i = 0; i < bp_output_size(); i++) {
+            /* JSON knows no NaN or infinity. */
+            if (output[i] - output[i] != 0.0f) {
+                printf("%snull", i == 0 ? "" : ", ");
+            } else {
+                printf("%s%.9g", i == 0 ? "" : ", ", (double)output[i]);
+            }
+        }
+        printf("]");
+    }
+    printf("]");
+    free(output);
+}
+
+static void print_run_times(const bp_network *network, const float *input, unsigned long warmup, unsigned long repeat)
+{
+    float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
+    uint64_t *times = checked_alloc(BP_ALIGNMENT, repeat * sizeof(uint64_t));
+    unsigned long i;
+    for (i = 0; i < warmup + repeat; i++) {
+        const uint64_t before = now_ns();
+        const bp_status status = bp_run(network, input, output);
+        if (status != BP_OK) {
+            fail(network, status);
+        }
+        if (i >= warmup) {
+            times[i - warmup] = now_ns() - before;
+        }
+    }
+    qsort(times, repeat, sizeof *times, compare);
+    printf(", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
+           repeat, (unsigned long long)times[0], (unsigned long long)times[repeat / 10],
+           (unsigned long long)times[repeat / 2], (unsigned long long)times[repeat * 9 / 10],
+           (unsigned long long)times[repeat * 99 / 100]);
+    free(times);
+    free(output);
+}
+
+/* Mean of each kernel over the repeats; the clock's own cost is inside. */
+static void print_layers(const bp_network *network, const float *input, unsigned long repeat)
+{
+    const size_t count = bp_kernel_count();
+    float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
+    uint64_t *times = checked_alloc(BP_ALIGNMENT, 2 * count * sizeof(uint64_t)), *sums = times + count;
+    unsigned long i;
+    size_t kernel;
+    memset(sums, 0, count * sizeof *sums);
+    for (i = 0; i < repeat; i++) {
+        const bp_status status = bp_run_timed(network, input, output, now_ns, times);
+        if (status != BP_OK) {
+            fail(network, status);
+        }
+        for (kernel = 0; kernel < count; kernel++) {
+            sums[kernel] += times[kernel];
+        }
+    }
+    printf(", \"layers\": [");
+    for (kernel = 0; kernel < count; kernel++) {
+        printf("%s{\"kernel\": \"%s\", \"mean_ns\": %.1f}", kernel == 0 ? "" : ", ", bp_kernel_name(kernel),
+               (double)sums[kernel] / (double)repeat);
+    }
+    printf("]");
+    free(times);
+    free(output);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned long repeat = 0, warmup = 10;
+    int layers = 0, i;
+    const char *paths[2] = {NULL, NULL};
+    int path_count = 0;
+    size_t bpz_size, input_bytes, input_size = bp_input_size() * sizeof(float);
+    unsigned char *bpz;
+    float *inputs;
+    void *workspace;
+    uint64_t before;
+    bp_network network;
+    bp_status status;
+    for (i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--repeat") == 0) {
+            repeat = parse_count("--repeat", argv[++i]);
+        } else if (strcmp(argv[i], "--warmup") == 0) {
+            warmup = parse_count("--warmup", argv[++i]);
+        } else if (strcmp(argv[i], "--layers") == 0) {
+            layers = 1;
+        } else if (argv[i][0] != '-' && path_count < 2) {
+            paths[path_count++] = argv[i];
+        } else {
+            path_count = -1;
+            break;
+        }
+    }
+    if (path_count != 2) {
+        fprintf(stderr, "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers]\n");
+        return EXIT_USAGE;
+    }
+    bpz = read_file(paths[0], &bpz_size);
+    inputs = (float *)(void *)read_file(paths[1], &input_bytes);
+    if (input_bytes == 0 || input_bytes % input_size != 0) {
+        fprintf(stderr, "runner: %s has %zu bytes, and one input has %zu.\n", paths[1], input_bytes, input_size);
+        return EXIT_USAGE;
+    }
+    workspace = checked_alloc(BP_ALIGNMENT, bp_workspace_size());
+    before = now_ns();
+    status = bp_load(&network, bpz, bpz_size, workspace, bp_workspace_size());
+    if (status != BP_OK) {
+        fail(&network, status);
+    }
+    before = now_ns() - before;
+    print_outputs(&network, inputs, input_bytes / input_size);
+    printf(", \"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)before, bp_workspace_size());
+    if (repeat > 0) {
+        print_run_times(&network, inputs, warmup, repeat);
+        if (layers) {
+            print_layers(&network, inputs, repeat);
+        }
+    }
+    printf("}\n");
+    free(workspace);
+    free(inputs);
+    free(bpz);
+    return 0;
+}

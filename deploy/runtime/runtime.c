@@ -1,0 +1,247 @@
+/* runtime.c - loads weights into the memory plan and runs the kernels over it. */
+#include <string.h>
+
+#include "bayespress.h"
+#include "bpz.h"
+#include "model.h"
+
+static const bp_model *const model = &bp_linked_model;
+
+static size_t aligned(size_t size)
+{
+    return (size + BP_ALIGNMENT - 1) / BP_ALIGNMENT * BP_ALIGNMENT;
+}
+
+/* ---- workspace: memory plan | scratch (or, while loading, the decoder's) | tensors | values ---- */
+
+static size_t scratch_size(void)
+{
+    const size_t decoder = bpz_workspace_size();
+    return aligned(model->scratch_size > decoder ? model->scratch_size : decoder);
+}
+
+static unsigned char *scratch_of(const bp_network *network)
+{
+    return network->workspace + aligned(model->memory_size);
+}
+
+static bp_dl_tensor *tensors_of(const bp_network *network)
+{
+    return (bp_dl_tensor *)(void *)(scratch_of(network) + scratch_size());
+}
+
+static bp_any *values_of(const bp_network *network)
+{
+    return (bp_any *)(void *)((unsigned char *)tensors_of(network) + aligned(model->view_count * sizeof(bp_dl_tensor)));
+}
+
+size_t bp_workspace_size(void)
+{
+    return aligned(model->memory_size) + scratch_size() + aligned(model->view_count * sizeof(bp_dl_tensor)) +
+           aligned(model->view_count * sizeof(bp_any));
+}
+
+/* ---- what kernels may call ---- */
+
+/* Scratch of the bp_run that this thread is in. Kernels ask without saying for which network. */
+static __thread unsigned char *scratch_next;
+static __thread size_t scratch_left;
+
+static void *allocate_scratch(int device, int device_id, uint64_t size, int dtype_code, int dtype_bits)
+{
+    unsigned char *block = scratch_next;
+    const size_t rounded = aligned((size_t)size);
+    (void)device, (void)device_id, (void)dtype_code, (void)dtype_bits;
+    if (rounded < size || rounded > scratch_left) {
+        return NULL; /* the kernel then reports failure */
+    }
+    scratch_next += rounded;
+    scratch_left -= rounded;
+    return block;
+}
+
+/* Blocks end with the kernel that asked for them. */
+static int free_scratch(int device, int device_id, void *block)
+{
+    (void)device, (void)device_id, (void)block;
+    return 0;
+}
+
+/* The compiler leaves these as weak pointers in its object; the definitions here win. */
+extern void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int);
+extern int (*__TVMBackendFreeWorkspace)(int, int, void *);
+void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count);
+
+void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = allocate_scratch;
+int (*__TVMBackendFreeWorkspace)(int, int, void *) = free_scratch;
+
+/* Kernels report failure by their result; the words are for TVM's own runtime. */
+void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count)
+{
+    (void)kind, (void)parts, (void)count;
+}
+
+/* ---- loading ---- */
+
+static int same_shape(const bp_parameter *parameter, const bpz_tensor *tensor)
+{
+    uint32_t axis;
+    if (parameter->rank != tensor->rank) {
+        return 0;
+    }
+    for (axis = 0; axis < tensor->rank; axis++) {
+        if (parameter->shape[axis] != tensor->shape[axis]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_size)
+{
+    bpz_file file;
+    bpz_tensor tensor;
+    size_t i;
+    bpz_status status = bpz_open(&file, bpz, bpz_size);
+    for (i = 0; status == BPZ_OK && i < model->parameter_count; i++) {
+        const bp_parameter *parameter = &model->parameters[i];
+        status = bpz_find(&file, parameter->name, &tensor);
+        if (status == BPZ_ERROR_ARGUMENT || (status == BPZ_OK && !same_shape(parameter, &tensor))) {
+            return BP_ERROR_MISMATCH;
+        }
+        if (status == BPZ_OK) {
+            status = bpz_decode_f32(&file, &tensor, (float *)(void *)(network->workspace + parameter->offset),
+                                    tensor.count, scratch_of(network), scratch_size());
+        }
+    }
+    network->weights_status = (int)status;
+    if (status != BPZ_OK) {
+        return BP_ERROR_WEIGHTS;
+    }
+    /* Names differ within a network, so equal counts mean that nothing is surplus. */
+    return file.tensor_count == model->parameter_count ? BP_OK : BP_ERROR_MISMATCH;
+}
+
+static void prepare_arguments(const bp_network *network)
+{
+    bp_dl_tensor *tensors = tensors_of(network);
+    bp_any *values = values_of(network);
+    size_t i;
+    for (i = 0; i < model->view_count; i++) {
+        const bp_view *view = &model->views[i];
+        bp_dl_tensor *tensor = &tensors[i];
+        memset(tensor, 0, sizeof *tensor);
+        tensor->data = network->workspace + view->offset;
+        tensor->device.type = BP_DEVICE_CPU;
+        tensor->ndim = view->rank;
+        tensor->dtype.code = BP_DTYPE_FLOAT;
+        tensor->dtype.bits = 32;
+        tensor->dtype.lanes = 1;
+        tensor->shape = (int64_t *)(uintptr_t)view->shape; /* TVM's ABI is not const-correct; kernels only read */
+        values[i].type_index = BP_TYPE_DL_TENSOR;
+        values[i].zero_padding = 0;
+        values[i].value.pointer = tensor;
+    }
+}
+
+bp_status bp_load(bp_network *network, const void *bpz, size_t bpz_size, void *workspace, size_t workspace_size)
+{
+    bp_status status;
+    size_t i;
+    if (network == NULL || bpz == NULL || workspace == NULL) {
+        return BP_ERROR_ARGUMENT;
+    }
+    network->weights_status = BPZ_OK;
+    if (workspace_size < bp_workspace_size() || (uintptr_t)workspace % BP_ALIGNMENT != 0) {
+        return BP_ERROR_WORKSPACE;
+    }
+    network->workspace = workspace;
+    status = load_weights(network, bpz, bpz_size);
+    if (status != BP_OK) {
+        return status;
+    }
+    for (i = 0; i < model->constant_count; i++) {
+        memcpy(network->workspace + model->constants[i].offset, model->constants[i].data, model->constants[i].size);
+    }
+    prepare_arguments(network);
+    return BP_OK;
+}
+
+/* ---- running ---- */
+
+bp_status bp_run_timed(const bp_network *network, const float *input, float *output, bp_clock clock,
+                       uint64_t *nanoseconds)
+{
+    const bp_any *values;
+    uint64_t before;
+    size_t i;
+    if (network == NULL || input == NULL || output == NULL || (clock != NULL && nanoseconds == NULL)) {
+        return BP_ERROR_ARGUMENT;
+    }
+    values = values_of(network);
+    memcpy(network->workspace + model->input_offset, input, model->input_size * sizeof(float));
+    before = clock != NULL ? clock() : 0;
+    for (i = 0; i < model->kernel_count; i++) {
+        const bp_kernel *kernel = &model->kernels[i];
+        bp_any result;
+        memset(&result, 0, sizeof result);
+        scratch_next = scratch_of(network);
+        scratch_left = scratch_size();
+        if (kernel->function(NULL, values + kernel->first_view, (int32_t)kernel->view_count, &result) != 0) {
+            return BP_ERROR_KERNEL;
+        }
+        if (clock != NULL) {
+            const uint64_t now = clock();
+            nanoseconds[i] = now - before;
+            before = now;
+        }
+    }
+    memcpy(output, network->workspace + model->output_offset, model->output_size * sizeof(float));
+    return BP_OK;
+}
+
+bp_status bp_run(const bp_network *network, const float *input, float *output)
+{
+    return bp_run_timed(network, input, output, NULL, NULL);
+}
+
+/* ---- asking ---- */
+
+size_t bp_input_size(void)
+{
+    return model->input_size;
+}
+
+size_t bp_output_size(void)
+{
+    return model->output_size;
+}
+
+size_t bp_kernel_count(void)
+{
+    return model->kernel_count;
+}
+
+const char *bp_kernel_name(size_t index)
+{
+    return index < model->kernel_count ? model->kernels[index].name : NULL;
+}
+
+const char *bp_status_text(bp_status status)
+{
+    switch (status) {
+    case BP_OK:
+        return "no error";
+    case BP_ERROR_WEIGHTS:
+        return "the .bpz file cannot be decoded";
+    case BP_ERROR_MISMATCH:
+        return "the .bpz file is not of this network: a tensor is missing, surplus or of another shape";
+    case BP_ERROR_WORKSPACE:
+        return "the workspace is too small or not aligned to 64 bytes";
+    case BP_ERROR_ARGUMENT:
+        return "an argument is NULL";
+    case BP_ERROR_KERNEL:
+        return "a kernel reported failure";
+    }
+    return "an unknown status";
+}

@@ -1,0 +1,115 @@
+"""Built-in networks, the user's own, and the data sets."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+import torch
+
+from bayespress.errors import CorruptFileError, InputError
+from bayespress.train.data import load_data
+from bayespress.train.models import build_model
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("lenet-300-100", 266_610), ("lenet-5-caffe", 431_080)])
+def test_built_in_networks_have_the_published_size(name, parameters):
+    network = build_model(name)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert network(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_a_users_network_is_found_from_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "mynet_for_test.py").write_text(
+        "from torch import nn\ndef net(width=4):\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, width))\n"
+        "def wrong():\n    return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert build_model("mynet_for_test:net", {"width": 7})[1].out_features == 7
+    for name, arguments, message in [
+        ("mynet_for_test:net", {"depth": 2}, "cannot be built with arguments"),
+        ("mynet_for_test:wrong", {}, "gave a int"),
+        ("mynet_for_test:missing", {}, "no callable 'missing'"),
+        ("no_such_module_here:net", {}, "cannot be imported"),
+        ("lenet-6", {}, "no model 'lenet-6'"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            build_model(name, arguments)
+
+
+def test_digits_are_split_once_and_for_all():
+    data = load_data("digits")
+    assert data.train_images.shape == (1437, 1, 28, 28)
+    assert data.test_images.shape == (360, 1, 28, 28)
+    assert data.train_images.dtype == torch.float32
+    assert 0.0 <= float(data.train_images.min()) <= float(data.train_images.max()) <= 1.0
+    assert torch.equal(data.test_labels, load_data("digits").test_labels)
+    assert torch.bincount(data.test_labels).min() >= 34
+
+
+IDX = {
+    "train-images-idx3-ubyte": (60000, 28, 28),
+    "train-labels-idx1-ubyte": (60000,),
+    "t10k-images-idx3-ubyte": (10000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10000,),
+}
+
+
+def write_idx(folder, *, zipped=True, change=None):
+    """MNIST-shaped files: every byte 7."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, shape in IDX.items():
+        size = 1
+        for extent in shape:
+            size *= extent
+        data = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape) + b"\7" * size
+        if change and name in change:
+            data = change[name](data)
+        if zipped:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(data, 1))
+        else:
+            (folder / name).write_bytes(data)
+
+
+def test_mnist_is_read_from_its_folder_zipped_or_not(tmp_path, monkeypatch):
+    write_idx(tmp_path / "mnist")
+    data = load_data("mnist", tmp_path)
+    assert data.train_images.shape == (60000, 1, 28, 28)
+    assert float(data.test_images[0, 0, 0, 0]) == pytest.approx(7 / 255)
+    write_idx(tmp_path / "plain", zipped=False)
+    monkeypatch.setenv("BAYESPRESS_DATA", str(tmp_path / "plain"))
+    assert int(load_data("mnist").test_labels[5]) == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data[:-1], "not the IDX file"),
+        (lambda data: data + b"x", "not the IDX file"),
+        (lambda data: b"PK" + data[2:], "not the IDX file"),
+        (lambda data: data[:-1] + b"\x0b", "label 11"),
+    ],
+)
+def test_a_changed_idx_file_is_refused(tmp_path, change, message):
+    write_idx(tmp_path, zipped=False, change={"t10k-labels-idx1-ubyte": change})
+    with pytest.raises(CorruptFileError, match=message):
+        load_data("mnist", tmp_path)
+
+
+def test_a_cut_gzip_file_is_refused(tmp_path):
+    write_idx(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CorruptFileError, match="not a whole gzip file"):
+        load_data("mnist", tmp_path)
+
+
+def test_missing_data_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.delenv("BAYESPRESS_DATA", raising=False)
+    with pytest.raises(InputError, match="--data-dir or BAYESPRESS_DATA"):
+        load_data("mnist")
+    with pytest.raises(InputError, match="train-images-idx3-ubyte"):
+        load_data("mnist", tmp_path)
+    with pytest.raises(InputError, match="no data set 'imagenet'"):
+        load_data("imagenet")
