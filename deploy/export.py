@@ -1,0 +1,150 @@
+"""The exported network as others read it: its parameters, and its graph as ONNX with and without weights."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import codec
+from ..errors import CorruptFileError, InputError
+from ..handover import NETWORK, WEIGHTS
+from .tools import require
+
+INPUT, OUTPUT = "input", "output"
+
+
+def load_program(path: Path) -> Any:
+    """The torch.export program in `path`. Raises InputError when it is missing or cannot be read."""
+    torch = require("torch")
+    if not path.is_file():
+        raise InputError(f"There is no exported network at {path}; run `bayespress compress` again.")
+    try:
+        with _quiet():
+            return torch.export.load(path)
+    except Exception as error:
+        # torch reports a damaged archive by a dozen types of its own and of zipfile's.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CorruptFileError(f"{path} is not a torch.export program ({reason}); compress again.") from error
+
+
+def parameter_names(program: Any) -> dict[str, str]:
+    """Graph input name -> state-dict name, for every weight that the graph takes, in its order.
+
+    Raises InputError for a network with several inputs or outputs.
+    """
+    signature = program.graph_signature
+    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+        raise InputError(
+            f"The network has {len(signature.user_inputs)} inputs and {len(signature.user_outputs)} outputs; "
+            "one of each is supported."
+        )
+    return dict(signature.inputs_to_parameters)
+
+
+def check_weights(program: Any, tensors: Sequence[codec.Tensor]) -> None:
+    """See that the `.bpz` holds just the network's weights. Raises InputError naming the first that differs."""
+    found = {tensor.name: tuple(tensor.shape) for tensor in tensors}
+    for name in parameter_names(program).values():
+        expected = tuple(program.state_dict[name].shape)
+        if name not in found:
+            raise InputError(f"The .bpz has no tensor {name}, which the network has; compress again.")
+        if found.pop(name) != expected:
+            raise InputError(f"Tensor {name} of the .bpz is not of shape {expected}, as in the network; compress again.")
+    if found:
+        raise InputError(f"The .bpz holds tensor {min(found)}, which the network lacks; compress again.")
+
+
+def onnx_graph(program: Any) -> bytes:
+    """The graph as ONNX without weights: they are inputs, named by their state-dict names, beside `input`."""
+    torch, onnx = require("torch"), require("onnx")
+    require("onnxscript")
+    names = list(parameter_names(program).values())
+    with _quiet():
+        exported = torch.onnx.export(
+            program, input_names=[INPUT], output_names=[OUTPUT], optimize=False, dynamo=True, verbose=False
+        )
+        buffer = io.BytesIO()
+        exported.save(buffer)
+    model = onnx.load_from_string(buffer.getvalue())
+    graph = model.graph
+    kept = [tensor for tensor in graph.initializer if tensor.name not in names]
+    for tensor in graph.initializer:
+        if tensor.name in names:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    del graph.value_info[:]
+    for node in graph.node:
+        del node.metadata_props[:]  # stack traces and paths of the machine that exported
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
+    """The ONNX graph with these weights as initializers, ready for any ONNX runtime.
+
+    Raises InputError when a weight is missing, surplus or of another shape.
+    """
+    onnx = require("onnx")
+    try:
+        model = onnx.load_from_string(graph)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf's own error types differ between its implementations
+        raise CorruptFileError("The graph is not a sound ONNX file; fetch or make it again.") from error
+    left = dict(weights)
+    inputs = list(model.graph.input)
+    del model.graph.input[:]
+    for value in inputs:
+        if value.name == INPUT:
+            model.graph.input.append(value)
+            continue
+        shape = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+        if value.name not in left:
+            raise InputError(f"The .bpz has no tensor {value.name}, which the graph takes; they are not of one network.")
+        array = left.pop(value.name)
+        if array.shape != shape:
+            raise InputError(f"Tensor {value.name} has shape {array.shape}, and the graph takes {shape}.")
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), value.name))
+    if left:
+        raise InputError(f"The .bpz holds tensor {min(left)}, which the graph does not take; they are not of one network.")
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def bundled_onnx(path: Path) -> bytes:
+    """A full ONNX model of a bundle (folder or zip) or of a packed directory, with the weights as they decode."""
+    from .bundle import GRAPH, opened
+
+    if (path / NETWORK).is_file():
+        graph, data = onnx_graph(load_program(path / NETWORK)), (path / WEIGHTS).read_bytes()
+    elif path.suffix == ".bpz":
+        raise InputError(f"{path} holds weights and no graph; give the bundle or the packed directory for ONNX.")
+    else:
+        with opened(path) as bundle:
+            graph, data = bundle.read(GRAPH), bundle.read(WEIGHTS)
+    return fill_weights(graph, {tensor.name: tensor.values() for tensor in codec.decode(data)})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence exporters' notices about operator versions and tree types."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    try:
+        logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,95 @@
+"""Schedules of the dense kernels: what TVM leaves as naive loops, arranged so that LLVM makes vector code of it.
+
+A fused kernel is a chain of blocks: padding, one reduction (matrix product, convolution, pooling), and the
+elementwise rest. The rest is inlined into its last block, and the reduction is computed where that block needs
+it, so that nothing but the result is written to memory. A convolution computes a tile of a few output channels
+by one row at a time, its accumulators in registers and its inner loop over neighbouring pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_VECTOR_WIDTHS = (8, 4, 2, 1)
+# Accumulators of a tile, in vectors: as many as leave registers for operands on AVX2 and NEON alike.
+_TILE_VECTORS = 12
+_REDUCE = 2  # tvm.tirx.IterVar.CommReduce
+
+
+def schedule_kernel(function: Any) -> Any:
+    """The scheduled form of a fused PrimFunc; the function itself when it has no shape that we know."""
+    import tvm
+    from tvm import s_tir
+
+    schedule = s_tir.Schedule(function)
+    try:
+        _arrange(schedule)
+    except (tvm.error.TVMError, s_tir.ScheduleError):
+        # A kernel outside the pattern stays as it is: slower, and right.
+        return function
+    return next(iter(schedule.mod.functions.values()))
+
+
+def _arrange(schedule: Any) -> None:
+    root = schedule.get_sblock("root")
+    blocks = list(schedule.get_child_blocks(root))
+    reductions = [block for block in blocks if _reduce_extents(schedule, block)]
+    if len(reductions) != 1:
+        return
+    (reduction,) = reductions
+    # What feeds the reduction (padding) stays a buffer: inlined, its bounds checks would sit in the inner loop.
+    for block in blocks[blocks.index(reduction) + 1 : -1]:
+        schedule.compute_inline(block)
+    remaining = list(schedule.get_child_blocks(root))
+    if schedule.get(remaining[-1]).name_hint == schedule.get(reduction).name_hint:
+        return  # pooling without anything behind it
+    for block in blocks[: blocks.index(reduction)]:
+        if not _feeds(schedule, block, reduction):
+            schedule.compute_inline(block)
+    output = blocks[-1]
+    loops = schedule.get_loops(output)
+    if len(loops) == 4:
+        _tile_convolution(schedule, reduction, output)
+    else:
+        schedule.compute_at(reduction, loops[-1])
+        schedule.set_scope(reduction, 0, "local")
+
+
+def _tile_convolution(schedule: Any, reduction: Any, output: Any) -> None:
+    batch, channel, row, column = schedule.get_loops(output)
+    width, channels = _extent(schedule, column), _extent(schedule, channel)
+    vector = next(v for v in _VECTOR_WIDTHS if width % v == 0)
+    tile = max(d for d in range(1, 9) if channels % d == 0 and (d == 1 or d * (width // vector) <= _TILE_VECTORS))
+    outer, inner = schedule.split(channel, [None, tile])
+    schedule.reorder(batch, outer, row, inner, column)
+    schedule.compute_at(reduction, row)
+    schedule.set_scope(reduction, 0, "local")
+    loops = schedule.get_loops(reduction)[3:]
+    count = sum(extent > 1 for extent in _reduce_extents(schedule, reduction))
+    if count == 0:
+        return
+    spatial, reduce = loops[:-count], loops[-count:]
+    if width > 1:
+        *others, pixels = spatial
+        pixel_outer, pixel_inner = schedule.split(pixels, [None, vector])
+        spatial = [*others, pixel_outer]
+        schedule.reorder(*reduce, *spatial, pixel_inner)
+        schedule.vectorize(pixel_inner)
+    else:
+        schedule.reorder(*reduce, *spatial)
+    for loop in spatial:
+        schedule.unroll(loop)
+    schedule.decompose_reduction(reduction, reduce[0])
+
+
+def _feeds(schedule: Any, block: Any, consumer: Any) -> bool:
+    names = {schedule.get(each).name_hint for each in schedule.get_consumers(block)}
+    return schedule.get(consumer).name_hint in names
+
+
+def _extent(schedule: Any, loop: Any) -> int:
+    return int(schedule.get(loop).extent)
+
+
+def _reduce_extents(schedule: Any, block: Any) -> list[int]:
+    return [int(axis.dom.extent) for axis in schedule.get(block).iter_vars if int(axis.iter_type) == _REDUCE]

@@ -1,0 +1,67 @@
+"""The plan as C: tables that runtime/model.h declares."""
+
+from __future__ import annotations
+
+from .lower import Plan, View
+
+_SYMBOL = "__tvm_ffi_{}"
+
+
+def schedule_source(plan: Plan) -> str:
+    """A C file that defines `bp_linked_model`; deterministic."""
+    kernels = sorted({call.kernel for call in plan.calls})
+    views = [view for call in plan.calls for view in call.views]
+    shapes = sorted({view.shape for view in views})
+    lines = ['#include "model.h"', ""]
+    for kernel in kernels:
+        lines.append(f"int {_SYMBOL.format(kernel)}(void *self, const bp_any *arguments, int32_t count, bp_any *result);")
+    lines.append("")
+    for number, shape in enumerate(shapes):
+        lines.append(f"static const int64_t shape_{number}[] = {{{', '.join(map(str, shape)) or '1'}}};")
+    for number, (array, _) in enumerate(plan.constants):
+        numbers = ", ".join(f"{float(value).hex()}f" for value in array.ravel()) or "0"
+        lines.append(f"static const float constant_{number}[] = {{{numbers}}};")
+    lines += _table("bp_view", "views", [_view(view, shapes) for view in views])
+    first, rows = 0, []
+    for call in plan.calls:
+        rows.append(f'"{call.kernel}", {_SYMBOL.format(call.kernel)}, {first}, {len(call.views)}')
+        first += len(call.views)
+    lines += _table("bp_kernel", "kernels", rows)
+    lines += _table(
+        "bp_parameter",
+        "parameters",
+        [
+            f'"{name}", {view.offset}, {len(view.shape)}, {{{", ".join(map(str, view.shape)) or "0"}}}'
+            for name, view in plan.parameters.items()
+        ],
+    )
+    lines += _table(
+        "bp_constant",
+        "constants",
+        [f"constant_{n}, sizeof constant_{n}, {offset}" for n, (_, offset) in enumerate(plan.constants)],
+    )
+    lines += [
+        "const bp_model bp_linked_model = {",
+        f"    parameters, {len(plan.parameters)}, constants, {len(plan.constants)},",
+        f"    views, {len(views)}, kernels, {len(plan.calls)},",
+        f"    {plan.input.offset}, {_floats(plan.input)}, {plan.output.offset}, {_floats(plan.output)},",
+        f"    {plan.memory}, {plan.scratch}",
+        "};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(kind: str, name: str, rows: list[str]) -> list[str]:
+    """An array of at least one row: C has no empty ones."""
+    return [f"static const {kind} {name}[] = {{", *(f"    {{{row}}}," for row in rows or ["0"]), "};"]
+
+
+def _view(view: View, shapes: list[tuple[int, ...]]) -> str:
+    return f"{view.offset}, {len(view.shape)}, shape_{shapes.index(view.shape)}"
+
+
+def _floats(view: View) -> int:
+    count = 1
+    for extent in view.shape:
+        count *= extent
+    return count

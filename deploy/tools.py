@@ -1,0 +1,48 @@
+"""Finding the optional packages and compilers of this stage, and saying plainly when one is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..errors import MissingToolError
+
+
+def require(module: str) -> Any:
+    """Import an optional package. Raises MissingToolError naming the extra that brings it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingToolError(
+            f"Python package {module.partition('.')[0]} is needed and cannot be imported ({error}); "
+            "install it with `pip install 'bayespress[deploy]'`."
+        ) from error
+
+
+def c_compiler(triple: str | None) -> list[str]:
+    """Command that compiles and links C for this triple: ziglang, or for None the system's own ($CC, cc).
+
+    Raises MissingToolError when there is none.
+    """
+    if triple is None:
+        for candidate in (os.environ.get("CC"), "cc", "gcc", "clang"):
+            if candidate and shutil.which(candidate.split()[0]):
+                return candidate.split()
+    if find_spec("ziglang") is None:
+        raise MissingToolError("No C compiler was found; install one, or `pip install 'bayespress[deploy]'` for ziglang.")
+    command = [sys.executable, "-m", "ziglang", "cc"]
+    return command if triple is None else [*command, "-target", triple]
+
+
+def run_tool(command: Sequence[str | Path]) -> None:
+    """Run a compiler. A failure is a defect of ours or of the tool, so its words are passed on whole."""
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed with status {result.returncode}:\n{result.stderr}")
