@@ -1,4 +1,4 @@
-"""Only what pyproject.toml cannot say: the C extension is built by cffi."""
+"""The one thing that pyproject.toml cannot say: the C extension, described in codec/build_cffi.py."""
 
 from setuptools import setup
 

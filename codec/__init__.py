@@ -1,4 +1,10 @@
-"""Integers in, bytes out, and back: the `.bpz` format of FORMAT.md. Needs numpy and the C core, never torch."""
+"""The `.bpz` format: integers in, bytes out, and back (see FORMAT.md).
+
+    data = codec.encode([codec.QuantizedTensor("fc.weight", levels, codec.Grid(0.05))])
+    tensors = codec.decode(data)
+
+Needs numpy and the C extension, nothing else of this package but its errors.
+"""
 
 from __future__ import annotations
 

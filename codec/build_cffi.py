@@ -1,34 +1,39 @@
-"""Compiles the C core into the extension `bayespress.codec._bpz`; called by setup.py."""
+"""Builds `bayespress.codec._bpz` from the C sources; setup.py names it, nothing imports it at run time."""
+
+from __future__ import annotations
 
 import re
 from pathlib import Path
 
 from cffi import FFI
 
-# setuptools wants paths relative to the project's root, which is where it runs us.
-_C = Path("codec") / "c"
-SOURCES = [str(_C / name) for name in ("container.c", "crc32.c", "decode.c", "encode.c", "streams.c")]
+SOURCES = ("code.c", "container.c", "decode.c", "encode.c", "mask.c", "record.c")
+HEADERS = ("bpz.h", "bpz_levels.h", "bpz_encode.h")
 
 
-def _declarations(header: str) -> str:
-    """The header as cffi reads it: no preprocessor, sizes of arrays written out."""
-    text = (_C / header).read_text()
-    numbers = dict(re.findall(r"#define (BPZ_MAX_\w+) (\d+)\n", text))
-    text = re.sub(r'#ifdef __cplusplus\n.*?#endif\n', "", text, flags=re.S)
-    text = re.sub(r"^#.*$", "", text, flags=re.M)
-    for name, value in numbers.items():
-        text = re.sub(rf"\[{name}( \+ 1)?\]", lambda m, v=value: f"[{int(v) + bool(m[1])}]", text)
-    return text
+def declarations(header: str) -> str:
+    """What a public header declares, in the C that cffi reads: no preprocessor lines but plain numbers."""
+    header = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
+    header = re.sub(r'#ifdef __cplusplus\n(extern "C" \{|\})\n#endif\n', "", header)
+    kept = []
+    for line in header.splitlines():
+        constant = re.fullmatch(r"#define (\w+) (\d+)u?\s*", line)
+        if constant:
+            kept.append(f"#define {constant[1]} {constant[2]}")
+        elif not line.startswith("#"):
+            kept.append(line)
+    return "\n".join(kept)
 
+
+_HERE = Path(__file__).resolve().parent / "c"
 
 ffibuilder = FFI()
-ffibuilder.cdef(_declarations("bpz.h") + _declarations("bpz_encode.h"))
+for _header in HEADERS:
+    ffibuilder.cdef(declarations((_HERE / _header).read_text()))
 ffibuilder.set_source(
     "bayespress.codec._bpz",
-    '#include "bpz.h"\n#include "bpz_encode.h"\n',
-    sources=SOURCES,
-    include_dirs=[str(_C)],
-    depends=[str(path) for path in sorted(_C.glob("*.h"))],
+    "\n".join(f'#include "{header}"' for header in HEADERS),
+    sources=[f"codec/c/{source}" for source in SOURCES],  # setuptools wants them relative to setup.py
+    include_dirs=[str(_HERE)],
     extra_compile_args=["-std=c99", "-O2"],
-    py_limited_api=True,
 )

@@ -1,181 +1,219 @@
-"""Tensors in, a `.bpz` file out."""
+"""The encoder: tries each layout with and without masks, and writes the smallest."""
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ._bpz import ffi, lib
-from .stream_plan import StreamPlan
-from .tensor import Codebook, Grid, QuantizedTensor, RawTensor, Tensor
-from .tensor_plan import TensorPlan, plan_tensor
+from .bits import BitFields, varint
+from .codes import Histogram, StreamCode, best_code, estimated_size, gap_histogram
+from .csr import Entries, EntryLayout, entries_of, mask_fields, matrix
+from .tensor import Codebook, Grid, RawTensor, Tensor, check_tensor
 
 MAGIC = b"BPZ\x01"
-KIND_RAW, KIND_GRID, KIND_CODEBOOK = 0, 1, 2
-MAX_RANK = 8
-MAX_NAME = 255
-MAX_ELEMENTS = 0x7FFFFFFF
+MAX_TENSORS = 4096
+_BUILT = 4  # plans whose codes are built, after estimates of all
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One layout of one choice of masks, with the index width that its estimate prefers."""
+
+    estimate: float
+    masks: BitFields
+    entries: Entries
+    gaps: Histogram | None
+    index_bits: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A stage with its codes: everything that is written."""
+
+    head: BitFields
+    entries: Entries
+    index_bits: int
+    codes: tuple[StreamCode | None, StreamCode | None, StreamCode]
+    size: int
 
 
 def encode(tensors: Sequence[Tensor], progress: Callable[[int, int], None] | None = None) -> bytes:
-    """A version 1 `.bpz` file of these tensors, in this order; the same tensors always give the same bytes.
+    """A `.bpz` file of these tensors, in their order. The same tensors give the same bytes.
 
     progress  called with (tensors done, tensors in all) after each
 
-    Raises InputError for tensors that the format cannot hold: non-finite values, a name twice or too long, a
-    level without a codebook entry, a codebook that does not start with 0, a dtype other than the documented.
+    Raises InputError when a tensor has a NaN, a wrong dtype, a level outside its codebook, a name that is
+    used twice or does not fit, or when there are more than 4096 of them.
     """
-    parts = [MAGIC, varint(len(tensors))]
-    seen: set[str] = set()
-    previous = b""
-    for number, tensor in enumerate(tensors, 1):
-        name = _checked_name(tensor.name, seen)
-        parts.append(_name_field(name, previous))
-        parts.append(_raw_record(tensor) if isinstance(tensor, RawTensor) else _quantized_record(tensor))
-        previous = name
-        if progress is not None:
-            progress(number, len(tensors))
-    body = b"".join(parts)
-    return body + struct.pack("<I", zlib.crc32(body))
-
-
-def varint(value: int) -> bytes:
-    """LEB128: seven bits a byte, lowest first, the high bit set on all but the last."""
-    out = bytearray()
-    while value >= 128:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _checked_name(name: str, seen: set[str]) -> bytes:
-    data = name.encode()
-    if not 1 <= len(data) <= MAX_NAME or 0 in data:
-        raise InputError(f"Tensor name {name[:40]!r} has {len(data)} bytes; 1 to {MAX_NAME} without a zero byte fit.")
-    if name in seen:
-        raise InputError(f"Tensor name {name!r} occurs twice; names have to differ.")
-    seen.add(name)
-    return data
-
-
-def _name_field(name: bytes, previous: bytes) -> bytes:
-    shared = 0
-    while shared < min(len(name), len(previous)) and name[shared] == previous[shared]:
-        shared += 1
-    return varint(shared) + varint(len(name) - shared) + name[shared:]
-
-
-def _shape_field(name: str, shape: tuple[int, ...], kind: int) -> bytes:
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    if len(shape) > MAX_RANK or count > MAX_ELEMENTS or any(extent >= 1 << 32 for extent in shape):
-        raise InputError(f"Tensor {name} has shape {shape}; at most {MAX_RANK} axes and 2^31 - 1 elements fit.")
-    return bytes([kind << 4 | len(shape)]) + b"".join(varint(extent) for extent in shape)
-
-
-def _raw_record(tensor: RawTensor) -> bytes:
-    if tensor.array.dtype != np.float32:
-        raise InputError(f"Tensor {tensor.name} is {tensor.array.dtype}; a raw tensor has to be float32.")
-    if not np.isfinite(tensor.array).all():
-        raise InputError(f"Tensor {tensor.name} holds NaN or infinite values; mend the network first.")
-    return _shape_field(tensor.name, tensor.shape, KIND_RAW) + tensor.array.astype("<f4").tobytes()
-
-
-def _quantized_record(tensor: QuantizedTensor) -> bytes:
-    if tensor.levels.dtype != np.int32:
-        raise InputError(f"The levels of {tensor.name} are {tensor.levels.dtype}; they have to be int32.")
-    if isinstance(tensor.value_map, Grid):
-        kind, value_map = KIND_GRID, _grid_field(tensor.name, tensor.value_map)
-        symbols = _zigzag(tensor)
-    else:
-        kind, value_map = KIND_CODEBOOK, _codebook_field(tensor, tensor.value_map)
-        symbols = tensor.levels.astype(np.uint32)
-    head = _shape_field(tensor.name, tensor.shape, kind) + value_map
-    if tensor.levels.size == 0:
-        return head
-    payload = _payload(matrix(symbols))
-    return head + varint(len(payload)) + payload
-
-
-def _grid_field(name: str, grid: Grid) -> bytes:
-    step = np.float32(grid.step)
-    if not np.isfinite(step) or step <= 0:
-        raise InputError(f"The grid of {name} has step {grid.step}; a finite float32 above 0 is needed.")
-    if float(step) != float(grid.step):
-        raise InputError(f"The grid of {name} has step {grid.step!r}, which float32 cannot hold; round it first.")
-    return struct.pack("<f", step)
-
-
-def _codebook_field(tensor: QuantizedTensor, codebook: Codebook) -> bytes:
-    values, levels = codebook.values, tensor.levels
-    if values.dtype != np.float32 or values.ndim != 1 or not np.isfinite(values).all():
-        raise InputError(f"The codebook of {tensor.name} has to be one row of finite float32 values.")
-    if len(values) == 0 or struct.pack("<f", values[0]) != bytes(4):
-        raise InputError(f"The codebook of {tensor.name} has to start with 0, the value of a pruned weight.")
-    if levels.size and not 0 <= int(levels.min()) <= int(levels.max()) < len(values):
+    if len(tensors) > MAX_TENSORS:
         raise InputError(
-            f"The levels of {tensor.name} run from {levels.min()} to {levels.max()}; its codebook has entries 0 to "
-            f"{len(values) - 1}."
+            f"A .bpz file holds at most {MAX_TENSORS} tensors, not {len(tensors)}; write several files."
         )
-    return varint(len(values)) + values[1:].astype("<f4").tobytes()
+    names: set[str] = set()
+    out = bytearray(MAGIC + varint(len(tensors)))
+    for done, tensor in enumerate(tensors, 1):
+        check_tensor(tensor)
+        if tensor.name in names:
+            raise InputError(f"Two tensors are called {tensor.name}; names must be unique, rename one.")
+        names.add(tensor.name)
+        record = _record(tensor)
+        out += varint(len(record)) + record
+        if progress is not None:
+            progress(done, len(tensors))
+    return bytes(out) + zlib.crc32(out).to_bytes(4, "little")
 
 
-def _zigzag(tensor: QuantizedTensor) -> npt.NDArray[np.uint32]:
-    """0, 1, -1, 2, -2 ... become 0, 1, 2, 3, 4 ..."""
-    levels = tensor.levels.astype(np.int64)
-    if levels.size and int(levels.min()) <= -(1 << 31):
-        raise InputError(f"Tensor {tensor.name} holds level -2^31; levels lie strictly between -2^31 and 2^31.")
-    return np.where(levels > 0, 2 * levels - 1, -2 * levels).astype(np.uint32)
+def _record(tensor: Tensor) -> bytes:
+    """A record without its length."""
+    array = tensor.array if isinstance(tensor, RawTensor) else tensor.levels
+    name = tensor.name.encode()
+    kind, value_map = _value_map(tensor)
+    head = (
+        bytes([kind << 4 | array.ndim, len(name)]) + name + b"".join(varint(extent) for extent in array.shape)
+    )
+    if isinstance(tensor, RawTensor):
+        record = head + array.astype("<f4").tobytes()
+    else:
+        nonzero = int(np.count_nonzero(array))
+        record = head + varint(nonzero) + value_map
+        if nonzero:
+            record += _stream(matrix(tensor.levels), signed=isinstance(tensor.value_map, Grid))
+    if len(record) > 0x7FFFFFFF:
+        raise InputError(
+            f"Tensor {tensor.name} needs {len(record)} bytes, and a record holds 2^31 - 1; split it."
+        )
+    return record
 
 
-def matrix(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The (output, rest) view of a tensor that is not empty: one row up to rank 1, else shape[0] rows."""
-    return np.ascontiguousarray(array.reshape((1, -1) if array.ndim < 2 else (array.shape[0], -1)))
+def _value_map(tensor: Tensor) -> tuple[int, bytes]:
+    """The kind's number, and the step or the codebook."""
+    if isinstance(tensor, RawTensor):
+        return 0, b""
+    if isinstance(tensor.value_map, Codebook):
+        stored = tensor.value_map.values[1:]
+        return 2, varint(stored.size) + stored.astype("<f4").tobytes()
+    step = np.float32(tensor.value_map.step).astype("<f4").tobytes()
+    return (3, step[2:]) if step[:2] == b"\0\0" else (1, step)
 
 
-def _payload(symbols: npt.NDArray[np.uint32]) -> bytes:
-    plan = plan_tensor(symbols)
-    keep: list[Any] = []
-    c_plan = _c_plan(plan, keep)
-    out = np.empty((plan.bits + 7) // 8, np.uint8)
-    size = ffi.new("size_t *")
-    workspace_size = lib.bpz_encode_workspace_size()
-    workspace = ffi.new("uint16_t[]", (workspace_size + 1) // 2)
-    rows, columns = symbols.shape
-    status = lib.bpz_encode(
-        ffi.cast("uint32_t *", symbols.ctypes.data), rows, columns, c_plan,
-        ffi.cast("uint8_t *", out.ctypes.data), out.size, size, workspace, workspace_size,
-    )  # fmt: skip
-    if status != lib.BPZ_OK or size[0] != out.size:
-        raise AssertionError(f"the plan of {plan.bits} bits was not met: status {status}, {size[0]} bytes")
+def _stream(levels: NDArray[np.int32], *, signed: bool) -> bytes:
+    """The bit stream of a matrix with a non-zero at least."""
+    stages = sorted(_stages(levels, signed=signed), key=lambda stage: stage.estimate)[:_BUILT]
+    plan = min((_plan(stage) for stage in stages), key=lambda plan: plan.size)
+    return _write(plan)
+
+
+def _stages(levels: NDArray[np.int32], *, signed: bool) -> list[_Stage]:
+    live_rows, live_columns = (levels != 0).any(axis=1), (levels != 0).any(axis=0)
+    all_rows, all_columns = np.ones_like(live_rows), np.ones_like(live_columns)
+    row_choices = [all_rows] if live_rows.all() else [all_rows, live_rows]
+    column_choices = [all_columns] if live_columns.all() else [all_columns, live_columns]
+    found = []
+    for rows, columns in product(row_choices, column_choices):
+        masks = mask_fields(rows)
+        masks.extend(mask_fields(columns))
+        live = levels[np.ix_(rows, columns)] if not (rows.all() and columns.all()) else levels
+        for layout in EntryLayout:
+            entries = entries_of(live, layout, signed=signed)
+            gaps = None if entries.gaps is None else Histogram.of(entries.gaps)
+            estimate, index_bits = (0.0, 0) if gaps is None else _index_width(gaps)
+            estimate += masks.size + estimated_size(Histogram.of(entries.values))
+            if layout is EntryLayout.BY_ROW:
+                estimate += estimated_size(Histogram.of(entries.in_segment))
+            found.append(_Stage(estimate, masks, entries, gaps, index_bits))
+    return found
+
+
+def _index_width(gaps: Histogram) -> tuple[float, int]:
+    """Estimated bits of the index stream, and the p that they belong to."""
+    widest = min(31, (int(gaps.numbers[-1]) + 1).bit_length())
+    return min((estimated_size(gap_histogram(gaps, p)), p) for p in range(1, widest + 1))
+
+
+def _plan(stage: _Stage) -> _Plan:
+    entries = stage.entries
+    head = BitFields()
+    head.put(int(entries.layout), 2)
+    head.extend(stage.masks)
+    rows = best_code(Histogram.of(entries.in_segment)) if entries.layout is EntryLayout.BY_ROW else None
+    if rows is not None:
+        head.extend(rows.description)
+    size, index_bits, index = 0, 0, None
+    if stage.gaps is not None:
+        # The estimate is good to a few bits: its neighbours are tried with the real codes.
+        tried = []
+        for p in range(max(1, stage.index_bits - 1), min(31, stage.index_bits + 1) + 1):
+            histogram = gap_histogram(stage.gaps, p)
+            code = best_code(histogram)
+            tried.append((code.size(histogram), p, code))
+        size, index_bits, index = min(tried, key=lambda item: item[:2])
+        size -= index.description.size
+        head.put(index_bits, 5)
+        head.extend(index.description)
+    values = Histogram.of(entries.values)
+    value = best_code(values)
+    head.extend(value.description)
+    size += head.size + value.size(values) - value.description.size
+    if rows is not None:
+        size += rows.size(Histogram.of(entries.in_segment)) - rows.description.size
+    return _Plan(head, entries, index_bits, (rows, index, value), size)
+
+
+def _write(plan: _Plan) -> bytes:
+    """The plan's bits, through the C writer; padded with zeros to a whole byte."""
+    out = np.zeros((plan.size + 7) // 8, dtype=np.uint8)
+    numbers = np.array(plan.head.numbers, dtype=np.uint32)
+    widths = np.array(plan.head.widths, dtype=np.uint8)
+    writer = ffi.new("bpz_writer *", {"out": ffi.from_buffer("uint8_t[]", out), "capacity": out.size})
+    _check(
+        lib.bpz_write_bits(writer, _buffer("uint32_t[]", numbers), _buffer("uint8_t[]", widths), numbers.size)
+    )
+
+    entries, keep = plan.entries, []
+    codes = []
+    for code in plan.codes:
+        described, arrays = _native_code(code)
+        codes.append(described)
+        keep.append(arrays)  # cffi frees what nobody holds
+    request = ffi.new("bpz_entries *")
+    request.segment_count = entries.in_segment.size
+    request.in_segment = _buffer("uint32_t[]", entries.in_segment)
+    request.count = entries.values.size
+    if entries.gaps is not None:
+        request.gaps = _buffer("uint32_t[]", entries.gaps)
+    request.values = _buffer("uint32_t[]", entries.values)
+    request.index_bits = plan.index_bits
+    request.write_segments = entries.layout is EntryLayout.BY_ROW
+    _check(lib.bpz_write_entries(writer, request, *codes))
+    if writer.bit_count != plan.size:
+        raise AssertionError(f"planned {plan.size} bits, wrote {writer.bit_count}")
     return out.tobytes()
 
 
-def _c_plan(plan: TensorPlan, keep: list[Any]) -> Any:
-    """The plan as C reads it; `keep` holds what it points to."""
-    c_plan = ffi.new("bpz_plan *")
-    c_plan.row_mask, c_plan.column_mask = plan.row_mask, plan.column_mask
-    c_plan.live_rows = ffi.cast("uint8_t *", plan.live_rows.ctypes.data)
-    c_plan.live_columns = ffi.cast("uint8_t *", plan.live_columns.ctypes.data)
-    c_plan.csr, c_plan.index_bits = int(plan.csr), plan.index_bits
-    for c_stream, stream in (
-        (c_plan.counts, plan.counts),
-        (c_plan.indices, plan.indices),
-        (c_plan.values, plan.values),
-    ):
-        _fill_stream(c_stream, stream)
-        keep.append(stream.lengths)
-    keep += [plan.live_rows, plan.live_columns]
-    return c_plan
+def _buffer(kind: str, array: NDArray[np.generic]) -> object:
+    return ffi.from_buffer(kind, np.ascontiguousarray(array))
 
 
-def _fill_stream(c_stream: Any, stream: StreamPlan) -> None:
-    c_stream.mode, c_stream.parameter = int(stream.mode), stream.parameter
-    c_stream.alphabet = len(stream.lengths)
-    c_stream.lengths = ffi.cast("uint8_t *", stream.lengths.ctypes.data)
+def _native_code(code: StreamCode | None) -> tuple[object, object]:
+    """A code for the C writer, and the arrays that it points into."""
+    if code is None:
+        return ffi.NULL, None
+    described = ffi.new("bpz_write_code *", {"base": code.base, "raw_bits": code.raw_bits})
+    if not code.lengths:
+        return described, None
+    lengths, codes = ffi.new("uint8_t[]", list(code.lengths)), ffi.new("uint16_t[]", code.codes)
+    described.symbol_count = len(code.lengths)
+    described.lengths, described.codes = lengths, codes
+    return described, (lengths, codes)
+
+
+def _check(status: int) -> None:
+    if status != lib.BPZ_OK:
+        raise AssertionError(f"the writer refused its plan with status {status}")

@@ -1,91 +1,94 @@
-"""Where each byte of a `.bpz` file goes, by tensor and by stream."""
+"""Where the bytes of a file are: by tensor and by stream, with none left over."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
+from ._bpz import lib
+from .csr import EntryLayout
+from .native import kind_of, name_of, new_workspace, open_file, read_levels, shape_of
 
-from . import reference
-from .tensor import Grid, QuantizedTensor
-
-STREAMS = ("names", "shapes", "value maps", "masks", "code tables", "row pointers", "column indices", "values", "padding")
+STREAMS = ("frame", "name", "shape", "map", "masks", "tables", "rows", "indices", "values", "padding")
+CONTAINER = "container"
+_KINDS = {lib.BPZ_KIND_RAW: "raw", lib.BPZ_KIND_GRID: "grid", lib.BPZ_KIND_CODEBOOK: "codebook"}
 
 
 @dataclass(frozen=True)
 class TensorLayout:
-    """One tensor: its shape and kind, and its bits by stream (see STREAMS)."""
+    """One tensor's record.
+
+    index_bits  p of the relative indices; None where there are none
+    step        of a grid, else None
+    entries     "dense", "by row" or "running"; None where nothing is stored, or raw values
+    streams     bytes of each stream, in STREAMS' order; a bit is an eighth
+    """
 
     name: str
     shape: tuple[int, ...]
     kind: str
     count: int
     nonzero: int
+    index_bits: int | None
     step: float | None
-    codebook_size: int | None
-    index_bits: int
-    bits: Mapping[str, int]
+    entries: str | None
+    streams: dict[str, float]
 
     @property
     def bytes(self) -> float:
-        """What the tensor takes of the file."""
-        return sum(self.bits.values()) / 8
+        """Bytes of the whole record."""
+        return sum(self.streams.values())
 
 
 @dataclass(frozen=True)
 class FileLayout:
-    """A whole file; `overhead` is the magic, the tensor count and the checksum, in bytes."""
+    """A whole file; `size` is its size in bytes, and what the tensors leave of it is the container's."""
 
     size: int
-    overhead: int
     tensors: tuple[TensorLayout, ...]
 
+    @property
+    def container_bytes(self) -> float:
+        """Magic, version, number of tensors and checksum."""
+        return self.size - sum(tensor.bytes for tensor in self.tensors)
+
     def by_stream(self) -> dict[str, float]:
-        """Bytes of each kind of stream over all tensors, the file's own overhead included; they add up to `size`."""
-        total = Counter[str]()
-        for tensor in self.tensors:
-            total.update(tensor.bits)
-        return {"file": float(self.overhead)} | {name: total[name] / 8 for name in STREAMS}
+        """Bytes of each stream over all tensors; they sum to `size`."""
+        total = {CONTAINER: self.container_bytes}
+        for stream in STREAMS:
+            total[stream] = sum(tensor.streams[stream] for tensor in self.tensors)
+        return total
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "size": self.size,
-            "streams": self.by_stream(),
-            "tensors": [
-                {
-                    "name": t.name, "shape": list(t.shape), "kind": t.kind, "count": t.count, "nonzero": t.nonzero,
-                    "step": t.step, "codebook_size": t.codebook_size, "index_bits": t.index_bits,
-                    "bytes": t.bytes, "bits": {name: t.bits.get(name, 0) for name in STREAMS},
-                }
-                for t in self.tensors
-            ],
-        }  # fmt: skip
+        """The same as plain types, for JSON."""
+        tensors = [asdict(tensor) | {"bytes": tensor.bytes} for tensor in self.tensors]
+        return {"size": self.size, "by_stream": self.by_stream(), "tensors": tensors}
 
 
-def layout(data: bytes) -> FileLayout:
-    """Account for every byte of a `.bpz` file, by the reference decoder. Raises what codec.decode raises."""
+def layout(data: bytes, *, max_elements: int | None = None) -> FileLayout:
+    """Where the bytes of a `.bpz` file are. Decodes the file; raises what `decode` raises."""
+    opened = open_file(data, max_elements)
+    workspace = new_workspace()
     tensors = []
-    for read in reference.read_file(data):
-        tensor = read.tensor
-        quantized = isinstance(tensor, QuantizedTensor)
-        value_map = tensor.value_map if isinstance(tensor, QuantizedTensor) else None
-        values = tensor.levels if isinstance(tensor, QuantizedTensor) else tensor.array
+    for tensor in opened.tensors:
+        described = kind_of(opened, tensor)
+        kind = _KINDS[described.kind]
+        _, spent = read_levels(opened, tensor, workspace)
         tensors.append(
             TensorLayout(
-                name=tensor.name,
-                shape=tensor.shape,
-                kind="raw" if not quantized else "grid" if isinstance(value_map, Grid) else "codebook",
-                count=values.size,
-                nonzero=int(np.count_nonzero(values)),
-                step=value_map.step if isinstance(value_map, Grid) else None,
-                codebook_size=None if value_map is None or isinstance(value_map, Grid) else len(value_map.values),
-                index_bits=read.index_bits,
-                bits=dict(read.spent),
+                name=name_of(tensor),
+                shape=shape_of(tensor),
+                kind=kind,
+                count=tensor.count,
+                nonzero=tensor.nonzero,
+                index_bits=spent.index_bits or None,
+                step=described.step if kind == "grid" else None,
+                entries=_entries(spent) if kind != "raw" and tensor.nonzero else None,
+                streams={stream: getattr(spent, stream) / 8 for stream in STREAMS},
             )
         )
-    used = sum(sum(tensor.bits.values()) for tensor in tensors)
-    return FileLayout(len(data), len(data) - used // 8, tuple(tensors))
+    return FileLayout(len(opened.data), tuple(tensors))
+
+
+def _entries(spent: Any) -> str:
+    return EntryLayout(spent.layout).name.lower().replace("_", " ")

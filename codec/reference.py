@@ -1,336 +1,290 @@
-"""The slow, obvious decoder in the order of FORMAT.md: the oracle that the C core is held against.
+"""The slow, obvious decoder, in the order of FORMAT.md: the oracle of the C decoder. Shares no code with it.
 
-It shares nothing with the C core and favours being read over being fast. On its way it notes how many bits each
-stream took, which is what `inspect` shows.
+Section numbers below are FORMAT.md's. Speed is no aim: a bit is a character of a string.
 """
 
 from __future__ import annotations
 
 import math
-import struct
 import zlib
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import CorruptFileError, InputError
 from .tensor import Codebook, Grid, QuantizedTensor, RawTensor, Tensor
 
-MAX_CODE_LENGTH = 12
-MAX_ELEMENTS = 0x7FFFFFFF
-KINDS = ("raw", "grid", "codebook")
+_LARGEST = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class Read:
-    """A decoded tensor and where its bytes are: bits by stream, and p of its relative indices (0: none)."""
-
-    tensor: Tensor
-    spent: Counter[str]
-    index_bits: int
-
-
-def decode(data: bytes, *, max_elements: int = 1 << 28) -> list[Tensor]:
-    """What codec.decode gives for the same bytes; raises the same errors."""
-    return [read.tensor for read in read_file(data, max_elements=max_elements)]
-
-
-def read_file(data: bytes, *, max_elements: int = 1 << 28) -> list[Read]:
-    """Section "File" of FORMAT.md."""
-    if data[:3] != b"BPZ":
-        raise _corrupt("the magic bytes are missing")
-    if len(data) < 9:
-        raise _corrupt("the file is cut")
-    if data[3] != 1:
-        raise _corrupt(f"its version is {data[3]}, not 1")
-    body, checksum = data[:-4], data[-4:]
-    if struct.pack("<I", zlib.crc32(body)) != checksum:
-        raise _corrupt("the checksum does not match")
-    source = _Bytes(body, 4)
-    records: list[Read] = []
-    names: set[bytes] = set()
-    name = b""
-    elements = 0
-    for _ in range(source.varint()):
-        name, read, count = _read_record(source, name, max_elements - elements)
-        elements += count
-        if name in names:
-            raise _corrupt(f"tensor {name!r} is there twice")
-        names.add(name)
-        records.append(read)
-    if source.at != len(body):
-        raise _corrupt("bytes follow the last tensor")
-    return records
-
-
-def _corrupt(why: str) -> CorruptFileError:
-    return CorruptFileError(f"This .bpz cannot be decoded: {why}; fetch or make it again.")
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise CorruptFileError(f"The .bpz file cannot be read: {problem}; fetch or make the file again.")
 
 
 class _Bytes:
-    """Section "Integers"."""
-
-    def __init__(self, data: bytes, at: int) -> None:
-        self.data, self.at = data, at
-
-    def take(self, size: int) -> bytes:
-        if size > len(self.data) - self.at:
-            raise _corrupt("a field runs past its end")
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self.take(1)[0]
-            value |= (byte & 127) << shift
-            if value >= 1 << 32 or (shift > 0 and byte == 0) or shift > 28:
-                raise _corrupt("an integer is too large or not in its shortest form")
-            if byte < 128:
-                return value
-            shift += 7
-
-    def finite_float(self) -> float:
-        value: float = struct.unpack("<f", self.take(4))[0]
-        if not math.isfinite(value):
-            raise _corrupt("a value is NaN or infinite")
-        return value
-
-
-def _read_record(source: _Bytes, previous: bytes, room: int) -> tuple[bytes, Read, int]:
-    """Section "Record"."""
-    begin = source.at
-    shared, rest = source.varint(), source.varint()
-    if shared > len(previous) or not 1 <= shared + rest <= 255:
-        raise _corrupt("a name is outside its range")
-    name = previous[:shared] + source.take(rest)
-    if 0 in name:
-        raise _corrupt("a name holds a zero byte")
-    spent = Counter({"names": 8 * (source.at - begin)})
-    at = source.at
-    kind_rank = source.take(1)[0]
-    kind, rank = kind_rank >> 4, kind_rank & 15
-    if kind > 2 or rank > 8:
-        raise _corrupt("a kind or rank is outside its range")
-    shape = tuple(source.varint() for _ in range(rank))
-    count = math.prod(shape)
-    if count > MAX_ELEMENTS:
-        raise _corrupt("a tensor is too large")
-    spent["shapes"] = 8 * (source.at - at)
-    value_map, map_bits = _read_value_map(source, kind)
-    spent["value maps"] = map_bits
-    try:
-        text = name.decode()
-    except UnicodeDecodeError:
-        raise _corrupt("a name is not UTF-8") from None
-    if kind == 0:
-        array = np.frombuffer(source.take(4 * count), "<f4").astype(np.float32).reshape(shape)
-        if not np.isfinite(array).all():
-            raise _corrupt(f"tensor {text} holds NaN or infinite values")
-        spent["values"] = 32 * count
-        return name, Read(RawTensor(text, array), spent, 0), count
-    at = source.at
-    payload = source.take(source.varint()) if count else b""
-    spent["shapes"] += 8 * (source.at - at - len(payload))
-    if count > room:
-        raise InputError(f"The file announces more elements than are allowed; pass a larger max_elements if you trust it.")
-    levels, index_bits = _read_payload(payload, shape, kind, value_map, spent) if count else (np.zeros(shape, np.int32), 0)
-    assert value_map is not None
-    return name, Read(QuantizedTensor(text, levels, value_map), spent, index_bits), count
-
-
-def _read_value_map(source: _Bytes, kind: int) -> tuple[Grid | Codebook | None, int]:
-    """Section "Value map"; the map and its size in bits."""
-    at = source.at
-    if kind == 0:
-        return None, 0
-    value_map: Grid | Codebook
-    if kind == 1:
-        value_map = Grid(source.finite_float())
-        if not value_map.step > 0:
-            raise _corrupt("a grid's step is not above 0")
-    else:
-        size = source.varint()
-        if size == 0:
-            raise _corrupt("a codebook is empty")
-        if 4 * (size - 1) > len(source.data) - source.at:
-            raise _corrupt("a codebook runs past the end")
-        value_map = Codebook(np.array([0.0] + [source.finite_float() for _ in range(size - 1)], np.float32))
-    return value_map, 8 * (source.at - at)
-
-
-class _Bits:
-    """Section "Bit stream": bits of each byte lowest first."""
+    """Section 2.1 and 2.2: fields of whole bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
 
-    def read(self, count: int) -> int:
-        if self.at + count > 8 * len(self.data):
-            raise _corrupt("a stream runs past its end")
-        value = 0
-        for number in range(count):
-            value |= (self.data[self.at >> 3] >> (self.at & 7) & 1) << number
-            self.at += 1
+    def take(self, count: int) -> bytes:
+        _require(count <= len(self.data) - self.at, "a field runs past its end")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def varint(self) -> int:
+        number = 0
+        for place in range(5):
+            byte = self.take(1)[0]
+            number |= (byte & 0x7F) << (7 * place)
+            _require(byte != 0 or place == 0, "a number is spelled longer than needed")
+            if byte < 0x80:
+                _require(number <= _LARGEST, f"a number is {number}, above 2^31 - 1")
+                return number
+        _require(False, "a number has more than five bytes")
+        return 0
+
+    def float32(self) -> float:
+        value = float(np.frombuffer(self.take(4), dtype="<f4")[0])
+        _require(math.isfinite(value), "a float32 is not finite")
         return value
 
-    def golomb(self, order: int) -> int:
+
+class _Bits:
+    """Section 2.3: fields of bits, most significant first."""
+
+    def __init__(self, data: bytes) -> None:
+        self.bits = "".join(f"{byte:08b}" for byte in data)
+        self.at = 0
+
+    def take(self, count: int) -> int:
+        _require(count <= len(self.bits) - self.at, "a stream ends before its last number")
+        self.at += count
+        return int(self.bits[self.at - count : self.at] or "0", 2)
+
+    def golomb(self, order: int = 0) -> int:
         zeros = 0
-        while self.read(1) == 0:
+        while self.take(1) == 0:
             zeros += 1
-            if zeros + order > 32:
-                raise _corrupt("an Exp-Golomb code is too long")
-        value = (((1 << zeros) - 1) << order) + self.read(zeros + order)
-        if value >= 1 << 32:
-            raise _corrupt("an Exp-Golomb code is too large")
-        return value
+            _require(zeros + order <= 32, "an exponential Golomb number is too long")
+        number = (((1 << zeros) - 1) << order) + self.take(zeros + order)
+        _require(number < 2**32, "an exponential Golomb number is above 2^32 - 1")
+        return number
 
 
-def _read_mask(bits: _Bits, length: int) -> list[int]:
-    """Section "Masks": the places of the live elements."""
-    mode = bits.read(2)
+@dataclass
+class _Code:
+    """Section 6: `lookup` is the Huffman code by its bits, None for fixed-width."""
+
+    raw_bits: int
+    base: int
+    lookup: dict[str, int] | None
+
+    def read(self, bits: _Bits) -> int:
+        number = self.base
+        if self.lookup is not None:
+            word = ""
+            while word not in self.lookup:
+                word += str(bits.take(1))
+            number = self.lookup[word] << self.raw_bits
+        number += bits.take(self.raw_bits)
+        _require(number < 2**32, "a number of a stream is above 2^32 - 1")
+        return number
+
+
+def decode(data: bytes, *, max_elements: int | None = None) -> list[Tensor]:
+    """What `bayespress.codec.decode` returns, and the same errors' types."""
+    # Section 3
+    _require(data[:3] == b"BPZ"[: len(data)], "it does not begin with BPZ")
+    _require(len(data) >= 4, "it ends within its first four bytes")
+    _require(data[3] == 1, f"its version is {data[3]}, and this decoder knows 1")
+    _require(len(data) >= 9, "it is shorter than the shortest file")
+    _require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "the checksum does not match")
+    body = _Bytes(data[:-4])
+    body.take(4)
+    count = body.varint()
+    _require(count <= 4096, f"it declares {count} tensors, more than 4096")
+    heads = [_Head(body.take(body.varint())) for _ in range(count)]
+    _require(body.at == len(body.data), "bytes follow the last tensor")
+    _require(len({head.name for head in heads}) == count, "two tensors have one name")
+    elements = sum(head.count for head in heads)
+    if elements > (2**24 + 4096 * len(data) if max_elements is None else max_elements):
+        raise InputError(
+            f"The .bpz file declares {elements} elements, more than the limit; raise max_elements."
+        )
+    return [head.tensor() for head in heads]
+
+
+class _Head:
+    """Section 4: the byte fields of a record."""
+
+    def __init__(self, record: bytes) -> None:
+        fields = _Bytes(record)
+        kind_and_rank, name_length = fields.take(2)
+        self.kind, rank = kind_and_rank >> 4, kind_and_rank & 15
+        _require(rank <= 8 and self.kind <= 3, f"a tensor has kind {self.kind} and rank {rank}")
+        _require(name_length > 0, "a tensor has no name")
+        try:
+            self.name = fields.take(name_length).decode()
+        except UnicodeDecodeError:
+            _require(False, "a name is not UTF-8")
+        _require("\0" not in self.name, "a name holds NUL")
+        self.shape = tuple(fields.varint() for _ in range(rank))
+        self.count = math.prod(self.shape)
+        _require(self.count <= _LARGEST, f"{self.name} has {self.count} elements")
+        self.nonzero = fields.varint() if self.kind != 0 else self.count
+        _require(self.nonzero <= self.count, f"{self.name} has more non-zeros than elements")
+        self.value_map: Grid | Codebook | None = None
+        if self.kind == 1:
+            _require(record[fields.at : fields.at + 2] != b"\0\0", "a step is spelled longer than needed")
+            self.value_map = _grid(fields.float32())
+        elif self.kind == 3:
+            self.value_map = _grid(_Bytes(b"\0\0" + fields.take(2)).float32())
+        elif self.kind == 2:
+            stored = fields.varint()
+            _require(stored < 65536, f"a codebook has {stored + 1} values")
+            _require(4 * stored <= len(record) - fields.at, "a codebook runs past its record")
+            values = [0.0] + [fields.float32() for _ in range(stored)]
+            self.value_map = Codebook(np.array(values, dtype=np.float32))
+        self.payload = record[fields.at :]
+        _require(self.kind != 0 or len(self.payload) == 4 * self.count, "raw values do not fill their record")
+        _require(self.kind == 0 or self.nonzero > 0 or not self.payload, "bytes follow a tensor of zeros")
+
+    def tensor(self) -> Tensor:
+        """The values or levels that follow the head."""
+        if self.value_map is None:
+            array = np.frombuffer(self.payload, dtype="<f4").astype(np.float32).reshape(self.shape)
+            _require(bool(np.isfinite(array).all()), f"{self.name} holds a value that is not finite")
+            return RawTensor(self.name, array)
+        levels = np.zeros(self.count, dtype=np.int32)
+        if self.nonzero:
+            rows = self.shape[0] if len(self.shape) >= 2 else 1
+            _stream(self, levels.reshape(rows, -1))
+        tensor = QuantizedTensor(self.name, levels.reshape(self.shape), self.value_map)
+        _require(bool(np.isfinite(tensor.values()).all()), f"{self.name} overflows float32")
+        return tensor
+
+
+def _grid(step: float) -> Grid:
+    _require(step > 0, f"a step is {step}, not positive")
+    return Grid(step)
+
+
+def _stream(head: _Head, levels: NDArray[np.int32]) -> None:
+    """Sections 5 to 7: fill the matrix of one tensor."""
+    bits = _Bits(head.payload)
+    layout = bits.take(2)
+    _require(layout <= 2, f"{head.name} has layout {layout}")
+    rows, columns = _mask(bits, levels.shape[0]), _mask(bits, levels.shape[1])
+    _require(head.nonzero <= len(rows) * len(columns), f"{head.name} has more non-zeros than live elements")
+    row_code = _code(bits) if layout == 1 else None
+    index_bits = bits.take(5) if layout != 0 else 1
+    _require(index_bits > 0, f"{head.name} has relative indices of no bits")
+    filler = 2**index_bits - 1
+    index_code = _code(bits) if layout != 0 else None
+    value_code = _code(bits)
+
+    def read_gap(room: int) -> int:
+        assert index_code is not None
+        gap = 0
+        while True:
+            number = index_code.read(bits)
+            gap += number
+            _require(number <= filler and gap < room, "a relative index leaves its row or its width")
+            if number != filler:
+                return gap
+
+    def read_level(row: int, column: int, skip_zero: int) -> None:
+        level = _level(value_code.read(bits) + skip_zero, head.value_map)
+        levels[rows[row], columns[column]] = level
+
+    if layout == 0:
+        for row in range(len(rows)):
+            for column in range(len(columns)):
+                read_level(row, column, 0)
+        _require(np.count_nonzero(levels) == head.nonzero, f"{head.name} has another number of non-zeros")
+    elif layout == 1:
+        assert row_code is not None
+        left = head.nonzero
+        for row in range(len(rows)):
+            in_row = row_code.read(bits)
+            _require(in_row <= min(left, len(columns)), "a row has more non-zeros than it may")
+            left -= in_row
+            column = -1
+            for _ in range(in_row):
+                column += 1 + read_gap(len(columns) - column - 1)
+                read_level(row, column, 1)
+        _require(left == 0, f"{head.name} has fewer non-zeros in its rows than it declares")
+    else:
+        position = -1
+        for _ in range(head.nonzero):
+            position += 1 + read_gap(len(rows) * len(columns) - position - 1)
+            read_level(*divmod(position, len(columns)), 1)
+    left = len(bits.bits) - bits.at
+    _require(left < 8, "bytes follow the last number of a stream")
+    _require(bits.take(left) == 0, "the padding is not zero")
+
+
+def _mask(bits: _Bits, extent: int) -> list[int] | range:
+    """Section 5: the live indices, ascending."""
+    mode = bits.take(2)
+    _require(mode <= 2, f"a mask has mode {mode}")
     if mode == 0:
-        return list(range(length))
+        return range(extent)
+    live: list[int] = []
     if mode == 1:
-        return [place for place in range(length) if bits.read(1)]
-    if mode == 3:
-        raise _corrupt("a mask's mode is 3")
-    live, places, at = bits.read(1), [], 0
-    while at < length:
-        run = bits.golomb(0) + 1
-        if run > length - at:
-            raise _corrupt("a run goes over the edge of its mask")
-        if live:
-            places += range(at, at + run)
-        at, live = at + run, 1 - live
-    return places
+        _require(extent <= len(bits.bits) - bits.at, "a mask runs past its record")
+        live = [index for index in range(extent) if bits.take(1)]
+    else:
+        order, alive, at = bits.take(3), bits.take(1), 0
+        while at < extent:
+            run = bits.golomb(order) + 1
+            _require(run <= extent - at, "a run of a mask is too long")
+            if alive:
+                live += range(at, at + run)
+            at, alive = at + run, 1 - alive
+    _require(0 < len(live) < extent, "a mask strikes out nothing, or everything")
+    return live
 
 
-class _Stream:
-    """Section "Streams"."""
-
-    def __init__(self, bits: _Bits) -> None:
-        self.bits = bits
-        self.mode = bits.read(2)
-        if self.mode == 0:
-            self.parameter = bits.golomb(0)
-        elif self.mode == 1:
-            self.parameter = bits.read(5) + 1
-        elif self.mode == 3:
-            self.parameter = bits.read(4)
-        else:
-            self.symbols = _canonical_code(_read_code_lengths(bits))
-
-    def read(self) -> int:
-        if self.mode == 0:
-            return self.parameter
-        if self.mode == 1:
-            return self.bits.read(self.parameter)
-        if self.mode == 3:
-            return self.bits.golomb(self.parameter)
-        code = ""
-        while code not in self.symbols:
-            code += str(self.bits.read(1))
-        return self.symbols[code]
-
-
-def _read_code_lengths(bits: _Bits) -> list[int]:
-    """Section "Code lengths"."""
-    alphabet = bits.golomb(4)
-    if not 2 <= alphabet <= 4096:
-        raise _corrupt("an alphabet is outside its range")
-    previous = bits.read(4)
-    lengths = []
-    for _ in range(alphabet):
-        code = bits.golomb(0)
-        if code == 3:
+def _code(bits: _Bits) -> _Code:
+    """Section 6: a code from its description."""
+    if bits.take(1) == 0:
+        width = bits.take(6)
+        _require(width <= 32, f"a number has {width} bits")
+        return _Code(width, bits.golomb(), None)
+    raw_bits = bits.take(5)
+    lengths: list[int] = []
+    reference, filled = 3, 0
+    while filled < 2**12:
+        _require(len(lengths) < 4096, "a Huffman code is incomplete")
+        token = bits.golomb()
+        if token == 1:
             lengths.append(0)
             continue
-        if code > 2 * MAX_CODE_LENGTH + 1:
-            raise _corrupt("a code length is outside its range")
-        change = {0: 0, 1: 1, 2: -1}.get(code, code // 2 if code % 2 == 0 else -(code - 1) // 2)
-        previous += change
-        if not 1 <= previous <= MAX_CODE_LENGTH:
-            raise _corrupt("a code length is outside its range")
-        lengths.append(previous)
-    return lengths
-
-
-def _canonical_code(lengths: list[int]) -> dict[str, int]:
-    """Section "Canonical codes"."""
-    if sum(1 << (MAX_CODE_LENGTH - length) for length in lengths if length) != 1 << MAX_CODE_LENGTH:
-        raise _corrupt("a Huffman code is over-full or incomplete")
-    symbols, code = {}, 0
-    for length in range(1, MAX_CODE_LENGTH + 1):
-        code <<= 1
-        for symbol, its_length in enumerate(lengths):
-            if its_length == length:
-                symbols[format(code, f"0{length}b")] = symbol
+        if token >= 2:
+            reference += token // 2 if token % 2 == 0 else -(token // 2)
+            _require(1 <= reference <= 12, f"a code length is {reference}")
+        lengths.append(reference)
+        filled += 2 ** (12 - reference)
+    _require(filled == 2**12, "a Huffman code is over-full")
+    lookup, code = {}, 0
+    for length in range(1, 13):
+        code *= 2
+        for symbol in range(len(lengths)):
+            if lengths[symbol] == length:
+                lookup[f"{code:0{length}b}"] = symbol
                 code += 1
-    return symbols
+    return _Code(raw_bits, 0, lookup)
 
 
-def _read_payload(
-    payload: bytes, shape: tuple[int, ...], kind: int, value_map: Grid | Codebook | None, spent: Counter[str]
-) -> tuple[np.ndarray, int]:
-    """Sections "Masks", "Layouts" and "Symbols"; the levels and p."""
-    bits = _Bits(payload)
-    levels = np.zeros(math.prod(shape), np.int32)
-    columns_in_all = len(levels) if len(shape) < 2 else len(levels) // shape[0]
-    rows = _read_mask(bits, len(levels) // columns_in_all)
-    columns = _read_mask(bits, columns_in_all)
-    spent["masks"] = bits.at
-    sparse = bits.read(1)
-    index_bits = bits.read(4) if sparse else 0
-    if sparse and not 1 <= index_bits <= 12:
-        raise _corrupt("the width of a relative index is outside its range")
-    counts, indices = (_Stream(bits), _Stream(bits)) if sparse else (None, None)
-    values = _Stream(bits)
-    spent["code tables"] = bits.at - spent["masks"]
-
-    def store(row: int, column: int, symbol: int) -> None:
-        if kind == 2:
-            assert isinstance(value_map, Codebook)
-            if symbol >= len(value_map.values):
-                raise _corrupt("a level has no codebook entry")
-            level = symbol
-        else:
-            if symbol >= (1 << 32) - 1:
-                raise _corrupt("a level is outside its range")
-            level = (symbol + 1) // 2 if symbol % 2 else -(symbol // 2)
-        levels[row * columns_in_all + column] = level
-
-    def read(stream: _Stream, name: str) -> int:
-        before = bits.at
-        symbol = stream.read()
-        spent[name] += bits.at - before
-        return symbol
-
-    for row in rows:
-        if counts is None or indices is None:
-            for column in columns:
-                store(row, column, read(values, "values"))
-            continue
-        count = read(counts, "row pointers")
-        if count > len(columns):
-            raise _corrupt("a row has more entries than columns")
-        at = 0
-        for _ in range(count):
-            while (index := read(indices, "column indices")) == (1 << index_bits) - 1:
-                at += index
-                if at >= len(columns):
-                    raise _corrupt("a column is outside its row")
-            at += index
-            if index >= 1 << index_bits or at >= len(columns):
-                raise _corrupt("a column is outside its row")
-            symbol = read(values, "values") + 1
-            if symbol > (1 << 32) - 1:
-                raise _corrupt("a level is outside its range")
-            store(row, columns[at], symbol)
-            at += 1
-    padding = 8 * len(payload) - bits.at
-    if padding >= 8 or bits.read(padding) != 0:
-        raise _corrupt("something follows a tensor's last symbol")
-    spent["padding"] = padding
-    return levels.reshape(shape), index_bits
+def _level(number: int, value_map: Grid | Codebook | None) -> int:
+    """Section 7.4: what a value number means."""
+    if isinstance(value_map, Codebook):
+        _require(number < value_map.values.size, f"level {number} is outside its codebook")
+        return number
+    level = (number + 1) // 2 if number % 2 else -(number // 2)
+    _require(-(2**31) <= level < 2**31, f"level {level} is no int32")
+    return level

@@ -1,0 +1,1 @@
+"""Bytes and a graph in, a bundle out; built, verified, timed."""

@@ -1,7 +1,7 @@
-/* bpz_encode.h - encoder of one tensor's bit stream; the decisions come from the caller as a plan.
+/* bpz_encode.h - the encoder's primitives: packing bits, and the interleaved entries of a tensor.
  *
- * Memory and threads as in bpz.h. The plan is trusted: it is the caller's own, not a file's; still, a plan that
- * cannot represent the symbols is refused, never written wrong.
+ * What to write (layout, masks, codes) is the caller's choice; these calls only write it. They trust their
+ * caller as to the meaning of the numbers, and no one as to room: nothing is written past `capacity`.
  */
 #ifndef BPZ_ENCODE_H
 #define BPZ_ENCODE_H
@@ -12,32 +12,41 @@
 extern "C" {
 #endif
 
-/* How one stream of symbols is coded; modes as in FORMAT.md. */
-typedef struct bpz_stream_plan {
-    uint32_t mode;          /* 0 constant, 1 fixed width, 2 Huffman, 3 Exp-Golomb */
-    uint32_t parameter;     /* the constant, the width (1 to 32) or the order (0 to 15) */
-    uint32_t alphabet;      /* of a Huffman code: symbols 0 to alphabet - 1, 2 to 4096 */
-    const uint8_t *lengths; /* of a Huffman code: `alphabet` lengths of 1 to 12, 0 for an absent symbol */
-} bpz_stream_plan;
+/* Bits go to out[bit_count / 8] most significant first; the bytes must be zero beforehand. */
+typedef struct bpz_writer {
+    uint8_t *out;
+    size_t capacity; /* bytes */
+    uint64_t bit_count;
+} bpz_writer;
 
-/* How a tensor is coded. */
-typedef struct bpz_plan {
-    uint32_t row_mask, column_mask; /* 0 none, 1 bits, 2 runs */
-    const uint8_t *live_rows;       /* one byte a row, 0 or 1; all 1 without a mask */
-    const uint8_t *live_columns;
-    uint32_t csr;        /* 1: relative-index CSR, 0: every live element */
-    uint32_t index_bits; /* p of CSR, 1 to 12 */
-    bpz_stream_plan counts, indices, values;
-} bpz_plan;
+/* One stream's code. For a number n: fixed-width when `lengths` is NULL, n - base in raw_bits bits; else the
+ * Huffman code of n >> raw_bits, then the raw_bits low bits of n. */
+typedef struct bpz_write_code {
+    uint32_t base;
+    uint32_t raw_bits;       /* at most 32 */
+    uint32_t symbol_count;   /* entries in the two arrays */
+    const uint8_t *lengths;  /* bits of each code, 1 to 12; 0 for a symbol without one */
+    const uint16_t *codes;
+} bpz_write_code;
 
-/* Workspace of bpz_encode in bytes; aligned as a uint16_t. */
-size_t bpz_encode_workspace_size(void);
+/* One tensor's entries in file order. An array may be NULL where its count is 0. */
+typedef struct bpz_entries {
+    uint32_t segment_count;       /* rows in layout 1; 1 in the others */
+    const uint32_t *in_segment;   /* entries of each segment */
+    uint32_t count;               /* entries in all */
+    const uint32_t *gaps;         /* dense layout: NULL */
+    const uint32_t *values;
+    uint32_t index_bits;          /* p: a gap of 2^p - 1 or more is written with fillers */
+    int write_segments;           /* whether in_segment goes into the stream */
+} bpz_entries;
 
-/* Write the bit stream of a matrix of symbols (rows x columns in C order, 0 for a pruned weight) to `out` and
- * its length in bytes to `size`. BPZ_ERROR_BUFFER_TOO_SMALL when `capacity` does not do, BPZ_ERROR_ARGUMENT when
- * the plan cannot represent the symbols (a symbol without a code, a non-zero in a dead row). */
-bpz_status bpz_encode(const uint32_t *symbols, uint32_t rows, uint32_t columns, const bpz_plan *plan,
-                      uint8_t *out, size_t capacity, size_t *size, void *workspace, size_t workspace_size);
+/* Append widths[i] low bits of numbers[i], for i from 0 to count - 1; each width is at most 32.
+ * BPZ_ERROR_BUFFER_TOO_SMALL when they do not fit; what did fit has been written. */
+bpz_status bpz_write_bits(bpz_writer *writer, const uint32_t *numbers, const uint8_t *widths, size_t count);
+
+/* Append the entries. BPZ_ERROR_ARGUMENT when a number has no code, or the segments do not sum to the count. */
+bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, const bpz_write_code *segment_code,
+                             const bpz_write_code *index_code, const bpz_write_code *value_code);
 
 #ifdef __cplusplus
 }

@@ -1,263 +1,343 @@
-/* decode.c - from a tensor's bit stream to values or levels, straight to their places. */
-#include "bpz_internal.h"
-#include "mask.h"
+/* decode.c - a record's bit stream into levels or float32 values, in one pass (FORMAT.md, sections 5 to 7). */
+#include <string.h>
 
-/* Where decoded symbols go: `out` holds 4-byte elements, floats or levels. */
+#include "code.h"
+#include "mask.h"
+#include "record.h"
+
+#define BPZ_LAYOUT_DENSE 0u
+#define BPZ_LAYOUT_ROWS 1u
+#define BPZ_LAYOUT_RUNNING 2u
+
+/* What the caller lends: a decoding table for each stream, and room for one list of code lengths. */
+typedef struct workspace {
+    uint16_t rows[BPZ_TABLE_ENTRIES];
+    uint16_t indices[BPZ_TABLE_ENTRIES];
+    uint16_t values[BPZ_TABLE_ENTRIES];
+    uint8_t lengths[BPZ_MAX_SYMBOLS];
+} workspace;
+
+BPZ_STATIC_ASSERT(levels_and_floats_share_a_size, sizeof(int32_t) == sizeof(float));
+
+/* Where decoded elements go: exactly one of the pointers is set, with room for the tensor's count. */
 typedef struct sink {
-    unsigned char *out;
-    const bpz_file *file;
-    const bpz_tensor *tensor;
-    int as_levels;
+    float *floats;
+    int32_t *levels;
+    const bpz_value_map *map;
 } sink;
 
-/* The value map of FORMAT.md for a symbol in which 0 is the pruned weight. Returns 0 when there is no such value. */
-static int put(const sink *s, uint32_t position, uint32_t symbol)
-{
-    const bpz_tensor *tensor = s->tensor;
-    int32_t level;
-    float value;
-    if (tensor->kind == BPZ_CODEBOOK) {
-        if (symbol >= tensor->codebook_size) {
-            return 0;
-        }
-        level = (int32_t)symbol;
-        value = symbol == 0 ? 0.0f : bpz_load_f32(s->file->data + tensor->map + 4 * (size_t)(symbol - 1));
-    } else {
-        if (symbol == 0xffffffffu) {
-            return 0; /* level 2^31 */
-        }
-        level = symbol & 1u ? (int32_t)(symbol / 2 + 1) : -(int32_t)(symbol / 2);
-        value = (float)level * tensor->step;
-    }
-    if (s->as_levels) {
-        memcpy(s->out + 4 * (size_t)position, &level, 4);
-    } else {
-        memcpy(s->out + 4 * (size_t)position, &value, 4);
-    }
-    return 1;
-}
-
-/* The position of each live column in turn. */
-typedef struct columns {
-    bpz_mask live;
-    uint32_t next; /* column that the mask's next bit speaks of */
-} columns;
-
-static columns columns_open(const bpz_mask *mask)
-{
-    columns c;
-    c.live = *mask;
-    c.next = 0;
-    return c;
-}
-
-/* Move past `skip` live columns to the one behind them; its number. The caller keeps within the live ones. */
-static uint32_t columns_skip(columns *c, uint32_t skip)
-{
-    if (c->live.mode == BPZ_MASK_NONE) {
-        c->next += skip + 1;
-        return c->next - 1;
-    }
-    for (;;) {
-        const uint32_t alive = bpz_mask_next(&c->live);
-        c->next++;
-        if (alive && skip-- == 0) {
-            return c->next - 1;
-        }
-    }
-}
-
-/* Everything that describes the entries, once its header is read. */
-typedef struct plan {
-    bpz_mask rows, columns;
-    uint32_t live_rows, live_columns;
-    uint32_t csr, index_bits;
-    bpz_stream counts, indices, values;
-} plan;
-
-static bpz_status plan_open(plan *p, bpz_bits *bits, const bpz_tensor *tensor, bpz_workspace *workspace)
-{
-    bpz_status status = bpz_mask_open(&p->rows, bits, tensor->rows, &p->live_rows);
-    if (status == BPZ_OK) {
-        status = bpz_mask_open(&p->columns, bits, tensor->columns, &p->live_columns);
-    }
-    if (status != BPZ_OK) {
-        return status;
-    }
-    p->csr = bpz_bits_read(bits, 1);
-    if (p->csr) {
-        p->index_bits = bpz_bits_read(bits, 4);
-        if (p->index_bits < 1 || p->index_bits > BPZ_MAX_INDEX_BITS) {
-            return bits->failed ? BPZ_ERROR_TRUNCATED : BPZ_ERROR_CORRUPT;
-        }
-        status = bpz_stream_open(&p->counts, bits, workspace->tables[0], workspace->lengths);
-        if (status == BPZ_OK) {
-            status = bpz_stream_open(&p->indices, bits, workspace->tables[1], workspace->lengths);
-        }
-    }
-    if (status == BPZ_OK) {
-        status = bpz_stream_open(&p->values, bits, workspace->tables[2], workspace->lengths);
-    }
-    return status;
-}
-
-/* One row's entries, index and value interleaved; `row` is the position of its first element. */
-static bpz_status read_sparse_row(const plan *p, bpz_bits *bits, const sink *s, uint32_t row, uint32_t count)
-{
-    const uint32_t filler = ((uint32_t)1 << p->index_bits) - 1;
-    columns c = columns_open(&p->columns);
-    uint32_t used = 0; /* live columns passed so far */
-    while (count-- > 0) {
-        uint32_t gap = 0, symbol, value;
-        while ((symbol = bpz_stream_read(&p->indices, bits)) == filler) {
-            gap += filler;
-            if (bits->failed || gap >= p->live_columns - used) {
-                return bits->failed ? BPZ_ERROR_TRUNCATED : BPZ_ERROR_CORRUPT;
-            }
-        }
-        if (symbol > filler || symbol >= p->live_columns - used - gap) {
-            return bits->failed ? BPZ_ERROR_TRUNCATED : BPZ_ERROR_CORRUPT;
-        }
-        gap += symbol;
-        used += gap + 1;
-        value = bpz_stream_read(&p->values, bits);
-        if (bits->failed) {
-            return BPZ_ERROR_TRUNCATED;
-        }
-        if (value == 0xffffffffu || !put(s, row + columns_skip(&c, gap), value + 1)) {
-            return BPZ_ERROR_CORRUPT;
-        }
-    }
-    return BPZ_OK;
-}
-
-static bpz_status read_dense_row(const plan *p, bpz_bits *bits, const sink *s, uint32_t row)
-{
-    columns c = columns_open(&p->columns);
-    uint32_t i;
-    for (i = 0; i < p->live_columns; i++) {
-        const uint32_t symbol = bpz_stream_read(&p->values, bits);
-        if (bits->failed) {
-            return BPZ_ERROR_TRUNCATED;
-        }
-        if (!put(s, row + columns_skip(&c, 0), symbol)) {
-            return BPZ_ERROR_CORRUPT;
-        }
-    }
-    return BPZ_OK;
-}
-
-static bpz_status read_entries(const plan *p, bpz_bits *bits, const sink *s)
-{
-    bpz_mask rows = p->rows;
-    uint32_t row;
-    for (row = 0; row < s->tensor->rows; row++) {
-        const uint32_t begin = row * s->tensor->columns;
-        bpz_status status;
-        if (!bpz_mask_next(&rows)) {
-            continue;
-        }
-        if (p->csr) {
-            const uint32_t count = bpz_stream_read(&p->counts, bits);
-            if (bits->failed || count > p->live_columns) {
-                return bits->failed ? BPZ_ERROR_TRUNCATED : BPZ_ERROR_CORRUPT;
-            }
-            status = read_sparse_row(p, bits, s, begin, count);
-        } else {
-            status = read_dense_row(p, bits, s, begin);
-        }
-        if (status != BPZ_OK) {
-            return status;
-        }
-    }
-    return BPZ_OK;
-}
-
-static bpz_status decode(const sink *s, void *workspace, size_t workspace_size)
-{
-    const bpz_tensor *tensor = s->tensor;
+/* One record's decoding. The position (row, column) counts live rows and columns only; row_mask and
+ * column_mask turn it into one of the whole matrix, at whose offset row_start + column_mask.position it is. */
+typedef struct decoder {
     bpz_bits bits;
-    bpz_status status;
-    plan p;
-    if (tensor->count == 0) {
+    sink out;
+    uint64_t columns;
+    uint64_t nonzero;
+    bpz_mask row_mask;
+    bpz_mask first_column; /* never begun: copied for each row */
+    bpz_mask column_mask;
+    uint64_t row_start;
+    uint32_t layout;
+    uint32_t filler;
+    bpz_code row_code, index_code, value_code;
+    bpz_spent *spent;
+} decoder;
+
+size_t bpz_workspace_size(void) { return sizeof(workspace); }
+
+/* Put one level at `offset`. A grid's product may overflow in a forged file only. */
+static bpz_status put(const sink *out, uint64_t offset, int32_t level) {
+    if (out->map->kind == BPZ_KIND_CODEBOOK) {
+        if (level < 0 || (uint32_t)level >= out->map->codebook_count) return BPZ_ERROR_CORRUPT;
+        if (out->floats != NULL) {
+            out->floats[offset] = level == 0 ? 0.0f : bpz_float_at(out->map->codebook + 4u * ((size_t)level - 1u));
+            return BPZ_OK;
+        }
+    } else {
+        const float value = (float)level * out->map->step;
+        if (!bpz_is_finite(value)) return BPZ_ERROR_CORRUPT;
+        if (out->floats != NULL) {
+            out->floats[offset] = value;
+            return BPZ_OK;
+        }
+    }
+    out->levels[offset] = level;
+    return BPZ_OK;
+}
+
+/* A value number as a level. `skipped` is 1 where zero has no number of its own, else 0. */
+static bpz_status level_of(uint32_t kind, uint32_t number, uint32_t skipped, int32_t *level) {
+    const uint64_t shifted = (uint64_t)number + skipped;
+    if (kind == BPZ_KIND_CODEBOOK) {
+        if (shifted > INT32_MAX) return BPZ_ERROR_CORRUPT;
+        *level = (int32_t)shifted;
         return BPZ_OK;
     }
-    if (workspace == NULL || workspace_size < sizeof(bpz_workspace)) {
-        return BPZ_ERROR_BUFFER_TOO_SMALL;
+    /* 0, 1, 2, 3, 4 mean 0, 1, -1, 2, -2 */
+    if (shifted > 0xFFFFFFFFu + (uint64_t)1) return BPZ_ERROR_CORRUPT;
+    if (shifted % 2u == 1u) {
+        if (shifted / 2u + 1u > INT32_MAX) return BPZ_ERROR_CORRUPT;
+        *level = (int32_t)(shifted / 2u + 1u);
+    } else {
+        *level = (int32_t)-(int64_t)(shifted / 2u);
     }
-    memset(s->out, 0, 4 * (size_t)tensor->count); /* level 0 and 0.0f alike */
-    bpz_bits_open(&bits, s->file->data + tensor->payload, tensor->payload_size);
-    memset(&p, 0, sizeof p);
-    status = plan_open(&p, &bits, tensor, workspace);
-    if (status == BPZ_OK) {
-        status = read_entries(&p, &bits, s);
-    }
-    if (status != BPZ_OK) {
-        return status;
-    }
-    /* Fewer than eight bits may be left, all of them zero. */
-    bpz_bits_fill(&bits);
-    return bits.held < 8 && bits.buffer == 0 ? BPZ_OK : BPZ_ERROR_TRAILING;
+    return BPZ_OK;
 }
 
-size_t bpz_workspace_size(void)
-{
-    return sizeof(bpz_workspace);
+static void begin_columns(decoder *self) {
+    self->column_mask = self->first_column;
+    bpz_mask_begin(&self->column_mask);
+}
+
+static void next_row(decoder *self, uint64_t rows) {
+    bpz_mask_skip(&self->row_mask, rows);
+    self->row_start = self->row_mask.position * self->columns;
+    begin_columns(self);
+}
+
+/* Read one value and put it at the current position. */
+static bpz_status read_value(decoder *self, uint32_t skipped, int32_t *level) {
+    const uint64_t before = bpz_bits_left(&self->bits);
+    uint32_t number;
+    bpz_status status = bpz_code_next(&self->value_code, &self->bits, &number);
+    if (status != BPZ_OK) return status;
+    self->spent->values += before - bpz_bits_left(&self->bits);
+    status = level_of(self->out.map->kind, number, skipped, level);
+    if (status != BPZ_OK) return status;
+    return put(&self->out, self->row_start + self->column_mask.position, *level);
+}
+
+/* Positions between the previous non-zero and the next. Each filler moves on by at least one position, so
+ * that no more than `room` of them are read whatever the bits say. */
+static bpz_status read_gap(decoder *self, uint64_t room, uint64_t *gap) {
+    const uint64_t before = bpz_bits_left(&self->bits);
+    uint32_t number;
+    *gap = 0;
+    do {
+        const bpz_status status = bpz_code_next(&self->index_code, &self->bits, &number);
+        if (status != BPZ_OK) return status;
+        if (number > self->filler) return BPZ_ERROR_CORRUPT;
+        *gap += number;
+        if (*gap >= room) return BPZ_ERROR_CORRUPT;
+    } while (number == self->filler);
+    self->spent->indices += before - bpz_bits_left(&self->bits);
+    return BPZ_OK;
+}
+
+static bpz_status decode_dense(decoder *self) {
+    uint64_t row, column, nonzero = 0;
+    int32_t level;
+    for (row = 0; row < self->row_mask.live; row++) {
+        if (row != 0) next_row(self, 1);
+        for (column = 0; column < self->first_column.live; column++) {
+            bpz_status status;
+            if (column != 0) bpz_mask_skip(&self->column_mask, 1);
+            status = read_value(self, 0, &level);
+            if (status != BPZ_OK) return status;
+            nonzero += level != 0;
+        }
+    }
+    return nonzero == self->nonzero ? BPZ_OK : BPZ_ERROR_CORRUPT;
+}
+
+static bpz_status decode_rows(decoder *self) {
+    const uint64_t columns = self->first_column.live;
+    uint64_t row, left = self->nonzero;
+    for (row = 0; row < self->row_mask.live; row++) {
+        const uint64_t before = bpz_bits_left(&self->bits);
+        uint64_t next = 0, column = 0, gap; /* the first column not yet passed, and the cursor's */
+        uint32_t in_row;
+        bpz_status status;
+        int32_t level;
+        if (row != 0) next_row(self, 1);
+        status = bpz_code_next(&self->row_code, &self->bits, &in_row);
+        if (status != BPZ_OK) return status;
+        self->spent->rows += before - bpz_bits_left(&self->bits);
+        if (in_row > left || in_row > columns) return BPZ_ERROR_CORRUPT;
+        left -= in_row;
+        for (; in_row != 0; in_row--) {
+            status = read_gap(self, columns - next, &gap);
+            if (status != BPZ_OK) return status;
+            bpz_mask_skip(&self->column_mask, next + gap - column);
+            column = next + gap;
+            next = column + 1u;
+            status = read_value(self, 1, &level);
+            if (status != BPZ_OK) return status;
+        }
+    }
+    return left == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
+}
+
+static bpz_status decode_running(decoder *self) {
+    const uint64_t columns = self->first_column.live;
+    uint64_t left = self->row_mask.live * columns; /* live positions not yet passed */
+    uint64_t column = 0, step = 0, entry, gap;     /* the cursor's column, and its distance to the next position */
+    for (entry = 0; entry < self->nonzero; entry++) {
+        int32_t level;
+        bpz_status status = read_gap(self, left, &gap);
+        if (status != BPZ_OK) return status;
+        left -= gap + 1u;
+        step += gap;
+        if (column + step >= columns) {
+            next_row(self, (column + step) / columns);
+            step = (column + step) % columns;
+            column = 0;
+        }
+        bpz_mask_skip(&self->column_mask, step);
+        column += step;
+        step = 1;
+        status = read_value(self, 1, &level);
+        if (status != BPZ_OK) return status;
+    }
+    return BPZ_OK;
+}
+
+/* The descriptions before the entries: layout, masks, index width, codes. */
+static bpz_status read_head(decoder *self, uint64_t rows, workspace *room) {
+    const uint64_t start = bpz_bits_left(&self->bits);
+    uint64_t before;
+    uint32_t bits_of_index;
+    bpz_status status = bpz_bits_read(&self->bits, 2, &self->layout);
+    if (status != BPZ_OK) return status;
+    if (self->layout > BPZ_LAYOUT_RUNNING) return BPZ_ERROR_CORRUPT;
+    self->spent->layout = self->layout;
+
+    before = bpz_bits_left(&self->bits);
+    status = bpz_mask_read(&self->row_mask, &self->bits, rows);
+    if (status != BPZ_OK) return status;
+    status = bpz_mask_read(&self->first_column, &self->bits, self->columns);
+    if (status != BPZ_OK) return status;
+    if (self->nonzero > self->row_mask.live * self->first_column.live) return BPZ_ERROR_CORRUPT;
+    self->spent->masks = before - bpz_bits_left(&self->bits);
+
+    if (self->layout == BPZ_LAYOUT_ROWS) {
+        status = bpz_code_read(&self->row_code, &self->bits, room->rows, room->lengths);
+        if (status != BPZ_OK) return status;
+    }
+    if (self->layout != BPZ_LAYOUT_DENSE) {
+        status = bpz_bits_read(&self->bits, 5, &bits_of_index);
+        if (status != BPZ_OK) return status;
+        if (bits_of_index == 0) return BPZ_ERROR_CORRUPT;
+        self->spent->index_bits = bits_of_index;
+        self->filler = (uint32_t)(((uint64_t)1 << bits_of_index) - 1u);
+        status = bpz_code_read(&self->index_code, &self->bits, room->indices, room->lengths);
+        if (status != BPZ_OK) return status;
+    }
+    status = bpz_code_read(&self->value_code, &self->bits, room->values, room->lengths);
+    if (status != BPZ_OK) return status;
+    self->spent->tables = start - bpz_bits_left(&self->bits) - self->spent->masks;
+    return BPZ_OK;
+}
+
+/* What follows the last entry: fewer than 8 bits, all zero. */
+static bpz_status read_padding(decoder *self) {
+    const uint64_t left = bpz_bits_left(&self->bits);
+    uint32_t padding = 0;
+    if (left >= 8) return BPZ_ERROR_CORRUPT;
+    self->spent->padding = left;
+    (void)bpz_bits_read(&self->bits, (unsigned)left, &padding);
+    return padding == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
+}
+
+static bpz_status decode_stream(const bpz_record *record, sink out, workspace *room, bpz_spent *spent) {
+    decoder self;
+    bpz_status status;
+    memset(&self, 0, sizeof self);
+    self.bits = bpz_bits_at(record->payload, record->payload_size);
+    self.out = out;
+    self.columns = record->tensor.columns;
+    self.nonzero = record->tensor.nonzero;
+    self.spent = spent;
+    status = read_head(&self, record->tensor.rows, room);
+    if (status != BPZ_OK) return status;
+    bpz_mask_begin(&self.row_mask);
+    next_row(&self, 0);
+    if (self.layout == BPZ_LAYOUT_DENSE) {
+        status = decode_dense(&self);
+    } else if (self.layout == BPZ_LAYOUT_ROWS) {
+        status = decode_rows(&self);
+    } else {
+        status = decode_running(&self);
+    }
+    return status == BPZ_OK ? read_padding(&self) : status;
+}
+
+static bpz_status decode_raw(const bpz_record *record, float *out) {
+    uint64_t index;
+    for (index = 0; index < record->tensor.count; index++) {
+        const float value = bpz_float_at(record->payload + 4u * (size_t)index);
+        if (!bpz_is_finite(value)) return BPZ_ERROR_CORRUPT;
+        out[index] = value;
+    }
+    return BPZ_OK;
+}
+
+/* The checks that the decoding calls share; fills `record` afresh, so that nothing in `tensor` but its offset
+ * and length is trusted. */
+static bpz_status prepare(const bpz_file *file, const bpz_tensor *tensor, bpz_record *record) {
+    if (file == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
+    if (tensor->offset < file->first_tensor || tensor->offset > file->size - 4u ||
+        tensor->length > file->size - 4u - tensor->offset) {
+        return BPZ_ERROR_ARGUMENT;
+    }
+    return bpz_record_read(record, file->data, tensor->offset, tensor->offset + tensor->length);
+}
+
+static bpz_status check_room(const bpz_record *record, const void *out, size_t out_count, const void *room,
+                             size_t room_size) {
+    if (out == NULL || room == NULL || (uintptr_t)room % sizeof(uint64_t) != 0) return BPZ_ERROR_ARGUMENT;
+    if (out_count < record->tensor.count || room_size < sizeof(workspace)) return BPZ_ERROR_BUFFER_TOO_SMALL;
+    return BPZ_OK;
 }
 
 bpz_status bpz_decode_f32(const bpz_file *file, const bpz_tensor *tensor, float *out, size_t out_count,
-                          void *workspace, size_t workspace_size)
-{
-    sink s;
-    uint32_t i;
-    if (file == NULL || tensor == NULL || (out == NULL && tensor->count > 0)) {
-        return BPZ_ERROR_ARGUMENT;
-    }
-    if (out_count < tensor->count) {
-        return BPZ_ERROR_BUFFER_TOO_SMALL;
-    }
-    if (tensor->kind == BPZ_RAW) {
-        for (i = 0; i < tensor->count; i++) {
-            out[i] = bpz_load_f32(file->data + tensor->payload + 4 * (size_t)i);
-        }
-        return BPZ_OK;
-    }
-    s.out = (unsigned char *)out;
-    s.file = file;
-    s.tensor = tensor;
-    s.as_levels = 0;
-    return decode(&s, workspace, workspace_size);
+                          void *workspace_, size_t workspace_size) {
+    bpz_record record;
+    bpz_spent spent;
+    sink to;
+    bpz_status status = prepare(file, tensor, &record);
+    if (status == BPZ_OK) status = check_room(&record, out, out_count, workspace_, workspace_size);
+    if (status != BPZ_OK) return status;
+    if (record.map.kind == BPZ_KIND_RAW) return decode_raw(&record, out);
+    memset(out, 0, (size_t)record.tensor.count * sizeof *out);
+    if (record.tensor.nonzero == 0) return BPZ_OK;
+    memset(&spent, 0, sizeof spent);
+    to.floats = out;
+    to.levels = NULL;
+    to.map = &record.map;
+    return decode_stream(&record, to, workspace_, &spent);
+}
+
+bpz_status bpz_value_map_of(const bpz_file *file, const bpz_tensor *tensor, bpz_value_map *map) {
+    bpz_record record;
+    bpz_status status = map == NULL ? BPZ_ERROR_ARGUMENT : prepare(file, tensor, &record);
+    if (status == BPZ_OK) *map = record.map;
+    return status;
 }
 
 bpz_status bpz_decode_levels(const bpz_file *file, const bpz_tensor *tensor, int32_t *out, size_t out_count,
-                             void *workspace, size_t workspace_size)
-{
-    sink s;
-    if (file == NULL || tensor == NULL || (out == NULL && tensor->count > 0) || tensor->kind == BPZ_RAW) {
-        return BPZ_ERROR_ARGUMENT;
+                             void *workspace_, size_t workspace_size, bpz_spent *spent) {
+    bpz_record record;
+    bpz_spent unused;
+    sink to;
+    bpz_status status = prepare(file, tensor, &record);
+    if (status != BPZ_OK) return status;
+    if (spent == NULL) spent = &unused;
+    memset(spent, 0, sizeof *spent);
+    spent->frame = 8u * (uint64_t)record.frame_size;
+    spent->name = 8u * ((uint64_t)record.tensor.name_length + 1u);
+    spent->shape = 8u * (uint64_t)record.shape_size;
+    spent->map = 8u * (uint64_t)record.map_size;
+    if (record.map.kind == BPZ_KIND_RAW) {
+        spent->values = 8u * (uint64_t)record.payload_size;
+        return BPZ_ERROR_UNSUPPORTED;
     }
-    if (out_count < tensor->count) {
-        return BPZ_ERROR_BUFFER_TOO_SMALL;
-    }
-    s.out = (unsigned char *)out;
-    s.file = file;
-    s.tensor = tensor;
-    s.as_levels = 1;
-    return decode(&s, workspace, workspace_size);
-}
-
-bpz_status bpz_codebook(const bpz_file *file, const bpz_tensor *tensor, float *out, size_t out_count)
-{
-    uint32_t entry;
-    if (file == NULL || tensor == NULL || out == NULL || tensor->kind != BPZ_CODEBOOK) {
-        return BPZ_ERROR_ARGUMENT;
-    }
-    if (out_count < tensor->codebook_size) {
-        return BPZ_ERROR_BUFFER_TOO_SMALL;
-    }
-    out[0] = 0.0f;
-    for (entry = 1; entry < tensor->codebook_size; entry++) {
-        out[entry] = bpz_load_f32(file->data + tensor->map + 4 * (size_t)(entry - 1));
-    }
-    return BPZ_OK;
+    status = check_room(&record, out, out_count, workspace_, workspace_size);
+    if (status != BPZ_OK) return status;
+    memset(out, 0, (size_t)record.tensor.count * sizeof *out);
+    if (record.tensor.nonzero == 0) return BPZ_OK;
+    to.floats = NULL;
+    to.levels = out;
+    to.map = &record.map;
+    return decode_stream(&record, to, workspace_, spent);
 }

@@ -1,261 +1,66 @@
-/* encode.c - the mirror of decode.c: a plan and symbols in, a bit stream out. */
+/* encode.c - the encoder's primitives. */
 #include "bpz_encode.h"
-#include "bpz_internal.h"
 
-/* Bits go into each byte lowest first. `held` < 8 bits wait in `buffer`; `status` is the first failure. */
-typedef struct writer {
-    uint8_t *out;
-    size_t size, capacity;
-    uint64_t buffer;
-    uint32_t held;
-    bpz_status status;
-} writer;
+#include "bits.h"
 
-typedef struct encode_workspace {
-    uint16_t codes[3][BPZ_MAX_ALPHABET]; /* bits already in stream order */
-} encode_workspace;
+static bpz_status put_bits(bpz_writer *writer, uint32_t number, unsigned width) {
+    if (width > BPZ_BITS_READ_MAX) return BPZ_ERROR_ARGUMENT;
+    if (writer->bit_count + width > (uint64_t)writer->capacity * 8u) return BPZ_ERROR_BUFFER_TOO_SMALL;
+    while (width != 0) {
+        const unsigned room = 8u - (unsigned)(writer->bit_count % 8u);
+        const unsigned taken = width < room ? width : room;
+        const unsigned chunk = (number >> (width - taken)) & ((1u << taken) - 1u);
+        uint8_t *byte = &writer->out[writer->bit_count / 8u];
+        *byte = (uint8_t)(*byte | chunk << (room - taken));
+        writer->bit_count += taken;
+        width -= taken;
+    }
+    return BPZ_OK;
+}
 
-static void write_bits(writer *w, uint64_t value, uint32_t count)
-{
-    w->buffer |= value << w->held; /* count <= 33 and held < 8: nothing is shifted out */
-    w->held += count;
-    while (w->held >= 8) {
-        if (w->size == w->capacity) {
-            w->status = BPZ_ERROR_BUFFER_TOO_SMALL;
-            w->held = 0;
-            return;
-        }
-        w->out[w->size++] = (uint8_t)(w->buffer & 255u);
-        w->buffer >>= 8;
-        w->held -= 8;
+static bpz_status put_number(bpz_writer *writer, const bpz_write_code *code, uint32_t number) {
+    if (code->lengths == NULL) {
+        if (number < code->base || (uint64_t)(number - code->base) >> code->raw_bits != 0) return BPZ_ERROR_ARGUMENT;
+        return put_bits(writer, number - code->base, code->raw_bits);
+    } else {
+        const uint64_t symbol = (uint64_t)number >> code->raw_bits;
+        bpz_status status;
+        if (symbol >= code->symbol_count || code->lengths[symbol] == 0) return BPZ_ERROR_ARGUMENT;
+        status = put_bits(writer, code->codes[symbol], code->lengths[symbol]);
+        return status == BPZ_OK ? put_bits(writer, number, code->raw_bits) : status;
     }
 }
 
-static void write_golomb(writer *w, uint32_t value, uint32_t order)
-{
-    uint32_t zeros = 0;
-    while (((((uint64_t)1 << (zeros + 1)) - 1) << order) <= value) {
-        zeros++;
+bpz_status bpz_write_bits(bpz_writer *writer, const uint32_t *numbers, const uint8_t *widths, size_t count) {
+    size_t at;
+    for (at = 0; at < count; at++) {
+        const bpz_status status = put_bits(writer, numbers[at], widths[at]);
+        if (status != BPZ_OK) return status;
     }
-    if (zeros + order > BPZ_MAX_GOLOMB_BITS) {
-        w->status = BPZ_ERROR_ARGUMENT;
-        return;
-    }
-    write_bits(w, (uint64_t)1 << zeros, zeros + 1);
-    write_bits(w, value - ((((uint64_t)1 << zeros) - 1) << order), zeros + order);
+    return BPZ_OK;
 }
 
-static void write_lengths(writer *w, const bpz_stream_plan *plan)
-{
-    int32_t previous = 0;
-    uint32_t symbol;
-    for (symbol = 0; symbol < plan->alphabet && previous == 0; symbol++) {
-        previous = plan->lengths[symbol];
-    }
-    write_bits(w, (uint32_t)previous, 4);
-    for (symbol = 0; symbol < plan->alphabet; symbol++) {
-        const int32_t length = plan->lengths[symbol], change = length - previous;
-        if (length == 0) {
-            write_golomb(w, 3, 0);
-            continue;
-        }
-        if (change >= 0) {
-            write_golomb(w, (uint32_t)(change < 2 ? change : 2 * change), 0);
-        } else {
-            write_golomb(w, (uint32_t)(change == -1 ? 2 : -2 * change + 1), 0);
-        }
-        previous = length;
-    }
-}
-
-static void write_huffman_code(writer *w, const bpz_stream_plan *plan, uint16_t *codes)
-{
-    uint32_t counts[BPZ_MAX_CODE_LENGTH + 1] = {0}, next[BPZ_MAX_CODE_LENGTH + 1], symbol;
-    if (plan->alphabet < 2 || plan->alphabet > BPZ_MAX_ALPHABET) {
-        w->status = BPZ_ERROR_ARGUMENT;
-        return;
-    }
-    for (symbol = 0; symbol < plan->alphabet; symbol++) {
-        if (plan->lengths[symbol] > BPZ_MAX_CODE_LENGTH) {
-            w->status = BPZ_ERROR_ARGUMENT;
-            return;
-        }
-        counts[plan->lengths[symbol]] += plan->lengths[symbol] != 0;
-    }
-    if (!bpz_first_codes(counts, next)) {
-        w->status = BPZ_ERROR_ARGUMENT;
-        return;
-    }
-    for (symbol = 0; symbol < plan->alphabet; symbol++) {
-        const uint32_t length = plan->lengths[symbol];
-        codes[symbol] = length == 0 ? 0 : (uint16_t)bpz_reverse(next[length]++, length);
-    }
-    write_golomb(w, plan->alphabet, 4);
-    write_lengths(w, plan);
-}
-
-static void open_stream(writer *w, const bpz_stream_plan *plan, uint16_t *codes)
-{
-    write_bits(w, plan->mode & 3u, 2);
-    switch (plan->mode) {
-    case BPZ_STREAM_CONSTANT:
-        write_golomb(w, plan->parameter, 0);
-        break;
-    case BPZ_STREAM_FIXED:
-        write_bits(w, (plan->parameter - 1) & 31u, 5);
-        break;
-    case BPZ_STREAM_HUFFMAN:
-        write_huffman_code(w, plan, codes);
-        break;
-    default:
-        write_bits(w, plan->parameter & 15u, 4);
-        break;
-    }
-}
-
-static void write_symbol(writer *w, const bpz_stream_plan *plan, const uint16_t *codes, uint32_t symbol)
-{
-    int representable = 1;
-    switch (plan->mode) {
-    case BPZ_STREAM_CONSTANT:
-        representable = symbol == plan->parameter;
-        break;
-    case BPZ_STREAM_FIXED:
-        representable = (uint64_t)symbol >> plan->parameter == 0;
-        if (representable) {
-            write_bits(w, symbol, plan->parameter);
-        }
-        break;
-    case BPZ_STREAM_HUFFMAN:
-        representable = symbol < plan->alphabet && plan->lengths[symbol] != 0;
-        if (representable) {
-            write_bits(w, codes[symbol], plan->lengths[symbol]);
-        }
-        break;
-    default:
-        write_golomb(w, symbol, plan->parameter);
-        break;
-    }
-    if (!representable) {
-        w->status = BPZ_ERROR_ARGUMENT;
-    }
-}
-
-static void write_mask(writer *w, uint32_t mode, const uint8_t *live, uint32_t length)
-{
-    uint32_t i, run;
-    write_bits(w, mode & 3u, 2);
-    if (mode == BPZ_MASK_BITS) {
-        for (i = 0; i < length; i++) {
-            write_bits(w, live[i] & 1u, 1);
-        }
-    } else if (mode == BPZ_MASK_RUNS) {
-        write_bits(w, live[0] & 1u, 1);
-        for (i = 0; i < length; i += run) {
-            run = 1;
-            while (i + run < length && live[i + run] == live[i]) {
-                run++;
+bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, const bpz_write_code *segment_code,
+                             const bpz_write_code *index_code, const bpz_write_code *value_code) {
+    uint32_t segment, entry = 0;
+    uint32_t filler;
+    if (entries->gaps != NULL && (entries->index_bits == 0 || entries->index_bits > 31)) return BPZ_ERROR_ARGUMENT;
+    filler = entries->gaps == NULL ? 0 : (uint32_t)(((uint64_t)1 << entries->index_bits) - 1u);
+    for (segment = 0; segment < entries->segment_count; segment++) {
+        uint32_t left = entries->in_segment[segment];
+        bpz_status status = BPZ_OK;
+        if (left > entries->count - entry) return BPZ_ERROR_ARGUMENT;
+        if (entries->write_segments) status = put_number(writer, segment_code, left);
+        for (; left != 0; left--, entry++) {
+            if (entries->gaps != NULL) {
+                uint32_t gap = entries->gaps[entry];
+                for (; gap >= filler && status == BPZ_OK; gap -= filler) status = put_number(writer, index_code, filler);
+                if (status == BPZ_OK) status = put_number(writer, index_code, gap);
             }
-            write_golomb(w, run - 1, 0);
+            if (status == BPZ_OK) status = put_number(writer, value_code, entries->values[entry]);
+            if (status != BPZ_OK) return status;
         }
+        if (status != BPZ_OK) return status;
     }
-}
-
-static void write_sparse_row(writer *w, const bpz_plan *plan, const encode_workspace *codes, const uint32_t *row,
-                             uint32_t columns)
-{
-    const uint32_t filler = ((uint32_t)1 << plan->index_bits) - 1;
-    uint32_t column, gap = 0, count = 0;
-    for (column = 0; column < columns; column++) {
-        count += row[column] != 0;
-    }
-    write_symbol(w, &plan->counts, codes->codes[0], count);
-    for (column = 0; column < columns && w->status == BPZ_OK; column++) {
-        if (!plan->live_columns[column]) {
-            continue;
-        }
-        if (row[column] == 0) {
-            gap++;
-            continue;
-        }
-        for (; gap >= filler; gap -= filler) {
-            write_symbol(w, &plan->indices, codes->codes[1], filler);
-        }
-        write_symbol(w, &plan->indices, codes->codes[1], gap);
-        write_symbol(w, &plan->values, codes->codes[2], row[column] - 1);
-        gap = 0;
-    }
-}
-
-static void write_dense_row(writer *w, const bpz_plan *plan, const encode_workspace *codes, const uint32_t *row,
-                            uint32_t columns)
-{
-    uint32_t column;
-    for (column = 0; column < columns; column++) {
-        if (plan->live_columns[column]) {
-            write_symbol(w, &plan->values, codes->codes[2], row[column]);
-        }
-    }
-}
-
-/* Whether a mask would drop a non-zero. */
-static int masked_out(const uint32_t *symbols, uint32_t rows, uint32_t columns, const bpz_plan *plan)
-{
-    uint32_t row, column;
-    for (row = 0; row < rows; row++) {
-        for (column = 0; column < columns; column++) {
-            if (symbols[(size_t)row * columns + column] != 0 && !(plan->live_rows[row] && plan->live_columns[column])) {
-                return 1;
-            }
-        }
-    }
-    return 0;
-}
-
-size_t bpz_encode_workspace_size(void)
-{
-    return sizeof(encode_workspace);
-}
-
-bpz_status bpz_encode(const uint32_t *symbols, uint32_t rows, uint32_t columns, const bpz_plan *plan,
-                      uint8_t *out, size_t capacity, size_t *size, void *workspace, size_t workspace_size)
-{
-    encode_workspace *codes = workspace;
-    uint32_t row;
-    writer w;
-    if (symbols == NULL || plan == NULL || out == NULL || size == NULL || workspace == NULL ||
-        (plan->csr && (plan->index_bits < 1 || plan->index_bits > BPZ_MAX_INDEX_BITS)) ||
-        masked_out(symbols, rows, columns, plan)) {
-        return BPZ_ERROR_ARGUMENT;
-    }
-    if (workspace_size < sizeof *codes) {
-        return BPZ_ERROR_BUFFER_TOO_SMALL;
-    }
-    memset(&w, 0, sizeof w);
-    w.out = out;
-    w.capacity = capacity;
-    write_mask(&w, plan->row_mask, plan->live_rows, rows);
-    write_mask(&w, plan->column_mask, plan->live_columns, columns);
-    write_bits(&w, plan->csr & 1u, 1);
-    if (plan->csr) {
-        write_bits(&w, plan->index_bits, 4);
-        open_stream(&w, &plan->counts, codes->codes[0]);
-        open_stream(&w, &plan->indices, codes->codes[1]);
-    }
-    open_stream(&w, &plan->values, codes->codes[2]);
-    for (row = 0; row < rows && w.status == BPZ_OK; row++) {
-        if (!plan->live_rows[row]) {
-            continue;
-        }
-        if (plan->csr) {
-            write_sparse_row(&w, plan, codes, symbols + (size_t)row * columns, columns);
-        } else {
-            write_dense_row(&w, plan, codes, symbols + (size_t)row * columns, columns);
-        }
-    }
-    if (w.status == BPZ_OK && w.held > 0) {
-        write_bits(&w, 0, 8 - w.held);
-    }
-    *size = w.size;
-    return w.status;
+    return entry == entries->count ? BPZ_OK : BPZ_ERROR_ARGUMENT;
 }

@@ -1,0 +1,129 @@
+"""Size against entropy and other containers, and decode time against zlib, in one run.
+
+python benchmarks/codec.py              synthetic LeNet-300-100 at five densities
+python benchmarks/codec.py net.bpz      the tensors of a file
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import sys
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bayespress import codec
+from bayespress.errors import BayespressError
+from bayespress.files import read_bytes
+from numpy.typing import NDArray
+
+SHAPES = {"fc1.weight": (300, 784), "fc2.weight": (100, 300), "fc3.weight": (10, 100)}
+
+
+def synthetic(densities: tuple[float, float, float], largest: int = 6) -> list[codec.Tensor]:
+    """Levels with Gaussian sizes up to `largest` at random places; the seed is fixed."""
+    rng = np.random.default_rng(0)
+    tensors: list[codec.Tensor] = []
+    for (name, shape), density in zip(SHAPES.items(), densities, strict=True):
+        levels = np.zeros(int(np.prod(shape)), dtype=np.int32)
+        where = rng.choice(levels.size, round(levels.size * density), replace=False)
+        sizes = np.clip(np.abs(np.round(rng.normal(0, 2.5, where.size))), 1, largest)
+        levels[where] = (sizes * rng.choice([-1, 1], where.size)).astype(np.int32)
+        tensors.append(codec.QuantizedTensor(name, levels.reshape(shape), codec.Grid(0.1)))
+    return tensors
+
+
+def entropy_bytes(levels: NDArray[np.int32]) -> float:
+    """Zero-order entropy of the mask of non-zeros, and of the levels where they are."""
+    return (_entropy(levels != 0) + _entropy(levels[levels != 0])) / 8
+
+
+def _entropy(array: NDArray[Any]) -> float:
+    counts = np.unique(array, return_counts=True)[1]
+    return float(-(counts * np.log2(counts / max(1, array.size))).sum())
+
+
+def smallest_integers(levels: NDArray[np.int32]) -> NDArray[Any]:
+    """The levels in the narrowest signed type that holds them."""
+    return levels.astype(np.min_scalar_type(-int(np.abs(levels.astype(np.int64)).max(initial=0)) - 1))
+
+
+def plain_csr(levels: NDArray[np.int32]) -> int:
+    """Bytes of CSR with 32-bit row pointers, 16-bit (or 32-bit) columns and the narrowest values."""
+    rows = levels.shape[0] if levels.ndim > 1 else 1
+    column = 2 if levels.size <= 65536 * rows else 4
+    return 4 * (rows + 1) + int(np.count_nonzero(levels)) * (column + smallest_integers(levels).itemsize)
+
+
+def npz_bytes(tensors: Sequence[codec.QuantizedTensor]) -> int:
+    """Bytes of numpy's compressed archive of the levels in the narrowest types."""
+    out = io.BytesIO()
+    np.savez_compressed(out, **{tensor.name: smallest_integers(tensor.levels) for tensor in tensors})  # type: ignore[arg-type]
+    return len(out.getvalue())
+
+
+def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
+    """Seconds of each call, the calls taking turns for the time given."""
+    for call in calls.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def report(title: str, tensors: Sequence[codec.Tensor], seconds: float) -> None:
+    """Print one set's lines."""
+    data = codec.encode(tensors)
+    quantized = [tensor for tensor in tensors if isinstance(tensor, codec.QuantizedTensor)]
+    raw = sum(4 * tensor.array.size for tensor in tensors if isinstance(tensor, codec.RawTensor))
+    entropy = raw + sum(entropy_bytes(tensor.levels) for tensor in quantized)
+    print(f"{title}: {len(data):,} bytes")
+    if entropy:
+        print(f"  against entropy of mask and levels  {len(data) / entropy:6.3f}   ({entropy:,.1f} bytes)")
+    if quantized:
+        npz, csr = raw + npz_bytes(quantized), raw + sum(plain_csr(tensor.levels) for tensor in quantized)
+        print(f"  against npz of the levels           {len(data) / npz:6.3f}   ({npz:,} bytes)")
+        print(f"  against plain CSR                   {len(data) / csr:6.3f}   ({csr:,} bytes)")
+    packed = zlib.compress(b"".join(tensor.values().tobytes() for tensor in tensors), 9)
+    times = interleaved(
+        {"decode": lambda: codec.decode(data), "zlib": lambda: zlib.decompress(packed)}, seconds
+    )
+    ours, theirs = (1e6 * statistics.median(times[name]) for name in ("decode", "zlib"))
+    low, high = 1e6 * np.percentile(times["decode"], [10, 90])
+    print(f"  decode against zlib of the float32  {ours / theirs:6.3f}   ({ours:,.0f} us, p10 {low:,.0f}, "
+          f"p90 {high:,.0f}; zlib {theirs:,.0f} us)")  # fmt: skip
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="a .bpz file whose tensors to take")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of timing for each set")
+    options = parser.parse_args()
+    try:
+        if options.file is not None:
+            report(str(options.file), codec.decode(read_bytes(options.file, ".bpz file")), options.seconds)
+            return 0
+    except BayespressError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+    report("LeNet-300-100, 1 %, 4 %, 40 %", synthetic((0.01, 0.04, 0.4)), options.seconds)
+    for density in (0.01, 0.05, 0.1, 0.5):
+        report(f"LeNet-300-100, {density:.0%}", synthetic((density,) * 3), options.seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

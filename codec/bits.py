@@ -1,0 +1,54 @@
+"""Bits on the writer's side: lists of fields, and what each costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class BitFields:
+    """Fields in order, most significant bit first: numbers below 2^32 and their widths."""
+
+    numbers: list[int] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
+
+    def put(self, number: int, width: int) -> None:
+        """Append `width` bits, 0 to 32."""
+        self.numbers.append(number)
+        self.widths.append(width)
+
+    def put_golomb(self, number: int, order: int = 0) -> None:
+        """Append an exponential Golomb number (FORMAT.md, section 2.3)."""
+        prefix = golomb_prefix(number, order)
+        self.put(1, prefix + 1)
+        self.put(number - (((1 << prefix) - 1) << order), prefix + order)
+
+    def extend(self, other: BitFields) -> None:
+        """Append all of `other`."""
+        self.numbers += other.numbers
+        self.widths += other.widths
+
+    @property
+    def size(self) -> int:
+        """Bits in all."""
+        return sum(self.widths)
+
+
+def golomb_prefix(number: int, order: int) -> int:
+    """Zeros that an exponential Golomb number begins with."""
+    return ((number >> order) + 1).bit_length() - 1
+
+
+def golomb_size(number: int, order: int = 0) -> int:
+    """Bits of an exponential Golomb number."""
+    return 2 * golomb_prefix(number, order) + 1 + order
+
+
+def varint(number: int) -> bytes:
+    """Unsigned LEB128."""
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

@@ -1,0 +1,117 @@
+"""A packed directory in, a bundle out."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import codec
+from ..errors import CorruptFileError, InputError
+from ..files import read_bytes, replacing_file, replacing_folder
+from ..handover import GOLDEN, NETWORK, WEIGHTS, PackedRecord
+from .bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, GRAPH, Manifest, TargetEntry, seal, write_zip
+from .targets import Target, target_named
+
+
+def build(
+    packed: Path,
+    targets: Sequence[str],
+    out: Path,
+    *,
+    progress: Callable[[str], None] | None = None,
+    extras: Mapping[str, bytes] | None = None,
+) -> Manifest:
+    """Compile a packed directory for each target and write the bundle `out`, a folder or a *.zip.
+
+    extras  further files of the bundle, by name
+
+    Raises InputError for a packed directory that is incomplete or contradicts itself, MissingToolError when a
+    compiler or package is not there.
+    """
+    from .aot import compile_network
+    from .export import check_weights, load_program, onnx_graph
+
+    tell = progress or (lambda _step: None)
+    chosen = [target_named(name) for name in dict.fromkeys(targets)]
+    if not chosen:
+        raise InputError("No target was named; give at least one, `host` for instance.")
+    record = PackedRecord.read(packed)
+    weights = read_bytes(packed / WEIGHTS, "weights file")
+    inputs, outputs = _golden(packed, record)
+    tell("reading the network")
+    program = load_program(packed / NETWORK)
+    check_weights(program, codec.decode(weights))
+    with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+        folder = Path(scratch) / "bundle"
+        (folder / "golden").mkdir(parents=True)
+        (folder / WEIGHTS).write_bytes(weights)
+        tell("exporting ONNX")
+        (folder / GRAPH).write_bytes(onnx_graph(program))
+        (folder / GOLDEN_INPUT).write_bytes(inputs.astype("<f4").tobytes())
+        (folder / GOLDEN_OUTPUT).write_bytes(outputs.astype("<f4").tobytes())
+        for name, data in (extras or {}).items():
+            (folder / name).write_bytes(data)
+        entries = {}
+        for target in chosen:
+            tell(f"compiling for {target.name}")
+            between = Path(scratch) / f"between-{target.name}"
+            between.mkdir()
+            made = compile_network(program, target, folder / "targets" / target.name, between)
+            entries[target.name] = _entry(target, folder, made)
+        manifest = Manifest(
+            **record.model_dump(exclude={"version"}),
+            golden_examples=len(inputs), targets=entries, files=(),
+        )  # fmt: skip
+        manifest = seal(folder, manifest)
+        _deliver(folder, out)
+    return manifest
+
+
+def _entry(target: Target, folder: Path, made: Sequence[Path]) -> TargetEntry:
+    names = [path.relative_to(folder).as_posix() for path in made]
+    machine = platform.machine() if target.triple is None else target.triple.partition("-")[0]
+    return TargetEntry(machine=machine, runner=names[0], library=names[1] if len(names) > 1 else None)
+
+
+def _golden(packed: Path, record: PackedRecord) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Golden inputs and outputs, checked against the record."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = packed / GOLDEN
+    if not path.is_file():
+        raise InputError(f"There are no golden vectors at {path}; compress again.")
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CorruptFileError(f"{path} is not a whole safetensors file ({error}); compress again.") from None
+    for name, shape in (("input", record.input_shape), ("output", record.output_shape)):
+        array = arrays.get(name)
+        if array is None or array.dtype != np.float32 or array.shape[1:] != shape or len(array) == 0:
+            raise InputError(f"{path} has no float32 `{name}` of shape (n, {str(shape)[1:-1]}); compress again.")
+        if not np.isfinite(array).all():
+            raise InputError(f"The golden {name} in {path} holds NaN or infinite values; mend the network first.")
+    if len(arrays["input"]) != len(arrays["output"]):
+        raise InputError(f"{path} has {len(arrays['input'])} inputs and {len(arrays['output'])} outputs; compress again.")
+    return arrays["input"], arrays["output"]
+
+
+def _deliver(folder: Path, out: Path) -> None:
+    if out.suffix == ".zip":
+        with replacing_file(out) as temporary:
+            write_zip(folder, temporary)
+    else:
+        with replacing_folder(out) as fresh:
+            for path in sorted(folder.iterdir()):
+                _move(path, fresh / path.name)
+
+
+def _move(source: Path, destination: Path) -> None:
+    import shutil
+
+    shutil.move(source, destination)  # the scratch folder may lie on another file system

@@ -1,0 +1,55 @@
+"""What a device is to the rest: a place where a bundle's runner is run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...errors import CheckFailedError
+from ..bundle import Bundle
+
+_TIMEOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Why a device cannot run a bundle here, as one sentence."""
+
+    reason: str
+
+
+class Device(Protocol):
+    """One transport to one kind of machine."""
+
+    name: str
+    description: str
+
+    def unavailable(self, bundle: Bundle) -> Unavailable | None:
+        """None when `run` can be tried."""
+        ...
+
+    def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
+        """The runner's JSON for the inputs in a raw float32 file. Raises CheckFailedError when it fails."""
+        ...
+
+
+def run_runner(command: Sequence[str | Path]) -> dict[str, Any]:
+    """Run a runner here and parse what it prints. Raises CheckFailedError with its own sentence when it fails."""
+    try:
+        result = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CheckFailedError(f"The runner could not be run ({error}).") from None
+    if result.returncode != 0:
+        said = result.stderr.strip().removeprefix("runner: ") or f"it ended with status {result.returncode}"
+        raise CheckFailedError(f"The runner failed: {said}")
+    try:
+        parsed: dict[str, Any] = json.loads(result.stdout)
+    except json.JSONDecodeError:
+        raise CheckFailedError("The runner printed something other than its JSON.") from None
+    return parsed

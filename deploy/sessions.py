@@ -1,0 +1,71 @@
+"""Loading networks for running in this process, one thread each."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from .tools import require
+
+_ALIGNMENT = 64
+
+
+def onnx_session(model: bytes) -> Any:
+    """An ONNX Runtime session on one CPU thread."""
+    runtime = require("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only: warnings about thread affinity in containers tell nothing
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class _Network(ctypes.Structure):
+    _fields_ = (("workspace", ctypes.c_void_p), ("weights_status", ctypes.c_int))
+
+
+class CompiledNetwork:
+    """A bundle's shared library in this process; see runtime/bayespress.h."""
+
+    def __init__(self, library: Path, weights: bytes) -> None:
+        """Raises InputError when the library cannot be loaded or refuses the weights."""
+        try:
+            self._library = ctypes.CDLL(os.fspath(library.resolve()))
+        except OSError as error:
+            raise InputError(f"{library} cannot be loaded on this machine ({error}); build for `host` here.") from None
+        for name in ("bp_workspace_size", "bp_input_size", "bp_output_size"):
+            getattr(self._library, name).restype = ctypes.c_size_t
+        self._library.bp_status_text.restype = ctypes.c_char_p
+        self._weights = weights
+        self._size = self._library.bp_workspace_size()
+        self._memory = np.zeros(self._size + _ALIGNMENT, np.uint8)
+        self._workspace = ctypes.c_void_p(-(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT)
+        self._network = _Network()
+        self._reference = ctypes.byref(self._network)
+        self._run = self._library.bp_run
+        self._run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        self.output = np.zeros(self._library.bp_output_size(), np.float32)
+        self.load()
+
+    def load(self) -> None:
+        """Decode the weights; again, if you wish to time it."""
+        status = self._library.bp_load(
+            self._reference, self._weights, ctypes.c_size_t(len(self._weights)), self._workspace,
+            ctypes.c_size_t(self._size),
+        )  # fmt: skip
+        self._check(status)
+
+    def run(self, example: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The output of one input (contiguous float32), in a buffer that the next call overwrites."""
+        self._check(self._run(self._reference, example.ctypes.data, self.output.ctypes.data))
+        return self.output
+
+    def _check(self, status: int) -> None:
+        if status != 0:
+            text = self._library.bp_status_text(status).decode()
+            raise InputError(f"The compiled network refused: {text} (status {status}).")

@@ -1,0 +1,116 @@
+"""The C sources outside Python: freestanding, under sanitizers, and on other machines."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bayespress import codec
+from bayespress.codec import reference
+from bayespress.errors import CorruptFileError
+
+C_SOURCES = Path(__file__).resolve().parents[2] / "codec" / "c"
+
+
+def expected(data: bytes) -> str:
+    """The driver's line for a good file, by the reference decoder."""
+    words = ["0"]
+    for tensor in reference.decode(data):
+        statuses = "9/0" if isinstance(tensor, codec.RawTensor) else "0/0"
+        words.append(f"{statuses}/{fnv1a(tensor.values().astype('<f4').tobytes()):016x}")
+    return " ".join(words)
+
+
+def fnv1a(data: bytes) -> int:
+    value = 14695981039346656037
+    for byte in data:
+        value = (value ^ byte) * 1099511628211 % 2**64
+    return value
+
+
+def mutations(whole: bytes, count: int, seed: int) -> list[bytes]:
+    """Damaged files whose checksum is right, so that the checks behind it are reached."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        body = bytearray(whole[:-4])
+        for _ in range(int(rng.integers(1, 5))):
+            at = int(rng.integers(4, len(body) + 1)) if len(body) > 5 else 4
+            action = int(rng.integers(3))
+            if action == 0 and at < len(body):
+                body[at] = int(rng.integers(256))
+            elif action == 1 and at < len(body) and len(body) > 6:
+                del body[at]
+            else:
+                body.insert(at, int(rng.integers(256)))
+        made.append(bytes(body) + zlib.crc32(body).to_bytes(4, "little"))
+    return made
+
+
+def test_the_sources_compile_freestanding_and_ask_for_memcpy_and_memset_only(tmp_path):
+    gcc, nm = shutil.which("gcc"), shutil.which("nm")
+    if gcc is None or nm is None:
+        pytest.skip("gcc and nm, which this test asks, are not installed")
+    undefined, defined = set(), set()
+    for source in sorted(C_SOURCES.glob("*.c")):
+        out = tmp_path / f"{source.stem}.o"
+        strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+        freestanding = ["-ffreestanding", "-fno-stack-protector", "-nostdlib"]
+        done = subprocess.run([gcc, *strict, *freestanding, "-c", str(source), "-o", str(out)],
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        for line in subprocess.run(
+            [nm, str(out)], capture_output=True, text=True, check=True
+        ).stdout.splitlines():
+            *_, kind, symbol = line.split()
+            (undefined if kind == "U" else defined).add(symbol)
+            assert kind not in "bBdDC", f"{source.name} has the writable global {symbol}"
+    assert undefined - defined <= {"memcpy", "memset", "_GLOBAL_OFFSET_TABLE_"}
+    assert all(symbol.startswith("bpz_") for symbol in defined if symbol.startswith(("bpz", "Bpz")))
+
+
+def test_good_files_under_the_sanitizers(sanitized, samples):
+    assert sanitized(samples) == [expected(data) for data in samples]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_forged_files_under_the_sanitizers(sanitized, samples, seed):
+    forged = [data for whole in samples for data in mutations(whole, 400, seed)]
+    lines = sanitized(forged)
+    assert len(lines) == len(forged)
+    accepted = 0
+    for data, line in zip(forged, lines, strict=True):
+        opened, *tensors = line.split()
+        if "skipped" in tensors:
+            continue
+        refused = opened != "0" or any(not word.startswith(("0/0/", "9/0/")) for word in tensors)
+        try:
+            want = expected(data)
+        except CorruptFileError:
+            assert refused, line
+            continue
+        assert line == want
+        accepted += 1
+    assert 0 < accepted < len(forged)
+
+
+def test_noise_and_cuts_under_the_sanitizers(sanitized, samples):
+    rng = np.random.default_rng(3)
+    files = [rng.bytes(int(size)) for size in rng.integers(0, 80, 500)]
+    files += [b"BPZ\1" + body + zlib.crc32(b"BPZ\1" + body).to_bytes(4, "little") for body in files]
+    files += [whole[:size] for whole in samples for size in range(len(whole))]
+    files += [b"BPZ\1\0" + zlib.crc32(b"BPZ\1\0").to_bytes(4, "little")]
+    lines = sanitized(files)
+    assert lines[-1] == "0"
+    assert all(line.split()[0] != "0" for line in lines[:500])
+
+
+@pytest.mark.parametrize("machine", ["aarch64", pytest.param("s390x", marks=pytest.mark.slow)])
+def test_other_machines_decode_alike(foreign, samples, machine):
+    """aarch64 is what a phone is; s390x is big-endian."""
+    run = foreign(machine)
+    assert run(samples) == [expected(data) for data in samples]

@@ -1,0 +1,68 @@
+"""Files of version 1 that must decode to the same tensors for ever, and the worked example of FORMAT.md.
+
+golden/<name>.hex is the file; golden/<name>.json its tensors. A failure here means that the format changed:
+that takes a new version, not new golden files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bayespress import codec
+from bayespress.codec import reference
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+FORMAT = Path(__file__).resolve().parents[2] / "codec" / "FORMAT.md"
+NAMES = sorted(path.stem for path in GOLDEN.glob("*.hex"))
+
+
+def read(name: str) -> bytes:
+    return bytes.fromhex((GOLDEN / f"{name}.hex").read_text())
+
+
+def described(tensor: codec.Tensor) -> dict[str, object]:
+    """A tensor as its golden JSON has it; floats in hexadecimal, which is exact."""
+    shape = list(tensor.values().shape)
+    if isinstance(tensor, codec.RawTensor):
+        return {"name": tensor.name, "shape": shape, "raw": [float(v).hex() for v in tensor.array.ravel()]}
+    levels = tensor.levels.ravel().tolist()
+    if isinstance(tensor.value_map, codec.Grid):
+        return {"name": tensor.name, "shape": shape, "levels": levels, "step": tensor.value_map.step.hex()}
+    book = [float(value).hex() for value in tensor.value_map.values]
+    return {"name": tensor.name, "shape": shape, "levels": levels, "codebook": book}
+
+
+def test_there_are_golden_files_for_each_layout():
+    assert len(NAMES) >= 5
+    layouts = {tensor.entries for name in NAMES for tensor in codec.layout(read(name)).tensors}
+    assert {"dense", "by row", "running", None} <= layouts
+
+
+@pytest.mark.parametrize("decode", [codec.decode, reference.decode])
+@pytest.mark.parametrize("name", NAMES)
+def test_golden(name, decode):
+    expected = json.loads((GOLDEN / f"{name}.json").read_text())
+    assert [described(tensor) for tensor in decode(read(name))] == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layout_accounts_for_every_byte(name):
+    data = read(name)
+    layout = codec.layout(data)
+    assert sum(layout.by_stream().values()) == layout.size == len(data)
+    assert json.loads(json.dumps(layout.as_dict()))["size"] == len(data)
+
+
+def test_the_example_of_the_format_document():
+    section = FORMAT.read_text().split("## 8. A whole file")[1].split("## 9")[0]
+    lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+    words = [re.match(r"((?:[0-9A-F]{2} ?)+)(?:\s{2,}|$)", line) for line in lines[:10]]
+    data = bytes.fromhex("".join(match[1] for match in words if match))
+    levels = np.array([[0, 0, 3], [0, -1, 0]], dtype=np.int32)
+    assert data == codec.encode([codec.QuantizedTensor("w", levels, codec.Grid(0.5))])
+    stream = "".join(re.match(r"[01 ]+?(?=\s{2,})", line)[0].replace(" ", "") for line in lines[10:])
+    assert stream == f"{int.from_bytes(data[14:18], 'big'):032b}"

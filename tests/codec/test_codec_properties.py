@@ -1,0 +1,136 @@
+"""Round trips and damage, over tensors and files that hypothesis makes up."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from bayespress import codec
+from bayespress.codec import reference
+from bayespress.codec.native import new_workspace, open_file, read_values
+from bayespress.errors import CorruptFileError, InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SHAPES = st.lists(st.integers(0, 7), max_size=5).map(tuple) | st.tuples(
+    st.integers(1, 40), st.integers(1, 60)
+)
+
+
+@st.composite
+def tensors(draw, name="w"):
+    shape = draw(SHAPES)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["raw", "grid", "codebook"]))
+    if kind == "raw":
+        return codec.RawTensor(name, np.asarray(rng.normal(size=shape), dtype=np.float32))
+    density = draw(st.sampled_from([0.0, 0.02, 0.2, 0.6, 1.0]))
+    low, high = draw(
+        st.sampled_from([(1, 1), (-1, 2), (-6, 7), (-300, 5), (-9000, 9000), (-(2**31), 2**31 - 1)])
+    )
+    if kind == "codebook":
+        low, high = 1, draw(st.sampled_from([1, 3, 200]))
+    levels = np.where(rng.random(shape) < density, rng.integers(low, high, shape, endpoint=True), 0)
+    levels = np.asarray(levels, dtype=np.int32)
+    if len(shape) > 1 and draw(st.booleans()):
+        levels[rng.random(shape[0]) < 0.5] = 0
+        levels[:, rng.random(shape[1]) < 0.5] = 0
+    if kind == "grid":
+        return codec.QuantizedTensor(name, levels, codec.Grid(draw(st.sampled_from([0.1, 0.5, 3e-7, 1e-40]))))
+    book = rng.normal(size=high + 1).astype(np.float32)
+    book[0] = 0
+    return codec.QuantizedTensor(name, levels, codec.Codebook(book))
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
+FILES = st.lists(NAMES, unique=True, max_size=3).flatmap(lambda names: st.tuples(*map(tensors, names)))
+
+
+def same(one: codec.Tensor, other: codec.Tensor) -> None:
+    assert type(one) is type(other)
+    assert one.name == other.name
+    assert one.values().shape == other.values().shape
+    assert one.values().tobytes() == other.values().tobytes()
+    if isinstance(one, codec.QuantizedTensor):
+        np.testing.assert_array_equal(one.levels, other.levels)
+        assert type(one.value_map) is type(other.value_map)
+
+
+@given(FILES)
+@settings(max_examples=150, deadline=None)
+def test_round_trip(given_tensors):
+    data = codec.encode(given_tensors)
+    assert codec.encode(given_tensors) == data
+    decoded, oracle = codec.decode(data), reference.decode(data)
+    assert len(decoded) == len(oracle) == len(given_tensors)
+    for tensor, ours, theirs in zip(given_tensors, decoded, oracle, strict=True):
+        same(tensor, ours)
+        same(tensor, theirs)
+    assert codec.encode(decoded) == data
+    opened, workspace = open_file(data, None), new_workspace()
+    for tensor, described in zip(given_tensors, opened.tensors, strict=True):
+        assert read_values(opened, described, workspace).tobytes() == tensor.values().tobytes()
+    layout = codec.layout(data)
+    assert sum(layout.by_stream().values()) == layout.size == len(data)
+    assert layout.container_bytes == 9
+    for tensor, described in zip(given_tensors, layout.tensors, strict=True):
+        values = tensor.values()
+        expected = values.size if described.kind == "raw" else np.count_nonzero(tensor.levels)
+        assert (described.shape, described.nonzero) == (values.shape, expected)
+
+
+def verdict(decode, data):
+    """The decoded tensors, or None when the file is refused."""
+    try:
+        return decode(data, max_elements=20_000)
+    except CorruptFileError:
+        return None
+    except InputError:
+        return "too large"
+
+
+@given(data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_both_decoders_judge_a_forged_file_alike(samples, data):
+    """The checksum is put right after the damage, so that the checks behind it are what is tested."""
+    forged = bytearray(data.draw(st.sampled_from(samples))[:-4])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(4, len(forged) - 1)) if len(forged) > 4 else 0
+        action = data.draw(st.sampled_from(["set", "flip", "cut", "insert"]))
+        if action == "set":
+            forged[at] = data.draw(st.integers(0, 255))
+        elif action == "flip":
+            forged[at] ^= 1 << data.draw(st.integers(0, 7))
+        elif action == "cut" and len(forged) > 5:
+            del forged[at]
+        else:
+            forged.insert(at, data.draw(st.integers(0, 255)))
+    whole = bytes(forged) + zlib.crc32(forged).to_bytes(4, "little")
+    ours, theirs = verdict(codec.decode, whole), verdict(reference.decode, whole)
+    assert (ours is None) == (theirs is None)
+    if isinstance(ours, list):
+        for one, other in zip(ours, theirs, strict=True):
+            same(one, other)
+
+
+@pytest.mark.parametrize("decode", [codec.decode, reference.decode])
+@pytest.mark.parametrize("which", [0, 1])
+def test_every_changed_cut_or_added_byte_is_reported(samples, decode, which):
+    whole = samples[which]
+    damaged = [whole[:size] for size in range(len(whole))] + [whole + bytes([byte]) for byte in range(256)]
+    for at in range(len(whole)):
+        damaged += [whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :] for change in (1, 0x80, 0xFF)]
+        damaged.append(whole[:at] + whole[at + 1 :])
+    for data in damaged:
+        if data != whole:
+            with pytest.raises(CorruptFileError):
+                decode(data)
+
+
+@given(st.binary(max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_refused_with_a_sentence(noise):
+    for decode in (codec.decode, reference.decode):
+        with pytest.raises(CorruptFileError, match=r"cannot be read: .*; fetch or make the file again\.$"):
+            decode(noise)
