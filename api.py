@@ -1,10 +1,10 @@
 """The Python face: the same four stages on any network, without files in between unless asked for.
 
-    net = bayespress.bayesianize(my_net, method="sparse-vd")
-    bayespress.fit(net, train_loader, val_loader, epochs=60)
-    packed = bayespress.compress(net, example_input)
-    packed.save("net.bpz")
-    bayespress.build(packed, targets=["host", "arm64-linux"], out="net.bundle")
+net = bayespress.bayesianize(my_net, method="sparse-vd")
+bayespress.fit(net, train_loader, val_loader, epochs=60)
+packed = bayespress.compress(net, example_input)
+packed.save("net.bpz")
+bayespress.build(packed, targets=["host", "arm64-linux"], out="net.bundle")
 """
 
 from __future__ import annotations

@@ -95,9 +95,7 @@ def report(title: str, tensors: Sequence[codec.Tensor], seconds: float) -> None:
         print(f"  against npz of the levels           {len(data) / npz:6.3f}   ({npz:,} bytes)")
         print(f"  against plain CSR                   {len(data) / csr:6.3f}   ({csr:,} bytes)")
     packed = zlib.compress(b"".join(tensor.values().tobytes() for tensor in tensors), 9)
-    times = interleaved(
-        {"decode": lambda: codec.decode(data), "zlib": lambda: zlib.decompress(packed)}, seconds
-    )
+    times = interleaved({"decode": lambda: codec.decode(data), "zlib": lambda: zlib.decompress(packed)}, seconds)
     ours, theirs = (1e6 * statistics.median(times[name]) for name in ("decode", "zlib"))
     low, high = 1e6 * np.percentile(times["decode"], [10, 90])
     print(f"  decode against zlib of the float32  {ours / theirs:6.3f}   ({ours:,.0f} us, p10 {low:,.0f}, "
@@ -106,9 +104,7 @@ def report(title: str, tensors: Sequence[codec.Tensor], seconds: float) -> None:
 
 def main() -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, help="a .bpz file whose tensors to take")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timing for each set")
     options = parser.parse_args()

@@ -49,5 +49,7 @@ def latency_table(report: BenchReport) -> Table:
         for row in report.rows
     ]
     return table(
-        f"latency on {report.cpu}, batch 1, one thread", ("", "median µs", "p10 to p90", "against compiled"), rows
+        f"latency on {report.cpu}, batch 1, one thread",
+        ("", "median µs", "p10 to p90", "against compiled"),
+        rows,
     )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def build(
     packed: Annotated[Path, typer.Argument(help="Packed directory that `compress` wrote.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Bundle to write; *.zip gives one file [default: NAME.bundle].")
+        Path | None,
+        typer.Option("--out", "-o", help="Bundle to write; *.zip gives one file [default: NAME.bundle]."),
     ] = None,
     target: Annotated[
         list[str] | None, typer.Option("--target", "-t", help="What to compile for; repeat for several.")

@@ -20,10 +20,13 @@ _GOLDEN = 16  # examples that every later runtime must reproduce
 
 def compress(
     run: Annotated[Path, typer.Argument(help="Run directory that `train` wrote.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Packed directory to write [default: RUN/packed].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Packed directory to write [default: RUN/packed].")
+    ] = None,
     log_alpha: Annotated[float, typer.Option(help="Drop weights whose log alpha is above this.")] = 3.0,
     budget: Annotated[
-        float, typer.Option(help="Nats that rounding may cost a weight under the posterior; larger is smaller.")
+        float,
+        typer.Option(help="Nats that rounding may cost a weight under the posterior; larger is smaller."),
     ] = 0.03,
     data_dir: DataDir = None,
     as_json: JsonFlag = False,
@@ -90,7 +93,12 @@ def steps_table(record: PackedRecord) -> Table:
         f"{record.name}: {size(record.original_bytes)} -> {size(record.packed_bytes)} ({record.ratio:.0f}x)",
         ("step", "test error", "non-zero parameters", "size"),
         [
-            (each.name, percent(each.error_percent), f"{each.nonzero:,}", "" if each.bytes is None else size(each.bytes))
+            (
+                each.name,
+                percent(each.error_percent),
+                f"{each.nonzero:,}",
+                "" if each.bytes is None else size(each.bytes),
+            )
             for each in record.steps
         ],
     )

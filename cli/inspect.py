@@ -40,6 +40,7 @@ def tensors_table(layout: FileLayout) -> Table:
             tensor.name,
             "x".join(str(extent) for extent in tensor.shape) or "scalar",
             tensor.kind,
+            tensor.entries,
             f"{tensor.nonzero:,}",
             f"{100 * tensor.nonzero / tensor.count:.1f} %" if tensor.count else "",
             tensor.index_bits,
@@ -48,7 +49,7 @@ def tensors_table(layout: FileLayout) -> Table:
         )
         for tensor in layout.tensors
     ]
-    columns = ("tensor", "shape", "values", "non-zero", "density", "index bits", "bytes", "bits/weight")
+    columns = ("tensor", "shape", "values", "layout", "non-zero", "density", "p", "bytes", "bits/weight")
     return table(f"{size(layout.size)} in {len(layout.tensors)} tensors", columns, rows)
 
 

@@ -34,10 +34,12 @@ def train(
     model_args: Annotated[str, typer.Option(help="Arguments of the model as a JSON object.")] = "{}",
     method_args: Annotated[str, typer.Option(help="Settings of the method as a JSON object.")] = "{}",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run directory to write [default: runs/MODEL-METHOD-DATA].")
+        Path | None,
+        typer.Option("--out", "-o", help="Run directory to write [default: runs/MODEL-METHOD-DATA]."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run from its last checkpoint; other options are its own.")
+        Path | None,
+        typer.Option(help="Continue this run from its last checkpoint; other options are its own."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there already.")] = False,
     as_json: JsonFlag = False,

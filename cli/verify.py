@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def verify(
     path: Annotated[Path, typer.Argument(help="A bundle (folder or .zip) or a .bpz file.")],
     device: Annotated[
-        list[str] | None, typer.Option("--device", "-d", help="Where to run the golden vectors: host, qemu-arm64.")
+        list[str] | None,
+        typer.Option("--device", "-d", help="Where to run the golden vectors: host, qemu-arm64."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -129,9 +129,7 @@ def _shifts(histogram: Histogram) -> list[_Shifted]:
             total = histogram.total
             unused = int(symbols[-1]) + 1 - symbols.size
             table = 6.0 + _USED * symbols.size + _UNUSED * unused
-            found.append(
-                _Shifted(raw_bits, symbols, counts, _huffman_estimate(counts) + table + raw_bits * total)
-            )
+            found.append(_Shifted(raw_bits, symbols, counts, _huffman_estimate(counts) + table + raw_bits * total))
     return found
 
 

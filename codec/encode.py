@@ -53,9 +53,7 @@ def encode(tensors: Sequence[Tensor], progress: Callable[[int, int], None] | Non
     used twice or does not fit, or when there are more than 4096 of them.
     """
     if len(tensors) > MAX_TENSORS:
-        raise InputError(
-            f"A .bpz file holds at most {MAX_TENSORS} tensors, not {len(tensors)}; write several files."
-        )
+        raise InputError(f"A .bpz file holds at most {MAX_TENSORS} tensors, not {len(tensors)}; write several files.")
     names: set[str] = set()
     out = bytearray(MAGIC + varint(len(tensors)))
     for done, tensor in enumerate(tensors, 1):
@@ -75,9 +73,7 @@ def _record(tensor: Tensor) -> bytes:
     array = tensor.array if isinstance(tensor, RawTensor) else tensor.levels
     name = tensor.name.encode()
     kind, value_map = _value_map(tensor)
-    head = (
-        bytes([kind << 4 | array.ndim, len(name)]) + name + b"".join(varint(extent) for extent in array.shape)
-    )
+    head = bytes([kind << 4 | array.ndim, len(name)]) + name + b"".join(varint(extent) for extent in array.shape)
     if isinstance(tensor, RawTensor):
         record = head + array.astype("<f4").tobytes()
     else:
@@ -86,9 +82,7 @@ def _record(tensor: Tensor) -> bytes:
         if nonzero:
             record += _stream(matrix(tensor.levels), signed=isinstance(tensor.value_map, Grid))
     if len(record) > 0x7FFFFFFF:
-        raise InputError(
-            f"Tensor {tensor.name} needs {len(record)} bytes, and a record holds 2^31 - 1; split it."
-        )
+        raise InputError(f"Tensor {tensor.name} needs {len(record)} bytes, and a record holds 2^31 - 1; split it.")
     return record
 
 
@@ -172,9 +166,7 @@ def _write(plan: _Plan) -> bytes:
     numbers = np.array(plan.head.numbers, dtype=np.uint32)
     widths = np.array(plan.head.widths, dtype=np.uint8)
     writer = ffi.new("bpz_writer *", {"out": ffi.from_buffer("uint8_t[]", out), "capacity": out.size})
-    _check(
-        lib.bpz_write_bits(writer, _buffer("uint32_t[]", numbers), _buffer("uint8_t[]", widths), numbers.size)
-    )
+    _check(lib.bpz_write_bits(writer, _buffer("uint32_t[]", numbers), _buffer("uint8_t[]", widths), numbers.size))
 
     entries, keep = plan.entries, []
     codes = []

@@ -18,9 +18,7 @@ def code_lengths(frequencies: Mapping[int, int]) -> list[int]:
     The code is optimal among those of at most 12 bits and full: the sum of 2^-length is 1.
     """
     if len(frequencies) < 2 or max(frequencies) >= MAX_SYMBOLS or min(frequencies.values()) < 1:
-        raise ValueError(
-            "A Huffman code needs two symbols or more, all of them below 4096 and with positive counts."
-        )
+        raise ValueError("A Huffman code needs two symbols or more, all of them below 4096 and with positive counts.")
     import huffman
 
     # In ascending order, and so the same on every run: ties are broken by the order of the input.

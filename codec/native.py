@@ -49,9 +49,7 @@ def open_file(data: bytes, max_elements: int | None) -> Opened:
     the tensors have more elements than `max_elements` together.
     """
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise InputError(
-            f"A .bpz file is given as bytes, not as a {type(data).__name__}; read the file first."
-        )
+        raise InputError(f"A .bpz file is given as bytes, not as a {type(data).__name__}; read the file first.")
     data = bytes(data)
     file = ffi.new("bpz_file *")
     check(lib.bpz_open(file, ffi.from_buffer(data), len(data)), "The .bpz file")
@@ -133,9 +131,7 @@ def read_tensor(opened: Opened, tensor: Any, workspace: Any) -> Tensor:
     if described.kind == lib.BPZ_KIND_GRID:
         return QuantizedTensor(name_of(tensor), levels, Grid(described.step))
     stored = np.frombuffer(ffi.buffer(described.codebook, 4 * (described.codebook_count - 1)), dtype="<f4")
-    return QuantizedTensor(
-        name_of(tensor), levels, Codebook(np.concatenate([[0.0], stored]).astype(np.float32))
-    )
+    return QuantizedTensor(name_of(tensor), levels, Codebook(np.concatenate([[0.0], stored]).astype(np.float32)))
 
 
 def _pointer(kind: str, array: NDArray[np.generic]) -> Any:

@@ -111,9 +111,7 @@ def decode(data: bytes, *, max_elements: int | None = None) -> list[Tensor]:
     _require(len({head.name for head in heads}) == count, "two tensors have one name")
     elements = sum(head.count for head in heads)
     if elements > (2**24 + 4096 * len(data) if max_elements is None else max_elements):
-        raise InputError(
-            f"The .bpz file declares {elements} elements, more than the limit; raise max_elements."
-        )
+        raise InputError(f"The .bpz file declares {elements} elements, more than the limit; raise max_elements.")
     return [head.tensor() for head in heads]
 
 

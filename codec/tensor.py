@@ -25,9 +25,7 @@ class Grid:
         with np.errstate(over="ignore", under="ignore"):
             step = float(np.float32(self.step))
         if not (math.isfinite(step) and step > 0.0):
-            raise InputError(
-                f"A grid's step must be a positive finite float32, not {self.step!r}; choose another."
-            )
+            raise InputError(f"A grid's step must be a positive finite float32, not {self.step!r}; choose another.")
         object.__setattr__(self, "step", step)
 
 
@@ -43,19 +41,13 @@ class Codebook:
     def __post_init__(self) -> None:
         values: object = self.values  # a caller may disregard the annotation
         if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 1:
-            raise InputError(
-                f"A codebook must be a float32 array with one axis, not {describe(values)}; convert it."
-            )
+            raise InputError(f"A codebook must be a float32 array with one axis, not {describe(values)}; convert it.")
         if not 1 <= values.size <= 65536:
             raise InputError(f"A codebook holds 1 to 65536 values, not {values.size}; use a grid instead.")
         if not np.isfinite(values).all():
-            raise InputError(
-                "A codebook holds a value that is not finite; look for the division that made it."
-            )
+            raise InputError("A codebook holds a value that is not finite; look for the division that made it.")
         if values[0] != 0.0 or np.signbit(values[0]):
-            raise InputError(
-                f"A codebook's first value must be 0, for pruned weights, not {values[0]}; put it first."
-            )
+            raise InputError(f"A codebook's first value must be 0, for pruned weights, not {values[0]}; put it first.")
 
 
 ValueMap: TypeAlias = Grid | Codebook
@@ -72,14 +64,17 @@ class QuantizedTensor:
     levels: NDArray[np.int32]
     value_map: ValueMap
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        return self.levels.shape
+
     def values(self) -> NDArray[np.float32]:
         """What every decoder makes of the levels: float32 in the tensor's shape."""
         if isinstance(self.value_map, Codebook):
             return self.value_map.values[self.levels]
         with np.errstate(over="ignore", under="ignore"):
-            return np.asarray(
-                self.levels.astype(np.float32) * np.float32(self.value_map.step), dtype=np.float32
-            )
+            return np.asarray(self.levels.astype(np.float32) * np.float32(self.value_map.step), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +83,11 @@ class RawTensor:
 
     name: str
     array: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        return self.array.shape
 
     def values(self) -> NDArray[np.float32]:
         """The array itself."""
@@ -114,24 +114,18 @@ def check_tensor(tensor: object) -> None:
     except UnicodeEncodeError:
         encoded = b""
     if not 1 <= len(encoded) <= 255 or 0 in encoded:
-        raise InputError(
-            f"A tensor's name must be 1 to 255 bytes of UTF-8 without NUL, not {name!r}; rename it."
-        )
+        raise InputError(f"A tensor's name must be 1 to 255 bytes of UTF-8 without NUL, not {name!r}; rename it.")
     quantized = isinstance(tensor, QuantizedTensor)
     array: object = tensor.levels if isinstance(tensor, QuantizedTensor) else tensor.array
     dtype = np.dtype(np.int32 if quantized else np.float32)
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise InputError(f"Tensor {name} must be an array of {dtype}, not {describe(array)}; convert it.")
     if array.ndim > 8 or array.size > 2**31 - 1:
-        raise InputError(
-            f"Tensor {name} has shape {array.shape}; at most 8 axes and 2^31 - 1 elements fit a file."
-        )
+        raise InputError(f"Tensor {name} has shape {array.shape}; at most 8 axes and 2^31 - 1 elements fit a file.")
     if isinstance(tensor, RawTensor):
         bad = np.count_nonzero(~np.isfinite(array))
         if bad:
-            raise InputError(
-                f"Tensor {name} holds {bad} values that are NaN or infinite; train again or clip them."
-            )
+            raise InputError(f"Tensor {name} holds {bad} values that are NaN or infinite; train again or clip them.")
     elif isinstance(tensor.value_map, Codebook):
         _check_indices(tensor.name, tensor.levels, tensor.value_map)
     elif isinstance(tensor.value_map, Grid):

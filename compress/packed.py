@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,8 +89,16 @@ class Packed:
 
 
 def _export(network: nn.Module, example: Tensor, path: Path) -> None:
+    """Export for one example, with buffers as parameters: every number of the graph then comes from the `.bpz`."""
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            if buffer.is_floating_point():
+                delattr(module, name)
+                module.register_parameter(name, nn.Parameter(buffer))
+    network.requires_grad_(False)
     try:
-        program = torch.export.export(network.eval(), (example,))
+        program = torch.export.export(network, (example,))
     except Exception as error:
         # torch.export raises dozens of types, user code any; all mean that this network has no static graph.
         raise InputError(

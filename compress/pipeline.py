@@ -16,7 +16,7 @@ from .packed import Packed
 from .posterior import Posterior
 from .precision import grid_step
 from .prune import prune_by_log_alpha
-from .quantize import float32_step, grid_levels, grid_values, to_tensors
+from .quantize import grid_levels, grid_values, storable_step, to_tensors
 from .settings import CompressSettings
 from .shrink import Shrunk, shrink
 
@@ -90,7 +90,7 @@ def _weight_steps(struck: Shrunk, posterior: Posterior, budget: float) -> dict[s
             continue
         variance = posterior.variances[name].flatten()[struck.kept[name]][tensor != 0]
         if variance.numel():
-            steps[name] = float32_step(grid_step(variance, budget))
+            steps[name] = storable_step(grid_step(variance, budget))
         else:
             steps[name] = 1.0  # nothing left to round; any step codes zeros
     return steps

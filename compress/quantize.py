@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,9 +34,10 @@ def grid_values(levels: Tensor, step: float) -> Tensor:
     return levels.to(torch.float32) * torch.tensor(step, dtype=torch.float32)
 
 
-def float32_step(step: float) -> float:
-    """The step as the file stores it."""
-    return float(np.float32(step))
+def storable_step(step: float) -> float:
+    """The nearest step with 8 significant bits: the file then stores it in two bytes in place of four."""
+    mantissa, exponent = math.frexp(step)
+    return math.ldexp(round(mantissa * 256), exponent - 8)
 
 
 def to_tensors(network: nn.Module, steps: Mapping[str, float]) -> list[QuantizedTensor | RawTensor]:

@@ -45,6 +45,7 @@ def shrink(network: nn.Module, example: Tensor) -> Shrunk:
     whole = copy.deepcopy(network)
     try:
         groups = find_units(network, example)
+        network.requires_grad_(False)
         dead = _settle(network, groups, probe)
         shrunk = _strike(network, groups, dead, example)
         with torch.no_grad():
@@ -53,9 +54,13 @@ def shrink(network: nn.Module, example: Tensor) -> Shrunk:
     except (RuntimeError, ValueError, KeyError, AttributeError, IndexError, AssertionError) as error:
         # Whatever torch-pruning or the user's forward cannot do with fewer channels: keep the network whole.
         reason = str(error).split("\n")[0]
-        return Shrunk(whole, _identity(whole), f"The network was not shrunk: {reason}.")
+        return Shrunk(whole, _identity(whole), f"The network was not shrunk: {reason.rstrip('.')}.")
     if difference > _TOLERANCE * max(1.0, float(before.abs().max())):
-        return Shrunk(whole, _identity(whole), "The network was not shrunk: without its dead units it computes otherwise.")
+        return Shrunk(
+            whole,
+            _identity(whole),
+            "The network was not shrunk: without its dead units it computes otherwise.",
+        )
     return shrunk
 
 

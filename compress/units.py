@@ -50,13 +50,21 @@ class UnitGroup:
 
 
 def dependency_graph(network: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:
-    """The traced dependencies of `network` for one input batch."""
+    """The traced dependencies of `network` for one input batch.
+
+    torch-pruning follows the autograd graph, so the parameters are made to require gradients.
+    """
+    network.requires_grad_(True)
     return torch_pruning.DependencyGraph().build_dependency(network, example, verbose=False)
 
 
 def output_pruner(layer: nn.Module) -> object:
     """torch-pruning's function that strikes outputs of this kind of layer."""
-    return torch_pruning.prune_linear_out_channels if isinstance(layer, nn.Linear) else torch_pruning.prune_conv_out_channels
+    return (
+        torch_pruning.prune_linear_out_channels
+        if isinstance(layer, nn.Linear)
+        else torch_pruning.prune_conv_out_channels
+    )
 
 
 def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:

@@ -14,7 +14,7 @@ from .tools import c_compiler, run_tool
 RUNNER = "runner"
 LIBRARY = "libnetwork.so"
 
-_CODEC = ("container.c", "crc32.c", "decode.c", "streams.c")
+_CODEC = ("code.c", "container.c", "decode.c", "mask.c", "record.c")
 # Sections of their own, so that the linker can leave out what nobody calls.
 _FLAGS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden")
 
@@ -36,11 +36,28 @@ def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     package = files(__package__ or "bayespress.deploy")
     with as_file(package / "runtime") as runtime, as_file(package / ".." / "codec" / "c") as codec:
-        sources: list[str | Path] = [schedule, runtime / "runtime.c", *(codec / name for name in _CODEC), kernels]
+        sources: list[str | Path] = [
+            schedule,
+            runtime / "runtime.c",
+            *(codec / name for name in _CODEC),
+            kernels,
+        ]
         common = [*c_compiler(target.triple), *_FLAGS, "-I", runtime, "-I", codec]
         static = [] if target.triple is None else ["-static"]
         made = [folder / RUNNER]
-        run_tool([*common, *static, "-s", "-Wl,--gc-sections", runtime / "runner.c", *sources, "-lm", "-o", made[0]])
+        run_tool(
+            [
+                *common,
+                *static,
+                "-s",
+                "-Wl,--gc-sections",
+                runtime / "runner.c",
+                *sources,
+                "-lm",
+                "-o",
+                made[0],
+            ]
+        )
         if target.shared:
             made.append(folder / LIBRARY)
             exported = runtime / "exported.map"

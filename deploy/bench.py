@@ -56,11 +56,16 @@ class BenchReport(BaseModel):
         try:
             return cls.model_validate_json(read_bytes(path, "bench report"))
         except ValidationError as error:
-            raise InputError(f"{path} is no bench report ({error.errors()[0]['msg']}); write one with bench -o.") from None
+            raise InputError(
+                f"{path} is no bench report ({error.errors()[0]['msg']}); write one with bench -o."
+            ) from None
 
 
 def bench(
-    bundle: Path, packed: Path | None = None, seconds: float = 2.0, progress: Callable[[str], None] | None = None
+    bundle: Path,
+    packed: Path | None = None,
+    seconds: float = 2.0,
+    progress: Callable[[str], None] | None = None,
 ) -> BenchReport:
     """Measure a bundle's host build against ONNX Runtime and PyTorch.
 

@@ -97,7 +97,9 @@ def _golden(packed: Path, record: PackedRecord) -> tuple[npt.NDArray[np.float32]
         if not np.isfinite(array).all():
             raise InputError(f"The golden {name} in {path} holds NaN or infinite values; mend the network first.")
     if len(arrays["input"]) != len(arrays["output"]):
-        raise InputError(f"{path} has {len(arrays['input'])} inputs and {len(arrays['output'])} outputs; compress again.")
+        raise InputError(
+            f"{path} has {len(arrays['input'])} inputs and {len(arrays['output'])} outputs; compress again."
+        )
     return arrays["input"], arrays["output"]
 
 

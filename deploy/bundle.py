@@ -96,7 +96,9 @@ class Manifest(_Strict):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-            raise CorruptFileError(f"{MANIFEST} is damaged ({where}: {first['msg']}); fetch or build it again.") from None
+            raise CorruptFileError(
+                f"{MANIFEST} is damaged ({where}: {first['msg']}); fetch or build it again."
+            ) from None
         if manifest.sealed().canonical() != data:
             raise CorruptFileError(f"{MANIFEST} was changed since it was built; fetch or build the bundle again.")
         return manifest

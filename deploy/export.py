@@ -57,7 +57,9 @@ def check_weights(program: Any, tensors: Sequence[codec.Tensor]) -> None:
         if name not in found:
             raise InputError(f"The .bpz has no tensor {name}, which the network has; compress again.")
         if found.pop(name) != expected:
-            raise InputError(f"Tensor {name} of the .bpz is not of shape {expected}, as in the network; compress again.")
+            raise InputError(
+                f"Tensor {name} of the .bpz is not of shape {expected}, as in the network; compress again."
+            )
     if found:
         raise InputError(f"The .bpz holds tensor {min(found)}, which the network lacks; compress again.")
 
@@ -110,13 +112,17 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
             continue
         shape = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
         if value.name not in left:
-            raise InputError(f"The .bpz has no tensor {value.name}, which the graph takes; they are not of one network.")
+            raise InputError(
+                f"The .bpz has no tensor {value.name}, which the graph takes; they are not of one network."
+            )
         array = left.pop(value.name)
         if array.shape != shape:
             raise InputError(f"Tensor {value.name} has shape {array.shape}, and the graph takes {shape}.")
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), value.name))
     if left:
-        raise InputError(f"The .bpz holds tensor {min(left)}, which the graph does not take; they are not of one network.")
+        raise InputError(
+            f"The .bpz holds tensor {min(left)}, which the graph does not take; they are not of one network."
+        )
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data

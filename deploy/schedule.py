@@ -14,7 +14,9 @@ def schedule_source(plan: Plan) -> str:
     shapes = sorted({view.shape for view in views})
     lines = ['#include "model.h"', ""]
     for kernel in kernels:
-        lines.append(f"int {_SYMBOL.format(kernel)}(void *self, const bp_any *arguments, int32_t count, bp_any *result);")
+        lines.append(
+            f"int {_SYMBOL.format(kernel)}(void *self, const bp_any *arguments, int32_t count, bp_any *result);"
+        )
     lines.append("")
     for number, shape in enumerate(shapes):
         lines.append(f"static const int64_t shape_{number}[] = {{{', '.join(map(str, shape)) or '1'}}};")

@@ -36,7 +36,9 @@ def c_compiler(triple: str | None) -> list[str]:
             if candidate and shutil.which(candidate.split()[0]):
                 return candidate.split()
     if find_spec("ziglang") is None:
-        raise MissingToolError("No C compiler was found; install one, or `pip install 'bayespress[deploy]'` for ziglang.")
+        raise MissingToolError(
+            "No C compiler was found; install one, or `pip install 'bayespress[deploy]'` for ziglang."
+        )
     command = [sys.executable, "-m", "ziglang", "cc"]
     return command if triple is None else [*command, "-target", triple]
 

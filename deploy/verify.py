@@ -155,5 +155,7 @@ def _compare(bundle: Bundle, outputs: npt.NDArray[np.float32]) -> str:
         raise CorruptFileError(f"{outputs.size} outputs came, and {expected.size} were expected.")
     difference = float(np.abs(outputs.reshape(expected.shape) - expected).max())
     if not difference <= TOLERANCE:  # NaN fails too
-        raise CorruptFileError(f"An output differs by {difference:.3g} from PyTorch's; at most {TOLERANCE:g} is allowed.")
+        raise CorruptFileError(
+            f"An output differs by {difference:.3g} from PyTorch's; at most {TOLERANCE:g} is allowed."
+        )
     return f"{len(expected)} examples, largest difference {difference:.1e}"

@@ -70,7 +70,11 @@ class ElboModule(lightning.LightningModule):
     """The Bayesian network, its ELBO and its optimiser, in the shape that Lightning trains."""
 
     def __init__(
-        self, net: BayesianNetwork, settings: FitSettings, examples: int, report: Callable[[EpochMetrics], None]
+        self,
+        net: BayesianNetwork,
+        settings: FitSettings,
+        examples: int,
+        report: Callable[[EpochMetrics], None],
     ) -> None:
         super().__init__()
         self.net, self.settings, self.examples, self.report = net, settings, examples, report
@@ -180,7 +184,9 @@ def fit(
     if examples is None:
         dataset = getattr(train_loader, "dataset", None)
         if not isinstance(dataset, Sized):
-            raise InputError("The training loader has no data set with a length; pass examples=, the training set's size.")
+            raise InputError(
+                "The training loader has no data set with a length; pass examples=, the training set's size."
+            )
         examples = len(dataset)
     checkpoint = None if folder is None else folder / LAST_CHECKPOINT
     if resume and (checkpoint is None or not checkpoint.is_file()):
@@ -189,7 +195,9 @@ def fit(
     callbacks: list[Callback] = [RichProgressBar(leave=False)] if live else []
     if folder is not None:
         callbacks.append(
-            ModelCheckpoint(dirpath=folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True)
+            ModelCheckpoint(
+                dirpath=folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True
+            )
         )
     module = ElboModule(net, settings, examples, report or (lambda _metrics: None))
     with _quiet_lightning():

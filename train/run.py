@@ -1,9 +1,9 @@
 """The run directory: what `train` hands to whoever comes after it, so that nothing needs retraining.
 
-    run/
-      run.json               RunRecord: method, model, data, settings, seed, versions, metrics by epoch
-      posterior.safetensors  the posterior, see BayesianNetwork.posterior_tensors
-      checkpoints/           Lightning's last checkpoint, to resume from, and TensorBoard events
+run/
+  run.json               RunRecord: method, model, data, settings, seed, versions, metrics by epoch
+  posterior.safetensors  the posterior, see BayesianNetwork.posterior_tensors
+  checkpoints/           Lightning's last checkpoint, to resume from, and TensorBoard events
 """
 
 from __future__ import annotations

@@ -41,7 +41,11 @@ def run_runner(command: Sequence[str | Path]) -> dict[str, Any]:
     """Run a runner here and parse what it prints. Raises CheckFailedError with its own sentence when it fails."""
     try:
         result = subprocess.run(
-            [str(part) for part in command], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CheckFailedError(f"The runner could not be run ({error}).") from None

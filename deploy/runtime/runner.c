@@ -17,15 +17,13 @@
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static uint64_t now_ns(void)
-{
+static uint64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void *checked_alloc(size_t alignment, size_t size)
-{
+static void *checked_alloc(size_t alignment, size_t size) {
     void *block = NULL;
     if (posix_memalign(&block, alignment, size > 0 ? size : 1) != 0) {
         fprintf(stderr, "runner: %zu bytes of memory are not to be had.\n", size);
@@ -34,8 +32,7 @@ static void *checked_alloc(size_t alignment, size_t size)
     return block;
 }
 
-static unsigned char *read_file(const char *path, size_t *size)
-{
+static unsigned char *read_file(const char *path, size_t *size) {
     FILE *file = fopen(path, "rb");
     unsigned char *data = NULL;
     long length;
@@ -53,14 +50,12 @@ static unsigned char *read_file(const char *path, size_t *size)
     return data;
 }
 
-static int compare(const void *a, const void *b)
-{
+static int compare(const void *a, const void *b) {
     const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
 }
 
-static unsigned long parse_count(const char *option, const char *text)
-{
+static unsigned long parse_count(const char *option, const char *text) {
     char *end = NULL;
     const unsigned long value = text != NULL ? strtoul(text, &end, 10) : 0;
     if (text == NULL || end == text || *end != '\0' || *text == '-' || value > 100000000ul) {
@@ -70,8 +65,7 @@ static unsigned long parse_count(const char *option, const char *text)
     return value;
 }
 
-static void fail(const bp_network *network, bp_status status)
-{
+static void fail(const bp_network *network, bp_status status) {
     fprintf(stderr, "runner: %s (status %d)", bp_status_text(status), (int)status);
     if (status == BP_ERROR_WEIGHTS) {
         fprintf(stderr, ": %s (status %d)", bpz_status_text((bpz_status)network->weights_status),
@@ -81,8 +75,7 @@ static void fail(const bp_network *network, bp_status status)
     exit(EXIT_FAILED);
 }
 
-static void print_outputs(const bp_network *network, const float *inputs, size_t examples)
-{
+static void print_outputs(const bp_network *network, const float *inputs, size_t examples) {
     float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
     size_t example, i;
     printf("{\"outputs\": [");
@@ -106,8 +99,7 @@ static void print_outputs(const bp_network *network, const float *inputs, size_t
     free(output);
 }
 
-static void print_run_times(const bp_network *network, const float *input, unsigned long warmup, unsigned long repeat)
-{
+static void print_run_times(const bp_network *network, const float *input, unsigned long warmup, unsigned long repeat) {
     float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
     uint64_t *times = checked_alloc(BP_ALIGNMENT, repeat * sizeof(uint64_t));
     unsigned long i;
@@ -131,8 +123,7 @@ static void print_run_times(const bp_network *network, const float *input, unsig
 }
 
 /* Mean of each kernel over the repeats; the clock's own cost is inside. */
-static void print_layers(const bp_network *network, const float *input, unsigned long repeat)
-{
+static void print_layers(const bp_network *network, const float *input, unsigned long repeat) {
     const size_t count = bp_kernel_count();
     float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
     uint64_t *times = checked_alloc(BP_ALIGNMENT, 2 * count * sizeof(uint64_t)), *sums = times + count;
@@ -158,8 +149,7 @@ static void print_layers(const bp_network *network, const float *input, unsigned
     free(output);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     unsigned long repeat = 0, warmup = 10;
     int layers = 0, i;
     const char *paths[2] = {NULL, NULL};

@@ -7,36 +7,30 @@
 
 static const bp_model *const model = &bp_linked_model;
 
-static size_t aligned(size_t size)
-{
+static size_t aligned(size_t size) {
     return (size + BP_ALIGNMENT - 1) / BP_ALIGNMENT * BP_ALIGNMENT;
 }
 
 /* ---- workspace: memory plan | scratch (or, while loading, the decoder's) | tensors | values ---- */
 
-static size_t scratch_size(void)
-{
+static size_t scratch_size(void) {
     const size_t decoder = bpz_workspace_size();
     return aligned(model->scratch_size > decoder ? model->scratch_size : decoder);
 }
 
-static unsigned char *scratch_of(const bp_network *network)
-{
+static unsigned char *scratch_of(const bp_network *network) {
     return network->workspace + aligned(model->memory_size);
 }
 
-static bp_dl_tensor *tensors_of(const bp_network *network)
-{
+static bp_dl_tensor *tensors_of(const bp_network *network) {
     return (bp_dl_tensor *)(void *)(scratch_of(network) + scratch_size());
 }
 
-static bp_any *values_of(const bp_network *network)
-{
+static bp_any *values_of(const bp_network *network) {
     return (bp_any *)(void *)((unsigned char *)tensors_of(network) + aligned(model->view_count * sizeof(bp_dl_tensor)));
 }
 
-size_t bp_workspace_size(void)
-{
+size_t bp_workspace_size(void) {
     return aligned(model->memory_size) + scratch_size() + aligned(model->view_count * sizeof(bp_dl_tensor)) +
            aligned(model->view_count * sizeof(bp_any));
 }
@@ -47,8 +41,7 @@ size_t bp_workspace_size(void)
 static __thread unsigned char *scratch_next;
 static __thread size_t scratch_left;
 
-static void *allocate_scratch(int device, int device_id, uint64_t size, int dtype_code, int dtype_bits)
-{
+static void *allocate_scratch(int device, int device_id, uint64_t size, int dtype_code, int dtype_bits) {
     unsigned char *block = scratch_next;
     const size_t rounded = aligned((size_t)size);
     (void)device, (void)device_id, (void)dtype_code, (void)dtype_bits;
@@ -61,8 +54,7 @@ static void *allocate_scratch(int device, int device_id, uint64_t size, int dtyp
 }
 
 /* Blocks end with the kernel that asked for them. */
-static int free_scratch(int device, int device_id, void *block)
-{
+static int free_scratch(int device, int device_id, void *block) {
     (void)device, (void)device_id, (void)block;
     return 0;
 }
@@ -76,15 +68,13 @@ void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = allocate_scr
 int (*__TVMBackendFreeWorkspace)(int, int, void *) = free_scratch;
 
 /* Kernels report failure by their result; the words are for TVM's own runtime. */
-void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count)
-{
+void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count) {
     (void)kind, (void)parts, (void)count;
 }
 
 /* ---- loading ---- */
 
-static int same_shape(const bp_parameter *parameter, const bpz_tensor *tensor)
-{
+static int same_shape(const bp_parameter *parameter, const bpz_tensor *tensor) {
     uint32_t axis;
     if (parameter->rank != tensor->rank) {
         return 0;
@@ -97,21 +87,20 @@ static int same_shape(const bp_parameter *parameter, const bpz_tensor *tensor)
     return 1;
 }
 
-static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_size)
-{
+static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_size) {
     bpz_file file;
     bpz_tensor tensor;
     size_t i;
     bpz_status status = bpz_open(&file, bpz, bpz_size);
     for (i = 0; status == BPZ_OK && i < model->parameter_count; i++) {
         const bp_parameter *parameter = &model->parameters[i];
-        status = bpz_find(&file, parameter->name, &tensor);
+        status = bpz_find(&file, parameter->name, strlen(parameter->name), &tensor);
         if (status == BPZ_ERROR_ARGUMENT || (status == BPZ_OK && !same_shape(parameter, &tensor))) {
             return BP_ERROR_MISMATCH;
         }
         if (status == BPZ_OK) {
             status = bpz_decode_f32(&file, &tensor, (float *)(void *)(network->workspace + parameter->offset),
-                                    tensor.count, scratch_of(network), scratch_size());
+                                    (size_t)tensor.count, scratch_of(network), scratch_size());
         }
     }
     network->weights_status = (int)status;
@@ -122,8 +111,7 @@ static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_s
     return file.tensor_count == model->parameter_count ? BP_OK : BP_ERROR_MISMATCH;
 }
 
-static void prepare_arguments(const bp_network *network)
-{
+static void prepare_arguments(const bp_network *network) {
     bp_dl_tensor *tensors = tensors_of(network);
     bp_any *values = values_of(network);
     size_t i;
@@ -144,8 +132,7 @@ static void prepare_arguments(const bp_network *network)
     }
 }
 
-bp_status bp_load(bp_network *network, const void *bpz, size_t bpz_size, void *workspace, size_t workspace_size)
-{
+bp_status bp_load(bp_network *network, const void *bpz, size_t bpz_size, void *workspace, size_t workspace_size) {
     bp_status status;
     size_t i;
     if (network == NULL || bpz == NULL || workspace == NULL) {
@@ -170,8 +157,7 @@ bp_status bp_load(bp_network *network, const void *bpz, size_t bpz_size, void *w
 /* ---- running ---- */
 
 bp_status bp_run_timed(const bp_network *network, const float *input, float *output, bp_clock clock,
-                       uint64_t *nanoseconds)
-{
+                       uint64_t *nanoseconds) {
     const bp_any *values;
     uint64_t before;
     size_t i;
@@ -200,35 +186,29 @@ bp_status bp_run_timed(const bp_network *network, const float *input, float *out
     return BP_OK;
 }
 
-bp_status bp_run(const bp_network *network, const float *input, float *output)
-{
+bp_status bp_run(const bp_network *network, const float *input, float *output) {
     return bp_run_timed(network, input, output, NULL, NULL);
 }
 
 /* ---- asking ---- */
 
-size_t bp_input_size(void)
-{
+size_t bp_input_size(void) {
     return model->input_size;
 }
 
-size_t bp_output_size(void)
-{
+size_t bp_output_size(void) {
     return model->output_size;
 }
 
-size_t bp_kernel_count(void)
-{
+size_t bp_kernel_count(void) {
     return model->kernel_count;
 }
 
-const char *bp_kernel_name(size_t index)
-{
+const char *bp_kernel_name(size_t index) {
     return index < model->kernel_count ? model->kernels[index].name : NULL;
 }
 
-const char *bp_status_text(bp_status status)
-{
+const char *bp_status_text(bp_status status) {
     switch (status) {
     case BP_OK:
         return "no error";

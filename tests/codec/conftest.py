@@ -38,9 +38,7 @@ class FileBuilder:
     """Hand-built files, field by field, correct in all that a test does not spoil."""
 
     def record(self, *, kind=1, name=b"w", shape=(2, 3), nonzero=1, value_map=None, payload=b"") -> bytes:
-        head = (
-            bytes([kind << 4 | len(shape), len(name)]) + name + b"".join(varint(extent) for extent in shape)
-        )
+        head = bytes([kind << 4 | len(shape), len(name)]) + name + b"".join(varint(extent) for extent in shape)
         if kind != 0:
             head += varint(nonzero)
         if value_map is None:
@@ -147,9 +145,7 @@ def foreign(tmp_path_factory) -> Callable[[str], Run]:
             pytest.skip(f"qemu-{machine}-static is not installed")
         pytest.importorskip("ziglang", reason="ziglang, the cross compiler, is not installed")
         program = tmp_path_factory.mktemp(machine) / "driver"
-        compile_driver(
-            [sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-musl", "-static"], program
-        )
+        compile_driver([sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-musl", "-static"], program)
         return runner([emulator, str(program)])
 
     return make

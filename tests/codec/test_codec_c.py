@@ -63,9 +63,7 @@ def test_the_sources_compile_freestanding_and_ask_for_memcpy_and_memset_only(tmp
         done = subprocess.run([gcc, *strict, *freestanding, "-c", str(source), "-o", str(out)],
                               capture_output=True, text=True, check=False)  # fmt: skip
         assert done.returncode == 0, done.stderr
-        for line in subprocess.run(
-            [nm, str(out)], capture_output=True, text=True, check=True
-        ).stdout.splitlines():
+        for line in subprocess.run([nm, str(out)], capture_output=True, text=True, check=True).stdout.splitlines():
             *_, kind, symbol = line.split()
             (undefined if kind == "U" else defined).add(symbol)
             assert kind not in "bBdDC", f"{source.name} has the writable global {symbol}"

@@ -113,9 +113,7 @@ def test_a_code_that_must_be_limited_is_still_optimal_among_the_short():
     assert max(lengths) == MAX_CODE_LENGTH
     assert sum(2.0**-length for length in lengths) == 1.0
     # The cost by exhaustive dynamic programming over leaves placed level by level, rarest deepest.
-    assert sum(n * w for n, w in zip(lengths, fibonacci, strict=True)) == _cheapest(
-        sorted(fibonacci, reverse=True)
-    )
+    assert sum(n * w for n, w in zip(lengths, fibonacci, strict=True)) == _cheapest(sorted(fibonacci, reverse=True))
 
 
 def _cheapest(weights: list[int]) -> int:
@@ -144,8 +142,6 @@ def test_codes_that_cannot_be(frequencies):
 
 
 def test_importing_the_codec_imports_neither_torch_nor_huffman():
-    program = (
-        "import sys, bayespress.codec; print([m for m in ('torch', 'tvm', 'huffman') if m in sys.modules])"
-    )
+    program = "import sys, bayespress.codec; print([m for m in ('torch', 'tvm', 'huffman') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,9 +13,7 @@ from bayespress.errors import CorruptFileError, InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SHAPES = st.lists(st.integers(0, 7), max_size=5).map(tuple) | st.tuples(
-    st.integers(1, 40), st.integers(1, 60)
-)
+SHAPES = st.lists(st.integers(0, 7), max_size=5).map(tuple) | st.tuples(st.integers(1, 40), st.integers(1, 60))
 
 
 @st.composite
@@ -26,9 +24,7 @@ def tensors(draw, name="w"):
     if kind == "raw":
         return codec.RawTensor(name, np.asarray(rng.normal(size=shape), dtype=np.float32))
     density = draw(st.sampled_from([0.0, 0.02, 0.2, 0.6, 1.0]))
-    low, high = draw(
-        st.sampled_from([(1, 1), (-1, 2), (-6, 7), (-300, 5), (-9000, 9000), (-(2**31), 2**31 - 1)])
-    )
+    low, high = draw(st.sampled_from([(1, 1), (-1, 2), (-6, 7), (-300, 5), (-9000, 9000), (-(2**31), 2**31 - 1)]))
     if kind == "codebook":
         low, high = 1, draw(st.sampled_from([1, 3, 200]))
     levels = np.where(rng.random(shape) < density, rng.integers(low, high, shape, endpoint=True), 0)

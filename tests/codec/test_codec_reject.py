@@ -29,9 +29,7 @@ def fixed(width: int, base: int = 0) -> tuple:
 
 def stream(build, *fields, nonzero=1, shape=(2, 3), kind=1, value_map=None) -> bytes:
     payload = build.bits(*fields)
-    return build.file(
-        build.record(nonzero=nonzero, shape=shape, kind=kind, payload=payload, value_map=value_map)
-    )
+    return build.file(build.record(nonzero=nonzero, shape=shape, kind=kind, payload=payload, value_map=value_map))
 
 
 def plain(build) -> tuple:
@@ -140,9 +138,7 @@ CASES = {
     "fillers without end": (CORRUPT, lambda b: stream(b, *plain(b)[:4], *fixed(0, 7), *fixed(1), (1, 1))),
     "a gap past its row": (
         CORRUPT,
-        lambda b: stream(
-            b, BY_ROW, NO_MASK, NO_MASK, *fixed(1), P3, *fixed(3), *fixed(1), (1, 1), (3, 3), (1, 1)
-        ),
+        lambda b: stream(b, BY_ROW, NO_MASK, NO_MASK, *fixed(1), P3, *fixed(3), *fixed(1), (1, 1), (3, 3), (1, 1)),
     ),
     "more non-zeros in the rows": (
         CORRUPT,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
-
 from bayespress.errors import InputError
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.data import batches
 from bayespress.train.elbo import kl_warmup, negative_elbo
 from bayespress.train.fit import FitSettings, fit
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 
 def problem(examples=400):
@@ -28,7 +27,14 @@ def fresh(seed=0):
 def test_it_learns_and_turns_weights_into_noise():
     x, y = problem()
     reports = []
-    net = fit(fresh(), batches(x, y, 20, seed=0), batches(x, y, 100), epochs=40, learning_rate=0.01, report=reports.append)
+    net = fit(
+        fresh(),
+        batches(x, y, 20, seed=0),
+        batches(x, y, 100),
+        epochs=40,
+        learning_rate=0.01,
+        report=reports.append,
+    )
     assert [metrics.epoch for metrics in reports] == list(range(40))
     assert reports[-1].error_percent < 6.0
     assert reports[-1].sparsity_percent > 50.0

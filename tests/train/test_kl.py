@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from bayespress.train.kl import log_uniform_kl
 
 

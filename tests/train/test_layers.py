@@ -6,12 +6,11 @@ import copy
 
 import pytest
 import torch
-from torch import nn
-
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.layers import VariationalLayer
 from bayespress.train.methods import METHODS
 from bayespress.train.operation import operation_of
+from torch import nn
 
 LAYERS = {
     "linear": (lambda: nn.Linear(6, 4), (6,)),
@@ -64,7 +63,9 @@ def test_samples_have_the_moments_of_the_marginal_posterior(case, method):
         expected_variance = operation(x.square(), variance, None)
     standard_error = (expected_variance / 4000).sqrt()
     assert bool(((samples.mean(0) - expected_mean).abs() < 5.5 * standard_error).all())
-    torch.testing.assert_close(samples.var(0) / expected_variance, torch.ones_like(expected_variance), rtol=0.2, atol=0.0)
+    torch.testing.assert_close(
+        samples.var(0) / expected_variance, torch.ones_like(expected_variance), rtol=0.2, atol=0.0
+    )
 
 
 def test_samples_match_those_of_sampled_weights(method):

@@ -1,0 +1,152 @@
+"""`bayespress demo`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import CheckFailedError, InputError
+from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_end: float
+
+
+# Found by trying: the digits are few, so they want small batches and a long warm-up.
+_RECIPES = {"digits": _Recipe(60, 25, 2e-3, 0.5), "mnist": _Recipe(60, 100, 1e-3, 0.3)}
+
+
+def demo(
+    data: Annotated[str, typer.Option(help="digits (nothing to download), or mnist with --data-dir.")] = "digits",
+    data_dir: DataDir = None,
+    model: Annotated[str, typer.Option(help="lenet-300-100 or lenet-5-caffe.")] = "lenet-300-100",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the demo's own number.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for everything [default: out/DATA].")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the same run is there.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Do everything once: train, compress, build, bench, verify.
+
+    Example: [bold]bayespress demo[/], or [bold]bayespress demo --data mnist --data-dir ~/data[/]
+
+    A run that is there already with the same settings is used again, and one that was cut short goes on.
+    """
+    from .bench import latency_table
+    from .compress import run_compression, steps_table
+    from .inspect import streams_table
+    from .report import run_report
+    from .verify import checks_table
+
+    folder = out or Path("out") / data
+    run, packed, bundle = folder / "run", folder / "packed", folder / f"{model}.bundle"
+    _train(run, model, data, data_dir, epochs, fresh=fresh, live=not as_json)
+    record, notes = run_compression(run, packed, data_dir=data_dir)
+    for text in notes:
+        note(text)
+
+    from .. import codec
+    from ..deploy.bench import bench as run_bench
+    from ..deploy.verify import verify as run_verify
+    from ..handover import WEIGHTS
+    from .build import run_build
+
+    run_build(packed, bundle, ["host", "arm64-linux"])
+    latency = run_bench(bundle, packed, seconds=1.0, progress=lambda text: step(f"bench: {text}"))
+    (folder / "bench.json").write_text(latency.model_dump_json(indent=2) + "\n")
+    checks = run_verify(bundle, progress=lambda text: step(f"verify: {text}"))
+    run_report(packed, folder / "report.html", folder / "bench.json")
+    layout = codec.layout((packed / WEIGHTS).read_bytes())
+    summary: dict[str, Any] = {
+        "model": record.name,
+        "data": record.data,
+        "error_before_percent": record.steps[0].error_percent,
+        "error_after_percent": record.steps[-1].error_percent,
+        "parameters": record.original_parameters,
+        "nonzero": record.steps[-1].nonzero,
+        "original_bytes": record.original_bytes,
+        "bpz_bytes": record.packed_bytes,
+        "ratio": record.ratio,
+        "bytes_by_stream": layout.by_stream(),
+        "decode_us": latency.decode_us,
+        "start_ms": latency.start_ms,
+        "latency": latency.model_dump()["rows"],
+        "verified": checks.passed,
+        "bundle": str(bundle),
+        "report": str(folder / "report.html"),
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        show(
+            steps_table(record),
+            streams_table(layout),
+            latency_table(latency),
+            checks_table(checks),
+            _summary(summary),
+        )
+    if not checks.passed:
+        raise CheckFailedError(f"The bundle {bundle} did not verify; see the checks above.")
+
+
+def _summary(summary: dict[str, Any]) -> Any:
+    by_label = {row["label"]: row for row in summary["latency"]}
+    rows = [
+        ("test error before → after", f"{percent(summary['error_before_percent'])} → {percent(summary['error_after_percent'])}"),
+        ("non-zero parameters", f"{summary['nonzero']:,} of {summary['parameters']:,}"),
+        ("file", f"{size(summary['original_bytes'])} → {size(summary['bpz_bytes'])}, {summary['ratio']:.0f}x smaller"),
+        ("decode time", f"{summary['decode_us']:.0f} µs"),
+        ("latency", f"{by_label['ONNX Runtime, original']['median_us']:.1f} µs dense (ONNX Runtime) → "
+         f"{by_label['compiled']['median_us']:.1f} µs compressed (compiled)"),
+        ("process start to all golden outputs", f"{summary['start_ms']:.1f} ms"),
+        ("verification", "passed" if summary["verified"] else "FAILED"),
+        ("report", summary["report"]),
+        ("bundle", summary["bundle"]),
+    ]  # fmt: skip
+    return table(f"{summary['model']} on {summary['data']}", ("", ""), rows)
+
+
+def _train(
+    run: Path, model: str, data: str, data_dir: Path | None, epochs: int | None, *, fresh: bool, live: bool
+) -> None:
+    """Train, or go on where a run of the same settings stands."""
+    from .train import new_record, run_training
+
+    if data not in _RECIPES:
+        raise InputError(
+            f"The demo knows the data sets {' and '.join(_RECIPES)}, not {data!r}; use the single commands."
+        )
+    recipe = _RECIPES[data]
+    record = new_record(
+        model=model, data=data, data_dir=data_dir, epochs=epochs or recipe.epochs, batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate, warmup_start=0.0, warmup_end=recipe.warmup_end, seed=0,
+    )  # fmt: skip
+    previous = None if fresh else _same_run(run, record)
+    if previous is not None and previous.status == "complete":
+        step(f"training: {run} is there already (--fresh trains again)")
+        return
+    began = time.monotonic()
+    run_training(run, previous or record, resume=previous is not None, live=live)
+    step(f"trained in {time.monotonic() - began:.0f} s")
+
+
+def _same_run(run: Path, wanted: Any) -> Any:
+    """The record in `run` if it is of these settings and can be used or resumed, else None."""
+    from ..train.run import CHECKPOINTS, POSTERIOR, RECORD, RunRecord
+
+    if not (run / RECORD).is_file():
+        return None
+    found = RunRecord.read(run)
+    same = ("method", "model", "training", "libraries")
+    if found.data.name != wanted.data.name or any(getattr(found, key) != getattr(wanted, key) for key in same):
+        return None
+    needed = run / POSTERIOR if found.status == "complete" else run / CHECKPOINTS / "last.ckpt"
+    return found if needed.is_file() else None
