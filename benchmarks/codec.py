@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bayespress import codec
 from bayespress.errors import BayespressError
 from bayespress.files import read_bytes
-from numpy.typing import NDArray
 
 SHAPES = {"fc1.weight": (300, 784), "fc2.weight": (100, 300), "fc3.weight": (10, 100)}
 

@@ -98,9 +98,10 @@ def demo(
 
 
 def _summary(summary: dict[str, Any]) -> Any:
+    before, after = percent(summary["error_before_percent"]), percent(summary["error_after_percent"])
     by_label = {row["label"]: row for row in summary["latency"]}
     rows = [
-        ("test error before → after", f"{percent(summary['error_before_percent'])} → {percent(summary['error_after_percent'])}"),
+        ("test error before → after", f"{before} → {after}"),
         ("non-zero parameters", f"{summary['nonzero']:,} of {summary['parameters']:,}"),
         ("file", f"{size(summary['original_bytes'])} → {size(summary['bpz_bytes'])}, {summary['ratio']:.0f}x smaller"),
         ("decode time", f"{summary['decode_us']:.0f} µs"),

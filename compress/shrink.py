@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .units import UnitGroup, dependency_graph, find_units, output_pruner
+from .units import UnitGroup, dependency_graph, find_units, layer_of, output_pruner
 
 # Float32 sums in another order differ in the last bits; anything beyond is a wrong network.
 _TOLERANCE = 1e-4
@@ -91,12 +91,12 @@ def _settle(network: nn.Module, groups: list[UnitGroup], probe: Tensor) -> list[
 def _silence(network: nn.Module, group: UnitGroup, units: Tensor) -> None:
     """Zero the incoming weights and biases of `units`."""
     for part in group.producers:
-        layer = network.get_submodule(part.name)
+        layer = layer_of(network, part.name)
         rows = part.index[units[part.unit]]
         with torch.no_grad():
-            layer.weight[rows] = 0  # type: ignore[operator, index]
+            layer.weight[rows] = 0
             if layer.bias is not None:
-                layer.bias[rows] = 0  # type: ignore[operator, index]
+                layer.bias[rows] = 0
 
 
 def _channel_ranges(network: nn.Module, groups: list[UnitGroup], probe: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -139,18 +139,15 @@ def _fold(network: nn.Module, group: UnitGroup, units: Tensor, inputs: Mapping[s
     if not bool(units.any()):
         return
     for part in group.consumers:
-        layer = network.get_submodule(part.name)
+        layer = layer_of(network, part.name)
         channels = part.index[units[part.unit]]
         constants = inputs[part.name][0][channels].double()
-        weight: Tensor = layer.weight  # type: ignore[assignment]
         with torch.no_grad():
-            response = weight[:, channels].double().reshape(len(weight), len(channels), -1).sum(2)
-            shift = (response @ constants).to(weight.dtype)
-            if layer.bias is None:
-                layer.bias = nn.Parameter(shift)
-            else:
-                layer.bias += shift  # type: ignore[operator]
-            weight[:, channels] = 0
+            response = layer.weight[:, channels].double().reshape(len(layer.weight), len(channels), -1).sum(2)
+            shift = (response @ constants).to(layer.weight.dtype)
+            before: Tensor | None = layer.bias  # torch's stubs do not know of layers without
+            layer.bias = nn.Parameter(shift if before is None else before + shift)
+            layer.weight[:, channels] = 0
     _silence(network, group, units)
 
 

@@ -13,7 +13,7 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-_Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -43,10 +43,18 @@ class UnitGroup:
         """For each unit, whether any outgoing (or else incoming) weight is not zero; bool (count,)."""
         alive = torch.zeros(self.count, dtype=torch.bool)
         for part in self.consumers if outgoing else self.producers:
-            nonzero = network.get_submodule(part.name).weight != 0  # type: ignore[operator]
+            nonzero = layer_of(network, part.name).weight != 0
             per_channel = nonzero.transpose(0, 1).flatten(1).any(1) if outgoing else nonzero.flatten(1).any(1)
             alive[part.unit[per_channel[part.index]]] = True
         return alive
+
+
+def layer_of(network: nn.Module, name: str) -> Layer:
+    """The layer of this name, which is one of those that make up units."""
+    layer = network.get_submodule(name)
+    if not isinstance(layer, _LAYERS):
+        raise TypeError(f"{name} is a {type(layer).__name__}")
+    return layer
 
 
 def dependency_graph(network: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:

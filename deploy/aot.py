@@ -42,8 +42,8 @@ def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -
             *(codec / name for name in _CODEC),
             kernels,
         ]
-        common = [*c_compiler(target.triple), *_FLAGS, "-I", runtime, "-I", codec]
-        static = [] if target.triple is None else ["-static"]
+        common: list[str | Path] = [*c_compiler(target.triple), *_FLAGS, "-I", runtime, "-I", codec]
+        static: list[str | Path] = [] if target.triple is None else ["-static"]
         made = [folder / RUNNER]
         run_tool(
             [

@@ -33,7 +33,7 @@ def summary_svg(record: PackedRecord, layout: FileLayout, latency: BenchReport |
         "axes.titleweight": "bold",
     }
     panels = 2 if latency is None else 3
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings):  # type: ignore[arg-type]
         figure = Figure(figsize=(4.2 * panels, 3.2), layout="constrained")
         axes = figure.subplots(1, panels)
         _draw_steps(axes[0], record)
@@ -120,7 +120,8 @@ def report_html(record: PackedRecord, layout: FileLayout, latency: BenchReport |
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>'
         "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c232b}"
-        "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .9rem;text-align:right;border-bottom:1px solid #dde3ea}"
+        "table{border-collapse:collapse;margin:1rem 0}"
+        "td,th{padding:.2rem .9rem;text-align:right;border-bottom:1px solid #dde3ea}"
         "td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}</style></head><body>"
         f"<h1>{name}</h1><p>{record.original_parameters:,} parameters in {record.original_bytes:,} bytes became "
         f"{record.packed_bytes:,} bytes, {record.ratio:.0f} times fewer.</p>\n{picture}\n"

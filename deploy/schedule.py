@@ -13,10 +13,10 @@ def schedule_source(plan: Plan) -> str:
     views = [view for call in plan.calls for view in call.views]
     shapes = sorted({view.shape for view in views})
     lines = ['#include "model.h"', ""]
-    for kernel in kernels:
-        lines.append(
-            f"int {_SYMBOL.format(kernel)}(void *self, const bp_any *arguments, int32_t count, bp_any *result);"
-        )
+    lines += [
+        f"int {_SYMBOL.format(kernel)}(void *self, const bp_any *arguments, int32_t count, bp_any *result);"
+        for kernel in kernels
+    ]
     lines.append("")
     for number, shape in enumerate(shapes):
         lines.append(f"static const int64_t shape_{number}[] = {{{', '.join(map(str, shape)) or '1'}}};")

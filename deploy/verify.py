@@ -21,7 +21,8 @@ from ..errors import BayespressError, CorruptFileError, MissingToolError
 from ..files import read_bytes
 from ..handover import WEIGHTS
 from .bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, GRAPH, Bundle, opened
-from .devices import DEVICES, Device, device_named
+from .devices import DEVICES, device_named
+from .devices.base import Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -45,10 +45,10 @@ class DataSet:
         return tuple(self.train_images.shape[1:])
 
 
-def digits(data_dir: Path | None = None) -> DataSet:
+def digits(_data_dir: Path | None = None) -> DataSet:
     """The 1,797 handwritten digits that ship inside scikit-learn, 8x8 scaled up to 28x28; nothing is downloaded.
 
-    The split is fixed and stratified: 1,437 to train, 360 to test. `data_dir` is not looked at.
+    The split is fixed and stratified: 1,437 to train, 360 to test. No folder is looked at.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -102,7 +102,7 @@ def load_data(name: str, data_dir: Path | None = None) -> DataSet:
 
 def batches(
     images: Tensor, labels: Tensor, batch_size: int, *, seed: int | None = None
-) -> DataLoader[tuple[Tensor, Tensor]]:
+) -> DataLoader[tuple[Tensor, ...]]:
     """Mini-batches sliced from tensors in memory, not collated one by one.
 
     With a seed the order is new each epoch and depends on seed and epoch alone, so that a resumed run sees what
@@ -130,7 +130,7 @@ class _BatchOrder(Sampler[Tensor]):
         else:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.examples, generator=generator)
-        yield from order.split(self.batch_size)
+        yield from torch.split(order, self.batch_size)
 
 
 def _data_folder(name: str, data_dir: Path | None, first_file: str) -> Path:

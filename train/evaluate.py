@@ -13,6 +13,6 @@ def error_percent(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     network.eval()
     wrong = 0
     with torch.inference_mode():
-        for inputs, targets in zip(images.split(_BATCH), labels.split(_BATCH), strict=True):
+        for inputs, targets in zip(torch.split(images, _BATCH), torch.split(labels, _BATCH), strict=True):
             wrong += int((network(inputs).argmax(1) != targets).sum())
     return 100.0 * wrong / len(labels)

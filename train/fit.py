@@ -66,7 +66,7 @@ class EpochMetrics:
     sparsity_percent: float
 
 
-class ElboModule(lightning.LightningModule):
+class ElboModule(lightning.LightningModule):  # type: ignore[misc]
     """The Bayesian network, its ELBO and its optimiser, in the shape that Lightning trains."""
 
     def __init__(
@@ -199,6 +199,7 @@ def fit(
                 dirpath=folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True
             )
         )
+    net.train()  # Lightning keeps the mode it finds, and in evaluation mode nothing would be sampled
     module = ElboModule(net, settings, examples, report or (lambda _metrics: None))
     with _quiet_lightning():
         lightning.seed_everything(settings.seed, verbose=False)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_CONVOLUTION = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
+_CONVOLUTION: dict[type[nn.Module], Callable[..., Tensor]] = {
+    nn.Conv1d: F.conv1d,
+    nn.Conv2d: F.conv2d,
+    nn.Conv3d: F.conv3d,
+}
 
 
-class Operation(Protocol):
-    """Bilinear in input and weight, so it maps means with means and variances with squared inputs."""
-
-    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Apply to `x` (batch, in, ...) a weight (out, in / groups, ...) and a bias (out,)."""
-        ...
+# Takes x (batch, in, ...), a weight (out, in / groups, ...) and a bias (out,) or None. Bilinear in x and weight, so
+# that it maps means with means and, without bias, variances with squared inputs.
+Operation: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 def _padded_convolution(
@@ -32,7 +34,7 @@ def operation_of(layer: nn.Module) -> Operation | None:
     """
     if type(layer) is nn.Linear:
         return F.linear
-    convolution = _CONVOLUTION.get(type(layer))  # type: ignore[call-overload]
+    convolution = _CONVOLUTION.get(type(layer))
     if convolution is None or not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return None
     settings = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}

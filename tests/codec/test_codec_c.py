@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bayespress import codec
 from bayespress.codec import reference
 from bayespress.errors import CorruptFileError

@@ -8,11 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bayespress import codec
 from bayespress.codec.huffman_code import MAX_CODE_LENGTH, canonical_codes, code_lengths
 from bayespress.errors import InputError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 GRID = codec.Grid(0.5)
 ZEROS = np.zeros(3, dtype=np.int32)

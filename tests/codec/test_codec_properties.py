@@ -6,12 +6,13 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from bayespress import codec
 from bayespress.codec import reference
 from bayespress.codec.native import new_workspace, open_file, read_values
 from bayespress.errors import CorruptFileError, InputError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SHAPES = st.lists(st.integers(0, 7), max_size=5).map(tuple) | st.tuples(st.integers(1, 40), st.integers(1, 60))
 

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+
 from bayespress import codec
 from bayespress.codec import reference
 from bayespress.codec._bpz import lib

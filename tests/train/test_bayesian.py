@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import bayespress
 import pytest
 import torch
+from torch import nn
+
+import bayespress
 from bayespress.errors import InputError
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.layers import VariationalLayer
 from bayespress.train.models import build_model
-from torch import nn
 
 
 class Residual(nn.Module):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
 from bayespress.errors import InputError
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.data import batches
 from bayespress.train.elbo import kl_warmup, negative_elbo
 from bayespress.train.fit import FitSettings, fit
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 
 def problem(examples=400):
@@ -64,6 +65,13 @@ def test_the_same_seed_gives_the_same_network():
     x, y = problem(200)
     runs = [fit(fresh(), batches(x, y, 50, seed=1), epochs=2, seed=1) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(runs[0].parameters(), runs[1].parameters(), strict=True))
+
+
+def test_a_network_left_in_evaluation_mode_is_trained_all_the_same():
+    x, y = problem(200)
+    sampled = fit(fresh(), batches(x, y, 50, seed=1), epochs=2, seed=1)
+    left = fit(fresh().eval(), batches(x, y, 50, seed=1), epochs=2, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(sampled.parameters(), left.parameters(), strict=True))
 
 
 def test_any_data_loader_will_do():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from bayespress.train.kl import log_uniform_kl
 
 

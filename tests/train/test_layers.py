@@ -6,11 +6,12 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.layers import VariationalLayer
 from bayespress.train.methods import METHODS
 from bayespress.train.operation import operation_of
-from torch import nn
 
 LAYERS = {
     "linear": (lambda: nn.Linear(6, 4), (6,)),

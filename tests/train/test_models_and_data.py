@@ -6,6 +6,7 @@ import gzip
 
 import pytest
 import torch
+
 from bayespress.errors import CorruptFileError, InputError
 from bayespress.train.data import load_data
 from bayespress.train.models import build_model

@@ -1,0 +1,54 @@
+# bayespress: `make demo` does everything once, `make test` proves it. Both set up what they need first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := build/stamps
+TYPED := build/typed
+WORKERS ?= 2
+
+C_SOURCES := $(wildcard codec/c/*.c codec/c/*.h) codec/build_cffi.py
+STAGES := codec train compress deploy cli
+MODULES := api errors files handover __main__
+
+.PHONY: help setup demo test lint typecheck check-tests clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup      a virtual environment in .venv with everything, and the C core compiled"
+	@echo "make demo       train, compress, build, bench and verify; BAYESPRESS_DATA=folder takes MNIST from there"
+	@echo "make test       lint, types and all tests"
+	@echo "make clean      remove what was built (not .venv, not out)"
+
+# One stamp for the environment, one for the extension, so that the second call does nothing.
+$(STAMPS)/environment: pyproject.toml setup.py constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[train,deploy,dev]"
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/extension: $(STAMPS)/environment $(C_SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+setup: $(STAMPS)/extension
+
+demo: setup
+	$(BIN)/bayespress demo $(if $(BAYESPRESS_DATA),--data mnist)
+
+test: lint typecheck check-tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The repository root is the package, whatever the folder is called: mypy needs to see it under its own name.
+typecheck: setup
+	@mkdir -p $(TYPED) && ln -sfn ../.. $(TYPED)/bayespress
+	cd $(TYPED) && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+	  -m bayespress $(STAGES:%=-p bayespress.%) $(MODULES:%=-m bayespress.%)
+
+check-tests: setup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+clean:
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info codec/_bpz.c codec/*.so

@@ -1,0 +1,48 @@
+"""How long commands on files take to start, against Python's own start with numpy.
+
+    python benchmarks/startup.py
+
+Prints medians of interleaved whole processes and their ratio to `python -c "import numpy"`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from bayespress import codec
+
+_ROUNDS = 15
+
+
+def main() -> None:
+    """Time each command."""
+    with tempfile.TemporaryDirectory() as scratch:
+        weights = Path(scratch) / "w.bpz"
+        weights.write_bytes(codec.encode([codec.RawTensor("w", np.ones(100, np.float32))]))
+        run = [sys.executable, "-m", "bayespress"]
+        commands = {
+            "python -c 'import numpy'": [sys.executable, "-c", "import numpy"],
+            "bayespress --help": [*run, "--help"],
+            "bayespress inspect w.bpz": [*run, "inspect", str(weights)],
+            "bayespress verify w.bpz": [*run, "verify", str(weights)],
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(_ROUNDS):
+            for name, command in commands.items():
+                before = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                times[name].append(time.perf_counter() - before)
+    base = statistics.median(next(iter(times.values())))
+    for name, taken in times.items():
+        median = statistics.median(taken)
+        print(f"{name:28} {1000 * median:6.0f} ms  {median / base:5.2f}x")
+
+
+if __name__ == "__main__":
+    main()
