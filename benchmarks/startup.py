@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from bayespress import codec
 
 _ROUNDS = 15

@@ -109,7 +109,8 @@ def batches(
     an uninterrupted one sees; without, it is the order given. The last batch may be smaller.
     """
     order = _BatchOrder(len(images), batch_size, seed)
-    return DataLoader(TensorDataset(images, labels), batch_size=None, sampler=order)
+    # A generator of its own: the loader would draw from torch's, and shift the noise of a resumed run.
+    return DataLoader(TensorDataset(images, labels), batch_size=None, sampler=order, generator=torch.Generator())
 
 
 class _BatchOrder(Sampler[Tensor]):

@@ -194,9 +194,14 @@ def fit(
     live = sys.stdout.isatty() if progress is None else progress
     callbacks: list[Callback] = [RichProgressBar(leave=False)] if live else []
     if folder is not None:
+        # One file, overwritten after each epoch. (Lightning's save_last alone writes at the very end only.)
         callbacks.append(
             ModelCheckpoint(
-                dirpath=folder, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True
+                dirpath=folder,
+                filename=LAST_CHECKPOINT.removesuffix(".ckpt"),
+                save_top_k=1,
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
             )
         )
     net.train()  # Lightning keeps the mode it finds, and in evaluation mode nothing would be sampled

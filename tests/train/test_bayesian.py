@@ -69,7 +69,7 @@ def test_evaluation_predicts_as_the_original_and_training_samples():
 
 def test_kl_is_the_sum_over_layers():
     net = bayesianize(Residual())
-    assert float(net.kl()) == pytest.approx(sum(float(layer.kl()) for _, layer in net.variational_layers()), rel=1e-6)
+    assert net.kl().item() == pytest.approx(sum(layer.kl().item() for _, layer in net.variational_layers()), rel=1e-6)
 
 
 def test_posterior_tensors_carry_every_tensor_of_the_original():
@@ -99,11 +99,11 @@ def test_a_users_own_loop_trains():
     optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
     for _ in range(600):
         optimizer.zero_grad()
-        loss = (net(x).squeeze(1) - y).square().mean() * 50 + net.kl() / len(x)
+        loss = (net(x).squeeze(1) - y).square().mean() / 2 + net.kl() / len(x)
         loss.backward()
         optimizer.step()
     weight = net.eval().network.predictive_weight().detach().squeeze(0)
-    assert weight[0] == pytest.approx(2.0, abs=0.05)
+    assert weight[0] == pytest.approx(2.0, abs=0.1)
     assert bool((weight[1:] == 0).all()), "weights of inputs that say nothing must become noise"
 
 

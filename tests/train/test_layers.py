@@ -58,14 +58,14 @@ def test_samples_have_the_moments_of_the_marginal_posterior(case, method):
     operation = operation_of(layer)
     assert operation is not None
     with torch.no_grad():
-        samples = torch.stack([twin(x) for _ in range(4000)])
+        samples = torch.stack([twin(x) for _ in range(2000)])
         mean, variance = twin.marginal()
         expected_mean = operation(x, mean, layer.bias)
         expected_variance = operation(x.square(), variance, None)
-    standard_error = (expected_variance / 4000).sqrt()
+    standard_error = (expected_variance / 2000).sqrt()
     assert bool(((samples.mean(0) - expected_mean).abs() < 5.5 * standard_error).all())
     torch.testing.assert_close(
-        samples.var(0) / expected_variance, torch.ones_like(expected_variance), rtol=0.2, atol=0.0
+        samples.var(0) / expected_variance, torch.ones_like(expected_variance), rtol=0.25, atol=0.0
     )
 
 
@@ -104,7 +104,7 @@ def test_kl_is_a_sum_over_weights(method):
     narrow, wide = nn.Linear(3, 2), nn.Linear(6, 2)
     with torch.no_grad():
         wide.weight.copy_(torch.cat([narrow.weight, narrow.weight], 1))
-    assert float(twin_of(wide, method).kl()) == pytest.approx(2 * float(twin_of(narrow, method).kl()), rel=1e-5)
+    assert twin_of(wide, method).kl().item() == pytest.approx(2 * twin_of(narrow, method).kl().item(), rel=1e-5)
 
 
 def test_a_twin_survives_copying_and_saving(case, method, tmp_path):
