@@ -102,9 +102,11 @@ def test_a_users_own_loop_trains():
         loss = (net(x).squeeze(1) - y).square().mean() / 2 + net.kl() / len(x)
         loss.backward()
         optimizer.step()
-    weight = net.eval().network.predictive_weight().detach().squeeze(0)
-    assert weight[0] == pytest.approx(2.0, abs=0.1)
-    assert bool((weight[1:] == 0).all()), "weights of inputs that say nothing must become noise"
+    layer = net.network
+    assert layer.weight[0, 0].item() == pytest.approx(2.0, abs=0.1)
+    log_alpha = layer.log_alpha().squeeze(0)
+    assert log_alpha[0] < -5, "the input that matters must stay sharp"
+    assert bool((log_alpha[1:] > 1).all()), "the inputs that say nothing must drown in noise"
 
 
 @pytest.mark.parametrize(
