@@ -24,7 +24,8 @@ class Shrunk:
     """A network without its dead units.
 
     kept   for each tensor of the shrunk network, the flat index in the original tensor of each of its elements
-           (int64, of the shrunk tensor's shape): what cuts variances down in step
+           (int64, of the shrunk tensor's shape): what cuts variances down in step. A bias that had to grow to take
+           up a constant counts from 0
     note   empty, or one sentence on why the network could not be shrunk and is whole
     """
 
@@ -36,10 +37,11 @@ class Shrunk:
 def shrink(network: nn.Module, example: Tensor) -> Shrunk:
     """Strike the dead units of `network` (left as it is), zeros in its weights telling which they are.
 
-    example  inputs (n >= 2, ...) that a forward pass accepts; they trace the graph and check the result
+    example  inputs (n >= 1, ...) that a forward pass accepts; they trace the graph and check the result
     """
     network = copy.deepcopy(network).eval()
-    probe = torch.cat([example, torch.randn_like(example)])
+    noise = torch.randn(example.shape, generator=torch.Generator().manual_seed(0), dtype=example.dtype)
+    probe = torch.cat([example, noise])
     with torch.no_grad():
         before = network(probe)
     whole = copy.deepcopy(network)

@@ -60,10 +60,12 @@ def layer_of(network: nn.Module, name: str) -> Layer:
 def dependency_graph(network: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:
     """The traced dependencies of `network` for one input batch.
 
-    torch-pruning follows the autograd graph, so the parameters are made to require gradients.
+    torch-pruning follows the autograd graph, so the parameters are made to require gradients, and a caller's
+    no_grad or inference_mode is set aside.
     """
-    network.requires_grad_(True)
-    return torch_pruning.DependencyGraph().build_dependency(network, example, verbose=False)
+    with torch.inference_mode(False), torch.enable_grad():
+        network.requires_grad_(True)
+        return torch_pruning.DependencyGraph().build_dependency(network, example.clone(), verbose=False)
 
 
 def output_pruner(layer: nn.Module) -> object:

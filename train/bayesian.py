@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,7 +50,9 @@ class BayesianNetwork(nn.Module):
         of the weight's shape and in its units. Everything else stands under its name as it is.
         """
         state = dict(self.network.state_dict())
-        for layer_name, layer in self.variational_layers():
+        for layer_name, layer in self.network.named_modules(remove_duplicate=False):  # as a state dict lists them
+            if not isinstance(layer, VariationalLayer):
+                continue
             prefix = f"{layer_name}." if layer_name else ""
             own = set(layer.state_dict()) - {"bias"}
             for key in own:
@@ -74,8 +77,9 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
     """The variational twin of `network`, which is left as it was.
 
     Every nn.Linear and nn.Conv1d/2d/3d becomes a distribution that starts at the layer's present weights; a
-    layer used in several places stays one layer. Everything else stays deterministic and is listed by
-    `BayesianNetwork.deterministic()`. `options` are settings of the method.
+    layer used in several places stays one layer. Everything else, layers that share their weight with another
+    module among it, stays deterministic and is listed by `BayesianNetwork.deterministic()`. `options` are settings
+    of the method.
 
     Raises InputError when the method is unknown, when a weight is NaN or infinite, or when there is no layer
     to make variational.
@@ -85,11 +89,12 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
         if not bool(torch.isfinite(parameter).all()):
             raise InputError(f"Parameter {name} holds NaN or infinite values; start from finite weights.")
     original, network = network, copy.deepcopy(network)
+    owners = Counter(id(parameter) for module in network.modules() for parameter in module._parameters.values())
     twins: dict[int, VariationalLayer] = {}
 
     def twin(module: nn.Module) -> VariationalLayer | None:
         operation = operation_of(module)
-        if operation is None:
+        if operation is None or owners[id(module.weight)] > 1:
             return None
         if id(module) not in twins:
             twins[id(module)] = chosen.layer(operation, module.weight, module.bias)  # type: ignore[arg-type]

@@ -128,3 +128,25 @@ def poisoned() -> nn.Module:
     with torch.no_grad():
         layer.weight[0, 0] = float("nan")
     return layer
+
+
+def test_both_names_of_a_layer_are_in_the_posterior():
+    network = nn.Module()
+    network.first = network.alias = nn.Linear(3, 3)
+    net = bayespress.bayesianize(network)
+    assert len(list(net.variational_layers())) == 1
+    assert set(net.posterior_tensors()) == {
+        f"{name}.{key}" for name in ("first", "alias") for key in ("weight", "weight/variance", "bias")
+    }
+    assert set(net.point_network().state_dict()) == set(network.state_dict())
+
+
+def test_layers_that_share_one_weight_stay_deterministic():
+    """Two posteriors for one tensor would contradict each other."""
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3))
+    network[2].weight = network[0].weight
+    net = bayespress.bayesianize(network)
+    assert [name for name, _ in net.variational_layers()] == ["1"]
+    assert set(net.deterministic()) == {"0.weight", "0.bias", "2.bias"}
+    x = torch.randn(2, 3)
+    torch.testing.assert_close(net.point_network()(x), network(x))

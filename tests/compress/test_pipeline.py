@@ -1,0 +1,159 @@
+"""Posterior in, packed network out: what every network and every caller may count on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import bayespress
+from bayespress import codec
+from bayespress.compress.pipeline import compress_network
+from bayespress.compress.posterior import Posterior
+from bayespress.compress.settings import CompressSettings
+from bayespress.errors import InputError
+from bayespress.handover import PackedRecord
+from zoo import ZOO, posterior_of
+
+
+def packed_specimen(name, **settings):
+    specimen = ZOO[name]
+    network = specimen.network()
+    return compress_network(network, posterior_of(network), specimen.inputs(), CompressSettings(**settings))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_file_holds_the_network(name):
+    """The packed network's weights are those that the file decodes to, to the last bit, and none is left out."""
+    packed = packed_specimen(name)
+    state = {key: tensor for key, tensor in packed.network.state_dict().items() if tensor.is_floating_point()}
+    tensors = {tensor.name: tensor.values() for tensor in codec.decode(packed.weights)}
+    assert set(tensors) == set(state)
+    for key, tensor in state.items():
+        assert torch.equal(torch.from_numpy(tensors[key]), tensor), key
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_fine_grid_changes_little(name):
+    """With the noise dropped and the grid very fine, the packed network is the thresholded one."""
+    specimen = ZOO[name]
+    network = specimen.network()
+    posterior = posterior_of(network)
+    packed = compress_network(network, posterior, specimen.inputs(), CompressSettings(budget=1e-4))
+    for key in posterior.variances:
+        with torch.no_grad():
+            network.get_parameter(key)[posterior.log_alpha(key) > 3] = 0
+    x = specimen.inputs(16)
+    with torch.no_grad():
+        torch.testing.assert_close(packed.network(x), network(x), atol=0.01, rtol=0.01)
+    assert packed.original_parameters == sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "residual", "conv1d"])
+def test_units_leave_the_file(name):
+    packed = packed_specimen(name)
+    assert sum(parameter.numel() for parameter in packed.network.parameters()) < packed.original_parameters
+    assert packed.notes == ()
+
+
+def test_a_coarser_budget_gives_a_smaller_file():
+    sizes = [len(packed_specimen("mlp", budget=budget).weights) for budget in (1e-4, 1e-2, 1.0)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+
+
+def test_errors_are_reported_after_each_step_and_choose_nothing():
+    specimen = ZOO["mlp"]
+    network = specimen.network()
+    told, figures = [], iter([1.0, 2.0, 3.0, 99.0])
+    packed = compress_network(
+        network, posterior_of(network), specimen.inputs(), evaluate=lambda _: next(figures), progress=told.append
+    )
+    assert told == ["trained", "threshold", "strike", "levels"] == [step.name for step in packed.steps]
+    assert [step.error_percent for step in packed.steps] == [1.0, 2.0, 3.0, 99.0]
+    assert packed.steps[0].nonzero > packed.steps[1].nonzero >= packed.steps[2].nonzero >= packed.steps[3].nonzero > 0
+    assert packed.steps[-1].bytes == len(packed.weights)
+    assert packed.weights == packed_specimen("mlp").weights, "the same posterior gives the same file"
+
+
+def test_nothing_left_is_an_error():
+    network = nn.Linear(3, 2)
+    values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    noise = Posterior(values, {"weight": torch.full((2, 3), 1e6)})
+    with pytest.raises(InputError, match=r"No weight has a log alpha below 3\.0"):
+        compress_network(network, noise, torch.randn(2, 3))
+
+
+def test_an_output_layer_may_be_all_noise_but_for_one_weight():
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    variances = {"0.weight": torch.full((4, 3), 1e-4), "2.weight": torch.full((2, 4), 1e6)}
+    variances["2.weight"][0, 1] = 1e-6
+    packed = compress_network(network, Posterior(values, variances), torch.randn(2, 3))
+    assert packed.network[0].weight.shape == (1, 3)
+
+
+class TestTheFace:
+    @pytest.mark.parametrize("name", ["mlp", "residual", "aliased"])
+    def test_from_bayesianize_to_a_packed_directory(self, name, tmp_path):
+        specimen = ZOO[name]
+        net = bayespress.bayesianize(specimen.network())
+        packed = bayespress.compress(net, specimen.inputs(), budget=0.1)
+        record = packed.write(tmp_path / "packed", name="net")
+        assert record == PackedRecord.read(tmp_path / "packed")
+        assert record.input_shape == specimen.shape
+        assert record.packed_bytes == len(packed.weights) == (tmp_path / "packed" / "weights.bpz").stat().st_size
+        program = torch.export.load(tmp_path / "packed" / "network.pt2")
+        x = specimen.inputs()[:1]
+        torch.testing.assert_close(program.module()(x), packed.network(x))
+
+    def test_save(self, tmp_path):
+        packed = packed_specimen("mlp")
+        packed.save(tmp_path / "net.bpz")
+        assert (tmp_path / "net.bpz").read_bytes() == packed.weights
+        assert packed.ratio == pytest.approx(4 * packed.original_parameters / len(packed.weights))
+
+    @pytest.mark.parametrize(
+        "imports",
+        [
+            "import bayespress",
+            "import bayespress.compress.pipeline, bayespress",
+            "from bayespress import compress; import bayespress",
+            "from bayespress.compress.shrink import shrink; import bayespress",
+        ],
+    )
+    def test_compress_is_a_function_whatever_was_imported_before(self, imports):
+        code = f"{imports}\nassert callable(bayespress.compress)\nassert bayespress.compress.compress"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    def test_a_network_without_a_static_graph_is_told(self, tmp_path):
+        class Moody(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc = nn.Linear(3, 3)
+
+            def forward(self, x):
+                return self.fc(x) if x.sum() > 0 else x
+
+        network = Moody()
+        packed = compress_network(network, posterior_of(network), torch.ones(2, 3))
+        with pytest.raises(InputError, match=r"Moody cannot be exported for an input of shape \(1, 3\)"):
+            packed.write(tmp_path / "packed", name="moody")
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not a packed directory's record"),
+        ('{"version": 2}', "version"),
+        ('{"version": 1, "name": "x", "surplus": 1}', "not a packed directory's record"),
+    ],
+)
+def test_a_record_that_is_none(tmp_path, text, message):
+    (tmp_path / "packed.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        PackedRecord.read(tmp_path)

@@ -1,0 +1,151 @@
+"""A shrunk network computes what the masked one did, and has no unit left that does nothing."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from bayespress.compress.shrink import shrink
+from bayespress.compress.units import find_units
+from zoo import ZOO
+
+LAYERS = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+
+
+def mask(network: nn.Module, seed: int, *, share: float = 0.3) -> nn.Module:
+    """Zero a random share of the rows and of the columns of each layer, and its row 1 in any case."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, LAYERS):
+                rows, columns = (torch.rand(n, generator=generator) < share for n in module.weight.shape[:2])
+                rows[1] = True
+                module.weight[rows] = 0
+                module.weight[:, columns] = 0
+    return network
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ZOO)
+def test_the_output_stays(name, seed):
+    specimen = ZOO[name]
+    network = mask(specimen.network(seed), seed)
+    state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    x = specimen.inputs(16) * 2
+    with torch.no_grad():
+        expected = network(x)
+        shrunk = shrink(network, specimen.inputs())
+        torch.testing.assert_close(shrunk.network(x), expected, atol=2e-5, rtol=2e-5)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items()), "the original changed"
+    if specimen.shrinks:
+        assert parameters(shrunk.network) < parameters(network)
+        assert shrunk.note == ""
+    else:
+        assert parameters(shrunk.network) == parameters(network)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_kept_says_where_each_weight_came_from(name):
+    specimen = ZOO[name]
+    network = mask(specimen.network(), 1)
+    shrunk = shrink(network, specimen.inputs())
+    before = network.state_dict()
+    for key, tensor in shrunk.network.state_dict().items():
+        assert shrunk.kept[key].shape == tensor.shape
+        if not key.endswith("bias"):  # constants are folded into biases, and some grow where there were none
+            source = before[key].flatten()[shrunk.kept[key]]
+            unchanged = (tensor == source) | (tensor == 0)
+            assert bool(unchanged.all())
+
+
+def test_a_hard_coded_width_is_told_and_left_whole():
+    specimen = ZOO["hard-coded"]
+    shrunk = shrink(mask(specimen.network(), 0), specimen.inputs())
+    assert shrunk.note.startswith("The network was not shrunk: ")
+    assert shrunk.note.endswith(".")
+    assert shrunk.network.conv.weight.shape == (6, 1, 3, 3)
+
+
+def test_a_constant_unit_is_folded_into_the_next_bias():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Sigmoid(), nn.Linear(2, 1))
+    with torch.no_grad():
+        network[0].weight[0] = 0
+        network[0].bias[0] = 0.7
+    weight, bias = network[2].weight[0, 0].item(), network[2].bias.item()
+    shrunk = shrink(network, torch.randn(3, 2)).network
+    assert shrunk[0].weight.shape == (1, 2)
+    assert shrunk[2].bias.item() == pytest.approx(bias + weight * torch.sigmoid(torch.tensor(0.7)).item())
+
+
+def test_a_constant_grows_a_bias_where_there_was_none():
+    network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2, bias=False))
+    with torch.no_grad():
+        network[0].weight[1] = 0
+        network[0].bias[1] = 2.0
+    x = torch.randn(5, 2)
+    shrunk = shrink(network, x)
+    assert shrunk.network[2].bias is not None
+    torch.testing.assert_close(shrunk.network(x), network(x))
+
+
+def test_a_constant_before_padding_stays():
+    """At the border a padded convolution sees zeros in place of the constant: no bias can stand for that."""
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Sigmoid(), nn.Conv2d(3, 2, 3, padding=1))
+    with torch.no_grad():
+        network[0].weight[1] = 0
+    shrunk = shrink(network, torch.randn(2, 1, 6, 6)).network
+    assert shrunk[0].weight.shape[0] == 3
+
+
+def test_a_network_of_which_nothing_is_left_still_runs():
+    network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    with torch.no_grad():
+        network[0].weight.zero_()
+    x = torch.randn(5, 4)
+    shrunk = shrink(network, x).network
+    assert shrunk[0].weight.shape == (1, 4)
+    torch.testing.assert_close(shrunk(x), network(x))
+
+
+def test_death_spreads_through_the_network():
+    """A unit whose only listener dies is dead as well, layers away."""
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    with torch.no_grad():
+        network[2].weight[0] = torch.tensor([1.0, 0, 0, 0])  # unit 0 of layer 1 speaks to unit 0 of layer 2 only
+        network[2].weight[1:, 0] = 0
+        network[4].weight[:, 0] = 0  # to which nobody listens
+    shrunk = shrink(network, torch.randn(2, 3)).network
+    assert shrunk[0].weight.shape[0] == 3
+    assert shrunk[2].weight.shape == (3, 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_mask_of_an_mlp(data):
+    widths = data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=4), label="widths")
+    torch.manual_seed(data.draw(st.integers(0, 2**16), label="seed"))
+    layers: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise(widths):
+        linear = nn.Linear(n_in, n_out, bias=data.draw(st.booleans()))
+        bits = data.draw(st.lists(st.booleans(), min_size=n_in * n_out, max_size=n_in * n_out))
+        with torch.no_grad():
+            linear.weight.mul_(torch.tensor(bits).reshape(n_out, n_in))
+        layers += [linear, data.draw(st.sampled_from([nn.ReLU, nn.Sigmoid, nn.Tanh]))()]
+    network = nn.Sequential(*layers[:-1])
+    x = torch.randn(7, widths[0])
+    shrunk = shrink(network, x[:2])
+    with torch.no_grad():
+        torch.testing.assert_close(shrunk.network(x), network(x), atol=1e-5, rtol=1e-5)
+    assert shrunk.note == ""
+    for group in find_units(shrunk.network, x[:2]):
+        living = group.alive(shrunk.network, outgoing=True) & group.alive(shrunk.network, outgoing=False)
+        assert group.count == 1 or bool(living.all())

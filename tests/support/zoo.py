@@ -1,0 +1,186 @@
+"""Small networks that between them show every way in which channels travel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bayespress.compress.posterior import Posterior
+
+
+class Residual(nn.Module):
+    """Padded convolutions, batch norm, a residual add, a concatenation and pooling by mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 6, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(6)
+        self.conv = nn.Conv2d(6, 6, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(6)
+        self.side = nn.Conv2d(6, 4, 1)
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.norm1(self.stem(x)))
+        x = x + torch.relu(self.norm2(self.conv(x)))
+        x = torch.cat([x, torch.relu(self.side(x))], 1)
+        return self.head(x.mean((2, 3)))
+
+
+class Shared(nn.Module):
+    """One layer that runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(5, 8)
+        self.again = nn.Linear(8, 8)
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        return self.last(torch.relu(self.again(torch.relu(self.again(x)))))
+
+
+class Aliased(Shared):
+    """The same with a second name for the shared layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alias = self.again
+
+
+class HardCoded(nn.Module):
+    """A forward that knows its own width, and so cannot lose channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3)
+        self.fc = nn.Linear(24, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.relu(self.conv(x)).view(-1, 6, 4).flatten(1))
+
+
+class Normalised(nn.Module):
+    """Layer norm over units: striking one changes the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(5, 8)
+        self.norm = nn.LayerNorm(8)
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.relu(self.norm(self.first(x))))
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """`shrinks`: whether units of it can be struck."""
+
+    make: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    shrinks: bool = True
+
+    def network(self, seed: int = 0) -> nn.Module:
+        """A fresh network with random weights and, where it has any, random running statistics."""
+        torch.manual_seed(seed)
+        network = self.make()
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                for tensor in (module.running_mean, module.weight, module.bias):
+                    nn.init.normal_(tensor, 0.5, 0.3)
+                nn.init.uniform_(module.running_var, 0.5, 2.0)
+        return network.eval()
+
+    def inputs(self, count: int = 4) -> Tensor:
+        return torch.randn(count, *self.shape, generator=torch.Generator().manual_seed(1))
+
+
+ZOO: dict[str, Specimen] = {
+    "mlp": Specimen(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 4)),
+        (1, 4, 4),
+    ),
+    "single-layer": Specimen(lambda: nn.Linear(5, 3), (5,), shrinks=False),
+    "conv": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 6, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 2, bias=False),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32, 10),
+            nn.Sigmoid(),
+            nn.Linear(10, 4),
+        ),
+        (1, 8, 8),
+    ),
+    "padded": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 6, 3, padding=1),
+            nn.Sigmoid(),
+            nn.Conv2d(6, 6, 3, padding="same"),
+            nn.ReLU(),
+            nn.Conv2d(6, 4, 3, stride=2, padding=1, padding_mode="reflect"),
+            nn.Flatten(),
+            nn.Linear(36, 3),
+        ),
+        (2, 6, 6),
+    ),
+    "residual": Specimen(Residual, (1, 6, 6)),
+    "conv1d": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv1d(2, 6, 3, dilation=2),
+            nn.ReLU(),
+            nn.Conv1d(6, 5, 3, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(20, 3),
+        ),
+        (2, 14),
+    ),
+    "conv3d": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv3d(1, 5, 2), nn.ReLU(), nn.Conv3d(5, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)
+        ),
+        (1, 4, 5, 4),
+    ),
+    "sequences": Specimen(lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)), (6, 5)),
+    "grouped": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv2d(4, 8, 3),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, groups=8),
+            nn.ReLU(),
+            nn.Conv2d(8, 6, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(54, 3),
+        ),
+        (4, 7, 7),
+    ),
+    "shared": Specimen(Shared, (5,), shrinks=False),
+    "aliased": Specimen(Aliased, (5,), shrinks=False),
+    "layer-norm": Specimen(Normalised, (5,), shrinks=False),
+    "hard-coded": Specimen(HardCoded, (1, 4, 4), shrinks=False),
+}
+
+
+def posterior_of(network: nn.Module, dropped: float = 0.5, seed: int = 2) -> Posterior:
+    """A posterior under which a random part `dropped` of each layer's weights, and every third unit, is noise."""
+    values = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    variances = {}
+    for name, module in network.named_modules(remove_duplicate=False):
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            key = f"{name}.weight" if name else "weight"
+            generator = torch.Generator().manual_seed(seed)  # the same for both names of one layer
+            noise = torch.rand(values[key].shape, generator=generator) < dropped
+            noise[::3] = True
+            scale = torch.rand(values[key].shape, generator=generator) * 1e-4 + 1e-6
+            variances[key] = torch.where(noise, values[key].square() * 1e3 + 1.0, scale)
+    return Posterior(values, variances)
