@@ -42,3 +42,9 @@ class MissingToolError(BayespressError):
     """A device, compiler or optional package that the job needs is not there."""
 
     exit_code = ExitCode.MISSING_TOOL
+
+
+def reason_of(error: BaseException) -> str:
+    """What a third party's exception says, in one line without a full stop, for use in a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from .console import DataDir, JsonFlag, percent, print_json, show, step, table
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def check_fits(network: Any, images: Any) -> None:
             shape = tuple(network(images).shape)
     except RuntimeError as error:
         raise InputError(
-            f"The network cannot take inputs of shape {tuple(images.shape[1:])} ({str(error).splitlines()[0]}); "
+            f"The network cannot take inputs of shape {tuple(images.shape[1:])} ({reason_of(error)}); "
             "choose a network or data that fit each other."
         ) from error
     if len(shape) != 2:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from ..files import replacing_folder, write_bytes
 from ..handover import GOLDEN, NETWORK, ORIGINAL, WEIGHTS, PackedRecord, Preprocessing, StepRecord
 
@@ -89,11 +89,11 @@ class Packed:
 
 
 def _export(network: nn.Module, example: Tensor, path: Path) -> None:
-    """Export for one example, with buffers as parameters: every number of the graph then comes from the `.bpz`."""
+    """Export for one example, with buffers as parameters: what is in the `.bpz` is then no constant of the graph."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
-            if buffer.is_floating_point():
+            if buffer.is_floating_point() and name not in module._non_persistent_buffers_set:
                 delattr(module, name)
                 module.register_parameter(name, nn.Parameter(buffer))
     network.requires_grad_(False)
@@ -103,6 +103,6 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
         # torch.export raises dozens of types, user code any; all mean that this network has no static graph.
         raise InputError(
             f"{type(network).__name__} cannot be exported for an input of shape {tuple(example.shape)} "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); make its forward traceable."
+            f"({reason_of(error)}); make its forward traceable."
         ) from error
     torch.export.save(program, path)

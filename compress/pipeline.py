@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import codec
 from ..codec import QuantizedTensor
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from ..handover import StepRecord
 from .packed import Packed
 from .posterior import Posterior
@@ -38,13 +38,15 @@ def compress_network(
     evaluate  top-1 error in percent of a network; called after each step, the figures are only reported
     progress  called with the name of each step as it begins
 
-    Raises InputError when the posterior does not fit the network or nothing is left of it.
+    Raises InputError when the posterior does not fit the network, when nothing is left of it, and when the network
+    does not give one tensor for these inputs.
     """
     settings = settings or CompressSettings()
     tell = progress or (lambda _step: None)
     steps: list[StepRecord] = []
     original = copy.deepcopy(network).eval().requires_grad_(False)
     posterior.load_into(original)
+    _check_runs(original, example)
     parameters = sum(parameter.numel() for parameter in original.parameters())
 
     def record(name: str, state: nn.Module, size: int | None = None) -> None:
@@ -80,6 +82,24 @@ def compress_network(
     record("levels", struck.network, len(weights))
 
     return Packed(weights, struck.network, original, example, tuple(steps), (struck.note,) if struck.note else ())
+
+
+def _check_runs(network: nn.Module, example: Tensor) -> None:
+    name, shape = type(network).__name__, tuple(example.shape)
+    try:
+        with torch.no_grad():
+            output = network(example)
+    except Exception as error:
+        # A forward raises whatever its author's operators raise.
+        raise InputError(
+            f"{name} cannot be run on inputs of shape {shape} ({reason_of(error)}); give a batch as in training."
+        ) from error
+    tensor = isinstance(output, Tensor)
+    if not tensor or output.shape[:1] != example.shape[:1]:
+        what = f"a tensor of shape {tuple(output.shape)}" if tensor else f"a {type(output).__name__}"
+        raise InputError(
+            f"{name} gives {what} for inputs of shape {shape}; one tensor with a row for each input is needed."
+        )
 
 
 def _weight_steps(struck: Shrunk, posterior: Posterior, budget: float) -> dict[str, float]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..errors import reason_of
 from .units import UnitGroup, dependency_graph, find_units, layer_of, output_pruner
 
 # Float32 sums in another order differ in the last bits; anything beyond is a wrong network.
@@ -55,8 +56,7 @@ def shrink(network: nn.Module, example: Tensor) -> Shrunk:
         difference = float((after - before).abs().max()) if after.shape == before.shape else float("inf")
     except (RuntimeError, ValueError, KeyError, AttributeError, IndexError, AssertionError) as error:
         # Whatever torch-pruning or the user's forward cannot do with fewer channels: keep the network whole.
-        reason = str(error).split("\n")[0]
-        return Shrunk(whole, _identity(whole), f"The network was not shrunk: {reason.rstrip('.')}.")
+        return Shrunk(whole, _identity(whole), f"The network was not shrunk: {reason_of(error)}.")
     if difference > _TOLERANCE * max(1.0, float(before.abs().max())):
         return Shrunk(
             whole,

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -101,6 +103,13 @@ class Manifest(_Strict):
             ) from None
         if manifest.sealed().canonical() != data:
             raise CorruptFileError(f"{MANIFEST} was changed since it was built; fetch or build the bundle again.")
+        covered = {entry.path for entry in manifest.files}
+        for name, target in manifest.targets.items():
+            for path in filter(None, (target.runner, target.library)):
+                if path not in covered:
+                    raise CorruptFileError(
+                        f"{MANIFEST}: {path} of target {name} is not among its files; build the bundle again."
+                    )
         return manifest
 
 
@@ -187,10 +196,15 @@ def _unzip(path: Path, folder: Path) -> None:
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 destination.write_bytes(_member(archive, name, sizes[name]))
                 destination.chmod(archive.getinfo(name).external_attr >> 16 & 0o777 or _PLAIN)
-            if archive.start_dir + _directory_size(archive) != path.stat().st_size or _gaps(archive):
-                raise CorruptFileError(f"{path} holds bytes that belong to no file; fetch or build it again.")
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
         raise CorruptFileError(f"{path} is no sound zip archive ({error}); fetch or build it again.") from None
+    # The hashes cover what is in the files; this covers all that a zip has around them.
+    again = io.BytesIO()
+    write_zip(folder, again)
+    if again.getbuffer() != path.read_bytes():
+        raise CorruptFileError(
+            f"{path} is not byte for byte as it was built; fetch or build it again, or unpack it and give the folder."
+        )
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -208,20 +222,6 @@ def _safe(name: str) -> str:
     return name
 
 
-def _gaps(archive: zipfile.ZipFile) -> bool:
-    """Whether anything lies between the archive's members, or any was written otherwise than by `write_zip`."""
-    at = 0
-    for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
-        if info.header_offset != at or info.extra or info.comment or info != info or info.date_time != _ZIP_EPOCH:
-            return True
-        at += 30 + len(info.filename.encode()) + info.compress_size
-    return at != archive.start_dir
-
-
-def _directory_size(archive: zipfile.ZipFile) -> int:
-    return sum(46 + len(info.filename.encode()) for info in archive.infolist()) + 22
-
-
 def seal(folder: Path, manifest: Manifest) -> Manifest:
     """Enter all files of `folder` into `manifest`, write it there, and return it."""
     entries = tuple(
@@ -234,13 +234,15 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     return sealed
 
 
-def write_zip(folder: Path, path: Path) -> None:
-    """Zip a bundle's folder; the same folder always gives the same bytes."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+def write_zip(folder: Path, path: Path | BinaryIO) -> None:
+    """Zip a bundle's folder; the same folder always gives the same bytes.
+
+    Files are stored and not deflated, as what deflate makes of a file depends on the release of zlib.
+    """
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _ZIP_EPOCH)
-                info.compress_type = zipfile.ZIP_DEFLATED
                 info.create_system = 3  # Unix, for the permissions, wherever this is built
                 info.external_attr = (0o100000 | (_RUNNABLE if file.stat().st_mode & 0o100 else _PLAIN)) << 16
                 archive.writestr(info, file.read_bytes())

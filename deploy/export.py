@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import codec
-from ..errors import CorruptFileError, InputError
+from ..errors import CorruptFileError, InputError, reason_of
 from ..handover import NETWORK, WEIGHTS
 from .tools import require
 
@@ -31,8 +31,7 @@ def load_program(path: Path) -> Any:
             return torch.export.load(path)
     except Exception as error:
         # torch reports a damaged archive by a dozen types of its own and of zipfile's.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CorruptFileError(f"{path} is not a torch.export program ({reason}); compress again.") from error
+        raise CorruptFileError(f"{path} is not a torch.export program ({reason_of(error)}); compress again.") from error
 
 
 def parameter_names(program: Any) -> dict[str, str]:
@@ -78,9 +77,10 @@ def onnx_graph(program: Any) -> bytes:
     model = onnx.load_from_string(buffer.getvalue())
     graph = model.graph
     kept = [tensor for tensor in graph.initializer if tensor.name not in names]
-    for tensor in graph.initializer:
-        if tensor.name in names:
-            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    # All of them, though the exporter leaves out those that nothing uses: what the .bpz holds, the graph takes.
+    for name in names:
+        shape = tuple(program.state_dict[name].shape)
+        graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
     del graph.initializer[:]
     graph.initializer.extend(kept)
     del graph.value_info[:]

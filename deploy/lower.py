@@ -15,22 +15,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from .export import parameter_names
 from .kernels import schedule_kernel
 from .targets import Target
 from .tools import require
 
 _ALIGNMENT = 64
-_FLOAT_BYTES = 4
+# What a tensor inside the network may hold. Half precision is a matter of its own (the runtime converts nothing).
+_TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
 
 @dataclass(frozen=True)
 class View:
-    """A float32 tensor in the workspace: byte offset and shape."""
+    """A tensor in the workspace: byte offset, shape and NumPy's name of its type."""
 
     offset: int
     shape: tuple[int, ...]
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Plan:
     """Everything the generated schedule says; offsets are multiples of 64 bytes."""
 
     parameters: dict[str, View] = field(default_factory=dict)
-    constants: list[tuple[npt.NDArray[np.float32], int]] = field(default_factory=list)
+    constants: list[tuple[npt.NDArray[Any], int]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     input: View = View(0, ())
     output: View = View(0, ())
@@ -98,8 +100,9 @@ def _planned_relax(program: Any, target: Target) -> Any:
             warnings.simplefilter("ignore")
             module = from_exported_program(program, keep_params_as_input=True, unwrap_unit_return_tuple=True)
     except (AssertionError, NotImplementedError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"TVM cannot take this network in: {reason}; replace the operator it names.") from error
+        raise InputError(
+            f"TVM cannot take this network in: {reason_of(error)}; replace the operator it names."
+        ) from error
     module, _ = relax.frontend.detach_params(module)
     passes = [
         transform.DecomposeOpsForInference(), transform.CanonicalizeBindings(), transform.FuseTransposeMatmul(),
@@ -120,7 +123,6 @@ class _Walk:
     def __init__(self, main: Any, names: Mapping[str, str]) -> None:
         self.plan = Plan()
         self.values: dict[Any, Any] = {}
-        self._constants: dict[int, View] = {}
         for variable in main.params:
             view = self._fresh(variable)
             self.values[variable] = view
@@ -132,10 +134,17 @@ class _Walk:
             for binding in block.bindings:
                 self.values[binding.var] = self._value(binding.value)
         self.plan.output = self._value(main.body.body)
+        if not isinstance(self.plan.output, View) or self.plan.output.dtype != "float32":
+            raise InputError("The network's output has to be one float32 tensor; return its logits alone.")
 
     def _fresh(self, variable: Any) -> View:
-        shape = _static_shape(variable)
-        return View(self.plan.reserve(_FLOAT_BYTES * math.prod(shape)), shape)
+        if str(variable.ty.dtype) != "float32":
+            raise InputError(f"{variable.name} is of type {variable.ty.dtype}, and the network's weights and input "
+                             "have to be float32.")  # fmt: skip
+        return self._reserve(_integers(variable.ty.shape), "float32")
+
+    def _reserve(self, shape: tuple[int, ...], dtype: str) -> View:
+        return View(self.plan.reserve(np.dtype(dtype).itemsize * math.prod(shape)), shape, dtype)
 
     def _value(self, expression: Any) -> Any:
         from tvm import ir, relax
@@ -154,11 +163,9 @@ class _Walk:
 
     def _constant(self, constant: Any) -> View:
         array = constant.value.numpy()
-        if array.dtype != np.float32:
-            raise InputError(f"The graph holds a constant of type {array.dtype}; float32 alone is supported.")
-        offset = self.plan.reserve(array.nbytes)
-        self.plan.constants.append((array, offset))
-        return View(offset, tuple(array.shape))
+        view = self._reserve(tuple(array.shape), _checked(array.dtype))
+        self.plan.constants.append((array, view.offset))
+        return view
 
     def _call(self, call: Any) -> Any:
         from tvm import ir
@@ -170,21 +177,14 @@ class _Walk:
         if operator == "relax.memory.alloc_storage":
             return self.plan.reserve(_integers(arguments[0])[0])
         if operator == "relax.memory.alloc_tensor":
-            _check_float32(arguments[3])
-            return View(self._value(arguments[0]) + int(arguments[1].value), _integers(arguments[2]))
+            offset = self._value(arguments[0]) + int(arguments[1].value)
+            return View(offset, _integers(arguments[2]), _checked(arguments[3].value))
         if operator == "relax.builtin.alloc_tensor":
-            _check_float32(arguments[1])
-            shape = _integers(arguments[0])
-            return View(self.plan.reserve(_FLOAT_BYTES * math.prod(shape)), shape)
+            return self._reserve(_integers(arguments[0]), _checked(arguments[1].value))
         if operator == "relax.reshape":
-            return View(self._value(arguments[0]).offset, _integers(arguments[1]))
+            source = self._value(arguments[0])
+            return View(source.offset, _integers(arguments[1]), source.dtype)
         raise RuntimeError(f"the planned program calls {operator}, which the schedule has no words for")
-
-
-def _static_shape(variable: Any) -> tuple[int, ...]:
-    if str(variable.ty.dtype) != "float32":
-        raise InputError(f"{variable.name} is of type {variable.ty.dtype}; float32 alone is supported.")
-    return _integers(variable.ty.shape)
 
 
 def _integers(shape: Any) -> tuple[int, ...]:
@@ -194,9 +194,10 @@ def _integers(shape: Any) -> tuple[int, ...]:
         raise InputError(f"The graph has shape {shape}, which is not fixed; export it for one shape.") from None
 
 
-def _check_float32(data_type: Any) -> None:
-    if str(data_type.value) != "float32":
-        raise InputError(f"The network computes in {data_type.value}; float32 alone is supported.")
+def _checked(dtype: Any) -> str:
+    if str(dtype) not in _TYPES:
+        raise InputError(f"The network computes in {dtype}; supported are {', '.join(_TYPES)}.")
+    return str(dtype)
 
 
 def _scratch_bytes(function: Any) -> int:
@@ -204,7 +205,7 @@ def _scratch_bytes(function: Any) -> int:
     total = 0
     for buffer in function.body.block.alloc_buffers:
         if buffer.scope() == "global":
-            size = _FLOAT_BYTES * math.prod(int(extent) for extent in buffer.shape)
+            size = np.dtype(str(buffer.dtype)).itemsize * math.prod(int(extent) for extent in buffer.shape)
             total += -(-size // _ALIGNMENT) * _ALIGNMENT
     return total
 

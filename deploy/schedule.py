@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .lower import Plan, View
 
 _SYMBOL = "__tvm_ffi_{}"
+_TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # DLPack's, by NumPy's kind
 
 
 def schedule_source(plan: Plan) -> str:
@@ -21,8 +24,9 @@ def schedule_source(plan: Plan) -> str:
     for number, shape in enumerate(shapes):
         lines.append(f"static const int64_t shape_{number}[] = {{{', '.join(map(str, shape)) or '1'}}};")
     for number, (array, _) in enumerate(plan.constants):
-        numbers = ", ".join(f"{float(value).hex()}f" for value in array.ravel()) or "0"
-        lines.append(f"static const float constant_{number}[] = {{{numbers}}};")
+        # Little-endian, as every target is; bytes need no words for infinities and the smallest integers.
+        numbers = ", ".join(map(str, array.astype(array.dtype.newbyteorder("<")).tobytes())) or "0"
+        lines.append(f"static const unsigned char constant_{number}[] = {{{numbers}}};")
     lines += _table("bp_view", "views", [_view(view, shapes) for view in views])
     first, rows = 0, []
     for call in plan.calls:
@@ -40,7 +44,7 @@ def schedule_source(plan: Plan) -> str:
     lines += _table(
         "bp_constant",
         "constants",
-        [f"constant_{n}, sizeof constant_{n}, {offset}" for n, (_, offset) in enumerate(plan.constants)],
+        [f"constant_{n}, {array.nbytes}, {offset}" for n, (array, offset) in enumerate(plan.constants)],
     )
     lines += [
         "const bp_model bp_linked_model = {",
@@ -59,7 +63,9 @@ def _table(kind: str, name: str, rows: list[str]) -> list[str]:
 
 
 def _view(view: View, shapes: list[tuple[int, ...]]) -> str:
-    return f"{view.offset}, {len(view.shape)}, shape_{shapes.index(view.shape)}"
+    dtype = np.dtype(view.dtype)
+    element = f"{_TYPE_CODES[dtype.kind]}, {8 * dtype.itemsize}"
+    return f"{view.offset}, {len(view.shape)}, {element}, shape_{shapes.index(view.shape)}"
 
 
 def _floats(view: View) -> int:

@@ -28,17 +28,17 @@ typedef struct bp_any {
 } bp_any;
 
 #define BP_DEVICE_CPU 1
-#define BP_DTYPE_FLOAT 2
 #define BP_TYPE_DL_TENSOR 7
 
 typedef int (*bp_function)(void *self, const bp_any *arguments, int32_t count, bp_any *result);
 
 /* ---- the tables ---- */
 
-/* A tensor that a kernel is given: where it lies, and `rank` extents from `shape` on. */
+/* A tensor that a kernel is given: where it lies, its element type as DLPack codes it, and `rank` extents. */
 typedef struct bp_view {
     size_t offset;
     int32_t rank;
+    uint8_t type_code, type_bits;
     const int64_t *shape;
 } bp_view;
 

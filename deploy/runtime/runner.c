@@ -32,18 +32,27 @@ static void *checked_alloc(size_t alignment, size_t size) {
     return block;
 }
 
-static unsigned char *read_file(const char *path, size_t *size) {
+/* The whole file or pipe, in memory that any type may lie in. */
+static void *read_file(const char *path, size_t *size) {
     FILE *file = fopen(path, "rb");
     unsigned char *data = NULL;
-    long length;
-    if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (length = ftell(file)) < 0 || fseek(file, 0, SEEK_SET) != 0) {
-        fprintf(stderr, "runner: %s cannot be read; check the path.\n", path);
-        exit(EXIT_USAGE);
+    size_t capacity = 1u << 16, count = 1;
+    *size = 0;
+    while (file != NULL && count > 0) {
+        unsigned char *larger = realloc(data, capacity);
+        if (larger == NULL) {
+            fprintf(stderr, "runner: %zu bytes of memory are not to be had.\n", capacity);
+            exit(EXIT_FAILED);
+        }
+        data = larger;
+        count = fread(data + *size, 1, capacity - *size, file);
+        *size += count;
+        if (*size == capacity) {
+            capacity *= 2;
+        }
     }
-    *size = (size_t)length;
-    data = checked_alloc(BP_ALIGNMENT, *size);
-    if (fread(data, 1, *size, file) != *size) {
-        fprintf(stderr, "runner: %s cannot be read to its end.\n", path);
+    if (file == NULL || ferror(file)) {
+        fprintf(stderr, "runner: %s cannot be read; check the path.\n", path);
         exit(EXIT_USAGE);
     }
     fclose(file);
@@ -180,7 +189,7 @@ int main(int argc, char **argv) {
         return EXIT_USAGE;
     }
     bpz = read_file(paths[0], &bpz_size);
-    inputs = (float *)(void *)read_file(paths[1], &input_bytes);
+    inputs = read_file(paths[1], &input_bytes);
     if (input_bytes == 0 || input_bytes % input_size != 0) {
         fprintf(stderr, "runner: %s has %zu bytes, and one input has %zu.\n", paths[1], input_bytes, input_size);
         return EXIT_USAGE;

@@ -122,8 +122,8 @@ static void prepare_arguments(const bp_network *network) {
         tensor->data = network->workspace + view->offset;
         tensor->device.type = BP_DEVICE_CPU;
         tensor->ndim = view->rank;
-        tensor->dtype.code = BP_DTYPE_FLOAT;
-        tensor->dtype.bits = 32;
+        tensor->dtype.code = view->type_code;
+        tensor->dtype.bits = view->type_bits;
         tensor->dtype.lanes = 1;
         tensor->shape = (int64_t *)(uintptr_t)view->shape; /* TVM's ABI is not const-correct; kernels only read */
         values[i].type_index = BP_TYPE_DL_TENSOR;

@@ -96,6 +96,29 @@ def test_an_output_layer_may_be_all_noise_but_for_one_weight():
     assert packed.network[0].weight.shape == (1, 3)
 
 
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.fc(x), x
+
+
+@pytest.mark.parametrize(
+    ("network", "example", "message"),
+    [
+        (nn.Linear(3, 2), torch.ones(4, 5), r"Linear cannot be run on inputs of shape \(4, 5\) \(mat1 and mat2"),
+        (Pair(), torch.ones(4, 3), r"Pair gives a tuple for inputs of shape \(4, 3\); one tensor"),
+        (nn.Sequential(nn.Linear(3, 2), nn.Flatten(0)), torch.ones(4, 3), r"gives a tensor of shape \(8,\)"),
+    ],
+    ids=["shape", "two-outputs", "no-batch"],
+)
+def test_inputs_that_do_not_fit(network, example, message):
+    with pytest.raises(InputError, match=message):
+        compress_network(network, posterior_of(network), example)
+
+
 class TestTheFace:
     @pytest.mark.parametrize("name", ["mlp", "residual", "aliased"])
     def test_from_bayesianize_to_a_packed_directory(self, name, tmp_path):

@@ -77,6 +77,22 @@ class Normalised(nn.Module):
         return self.last(torch.relu(self.norm(self.first(x))))
 
 
+class Constants(nn.Module):
+    """Buffers that are saved and buffers that are not, a constant in the forward, and a layer that nobody uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(5, 6)
+        self.unused = nn.Linear(2, 2)
+        self.last = nn.Linear(6, 3)
+        self.register_buffer("scale", torch.linspace(0.5, 1.5, 5))
+        self.register_buffer("shift", torch.linspace(-1, 1, 6), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x * self.scale) + self.shift)
+        return self.last(x) * torch.tensor([1.0, -2.0, 0.5])
+
+
 @dataclass(frozen=True)
 class Specimen:
     """`shrinks`: whether units of it can be struck."""
@@ -166,6 +182,7 @@ ZOO: dict[str, Specimen] = {
     ),
     "shared": Specimen(Shared, (5,), shrinks=False),
     "aliased": Specimen(Aliased, (5,), shrinks=False),
+    "constants": Specimen(Constants, (5,), shrinks=False),
     "layer-norm": Specimen(Normalised, (5,), shrinks=False),
     "hard-coded": Specimen(HardCoded, (1, 4, 4), shrinks=False),
 }

@@ -1,0 +1,51 @@
+"""Packed networks and bundles, each made once a worker."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import bayespress
+from bayespress.compress.pipeline import compress_network
+from bayespress.deploy.devices.qemu import qemu_program
+from zoo import ZOO, posterior_of
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory):
+    """Packed directory of a network of the zoo, by its name."""
+
+    @cache
+    def make(name: str) -> Path:
+        specimen = ZOO[name]
+        network = specimen.network()
+        folder = tmp_path_factory.mktemp(name) / "packed"
+        result = compress_network(network, posterior_of(network), specimen.inputs())
+        result.write(folder, name=name, labels=["a", "b"])
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pristine(packed, tmp_path_factory):
+    """A bundle for the host, to be looked at and not to be changed."""
+    folder = tmp_path_factory.mktemp("pristine") / "mlp.bundle"
+    bayespress.build(packed("mlp"), ["host"], folder)
+    return folder
+
+
+@pytest.fixture
+def bundle(pristine, tmp_path):
+    """A copy of that bundle, to be spoilt."""
+    return Path(shutil.copytree(pristine, tmp_path / "mlp.bundle"))
+
+
+@pytest.fixture(scope="session")
+def arm():
+    """Skip where no ARM processor can be emulated."""
+    if qemu_program() is None:
+        pytest.skip("qemu-aarch64, which runs the ARM programs, is not installed (Debian: qemu-user-static)")

@@ -1,0 +1,196 @@
+"""What `build`, `decode` to ONNX and `bench` refuse, and what they leave behind (nothing)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+import bayespress
+from bayespress import codec
+from bayespress.compress.pipeline import compress_network
+from bayespress.deploy.bench import BenchReport
+from bayespress.deploy.export import bundled_onnx, fill_weights
+from bayespress.deploy.sessions import CompiledNetwork, onnx_session
+from bayespress.errors import BayespressError, CorruptFileError, InputError
+from zoo import posterior_of
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+
+def spoil_golden(change):
+    def spoil(folder: Path) -> None:
+        arrays = load_file(folder / "golden.safetensors")
+        save_file(change(arrays), folder / "golden.safetensors")
+
+    return spoil
+
+
+def rewrite(name, change):
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+    return spoil
+
+
+def reencode(change):
+    return rewrite("weights.bpz", lambda data: codec.encode(change(codec.decode(data))))
+
+
+BAD = {
+    "no-record": (lambda folder: (folder / "packed.json").unlink(), "There is no packed directory's record"),
+    "no-weights": (lambda folder: (folder / "weights.bpz").unlink(), "There is no weights file"),
+    "no-network": (lambda folder: (folder / "network.pt2").unlink(), "There is no exported network"),
+    "no-golden": (lambda folder: (folder / "golden.safetensors").unlink(), "There are no golden vectors"),
+    "cut-weights": (rewrite("weights.bpz", lambda data: data[:-1]), "."),
+    "cut-network": (rewrite("network.pt2", lambda data: data[:100]), "is not a torch.export program"),
+    "cut-golden": (rewrite("golden.safetensors", lambda data: data[:50]), "not a whole safetensors file"),
+    "other-record": (rewrite("packed.json", lambda data: data.replace(b'"name"', b'"nom"')), "record: "),
+    "missing-tensor": (reencode(lambda tensors: tensors[1:]), "has no tensor 1.weight"),
+    "surplus-tensor": (
+        reencode(lambda tensors: [*tensors, codec.RawTensor("zz", np.zeros(1, np.float32))]),
+        "holds tensor zz, which the network lacks",
+    ),
+    "reshaped-tensor": (
+        reencode(lambda tensors: [codec.RawTensor(tensors[0].name, np.zeros((1, 1), np.float32)), *tensors[1:]]),
+        "1.weight of the .bpz is not of shape",
+    ),
+    "nan-golden": (
+        spoil_golden(lambda arrays: arrays | {"output": arrays["output"] * np.float32("nan")}),
+        "golden output in .* holds NaN",
+    ),
+    "golden-shape": (
+        spoil_golden(lambda arrays: arrays | {"input": arrays["input"][:, :, :2].copy()}),
+        r"no float32 `input` of shape \(n, 1, 4, 4\)",
+    ),
+    "golden-count": (spoil_golden(lambda arrays: arrays | {"output": arrays["output"][:2]}), "4 inputs and 2 outputs"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_packed_directory_that_contradicts_itself(case, packed, tmp_path):
+    spoil, message = BAD[case]
+    folder = Path(shutil.copytree(packed("mlp"), tmp_path / "packed"))
+    spoil(folder)
+    for out in ("it.bundle", "it.zip"):
+        with pytest.raises(BayespressError, match=message):
+            bayespress.build(folder, ["host"], tmp_path / "out" / out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_targets(packed, tmp_path):
+    with pytest.raises(InputError, match="no target 'toaster'; the targets are host, arm64-linux"):
+        bayespress.build(packed("mlp"), ["host", "toaster"], tmp_path / "x")
+    with pytest.raises(InputError, match="No target was named"):
+        bayespress.build(packed("mlp"), [], tmp_path / "x")
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(InputError, match="is a file, and a folder is to be written there"):
+        bayespress.build(packed("mlp"), ["host"], tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+class Halves(nn.Module):
+    """Whose kernels hand half precision on to one another."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.softmax(self.fc(x).half(), 1).cumsum(1).float()
+
+
+def test_a_network_in_half_precision_is_told(tmp_path):
+    network = Halves()
+    packed = compress_network(network, posterior_of(network), torch.randn(2, 4))
+    with pytest.raises(InputError, match="computes in float16; supported are float32"):
+        bayespress.build(packed, ["host"], tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+class TestOnnx:
+    def test_the_graph_has_no_weights(self, pristine):
+        model = onnx.load(pristine / "graph.onnx")
+        names = {tensor.name for tensor in codec.decode((pristine / "weights.bpz").read_bytes())}
+        assert {value.name for value in model.graph.input} == names | {"input"}
+        assert not {tensor.name for tensor in model.graph.initializer} & names
+        text = (pristine / "graph.onnx").read_bytes()
+        assert b"/" + b"site-packages" not in text, "the graph must not carry paths of this machine"
+        assert b".py" not in text
+
+    def test_a_full_model_from_bundle_and_packed_directory(self, packed, pristine):
+        first, second = bundled_onnx(pristine), bundled_onnx(packed("mlp"))
+        golden = load_file(packed("mlp") / "golden.safetensors")
+        for model in (first, second):
+            output = onnx_session(model).run(None, {"input": golden["input"][:1]})[0]
+            np.testing.assert_allclose(output, golden["output"][:1], atol=1e-4)
+
+    def test_a_bpz_alone_has_no_graph(self, pristine):
+        with pytest.raises(InputError, match="holds weights and no graph"):
+            bundled_onnx(pristine / "weights.bpz")
+
+    def test_weights_of_another_network(self, pristine):
+        graph = (pristine / "graph.onnx").read_bytes()
+        weights = {tensor.name: tensor.values() for tensor in codec.decode((pristine / "weights.bpz").read_bytes())}
+        with pytest.raises(InputError, match=r"no tensor 1\.bias"):
+            fill_weights(graph, {name: array for name, array in weights.items() if name != "1.bias"})
+        with pytest.raises(InputError, match="holds tensor zz, which the graph does not take"):
+            fill_weights(graph, weights | {"zz": weights["1.bias"]})
+        with pytest.raises(InputError, match=r"1\.bias has shape \(1,\), and the graph takes"):
+            fill_weights(graph, weights | {"1.bias": np.zeros(1, np.float32)})
+        with pytest.raises(CorruptFileError, match="not a sound ONNX file"):
+            fill_weights(graph[:100], weights)
+
+
+class TestBench:
+    def test_every_contender_is_measured(self, packed, pristine):
+        report = bayespress.bench(pristine, packed("mlp"), seconds=0.1)
+        assert [row.label for row in report.rows] == [
+            "compiled", "ONNX Runtime, shrunk", "PyTorch, shrunk", "ONNX Runtime, original", "PyTorch, original",
+        ]  # fmt: skip
+        for row in report.rows:
+            assert row.runs >= 20
+            assert 0 < row.p10_us <= row.median_us <= row.p90_us
+            assert row.ratio == pytest.approx(row.median_us / report.rows[0].median_us)
+        assert report.decode_us > 0
+        assert report.start_ms > 0
+
+    def test_a_bundle_alone(self, pristine, tmp_path):
+        report = bayespress.bench(pristine, seconds=0.05)
+        assert [row.label for row in report.rows] == ["compiled", "ONNX Runtime, shrunk"]
+        (tmp_path / "bench.json").write_text(report.model_dump_json())
+        assert BenchReport.read(tmp_path / "bench.json") == report
+
+    @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), 1e9])
+    def test_no_time(self, pristine, seconds):
+        with pytest.raises(InputError, match="seconds cannot be measured for"):
+            bayespress.bench(pristine, seconds=seconds)
+
+    def test_other_weights(self, packed, pristine):
+        with pytest.raises(InputError, match="holds other weights than the bundle"):
+            bayespress.bench(pristine, packed("single-layer"), seconds=0.05)
+
+    def test_a_changed_bundle_is_not_measured(self, bundle):
+        (bundle / "graph.onnx").write_bytes(b"")
+        with pytest.raises(InputError, match=r"graph\.onnx is not the file"):
+            bayespress.bench(bundle, seconds=0.05)
+
+    def test_reports_that_are_none(self, tmp_path):
+        (tmp_path / "bench.json").write_text("{}")
+        with pytest.raises(InputError, match="is no bench report"):
+            BenchReport.read(tmp_path / "bench.json")
+
+
+def test_a_library_refuses_foreign_weights(packed, pristine, tmp_path):
+    library = pristine / "targets" / "host" / "libnetwork.so"
+    with pytest.raises(InputError, match="not of this network"):
+        CompiledNetwork(library, (packed("single-layer") / "weights.bpz").read_bytes())
+    (tmp_path / "lib.so").write_bytes(b"no library")
+    with pytest.raises(InputError, match="cannot be loaded on this machine"):
+        CompiledNetwork(tmp_path / "lib.so", b"")

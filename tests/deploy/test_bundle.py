@@ -1,0 +1,212 @@
+"""Any change to a bundle is told, and nothing of a changed bundle is run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import stat
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import bayespress
+from bayespress.deploy.bundle import MANIFEST, Manifest, opened, seal, write_zip
+from bayespress.deploy.verify import verify
+from bayespress.errors import CorruptFileError, InputError, MissingToolError
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+
+def refused(path) -> str:
+    """The sentence with which `verify` refuses; nothing may be run before it."""
+    report = verify(path)
+    assert not report.passed
+    assert [check.outcome for check in report.checks] == ["failed"]
+    return report.checks[0].detail
+
+
+def test_what_a_bundle_holds(pristine):
+    files = {path.relative_to(pristine).as_posix() for path in pristine.rglob("*") if path.is_file()}
+    assert files == {
+        "manifest.json", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32",
+        "targets/host/runner", "targets/host/libnetwork.so",
+    }  # fmt: skip
+    manifest = Manifest.parse((pristine / MANIFEST).read_bytes())
+    assert manifest.input_shape == (1, 4, 4)
+    assert manifest.labels == ("a", "b")
+    assert {entry.path for entry in manifest.files} == files - {MANIFEST}
+
+
+@pytest.mark.parametrize("name", ["weights.bpz", "graph.onnx", "golden/output.f32", "targets/host/runner", MANIFEST])
+def test_every_kind_of_change_to_a_file(bundle, name):
+    whole = (bundle / name).read_bytes()
+    rng = np.random.default_rng(0)
+    at = sorted({0, len(whole) - 1, *rng.integers(0, len(whole), 10).tolist()})
+    changed = [whole[:i] + bytes([whole[i] ^ 1 << int(rng.integers(8))]) + whole[i + 1 :] for i in at]
+    for data in (*changed, whole[:-1], whole + b"\0", whole + b"\n", b""):
+        (bundle / name).write_bytes(data)
+        assert refused(bundle).endswith((".", "again."))
+    (bundle / name).write_bytes(whole)
+    assert verify(bundle).passed
+
+
+def test_files_too_many_and_too_few(bundle):
+    (bundle / "targets" / "host" / "extra").write_text("")
+    assert "targets/host/extra is not in the manifest" in refused(bundle)
+    (bundle / "targets" / "host" / "extra").unlink()
+    (bundle / "graph.onnx").unlink()
+    assert "graph.onnx is missing" in refused(bundle)
+
+
+def test_a_link_is_no_file(bundle, tmp_path):
+    (bundle / "graph.onnx").rename(tmp_path / "elsewhere")
+    (bundle / "graph.onnx").symlink_to(tmp_path / "elsewhere")
+    assert "graph.onnx is not the file" in refused(bundle)
+
+
+def test_wrong_numbers_under_right_hashes(bundle):
+    """Somebody who seals anew can still not make the network compute something else unnoticed."""
+    output = np.fromfile(bundle / "golden" / "output.f32", "<f4")
+    output[3] += 0.01
+    output.tofile(bundle / "golden" / "output.f32")
+    manifest = Manifest.parse((bundle / MANIFEST).read_bytes())
+    (bundle / MANIFEST).unlink()
+    seal(bundle, manifest)
+    report = verify(bundle)
+    assert [(check.name, check.outcome) for check in report.checks if check.outcome != "skipped"] == [
+        ("files", "passed"),
+        ("weights", "passed"),
+        ("golden vectors, ONNX Runtime", "failed"),
+        ("golden vectors, host runner", "failed"),
+    ]
+    assert "differs by 0.01" in report.checks[2].detail
+
+
+def test_a_runner_outside_the_bundle_is_refused(bundle):
+    manifest = Manifest.parse((bundle / MANIFEST).read_bytes())
+    host = manifest.targets["host"].model_copy(update={"runner": "../../bin/true"})
+    (bundle / MANIFEST).unlink()
+    seal(bundle, manifest.model_copy(update={"targets": {"host": host}}))
+    assert "../../bin/true of target host is not among its files" in refused(bundle)
+
+
+class TestZip:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def archive(pristine, tmp_path_factory):
+        path = tmp_path_factory.mktemp("zip") / "mlp.zip"
+        write_zip(pristine, path)
+        return path
+
+    def test_sound(self, archive, pristine, tmp_path):
+        assert verify(archive).passed
+        with opened(archive) as bundle:
+            assert stat.S_IMODE((bundle.folder / "targets/host/runner").stat().st_mode) & 0o100
+        write_zip(pristine, tmp_path / "again.zip")
+        assert (tmp_path / "again.zip").read_bytes() == archive.read_bytes()
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test_any_byte_changed(self, archive, tmp_path, data):
+        whole = archive.read_bytes()
+        kind = data.draw(st.sampled_from(["flip", "cut", "append", "prepend"]))
+        if kind == "flip":
+            # Half of the tries on the directory at the end, where the archive's own fields are.
+            tail = data.draw(st.booleans())
+            at = data.draw(st.integers(len(whole) - 700 if tail else 0, len(whole) - 1))
+            changed = bytearray(whole)
+            changed[at] ^= 1 << data.draw(st.integers(0, 7))
+        elif kind == "cut":
+            changed = whole[: data.draw(st.integers(0, len(whole) - 1))]
+        else:
+            extra = data.draw(st.binary(min_size=1, max_size=30))
+            changed = whole + extra if kind == "append" else extra + whole
+        path = tmp_path / "changed.zip"
+        path.write_bytes(changed)
+        with contextlib.suppress(InputError):  # when its manifest bears another name, say, it is no bundle at all
+            assert refused(path)
+
+    def forged(self, pristine, tmp_path, **members):
+        path = tmp_path / "forged.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(pristine / MANIFEST, MANIFEST)
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return path
+
+    def test_members_outside(self, pristine, tmp_path):
+        path = self.forged(pristine, tmp_path, **{"../evil": "x"})
+        assert "../evil" in refused(path)
+        assert not (tmp_path / "evil").exists()
+
+    def test_a_bomb(self, pristine, tmp_path):
+        path = tmp_path / "bomb.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(pristine / MANIFEST, MANIFEST)
+            archive.writestr("graph.onnx", bytes(50_000_000))
+        assert "larger than its manifest says" in refused(path)
+
+    def test_a_file_twice(self, pristine, tmp_path):
+        path = tmp_path / "twice.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(pristine / MANIFEST, MANIFEST)
+            with pytest.warns(UserWarning, match="Duplicate"):
+                archive.write(pristine / MANIFEST, MANIFEST)
+        assert "twice" in refused(path)
+
+    def test_no_bundle(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+            archive.writestr("readme", "x")
+        with pytest.raises(InputError, match=r"has no manifest\.json"):
+            verify(tmp_path / "other.zip")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda fields: fields | {"surplus": 1},
+        lambda fields: fields | {"version": 2},
+        lambda fields: {key: value for key, value in fields.items() if key != "files"},
+        lambda fields: fields | {"golden_examples": "many"},
+        lambda fields: fields | {"name": "another"},
+    ],
+)
+def test_manifests_that_are_none(pristine, spoil):
+    fields = json.loads((pristine / MANIFEST).read_text())
+    with pytest.raises(CorruptFileError, match=r"manifest.json (is damaged|was changed)"):
+        Manifest.parse(json.dumps(spoil(fields), indent=2).encode() + b"\n")
+
+
+def test_the_same_manifest_otherwise_written_is_refused(pristine):
+    data = (pristine / MANIFEST).read_bytes()
+    with pytest.raises(CorruptFileError, match="changed since it was built"):
+        Manifest.parse(data.replace(b'  "name"', b'   "name"'))
+
+
+def test_no_bundle_at_all(tmp_path):
+    with pytest.raises(InputError, match=r"no manifest\.json"):
+        verify(tmp_path)
+    with pytest.raises(InputError, match=r"There is no bundle or \.bpz file"):
+        verify(tmp_path / "missing")
+    with pytest.raises(InputError, match="There is no bundle at"), opened(tmp_path / "missing"):
+        pass
+
+
+def test_a_device_asked_for_by_name_must_be_there(pristine):
+    assert [check.name for check in verify(pristine, ["host"]).checks][-1] == "golden vectors, host runner"
+    with pytest.raises(MissingToolError, match="no target `arm64-linux`"):
+        verify(pristine, ["qemu-arm64"])
+    with pytest.raises(InputError, match="no device 'toaster'; the devices are host, qemu-arm64"):
+        bayespress.verify(pristine, ["toaster"])
+
+
+def test_a_host_build_of_another_machine_is_not_run(bundle):
+    manifest = Manifest.parse((bundle / MANIFEST).read_bytes())
+    host = manifest.targets["host"].model_copy(update={"machine": "riscv64"})
+    (bundle / MANIFEST).unlink()
+    seal(bundle, manifest.model_copy(update={"targets": {"host": host}}))
+    last = verify(bundle).checks[3]
+    assert (last.outcome, "for riscv64" in last.detail) == ("skipped", True)

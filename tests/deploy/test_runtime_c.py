@@ -1,0 +1,111 @@
+"""The C runtime outside Python: strict warnings, sanitizers, damaged weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bayespress.deploy.aot import compile_network
+from bayespress.deploy.export import load_program
+from bayespress.deploy.targets import target_named
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNTIME, CODEC = ROOT / "deploy" / "runtime", ROOT / "codec" / "c"
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+
+@pytest.fixture(scope="module")
+def gcc():
+    found = shutil.which("gcc")
+    if found is None:
+        pytest.skip("gcc, whose warnings and sanitizers this test asks for, is not installed")
+    return found
+
+
+@pytest.fixture(scope="module")
+def between(packed, tmp_path_factory):
+    """What lies between the network and the runner: kernels.o and schedule.c."""
+    scratch = tmp_path_factory.mktemp("between")
+    compile_network(load_program(packed("padded") / "network.pt2"), target_named("host"), scratch / "made", scratch)
+    return scratch
+
+
+@pytest.fixture(scope="module")
+def sanitized(gcc, between):
+    """The runner under the address and undefined-behaviour sanitizers (but for TVM's kernels)."""
+    program = between / "sanitized"
+    decoder = [str(path) for path in sorted(CODEC.glob("*.c")) if path.name != "encode.c"]
+    done = subprocess.run(
+        [gcc, *STRICT, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{RUNTIME}",
+         f"-I{CODEC}", str(RUNTIME / "runtime.c"), str(RUNTIME / "runner.c"), str(between / "schedule.c"), *decoder,
+         str(between / "kernels.o"), "-lm", "-o", str(program)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    def run(weights: bytes, inputs: bytes) -> subprocess.CompletedProcess[str]:
+        (between / "w.bpz").write_bytes(weights)
+        (between / "x.f32").write_bytes(inputs)
+        command = [str(program), str(between / "w.bpz"), str(between / "x.f32"), "--repeat", "3", "--layers"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def case(packed):
+    """Weights, inputs as bytes, and the outputs that PyTorch gives."""
+    from safetensors.numpy import load_file
+
+    golden = load_file(packed("padded") / "golden.safetensors")
+    return (packed("padded") / "weights.bpz").read_bytes(), golden["input"].tobytes(), golden["output"]
+
+
+def test_sound_weights_under_the_sanitizers(sanitized, case):
+    weights, inputs, expected = case
+    result = sanitized(weights, inputs)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(json.loads(result.stdout)["outputs"], expected, atol=1e-4)
+
+
+def test_damaged_weights_under_the_sanitizers(sanitized, case):
+    """Flips, cuts, and forgeries with a right checksum: one sentence, or the weights of another sound file."""
+    weights, inputs, _ = case
+    rng = np.random.default_rng(5)
+    damaged = [weights[:-1], weights + b"\0", b"", weights[: len(weights) // 2]]
+    for _ in range(20):
+        at, bit = int(rng.integers(len(weights))), 1 << int(rng.integers(8))
+        damaged.append(weights[:at] + bytes([weights[at] ^ bit]) + weights[at + 1 :])
+    for data in damaged:
+        result = sanitized(data, inputs)
+        assert result.returncode == 1, result.stderr
+        assert result.stderr.startswith("runner: the .bpz file cannot be decoded"), result.stderr
+    codes = set()
+    for _ in range(40):
+        body = bytearray(weights[:-4])
+        body[int(rng.integers(4, len(body)))] = int(rng.integers(256))
+        result = sanitized(bytes(body) + zlib.crc32(body).to_bytes(4, "little"), inputs)
+        codes.add(result.returncode)
+        assert "ERROR: AddressSanitizer" not in result.stderr
+        assert "runtime error" not in result.stderr
+    assert codes == {0, 1}
+
+
+def test_what_the_library_exports(pristine):
+    """The names of bayespress.h and no other: a bundle's library must not clash with what loads it."""
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("nm, which lists a library's symbols, is not installed")
+    said = subprocess.run([nm, "-D", "--defined-only", str(pristine / "targets" / "host" / "libnetwork.so")],
+                          capture_output=True, text=True, check=True).stdout  # fmt: skip
+    names = {line.split()[-1].partition("@")[0] for line in said.splitlines()}
+    assert {"bp_load", "bp_run", "bp_workspace_size"} <= names
+    assert all(name.startswith(("bp_", "bpz_")) or name.isupper() for name in names), names

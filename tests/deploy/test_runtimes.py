@@ -1,0 +1,128 @@
+"""Every runtime computes what PyTorch computes, whatever the network is made of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+import bayespress
+from bayespress.compress.pipeline import compress_network
+from bayespress.deploy.bundle import GOLDEN_INPUT, opened
+from bayespress.deploy.sessions import CompiledNetwork
+from bayespress.deploy.verify import TOLERANCE
+from bayespress.train.models import lenet_5_caffe
+from zoo import ZOO, posterior_of
+
+EXPECTED = [
+    "files",
+    "weights",
+    "golden vectors, ONNX Runtime",
+    "golden vectors, host runner",
+    "golden vectors, arm64-linux runner under qemu-aarch64",
+]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_runtime_agrees_with_pytorch(name, packed, arm, tmp_path):
+    bayespress.build(packed(name), ["host", "arm64-linux"], tmp_path / "it.bundle")
+    report = bayespress.verify(tmp_path / "it.bundle")
+    assert [check.name for check in report.checks] == EXPECTED
+    assert [check.outcome for check in report.checks] == ["passed"] * len(EXPECTED), report.checks
+
+
+@pytest.mark.slow
+def test_lenet_5_caffe_on_inputs_of_its_size(arm, tmp_path):
+    torch.manual_seed(0)
+    network = lenet_5_caffe()
+    examples = torch.rand(8, 1, 28, 28)
+    packed = compress_network(network, posterior_of(network, dropped=0.98), examples)
+    bayespress.build(packed, ["host", "arm64-linux"], tmp_path / "lenet.bundle")
+    report = bayespress.verify(tmp_path / "lenet.bundle")
+    assert [check.outcome for check in report.checks] == ["passed"] * len(EXPECTED), report.checks
+
+
+@pytest.mark.xdist_group("deploy")
+class TestTheHostBuild:
+    """Against PyTorch directly, on inputs that are not the golden ones."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def case(packed, pristine):
+        x = torch.randn(5, 1, 4, 4)
+        with torch.no_grad():
+            expected = torch.export.load(packed("mlp") / "network.pt2").module()
+            return x.numpy(), np.concatenate([expected(each[None]).numpy() for each in x])
+
+    def test_shared_library(self, pristine, case):
+        x, expected = case
+        with opened(pristine) as bundle:
+            compiled = CompiledNetwork(
+                pristine / bundle.manifest.targets["host"].library, (pristine / "weights.bpz").read_bytes()
+            )
+        got = np.stack([compiled.run(np.ascontiguousarray(each)).copy() for each in x])
+        np.testing.assert_allclose(got, expected, atol=TOLERANCE)
+
+    def test_runner(self, pristine, case, tmp_path):
+        x, expected = case
+        x.astype("<f4").tofile(tmp_path / "x.f32")
+        command = [pristine / "targets" / "host" / "runner", pristine / "weights.bpz", tmp_path / "x.f32"]
+        result = subprocess.run([*command, "--repeat", "50", "--layers"], capture_output=True, text=True, check=True)
+        said = json.loads(result.stdout)
+        np.testing.assert_allclose(said["outputs"], expected, atol=TOLERANCE)
+        times = said["run_ns"]
+        assert 0 < times["min"] <= times["p10"] <= times["median"] <= times["p90"] <= times["p99"]
+        assert times["repeat"] == 50
+        assert len(said["layers"]) >= 3
+        assert all(layer["mean_ns"] > 0 for layer in said["layers"])
+        assert said["load_ns"] > 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "message"),
+        [
+            ([], 2, "usage: runner WEIGHTS.bpz INPUT.f32"),
+            (["W"], 2, "usage:"),
+            (["W", "X", "X"], 2, "usage:"),
+            (["W", "X", "--unknown"], 2, "usage:"),
+            (["W", "X", "--repeat"], 2, "--repeat needs a number from 0 to 100000000, not nothing"),
+            (["W", "X", "--repeat", "-3"], 2, "not -3"),
+            (["W", "X", "--warmup", "3x"], 2, "not 3x"),
+            (["missing", "X"], 2, "missing cannot be read"),
+            (["W", "/"], 2, "/ cannot be read"),
+            (["W", "EMPTY"], 2, "has 0 bytes, and one input has 64"),
+            (["W", "ODD"], 2, "has 65 bytes, and one input has 64"),
+            (["X", "X"], 1, "the .bpz file cannot be decoded (status 1)"),
+            (["FLIPPED", "X"], 1, "the .bpz file cannot be decoded (status 1)"),
+            (["OTHER", "X"], 1, "not of this network"),
+            (["SURPLUS", "X"], 1, "not of this network"),
+            (["RESHAPED", "X"], 1, "not of this network"),
+        ],
+    )
+    def test_runner_refuses(self, pristine, packed, tmp_path, arguments, code, message):
+        from bayespress import codec
+
+        weights = (pristine / "weights.bpz").read_bytes()
+        tensors = codec.decode(weights)
+        reshaped = codec.RawTensor(tensors[0].name, tensors[0].values().T.copy())
+        surplus = codec.RawTensor("surplus", np.zeros(1, np.float32))
+        files = {
+            "W": weights,
+            "X": (pristine / GOLDEN_INPUT).read_bytes(),
+            "EMPTY": b"",
+            "ODD": bytes(65),
+            "FLIPPED": weights[:30] + bytes([weights[30] ^ 8]) + weights[31:],
+            "OTHER": (packed("single-layer") / "weights.bpz").read_bytes(),
+            "SURPLUS": codec.encode([*tensors, surplus]),
+            "RESHAPED": codec.encode([reshaped, *tensors[1:]]),
+        }
+        for name, data in files.items():
+            (tmp_path / name).write_bytes(data)
+        runner = pristine / "targets" / "host" / "runner"
+        result = subprocess.run([runner, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert result.returncode == code
+        assert message in result.stderr
+        assert result.stdout == ""
+        assert result.stderr.count("\n") == 1, "one sentence"
