@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -31,9 +32,11 @@ def note(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output; a pydantic model as its fields."""
+    """One JSON document on standard output; a pydantic model or a dataclass as its fields."""
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
 

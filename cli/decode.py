@@ -25,7 +25,7 @@ def decode(
     ONNX needs the graph, so it takes a bundle or a packed directory; the other two take a bare .bpz as well.
     """
     from .. import codec
-    from ..deploy.bundle import weights_of
+    from ..deploy.weights import weights_of
     from ..files import replacing_file, write_bytes
 
     if out.suffix not in _FORMATS:

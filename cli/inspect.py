@@ -24,7 +24,7 @@ def inspect(
     Example: [bold]bayespress inspect lenet.bpz[/]
     """
     from .. import codec
-    from ..deploy.bundle import weights_of
+    from ..deploy.weights import weights_of
 
     layout = codec.layout(weights_of(path))
     if as_json:

@@ -13,7 +13,7 @@ from .console import JsonFlag, print_json, show, step, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.verify import VerifyReport
+    from ..deploy.checks import VerifyReport
 
 
 def verify(

@@ -19,7 +19,6 @@ from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
 from .export import fill_weights, load_program, onnx_graph, parameter_names
 from .sessions import CompiledNetwork, onnx_session
 from .tools import require
-from .verify import golden_inputs
 
 _ROUNDS = 20
 _STARTS = 9
@@ -88,7 +87,7 @@ def _bench(bundle: Bundle, packed: Path | None, seconds: float, tell: Callable[[
     target = bundle.manifest.targets.get("host")
     if target is None or target.library is None or target.machine != platform.machine():
         raise InputError(f"The bundle has no host build for {platform.machine()}; build it here with -t host.")
-    example = np.ascontiguousarray(golden_inputs(bundle)[:1])
+    example = np.ascontiguousarray(bundle.golden_inputs()[:1])
     weights = bundle.read(WEIGHTS)
     tell("loading")
     compiled = CompiledNetwork(bundle.folder / target.library, weights)

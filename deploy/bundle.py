@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import tempfile
 import zipfile
 import zlib
@@ -24,12 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import CorruptFileError, InputError
 from ..files import read_bytes, sha256
-from ..handover import RECORD as PACKED_RECORD
-from ..handover import WEIGHTS, Preprocessing, StepRecord
+from ..handover import Preprocessing, StepRecord
 
 MANIFEST = "manifest.json"
 GRAPH = "graph.onnx"
@@ -129,6 +131,21 @@ class Bundle:
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise CorruptFileError(f"{name} was changed since the bundle was built; fetch or build it again.")
         return data
+
+    def golden_inputs(self) -> npt.NDArray[np.float32]:
+        """Golden inputs, (n, *input_shape)."""
+        return self._golden(GOLDEN_INPUT, self.manifest.input_shape)
+
+    def golden_outputs(self) -> npt.NDArray[np.float32]:
+        """What PyTorch computed for them, (n, *output_shape)."""
+        return self._golden(GOLDEN_OUTPUT, self.manifest.output_shape)
+
+    def _golden(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        data = self.read(name)
+        count = self.manifest.golden_examples
+        if len(data) != 4 * count * math.prod(shape):
+            raise CorruptFileError(f"{name} has {len(data)} bytes, not {count} arrays of shape {shape}; build again.")
+        return np.frombuffer(data, "<f4").reshape(count, *shape).astype(np.float32)
 
     def first_difference(self) -> str | None:
         """One sentence on the first file that is missing, surplus or changed; None when all is as built."""
@@ -246,13 +263,3 @@ def write_zip(folder: Path, path: Path | BinaryIO) -> None:
                 info.create_system = 3  # Unix, for the permissions, wherever this is built
                 info.external_attr = (0o100000 | (_RUNNABLE if file.stat().st_mode & 0o100 else _PLAIN)) << 16
                 archive.writestr(info, file.read_bytes())
-
-
-def weights_of(path: Path) -> bytes:
-    """The `.bpz` bytes of a .bpz file, a packed directory or a bundle. Raises InputError when there are none."""
-    if path.is_dir() and (path / PACKED_RECORD).is_file():
-        return read_bytes(path / WEIGHTS, "weights file")
-    if path.is_dir() or zipfile.is_zipfile(path):
-        with opened(path) as bundle:
-            return bundle.read(WEIGHTS)
-    return read_bytes(path, ".bpz file")

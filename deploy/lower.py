@@ -133,9 +133,10 @@ class _Walk:
         for block in main.body.blocks:
             for binding in block.bindings:
                 self.values[binding.var] = self._value(binding.value)
-        self.plan.output = self._value(main.body.body)
-        if not isinstance(self.plan.output, View) or self.plan.output.dtype != "float32":
+        output = self._value(main.body.body)
+        if not isinstance(output, View) or output.dtype != "float32":
             raise InputError("The network's output has to be one float32 tensor; return its logits alone.")
+        self.plan.output = output
 
     def _fresh(self, variable: Any) -> View:
         if str(variable.ty.dtype) != "float32":

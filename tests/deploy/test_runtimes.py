@@ -13,7 +13,7 @@ import bayespress
 from bayespress.compress.pipeline import compress_network
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
 from bayespress.deploy.sessions import CompiledNetwork
-from bayespress.deploy.verify import TOLERANCE
+from bayespress.deploy.verify_bundle import TOLERANCE
 from bayespress.train.models import lenet_5_caffe
 from zoo import ZOO, posterior_of
 

@@ -1,0 +1,94 @@
+"""Is this bundle what was built, and does it compute what PyTorch computed?
+
+The order matters: no program of a bundle is run before every hash has matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import codec
+from ..errors import CorruptFileError, MissingToolError
+from ..handover import WEIGHTS
+from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
+from .checks import Check, VerifyReport, attempt
+from .devices import DEVICES, device_named
+from .devices.base import Device
+from .weights import check_weights
+
+# Largest absolute difference of an output from PyTorch's.
+TOLERANCE = 1e-4
+
+
+def verify_bundle(path: Path, names: Sequence[str] | None, tell: Callable[[str], None]) -> VerifyReport:
+    """Check a bundle (folder or zip); see verify.verify for the arguments and the errors."""
+    devices = [device_named(name) for name in names] if names else list(DEVICES.values())
+    report = VerifyReport(str(path))
+    try:
+        with opened(path) as bundle:
+            report.checks.append(attempt("files", lambda: _check_files(bundle), tell))
+            if not report.passed:
+                return report
+            report.checks.append(attempt("weights", lambda: check_weights(bundle.read(WEIGHTS)), tell))
+            report.checks.append(_onnx_runtime(bundle, tell))
+            for device in devices:
+                report.checks.append(_on_device(bundle, device, asked=bool(names), tell=tell))
+    except CorruptFileError as error:
+        report.checks.append(Check(name="files", outcome="failed", detail=str(error)))
+    return report
+
+
+def _check_files(bundle: Bundle) -> str:
+    if difference := bundle.first_difference():
+        raise CorruptFileError(difference)
+    return f"{len(bundle.manifest.files)} files as built"
+
+
+def _onnx_runtime(bundle: Bundle, tell: Callable[[str], None]) -> Check:
+    name = "golden vectors, ONNX Runtime"
+    missing = [module for module in ("onnx", "onnxruntime") if find_spec(module) is None]
+    if missing:
+        detail = f"{' and '.join(missing)} not installed (pip install 'bayespress[deploy]')"
+        return Check(name=name, outcome="skipped", detail=detail)
+    return attempt(name, lambda: _check_onnx(bundle), tell)
+
+
+def _check_onnx(bundle: Bundle) -> str:
+    from .export import fill_weights
+    from .sessions import onnx_session
+
+    weights = {tensor.name: tensor.values() for tensor in codec.decode(bundle.read(WEIGHTS))}
+    session = onnx_session(fill_weights(bundle.read(GRAPH), weights))
+    inputs = bundle.golden_inputs()
+    return _compare(bundle, np.concatenate([session.run(None, {"input": example[None]})[0] for example in inputs]))
+
+
+def _on_device(bundle: Bundle, device: Device, *, asked: bool, tell: Callable[[str], None]) -> Check:
+    name = f"golden vectors, {device.description}"
+    if (unavailable := device.unavailable(bundle)) is not None:
+        if asked:
+            raise MissingToolError(f"Device {device.name} cannot be used: {unavailable.reason}.")
+        return Check(name=name, outcome="skipped", detail=unavailable.reason)
+
+    def check() -> str:
+        outputs = device.run(bundle, bundle.folder / GOLDEN_INPUT)["outputs"]
+        return _compare(bundle, np.array(outputs, np.float32))
+
+    return attempt(name, check, tell)
+
+
+def _compare(bundle: Bundle, outputs: npt.NDArray[np.float32]) -> str:
+    expected = bundle.golden_outputs().reshape(bundle.manifest.golden_examples, -1)
+    if outputs.size != expected.size:
+        raise CorruptFileError(f"{outputs.size} outputs came, and {expected.size} were expected.")
+    difference = float(np.abs(outputs.reshape(expected.shape) - expected).max())
+    if not difference <= TOLERANCE:  # NaN fails too
+        raise CorruptFileError(
+            f"An output differs by {difference:.3g} from PyTorch's; at most {TOLERANCE:g} is allowed."
+        )
+    return f"{len(expected)} examples, largest difference {difference:.1e}"
