@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..errors import InputError
 from ..files import read_bytes
 from .checks import VerifyReport, attempt
 from .weights import check_weights, is_bundle
@@ -17,13 +18,20 @@ def verify(
 
     devices  where to run the golden vectors; by default all, each that is unavailable skipped with its reason
 
-    Raises InputError when there is nothing to check at `path`, MissingToolError when a device that was asked for
+    Raises InputError when there is nothing to check at `path` or a device is unknown, MissingToolError when a device that was asked for
     by name is unavailable. A mismatch is no exception: it is a failed check.
     """
     tell = progress or (lambda _step: None)
+    if devices:
+        from .devices import device_named
+
+        for name in devices:
+            device_named(name)
     if is_bundle(path):
         from .verify_bundle import verify_bundle
 
         return verify_bundle(path, devices, tell)
     data = read_bytes(path, "bundle or .bpz file")
+    if devices:
+        raise InputError(f"{path} holds weights and no program for a device; give the bundle, or no device.")
     return VerifyReport(str(path), [attempt("weights", lambda: check_weights(data), tell)])
