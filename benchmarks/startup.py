@@ -26,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / "w.bpz"
         weights.write_bytes(codec.encode([codec.RawTensor("w", np.ones(100, np.float32))]))
-        run = [sys.executable, "-m", "bayespress"]
+        run = [str(Path(sys.executable).with_name("bayespress"))]
         commands = {
             "python -c 'import numpy'": [sys.executable, "-c", "import numpy"],
             "bayespress --help": [*run, "--help"],
