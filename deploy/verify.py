@@ -18,8 +18,8 @@ def verify(
 
     devices  where to run the golden vectors; by default all, each that is unavailable skipped with its reason
 
-    Raises InputError when there is nothing to check at `path` or a device is unknown, MissingToolError when a device that was asked for
-    by name is unavailable. A mismatch is no exception: it is a failed check.
+    Raises InputError when there is nothing to check at `path` or a device is unknown, MissingToolError when a
+    device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
     """
     tell = progress or (lambda _step: None)
     if devices:
