@@ -18,11 +18,18 @@ if TYPE_CHECKING:
     from ..train.run import RunRecord
 
 
+# Written out: the methods themselves need torch, and --help shall not wait for it.
+METHOD_NAMES = (
+    "bayes-by-backprop", "deep-compression", "dynamic-network-surgery", "group-horseshoe", "group-normal-jeffreys",
+    "mc-dropout", "soft-weight-sharing", "sparse-vd",
+)  # fmt: skip
+
+
 def train(
     model: Annotated[
         str, typer.Option(help="lenet-300-100, lenet-5-caffe, or your own as module:callable.")
     ] = "lenet-300-100",
-    method: Annotated[str, typer.Option(help="How to train: sparse-vd.")] = "sparse-vd",
+    method: Annotated[str, typer.Option(help=f"How to train: {', '.join(METHOD_NAMES)}.")] = "sparse-vd",
     data: Annotated[str, typer.Option(help="digits (inside scikit-learn) or mnist (IDX files).")] = "digits",
     data_dir: DataDir = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 60,
@@ -30,6 +37,12 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="Adam's at the start; falls linearly to 0.")] = 1e-3,
     warmup_start: Annotated[float, typer.Option(help="Fraction of the run before the KL term sets in.")] = 0.0,
     warmup_end: Annotated[float, typer.Option(help="Fraction of the run by which the KL term is whole.")] = 0.3,
+    kl_weighting: Annotated[
+        str, typer.Option(help="Of an epoch's mini-batches: uniform, or blundell (2^(M-i)/(2^M-1)).")
+    ] = "uniform",
+    start: Annotated[
+        Path | None, typer.Option(help="Start from the posterior means of this run, instead of random weights.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of initial weights, noise and batch order.")] = 0,
     model_args: Annotated[str, typer.Option(help="Arguments of the model as a JSON object.")] = "{}",
     method_args: Annotated[str, typer.Option(help="Settings of the method as a JSON object.")] = "{}",
@@ -61,7 +74,7 @@ def train(
             model=model, model_args=_json_object("--model-args", model_args), method=method,
             method_args=_json_object("--method-args", method_args), data=data, data_dir=data_dir, epochs=epochs,
             batch_size=batch_size, learning_rate=learning_rate, warmup_start=warmup_start, warmup_end=warmup_end,
-            seed=seed,
+            kl_weighting=kl_weighting, start=start, seed=seed,
         )  # fmt: skip
         if (folder / "run.json").exists() and not overwrite:
             raise InputError(f"{folder} holds a run already; give another --out, or --resume {folder}, or --overwrite.")
@@ -69,14 +82,14 @@ def train(
     if as_json:
         print_json(record)
         return
-    last = record.metrics[-1]
+    last, final = record.metrics[-1], record.final
     show(
         table(
             f"{record.model.name} on {record.data.name} by {record.method.name}",
             ("", ""),
             [
-                ("test error", percent(last.error_percent)),
-                ("weights that became noise", percent(last.sparsity_percent)),
+                ("test error", percent(final.error_percent if final else None)),
+                ("weights left", percent(final.nonzero_percent if final else None)),
                 ("KL, nats an example", f"{last.kl:.4f}"),
                 ("seconds", f"{record.seconds:.0f}"),
                 ("run directory", folder),
@@ -90,6 +103,7 @@ def new_record(
     *, model: str, data: str, data_dir: Path | None, epochs: int, batch_size: int, learning_rate: float,
     warmup_start: float, warmup_end: float, seed: int, method: str = "sparse-vd",
     model_args: dict[str, Any] | None = None, method_args: dict[str, Any] | None = None,
+    kl_weighting: str = "uniform", start: Path | None = None,
 ) -> RunRecord:  # fmt: skip
     """The record of a run that is about to start."""
     from ..train.run import Choice, DataChoice, RunRecord, Training
@@ -102,8 +116,9 @@ def new_record(
         data=DataChoice(name=data, folder=None if data_dir is None else str(data_dir)),
         training=Training(
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, warmup_start=warmup_start,
-            warmup_end=warmup_end, seed=seed,
+            warmup_end=warmup_end, kl_weighting=kl_weighting, seed=seed,
         ),
+        start=None if start is None else str(start),
     )  # fmt: skip
 
 
@@ -118,14 +133,18 @@ def run_training(folder: Path, record: RunRecord, *, resume: bool = False, live:
 
     from ..train.bayesian import bayesianize
     from ..train.data import batches, load_data
+    from ..train.evaluate import error_percent, nonzero_percent
     from ..train.fit import FitSettings, fit
     from ..train.models import build_model
-    from ..train.run import CHECKPOINTS, POSTERIOR, EpochRecord, write_posterior
+    from ..train.run import CHECKPOINTS, POSTERIOR, EpochRecord, FinalRecord, start_from, write_posterior
 
     settings = FitSettings(**record.training.model_dump(exclude={"batch_size"}))
     data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None)
     torch.manual_seed(settings.seed)
-    net = bayesianize(build_model(record.model.name, record.model.options), record.method.name, **record.method.options)
+    network = build_model(record.model.name, record.model.options)
+    if record.start is not None:
+        start_from(network, Path(record.start))
+    net = bayesianize(network, record.method.name, **record.method.options)
     if names := net.deterministic():
         step(f"deterministic parameters: {', '.join(names)}")
     check_fits(net, data.train_images[:2])
@@ -160,6 +179,9 @@ def run_training(folder: Path, record: RunRecord, *, resume: bool = False, live:
         step(f"stopped; go on with: bayespress train --resume {folder}")
         raise
     write_posterior(net, folder / POSTERIOR)
+    record.final = FinalRecord(
+        error_percent=error_percent(net, data.test_images, data.test_labels), nonzero_percent=nonzero_percent(net)
+    )
     record.status = "complete"
     record.write(folder)
 

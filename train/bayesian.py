@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections import Counter
 from collections.abc import Iterator
@@ -22,9 +23,11 @@ class BayesianNetwork(nn.Module):
     `network` is the twin of the module given to `bayesianize`: same structure, same names, same inputs.
     """
 
-    def __init__(self, network: nn.Module, original: nn.Module) -> None:
+    def __init__(self, network: nn.Module, original: nn.Module, method: Method) -> None:
         super().__init__()
         self.network = network
+        self.method = method
+        self.prior = method.network_prior()
         # In a tuple, out of sight of nn.Module: its weights are neither trained nor saved.
         self._original = (original,)
 
@@ -41,7 +44,41 @@ class BayesianNetwork(nn.Module):
     def kl(self) -> Tensor:
         """KL(posterior || prior) over all weights, in nats: add `net.kl() / n_examples` to the mean log loss."""
         terms = [layer.kl() for _, layer in self.variational_layers()]
+        if self.prior is not None:
+            terms.append(self.prior.penalty(self._weights()))
         return torch.stack(terms).sum()
+
+    def start_prior(self) -> None:
+        """Fit a prior that all layers share to the present weights, where the method has one."""
+        if self.prior is not None:
+            self.prior.start(weight.detach() for weight in self._weights())
+
+    def after_step(self, progress: float) -> None:
+        """To be called after each optimiser step with the finished fraction of the run, as `fit` does."""
+        for _, layer in self.variational_layers():
+            layer.after_step(progress)
+
+    def finish(self) -> None:
+        """Settle at the end of training what the method leaves open until then, as `fit` does."""
+        if self.prior is not None:
+            self.prior.finish(layer for _, layer in self.variational_layers())
+
+    @contextlib.contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Within it weights are sampled, and everything deterministic is in evaluation mode."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        for _, layer in self.variational_layers():
+            layer.training = True
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def _weights(self) -> list[Tensor]:
+        return [parameter for _, layer in self.variational_layers()
+                for name, parameter in layer.named_parameters() if name == "weight"]  # fmt: skip
 
     def posterior_tensors(self) -> dict[str, Tensor]:
         """The posterior by the original network's state-dict names, detached copies on the CPU.
@@ -54,7 +91,7 @@ class BayesianNetwork(nn.Module):
             if not isinstance(layer, VariationalLayer):
                 continue
             prefix = f"{layer_name}." if layer_name else ""
-            own = set(layer.state_dict()) - {"bias"}
+            own = {key for key in layer.state_dict() if key != "bias"}
             for key in own:
                 del state[prefix + key]
             state[f"{prefix}weight"], state[f"{prefix}weight/variance"] = layer.marginal()
@@ -85,6 +122,10 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
     to make variational.
     """
     chosen = method_named(method, **options) if isinstance(method, str) else method
+    if options and not isinstance(method, str):
+        raise InputError(
+            f"Settings {', '.join(options)} were given beside a method that has its own; give one of both."
+        )
     for name, parameter in network.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise InputError(f"Parameter {name} holds NaN or infinite values; start from finite weights.")
@@ -97,11 +138,11 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
         if operation is None or owners[id(module.weight)] > 1:
             return None
         if id(module) not in twins:
-            twins[id(module)] = chosen.layer(operation, module.weight, module.bias)  # type: ignore[arg-type]
+            twins[id(module)] = chosen.layer(operation, module.weight, module.bias, len(twins))  # type: ignore[arg-type]
         return twins[id(module)]
 
     if (whole := twin(network)) is not None:
-        return BayesianNetwork(whole, copy.deepcopy(original))
+        return BayesianNetwork(whole, copy.deepcopy(original), chosen)
     for parent in list(network.modules()):
         for name, child in list(parent._modules.items()):  # named_children would pass over a second use
             if child is not None and (layer := twin(child)) is not None:
@@ -110,4 +151,4 @@ def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **option
         raise InputError(
             f"{type(network).__name__} has no Linear or ConvNd layer to make variational; give a network that has one."
         )
-    return BayesianNetwork(network, copy.deepcopy(original))
+    return BayesianNetwork(network, copy.deepcopy(original), chosen)

@@ -27,3 +27,13 @@ def kl_warmup(epoch: float, start: float, end: float) -> float:
     if epoch >= end:
         return 1.0
     return max(0.0, (epoch - start) / (end - start))
+
+
+def blundell_weight(batch_index: int, batches: int) -> float:
+    """Weight of the KL term in batch i of M relative to a uniform one: M 2^(M - i) / (2^M - 1), i counted from 1.
+
+    The first batches of an epoch follow the prior, the last ones the data; over an epoch the weights sum to M.
+    Source: Blundell et al., "Weight Uncertainty in Neural Networks", 2015, section 3.4.
+    """
+    # 2^(M - i) / (2^M - 1) = 2^-i / (1 - 2^-M), which does not overflow.
+    return batches * 2.0 ** -(batch_index + 1) / (1.0 - 2.0**-batches)

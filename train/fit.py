@@ -20,9 +20,11 @@ from torch import Tensor
 
 from ..errors import InputError
 from .bayesian import BayesianNetwork
-from .elbo import kl_warmup, negative_elbo
+from .elbo import blundell_weight, kl_warmup, negative_elbo
+from .evaluate import nonzero_percent
 
 LAST_CHECKPOINT = "last.ckpt"
+KL_WEIGHTINGS = ("uniform", "blundell")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class FitSettings:
     epochs         passes over the training set
     learning_rate  Adam's at the start; it falls linearly to 0 over the run
     warmup_start, warmup_end  fractions of the run between which the KL weight rises linearly from 0 to 1
+    kl_weighting   of the mini-batches of an epoch: uniform, or blundell (see elbo.blundell_weight)
     seed           of initial noise, sampled weights and batch order
     """
 
@@ -39,6 +42,7 @@ class FitSettings:
     learning_rate: float = 1e-3
     warmup_start: float = 0.0
     warmup_end: float = 0.3
+    kl_weighting: str = "uniform"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +56,8 @@ class FitSettings:
                 f"The KL warm-up runs from {self.warmup_start} to {self.warmup_end}; "
                 "both are fractions of the run, the first not above the second."
             )
+        if self.kl_weighting not in KL_WEIGHTINGS:
+            raise InputError(f"The KL weighting is {self.kl_weighting!r}; it is {' or '.join(KL_WEIGHTINGS)}.")
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,12 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         self.net, self.settings, self.examples, self.report = net, settings, examples, report
         self._nll_sum, self._batches, self._wrong, self._seen = 0.0, 0, 0, 0
         self._random_state: Tensor | None = None
+        self._prior_started = False
 
     def configure_optimizers(self) -> Any:
         """Adam with a learning rate that falls linearly to zero, stepped by batch."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.settings.learning_rate, fused=True)
+        groups = self.net.method.parameter_groups(self.net, self.settings.learning_rate)
+        optimizer = torch.optim.Adam(groups, fused=True)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1.0 - step / steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -97,16 +105,35 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Negative ELBO of a mini-batch, in nats per example."""
         inputs, labels = batch
-        nll = F.cross_entropy(self.net(inputs), labels)
-        loss = negative_elbo(nll, self.net.kl(), self.examples, self.kl_weight(batch_index))
+        loss = nll = F.cross_entropy(self.net(inputs), labels)
+        weight = self.kl_weight(batch_index)
+        if weight > 0.0:
+            if not self._prior_started:
+                self.net.start_prior()
+                self._prior_started = True
+            if self.settings.kl_weighting == "blundell":
+                weight *= blundell_weight(batch_index, int(self.trainer.num_training_batches))
+            loss = negative_elbo(nll, self.net.kl(), self.examples, weight)
         if not bool(torch.isfinite(loss)):
             raise InputError(
-                f"The loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_index}; "
-                "lower the learning rate or check the data for NaN."
+                f"The loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_index}{self._suspect()}; "
+                "lower the learning rate or check the data for NaN. The checkpoint of the last whole epoch is kept."
             )
         self._nll_sum += nll.item()
         self._batches += 1
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:  # noqa: ARG002
+        """Let the method hold its bounds and follow its schedule."""
+        self.net.after_step(self.trainer.global_step / int(self.trainer.estimated_stepping_batches))
+
+    def _suspect(self) -> str:
+        """The first layer whose KL or parameters are not finite, for the error."""
+        for name, layer in self.net.variational_layers():
+            sound = all(bool(torch.isfinite(parameter).all()) for parameter in layer.parameters())
+            if not (sound and bool(torch.isfinite(layer.kl()))):
+                return f", where layer {name or 'of the whole network'} is no longer finite"
+        return ""
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:  # noqa: ARG002
         """Count the point prediction's mistakes."""
@@ -129,17 +156,13 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         """Report and log the epoch."""
         with torch.no_grad():
             kl = self.net.kl().item() / self.examples
-            kept = total = 0
-            for _, layer in self.net.variational_layers():
-                weight = layer.predictive_weight()
-                kept, total = kept + int(torch.count_nonzero(weight)), total + weight.numel()
         metrics = EpochMetrics(
             epoch=self.current_epoch,
             nll=self._nll_sum / max(1, self._batches),
             kl=kl,
             kl_weight=self.kl_weight(self._batches),
             error_percent=100.0 * self._wrong / self._seen if self._seen else None,
-            sparsity_percent=100.0 * (1.0 - kept / total),
+            sparsity_percent=100.0 - nonzero_percent(self.net),
         )
         shown = {"nll": metrics.nll, "kl": metrics.kl, "sparsity": metrics.sparsity_percent}
         if metrics.error_percent is not None:
@@ -150,10 +173,12 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state, so that a resumed run draws what an uninterrupted one draws."""
         checkpoint["random_state"] = torch.get_rng_state()
+        checkpoint["prior_started"] = self._prior_started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the random state until training starts."""
         self._random_state = checkpoint["random_state"]
+        self._prior_started = checkpoint["prior_started"]
 
 
 def fit(
@@ -225,6 +250,7 @@ def fit(
         )  # fmt: skip
     if trainer.interrupted:
         raise KeyboardInterrupt
+    net.finish()
     return net.eval()
 
 

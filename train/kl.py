@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,3 +25,37 @@ def log_uniform_kl(log_alpha: Tensor) -> Tensor:
     Source: Molchanov, Ashukha, Vetrov, "Variational Dropout Sparsifies Deep Neural Networks", 2017, eq. 14.
     """
     return _K1 * torch.sigmoid(-(_K2 + _K3 * log_alpha)) + 0.5 * F.softplus(-log_alpha)
+
+
+def standard_normal_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) || N(0, 1)), elementwise, in nats.
+
+    Source: Louizos, Ullrich, Welling, "Bayesian Compression for Deep Learning", 2017, eq. 8.
+    """
+    return 0.5 * (log_variance.exp() + mean.square() - log_variance - 1.0)
+
+
+def log_normal_gamma_kl(mean: Tensor, log_variance: Tensor, scale: float) -> Tensor:
+    """KL(LN(mean, v) || Gamma(1/2, scale)), elementwise, in nats, v = exp(log_variance).
+
+    The log-normal is given by mean m and variance v of its logarithm, the Gamma by shape and scale. With
+    E[log x] = m and E[x] = exp(m + v/2) the expectations are closed:
+
+    KL = exp(m + v/2) / scale - (m - log scale) / 2 - (log v + 1 + log 2) / 2
+
+    Source: Louizos et al. 2017, appendix; derived anew here, with the scale as the Gamma has it.
+    """
+    expected = torch.exp(mean + 0.5 * log_variance.exp() - math.log(scale))
+    return expected - 0.5 * (mean - math.log(scale)) - 0.5 * (log_variance + 1.0 + math.log(2.0))
+
+
+def log_normal_inverse_gamma_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(LN(mean, v) || InverseGamma(1/2, 1)), elementwise, in nats, v = exp(log_variance).
+
+    1/x of an inverse Gamma is a Gamma and of a log-normal the log-normal with -mean, so
+
+    KL = exp(-m + v/2) + m / 2 - (log v + 1 + log 2) / 2
+
+    Source: Louizos et al. 2017, appendix.
+    """
+    return log_normal_gamma_kl(-mean, log_variance, 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from .operation import Operation
@@ -21,7 +22,7 @@ class VariationalLayer(nn.Module, ABC):
     """Twin of a Linear or ConvNd layer whose weight is a distribution.
 
     In training mode `forward` samples; in evaluation mode it applies `predictive_weight()`. The bias stays
-    deterministic, as in the papers whose methods we implement.
+    deterministic: a network has few, and none of the papers prunes them.
     """
 
     def __init__(self, operation: Operation, bias: Tensor | None) -> None:
@@ -45,8 +46,65 @@ class VariationalLayer(nn.Module, ABC):
 
     @abstractmethod
     def kl(self) -> Tensor:
-        """KL(posterior || prior) summed over the layer's weights, in nats; a scalar."""
+        """KL(posterior || prior) summed over the layer's weights, in nats; a scalar.
+
+        Methods without a closed form give an unbiased estimate, new at each call.
+        """
 
     @abstractmethod
     def marginal(self) -> Marginal:
-        """Marginal posterior mean and variance of each weight, detached."""
+        """Marginal posterior mean and variance of each weight, detached; 0 as mean says that it is pruned."""
+
+    def after_step(self, progress: float) -> None:
+        """Called after each optimiser step with the finished fraction of the run: bounds, masks, schedules."""
+
+
+class GaussianLayer(VariationalLayer):
+    """A layer whose weights are independent Gaussians w_ij = theta_ij + sigma_ij eps, eps ~ N(0, 1).
+
+    `weight` holds theta; subclasses say how sigma is parameterised.
+    """
+
+    def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__(operation, bias)
+        self.weight = nn.Parameter(weight.detach().clone())
+
+    @abstractmethod
+    def variance(self) -> Tensor:
+        """sigma^2, of the weight's shape."""
+
+    def marginal(self) -> Marginal:
+        """The parameters themselves."""
+        return Marginal(self.weight.detach(), self.variance().detach())
+
+
+class PointLayer(VariationalLayer):
+    """A layer with a point estimate for a posterior: of methods that retrain a network under masks or a prior.
+
+    Its variance is 0, which says that nothing is known about how finely a weight must be kept.
+    """
+
+    def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__(operation, bias)
+        self.weight = nn.Parameter(weight.detach().clone())
+
+    @abstractmethod
+    def effective_weight(self) -> Tensor:
+        """The weight that the layer computes with, differentiable."""
+
+    def sampled_forward(self, x: Tensor) -> Tensor:
+        """There is nothing to sample."""
+        return self.operation(x, self.effective_weight(), self.bias)
+
+    def predictive_weight(self) -> Tensor:
+        """What the layer computes with."""
+        return self.effective_weight()
+
+    def kl(self) -> Tensor:
+        """Zero: no prior."""
+        return self.weight.new_zeros(())
+
+    def marginal(self) -> Marginal:
+        """The effective weight, without variance."""
+        weight = self.effective_weight().detach()
+        return Marginal(weight, torch.zeros_like(weight))

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save_file
+from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from ..files import read_bytes, replacing_file, write_text
 from .bayesian import BayesianNetwork
 
@@ -61,7 +62,15 @@ class Training(_Strict):
     learning_rate: float
     warmup_start: float
     warmup_end: float
+    kl_weighting: str = "uniform"
     seed: int
+
+
+class FinalRecord(_Strict):
+    """The finished network, as the method predicts with it."""
+
+    error_percent: float
+    nonzero_percent: float = Field(description="of the variational layers' weights")
 
 
 class EpochRecord(_Strict):
@@ -84,6 +93,8 @@ class RunRecord(_Strict):
     model: Choice
     data: DataChoice
     training: Training
+    start: str | None = Field(default=None, description="run directory whose network training starts from")
+    final: FinalRecord | None = None
     libraries: dict[str, str] = Field(default_factory=library_versions)
     seconds: float = Field(default=0.0, description="wall time spent training, all resumptions together")
     metrics: list[EpochRecord] = []
@@ -104,6 +115,26 @@ class RunRecord(_Strict):
             raise InputError(
                 f"{folder / RECORD} is not a run's record: {where}: {first['msg']}; train again or name another run."
             ) from None
+
+
+def start_from(network: nn.Module, folder: Path) -> None:
+    """Load the posterior means of the run in `folder` into `network`.
+
+    Raises InputError when the run has no posterior or it is of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / POSTERIOR
+    if not path.is_file():
+        raise InputError(f"There is no {POSTERIOR} in {folder} to start from; name a run that is complete.")
+    try:
+        tensors = {name: tensor for name, tensor in load_file(path).items() if not name.endswith("/variance")}
+        network.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"The run in {folder} does not fit the network ({reason_of(error)}); start from one of the same model."
+        ) from error
 
 
 def write_posterior(net: BayesianNetwork, path: Path) -> None:

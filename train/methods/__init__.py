@@ -1,35 +1,49 @@
-"""The methods by name. A method is a frozen settings class whose `layer` makes the variational twin of a layer."""
+"""The methods by name."""
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import fields
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import Any
 
 from ...errors import InputError
-from ..layers import VariationalLayer
-from ..operation import Operation
+from .base import Method, NetworkPrior
+from .bayes_by_backprop import BayesByBackprop
+from .deep_compression import DeepCompression
+from .dynamic_network_surgery import DynamicNetworkSurgery
+from .group_horseshoe import GroupHorseshoe
+from .group_normal_jeffreys import GroupNormalJeffreys
+from .mc_dropout import MCDropout
+from .soft_weight_sharing import SoftWeightSharing
 from .sparse_vd import SparseVD
 
+__all__ = ["METHODS", "Method", "NetworkPrior", "method_named"]
 
-class Method(Protocol):
-    """What `bayesianize` needs of a method."""
-
-    def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None) -> VariationalLayer:
-        """The variational twin of a layer with this operation, weight (out, in / groups, ...) and bias (out,)."""
-        ...
-
-
-METHODS: dict[str, type[Method]] = {"sparse-vd": SparseVD}
+METHODS: dict[str, type[Method]] = {
+    "bayes-by-backprop": BayesByBackprop,
+    "deep-compression": DeepCompression,
+    "dynamic-network-surgery": DynamicNetworkSurgery,
+    "group-horseshoe": GroupHorseshoe,
+    "group-normal-jeffreys": GroupNormalJeffreys,
+    "mc-dropout": MCDropout,
+    "soft-weight-sharing": SoftWeightSharing,
+    "sparse-vd": SparseVD,
+}
 
 
 def method_named(name: str, **options: Any) -> Method:
     """The method of this name with these settings. Raises InputError for a name or a setting it does not know."""
     if name not in METHODS:
-        raise InputError(f"There is no method {name!r}; the methods are {', '.join(sorted(METHODS))}.")
-    known = {field.name for field in fields(METHODS[name])}  # type: ignore[arg-type]
-    for option in options:
+        near = difflib.get_close_matches(name, METHODS, 3, 0.4)
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise InputError(f"There is no method {name!r}; the methods are {', '.join(sorted(METHODS))}.{hint}")
+    known = {field.name: field for field in fields(METHODS[name])}  # type: ignore[arg-type]
+    for option, value in options.items():
         if option not in known:
             raise InputError(f"Method {name} has no setting {option!r}; it has {', '.join(sorted(known))}.")
-    return METHODS[name](**options)
+        if isinstance(value, list):  # as JSON and TOML have tuples
+            options[option] = tuple(value)
+    try:
+        return METHODS[name](**options)
+    except TypeError as error:
+        raise InputError(f"Method {name} cannot be had with {options}: {error}.") from error

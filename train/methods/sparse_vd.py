@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ..kl import log_uniform_kl
-from ..layers import Marginal, VariationalLayer
+from ..layers import GaussianLayer
 from ..operation import Operation
+from .base import Method
 
 # log alpha is only ever used inside this range: beyond it the KL is flat to float32 and its gradient is noise.
 _LOG_ALPHA_RANGE = 10.0
@@ -18,7 +19,7 @@ _TINY = 1e-8
 
 
 @dataclass(frozen=True)
-class SparseVD:
+class SparseVD(Method):
     """Settings of the method.
 
     initial_log_variance  log sigma^2 at the start; -10 makes the first steps those of an ordinary network
@@ -28,12 +29,12 @@ class SparseVD:
     initial_log_variance: float = -10.0
     log_alpha_threshold: float = 3.0
 
-    def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None) -> SparseVDLayer:
-        """The variational twin of a layer that has this operation, weight and bias."""
+    def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None, position: int) -> SparseVDLayer:  # noqa: ARG002
+        """The variational twin of a layer; see Method.layer."""
         return SparseVDLayer(operation, weight, bias, self)
 
 
-class SparseVDLayer(VariationalLayer):
+class SparseVDLayer(GaussianLayer):
     """q(w_ij) = N(theta_ij, sigma_ij^2), in the additive-noise parameterisation (section 4.2 of the paper).
 
     w = theta + sigma eps,  eps ~ N(0, 1),  alpha = sigma^2 / theta^2
@@ -43,10 +44,13 @@ class SparseVDLayer(VariationalLayer):
     """
 
     def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None, settings: SparseVD) -> None:
-        super().__init__(operation, bias)
+        super().__init__(operation, weight, bias)
         self.settings = settings
-        self.weight = nn.Parameter(weight.detach().clone())
         self.log_variance = nn.Parameter(torch.full_like(weight, settings.initial_log_variance))
+
+    def variance(self) -> Tensor:
+        """sigma^2."""
+        return self.log_variance.exp()
 
     def log_alpha(self) -> Tensor:
         """Log of the noise-to-signal ratio of each weight."""
@@ -59,7 +63,7 @@ class SparseVDLayer(VariationalLayer):
         b ~ N(theta x, sigma^2 x^2) elementwise, since a sum of independent Gaussians is Gaussian.
         """
         mean = self.operation(x, self.weight, self.bias)
-        variance = self.operation(x.square(), self.log_variance.exp(), None)
+        variance = self.operation(x.square(), self.variance(), None)
         return mean + torch.sqrt(variance + _TINY) * torch.randn_like(mean)
 
     def predictive_weight(self) -> Tensor:
@@ -69,7 +73,3 @@ class SparseVDLayer(VariationalLayer):
     def kl(self) -> Tensor:
         """Sum of the log-uniform KL over the weights, in nats."""
         return log_uniform_kl(self.log_alpha()).sum()
-
-    def marginal(self) -> Marginal:
-        """The parameters themselves: weights are independent under this posterior."""
-        return Marginal(self.weight.detach(), self.log_variance.detach().exp())

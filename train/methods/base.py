@@ -1,0 +1,46 @@
+"""What a method is to the rest of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..layers import VariationalLayer
+from ..operation import Operation
+
+
+class NetworkPrior(nn.Module):
+    """A prior that all layers share, with parameters of its own."""
+
+    def penalty(self, weights: Iterable[Tensor]) -> Tensor:
+        """What the prior adds to the KL term for these weight tensors, in nats; a scalar."""
+        raise NotImplementedError
+
+    def start(self, weights: Iterable[Tensor]) -> None:
+        """Fit the prior's own parameters to the weights that training starts from."""
+
+    def finish(self, layers: Iterable[VariationalLayer]) -> None:
+        """Settle what training left open, in place."""
+
+
+class Method:
+    """Settings of a way to train; subclasses are frozen dataclasses, their fields the method's knobs."""
+
+    def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None, position: int) -> VariationalLayer:
+        """The variational twin of a layer.
+
+        weight    (out, in) or (out, in / groups, *kernel), what to start from
+        bias      (out,) or None
+        position  of the layer among the network's variational layers, the first is 0
+        """
+        raise NotImplementedError
+
+    def network_prior(self) -> NetworkPrior | None:
+        """A prior that all layers share; None for methods whose prior factorises over layers."""
+        return None
+
+    def parameter_groups(self, net: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+        """The optimiser's parameter groups: all alike, unless a method says otherwise."""
+        return [{"params": list(net.parameters()), "lr": learning_rate}]

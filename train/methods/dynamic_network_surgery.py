@@ -1,0 +1,81 @@
+"""Dynamic Network Surgery (Guo, Yao, Chen 2016), the baseline: prune on the fly, and splice back what was missed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...errors import InputError
+from ..layers import PointLayer
+from ..operation import Operation
+from .base import Method
+
+
+@dataclass(frozen=True)
+class DynamicNetworkSurgery(Method):
+    """Settings of the method.
+
+    threshold      c: the cut lies at the mean of |w| plus c of its standard deviations, taken when surgery begins
+    margin         half of the band around the cut in which a mask stays as it is, relative to the cut
+    begin, end     fractions of the run between which masks may change
+    frequency      probability that a layer's mask is updated in a step, at the beginning; it falls to 0 by `end`
+    """
+
+    threshold: float = 2.6
+    margin: float = 0.1
+    begin: float = 0.2
+    end: float = 0.7
+    frequency: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a setting outside its range."""
+        if not 0.0 <= self.begin < self.end <= 1.0:
+            raise InputError(f"Surgery runs from {self.begin} to {self.end}; give fractions of the run that ascend.")
+        if not (0.0 < self.frequency <= 1.0 and 0.0 <= self.margin < 1.0):
+            raise InputError(f"Frequency {self.frequency} and margin {self.margin} have to lie between 0 and 1.")
+
+    def layer(
+        self, operation: Operation, weight: Tensor, bias: Tensor | None, position: int  # noqa: ARG002
+    ) -> NetworkSurgeryLayer:  # fmt: skip
+        """The masked twin of a layer; see Method.layer."""
+        return NetworkSurgeryLayer(operation, weight, bias, self)
+
+
+class NetworkSurgeryLayer(PointLayer):
+    """h(w) masks a weight, and every weight is updated, the masked ones too (equation 4).
+
+    `mask` 0 where pruned; `cut` the layer's threshold, 0 before surgery.
+    """
+
+    mask: Tensor
+    cut: Tensor
+
+    def __init__(
+        self, operation: Operation, weight: Tensor, bias: Tensor | None, settings: DynamicNetworkSurgery
+    ) -> None:
+        super().__init__(operation, weight, bias)
+        self.settings = settings
+        self.register_buffer("mask", torch.ones_like(self.weight, requires_grad=False))
+        self.register_buffer("cut", torch.tensor(0.0))
+
+    def effective_weight(self) -> Tensor:
+        """w under its mask, with the gradient of the whole: what is pruned can grow back."""
+        return self.weight + (self.weight * (self.mask - 1.0)).detach()
+
+    def after_step(self, progress: float) -> None:
+        """Prune below the band, splice above it, leave the rest (equation 3)."""
+        begin, end = self.settings.begin, self.settings.end
+        if not begin <= progress < end:
+            return
+        chance = self.settings.frequency * (end - progress) / (end - begin)
+        if torch.rand(()).item() >= chance:
+            return
+        with torch.no_grad():
+            size = self.weight.abs()
+            if float(self.cut) == 0.0:
+                spread = size.std() if size.numel() > 1 else size.new_zeros(())
+                self.cut.copy_(size.mean() + self.settings.threshold * spread)
+            self.mask[size < self.cut * (1.0 - self.settings.margin)] = 0.0
+            self.mask[size >= self.cut * (1.0 + self.settings.margin)] = 1.0

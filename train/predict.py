@@ -1,0 +1,44 @@
+"""Predicting with the whole posterior: an ensemble over sampled weights, and what it is unsure of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .bayesian import BayesianNetwork
+
+
+class Prediction(NamedTuple):
+    """Of each input: class probabilities (n, classes), and two entropies (n,) in nats.
+
+    mean                the ensemble's probabilities
+    predictive_entropy  entropy of that mean: all uncertainty
+    mutual_information  the part of it that is about the weights: entropy of the mean less the mean entropy
+    """
+
+    mean: Tensor
+    predictive_entropy: Tensor
+    mutual_information: Tensor
+
+
+def predict_samples(net: BayesianNetwork, x: Tensor, n: int) -> Prediction:
+    """Average the softmax outputs of `n` networks drawn from the posterior.
+
+    x  inputs (batch, ...); deterministic layers (batch norm, dropout) are in evaluation mode
+
+    Raises InputError when fewer than one sample is asked for.
+    Source: Gal, "Uncertainty in Deep Learning", 2016, section 3.3; Houlsby et al. 2011 for the mutual information.
+    """
+    if n < 1:
+        raise InputError(f"{n} samples were asked for; at least 1 is needed.")
+    mean = entropy = torch.zeros(())
+    with torch.no_grad(), net.sampling():
+        for _ in range(n):
+            log_probabilities = torch.log_softmax(net(x), -1)
+            mean = mean + log_probabilities.exp() / n
+            entropy = entropy - (log_probabilities.exp() * log_probabilities).sum(-1) / n
+    predictive = -torch.special.xlogy(mean, mean).sum(-1)
+    return Prediction(mean, predictive, (predictive - entropy).clamp(min=0.0))
