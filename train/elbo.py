@@ -24,8 +24,8 @@ def kl_warmup(epoch: float, start: float, end: float) -> float:
     Without it the prior prunes whole layers before the data had a say (Sonderby et al. 2016; Molchanov et al.
     2017, section 5).
     """
-    if epoch >= end:
-        return 1.0
+    if epoch >= end or epoch <= start:  # also where start and end are one
+        return float(epoch >= end)
     return max(0.0, (epoch - start) / (end - start))
 
 

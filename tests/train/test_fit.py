@@ -89,6 +89,7 @@ def test_the_loss_is_the_negative_elbo_per_example():
 def test_kl_warmup_is_linear_between_its_ends():
     assert [kl_warmup(epoch, 2, 6) for epoch in (0, 2, 3, 4, 6, 9)] == [0.0, 0.0, 0.25, 0.5, 1.0, 1.0]
     assert kl_warmup(0.0, 0.0, 0.0) == 1.0
+    assert [kl_warmup(epoch, 3, 3) for epoch in (0, 2.9, 3, 4)] == [0.0, 0.0, 1.0, 1.0]
 
 
 def test_batches_cover_the_data_once_an_epoch_and_follow_seed_and_epoch():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from ...errors import InputError
 from ..kl import log_normal_gamma_kl, log_normal_inverse_gamma_kl
 from ..operation import Operation
 from .base import Method
-from .group_scale import GroupScaleLayer
+from .group_scale import GroupScaleLayer, scales_apart
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class GroupHorseshoe(Method):
 
     global_scale           tau0 of the layer's half-Cauchy prior C+(0, tau0)
     initial_log_variance   log variances of weights and of log scales at the start
+    scale_rate             learning rate of the scales' posterior relative to the run's
     first_max_deviation    bound on sigma in the network's first layer
     log_mode_threshold     groups whose posterior mode of z has a smaller logarithm are dead
     """
@@ -28,6 +30,7 @@ class GroupHorseshoe(Method):
     global_scale: float = 1e-5
     initial_log_variance: float = -9.0
     first_max_deviation: float = 0.2
+    scale_rate: float = 10.0
     log_mode_threshold: float = -4.0
 
     def __post_init__(self) -> None:
@@ -39,6 +42,10 @@ class GroupHorseshoe(Method):
         """The variational twin of a layer; see Method.layer."""
         bound = self.first_max_deviation if position == 0 else None
         return GroupHorseshoeLayer(operation, weight, bias, bound, self)
+
+    def parameter_groups(self, net: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+        """Scales apart; see group_scale.scales_apart."""
+        return scales_apart(net, learning_rate, self.scale_rate)
 
 
 class GroupHorseshoeLayer(GroupScaleLayer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from ..kl import log_uniform_kl
 from ..operation import Operation
 from .base import Method
-from .group_scale import GroupScaleLayer
+from .group_scale import GroupScaleLayer, scales_apart
 
 _TINY = 1e-8
 _LOG_ALPHA_RANGE = 10.0
@@ -21,18 +22,24 @@ class GroupNormalJeffreys(Method):
     """Settings of the method.
 
     initial_log_variance   log variances of weights and scales at the start
+    scale_rate             learning rate of the scales' posterior relative to the run's
     first_max_deviation    bound on sigma in the network's first layer; the paper's is 0.2 for the LeNets
     log_alpha_threshold    groups with a larger log alpha of z are noise
     """
 
     initial_log_variance: float = -9.0
     first_max_deviation: float = 0.2
+    scale_rate: float = 10.0
     log_alpha_threshold: float = 0.0
 
     def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None, position: int) -> NormalJeffreysLayer:
         """The variational twin of a layer; see Method.layer."""
         bound = self.first_max_deviation if position == 0 else None
         return NormalJeffreysLayer(operation, weight, bias, bound, self)
+
+    def parameter_groups(self, net: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+        """Scales apart; see group_scale.scales_apart."""
+        return scales_apart(net, learning_rate, self.scale_rate)
 
 
 class NormalJeffreysLayer(GroupScaleLayer):

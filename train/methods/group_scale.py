@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,20 @@ from ..layers import Marginal, VariationalLayer
 from ..operation import Operation
 
 _TINY = 1e-8
+# Parameters of the scales' posterior that are logarithms.
+SCALE_PARAMETERS = ("log_scale", "log_scale_log_variance", "scale_log_variance")
+
+
+def scales_apart(net: nn.Module, learning_rate: float, factor: float) -> list[dict[str, Any]]:
+    """Parameter groups with the scales' posterior at `factor` times the learning rate.
+
+    Under Adam a parameter moves by about the learning rate a step, and logarithms of scales have a long way to go
+    before a group is noise.
+    """
+    scales, others = [], []
+    for name, parameter in net.named_parameters():
+        (scales if name.rpartition(".")[2] in SCALE_PARAMETERS else others).append(parameter)
+    return [{"params": others, "lr": learning_rate}, {"params": scales, "lr": factor * learning_rate}]
 
 
 class GroupScaleLayer(VariationalLayer):

@@ -45,7 +45,7 @@ class SoftWeightSharing(Method):
     precision_rate: float = 3e-3
     share_rate: float = 3e-3
     merge_kl: float = 0.1
-    weights_a_step: int = 1 << 16
+    weights_a_step: int = 1 << 14
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""

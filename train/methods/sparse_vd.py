@@ -7,15 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..kl import log_uniform_kl
+from ..kl import TINY, total_log_uniform_kl
 from ..layers import GaussianLayer
 from ..operation import Operation
 from .base import Method
-
-# log alpha is only ever used inside this range: beyond it the KL is flat to float32 and its gradient is noise.
-_LOG_ALPHA_RANGE = 10.0
-# Added under square roots and logarithms, as in the authors' code: the gradient of sqrt at 0 is infinite.
-_TINY = 1e-8
 
 
 @dataclass(frozen=True)
@@ -54,8 +49,7 @@ class SparseVDLayer(GaussianLayer):
 
     def log_alpha(self) -> Tensor:
         """Log of the noise-to-signal ratio of each weight."""
-        log_alpha = self.log_variance - torch.log(self.weight.square() + _TINY)
-        return log_alpha.clamp(-_LOG_ALPHA_RANGE, _LOG_ALPHA_RANGE)
+        return self.log_variance - torch.log(self.weight.square() + TINY)
 
     def sampled_forward(self, x: Tensor) -> Tensor:
         """Local reparameterisation (section 4.1, equation 17): noise on outputs, not on weights.
@@ -64,7 +58,7 @@ class SparseVDLayer(GaussianLayer):
         """
         mean = self.operation(x, self.weight, self.bias)
         variance = self.operation(x.square(), self.variance(), None)
-        return mean + torch.sqrt(variance + _TINY) * torch.randn_like(mean)
+        return mean + torch.sqrt(variance + TINY) * torch.randn_like(mean)
 
     def predictive_weight(self) -> Tensor:
         """Posterior mean, zero where log alpha is above the threshold."""
@@ -72,4 +66,4 @@ class SparseVDLayer(GaussianLayer):
 
     def kl(self) -> Tensor:
         """Sum of the log-uniform KL over the weights, in nats."""
-        return log_uniform_kl(self.log_alpha()).sum()
+        return total_log_uniform_kl(self.weight, self.log_variance)
