@@ -45,6 +45,12 @@ class MissingToolError(BayespressError):
 
 
 def reason_of(error: BaseException) -> str:
-    """What a third party's exception says, in one line without a full stop, for use in a sentence of ours."""
+    """What a third party's exception says, in one line without a full stop, for use in a sentence of ours.
+
+    Of a pydantic ValidationError it is the first field that is wrong, and how.
+    """
+    if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc']) or 'the whole file'}: {first['msg']}"
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -14,31 +14,50 @@ from .errors import InputError
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it over `path` if the block ends well, else remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
+    """Yield a temporary path beside `path`; rename it over `path` if the block ends well, else remove it.
+
+    Raises InputError, before the block runs where it can be known, when `path` cannot be written.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, and a file is to be written there; name another place.")
+    with _scratch_beside(path) as scratch:
+        temporary = scratch / path.name
         yield temporary
-        temporary.replace(path)
+        _rename(temporary, path)
 
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a whole folder: the old one is kept until the new one is complete.
-
-    Raises InputError before the block runs when `path` exists and is not a folder.
-    """
+    """The same for a whole folder: the old one is kept until the new one is complete."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, and a folder is to be written there; name another place.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
-        fresh, retired = Path(scratch) / "fresh", Path(scratch) / "retired"
+    with _scratch_beside(path) as scratch:
+        fresh, retired = scratch / "fresh", scratch / "retired"
         fresh.mkdir()
         yield fresh
         if path.exists():
-            path.replace(retired)
-        fresh.replace(path)
+            _rename(path, retired)
+        _rename(fresh, path)
         shutil.rmtree(retired, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _scratch_beside(path: Path) -> Iterator[Path]:
+    """A temporary folder on the same file system, which is what makes renaming atomic."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); name another place.") from None
+    with scratch as folder:
+        yield Path(folder)
+
+
+def _rename(source: Path, destination: Path) -> None:
+    try:
+        source.replace(destination)
+    except OSError as error:
+        raise InputError(f"{destination} cannot be written ({error.strerror}); name another place.") from None
 
 
 def write_bytes(path: Path, data: bytes) -> None:

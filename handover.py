@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import InputError
+from .errors import InputError, reason_of
 from .files import read_bytes, write_text
 
 RECORD = "packed.json"
@@ -82,8 +82,6 @@ class PackedRecord(_Strict):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
             raise InputError(
-                f"{path} is not a packed directory's record: {where}: {first['msg']}; run `bayespress compress` again."
+                f"{path} is not a packed directory's record: {reason_of(error)}; run `bayespress compress` again."
             ) from None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InputError
 from .console import show
 
 
@@ -28,6 +29,8 @@ def report(
 
 def run_report(packed: Path, out: Path, bench: Path | None = None) -> None:
     """Write the page, or the picture alone."""
+    if out.suffix not in (".html", ".svg"):
+        raise InputError(f"{out} ends in neither .html (the page) nor .svg (the picture alone); name it so.")
     from .. import codec
     from ..deploy.bench import BenchReport
     from ..deploy.report import report_html, summary_svg

@@ -76,6 +76,8 @@ def train(
             batch_size=batch_size, learning_rate=learning_rate, warmup_start=warmup_start, warmup_end=warmup_end,
             kl_weighting=kl_weighting, start=start, seed=seed,
         )  # fmt: skip
+        if folder.is_file():
+            raise InputError(f"{folder} is a file, and a run directory is to be written there; give another --out.")
         if (folder / "run.json").exists() and not overwrite:
             raise InputError(f"{folder} holds a run already; give another --out, or --resume {folder}, or --overwrite.")
     run_training(folder, record, resume=resume is not None, live=not as_json)

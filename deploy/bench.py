@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .. import codec
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from ..files import read_bytes
 from ..handover import NETWORK, ORIGINAL, WEIGHTS
 from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
@@ -55,9 +55,7 @@ class BenchReport(BaseModel):
         try:
             return cls.model_validate_json(read_bytes(path, "bench report"))
         except ValidationError as error:
-            raise InputError(
-                f"{path} is no bench report ({error.errors()[0]['msg']}); write one with bench -o."
-            ) from None
+            raise InputError(f"{path} is no bench report ({reason_of(error)}); write one with bench -o.") from None
 
 
 def bench(

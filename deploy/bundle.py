@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import CorruptFileError, InputError
+from ..errors import CorruptFileError, InputError, reason_of
 from ..files import read_bytes, sha256
 from ..handover import Preprocessing, StepRecord
 
@@ -98,11 +98,7 @@ class Manifest(_Strict):
         try:
             manifest = cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-            raise CorruptFileError(
-                f"{MANIFEST} is damaged ({where}: {first['msg']}); fetch or build it again."
-            ) from None
+            raise CorruptFileError(f"{MANIFEST} is damaged ({reason_of(error)}); fetch or build it again.") from None
         if manifest.sealed().canonical() != data:
             raise CorruptFileError(f"{MANIFEST} was changed since it was built; fetch or build the bundle again.")
         covered = {entry.path for entry in manifest.files}
@@ -177,6 +173,8 @@ def opened(path: Path) -> Iterator[Bundle]:
     """
     if path.is_dir():
         yield Bundle(path, _manifest_of(path))
+    elif path.is_file() and not zipfile.is_zipfile(path) and path.suffix != ".zip":
+        raise InputError(f"{path} is neither a bundle's folder nor a .zip of one; make one with `bayespress build`.")
     elif path.is_file():
         with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
             folder = Path(scratch)

@@ -49,6 +49,8 @@ class FitSettings:
         """Raises InputError for a setting outside its range."""
         if self.epochs < 1:
             raise InputError(f"{self.epochs} epochs were asked for; at least 1 is needed.")
+        if not 0 <= self.seed < 1 << 32:
+            raise InputError(f"The seed is {self.seed}; it has to be a number from 0 to {(1 << 32) - 1}.")
         if not self.learning_rate > 0.0:
             raise InputError(f"The learning rate is {self.learning_rate}; it has to be above 0.")
         if not 0.0 <= self.warmup_start <= self.warmup_end <= 1.0:

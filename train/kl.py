@@ -36,7 +36,7 @@ def total_log_uniform_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     The gradient is worked out by hand in few passes over memory: this runs over every weight in every step, and
     through autograd it took longer than the network's own forward and backward pass.
     """
-    total: Tensor = _TotalLogUniformKL.apply(mean, log_variance)
+    total: Tensor = _TotalLogUniformKL.apply(mean, log_variance)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -47,7 +47,7 @@ class _TotalLogUniformKL(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, mean: Tensor, log_variance: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, mean: Tensor, log_variance: Tensor) -> Tensor:
         square = mean.square().add_(TINY)
         log_alpha = torch.log(square).neg_().add_(log_variance)
         s = torch.mul(log_alpha, -_K3).sub_(_K2).sigmoid_()
@@ -58,7 +58,7 @@ class _TotalLogUniformKL(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor]:
         mean, square, slope = ctx.saved_tensors
         by_log_variance = slope * outer
         return torch.mul(by_log_variance, mean).div_(square).mul_(-2.0), by_log_variance

@@ -110,10 +110,8 @@ class RunRecord(_Strict):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
             raise InputError(
-                f"{folder / RECORD} is not a run's record: {where}: {first['msg']}; train again or name another run."
+                f"{folder / RECORD} is not a run's record: {reason_of(error)}; train again or name another run."
             ) from None
 
 

@@ -36,6 +36,7 @@ def workplace(tmp_path_factory):
     (folder / "cut.bpz").write_bytes(data[:-3])
     (folder / "text.bpz").write_text("this is not a weight file")
     (folder / "empty").mkdir()
+    (folder / "folder.npz").mkdir()
     (folder / "run").mkdir()
     (folder / "run" / "run.json").write_text('{"version": 7}')
     return folder

@@ -34,7 +34,7 @@ METHODS: dict[str, type[Method]] = {
 def method_named(name: str, **options: Any) -> Method:
     """The method of this name with these settings. Raises InputError for a name or a setting it does not know."""
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, 3, 0.4)
+        near = difflib.get_close_matches(name, METHODS, 2, 0.5)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise InputError(f"There is no method {name!r}; the methods are {', '.join(sorted(METHODS))}.{hint}")
     known = {field.name: field for field in fields(METHODS[name])}  # type: ignore[arg-type]

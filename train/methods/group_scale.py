@@ -23,7 +23,8 @@ def scales_apart(net: nn.Module, learning_rate: float, factor: float) -> list[di
     Under Adam a parameter moves by about the learning rate a step, and logarithms of scales have a long way to go
     before a group is noise.
     """
-    scales, others = [], []
+    scales: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in net.named_parameters():
         (scales if name.rpartition(".")[2] in SCALE_PARAMETERS else others).append(parameter)
     return [{"params": others, "lr": learning_rate}, {"params": scales, "lr": factor * learning_rate}]
