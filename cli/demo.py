@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,17 +11,8 @@ import typer
 from ..errors import CheckFailedError, InputError
 from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
 
-
-@dataclass(frozen=True)
-class _Recipe:
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup_end: float
-
-
-# Found by trying: the digits are few, so they want small batches and a long warm-up.
-_RECIPES = {"digits": _Recipe(60, 25, 2e-3, 0.5), "mnist": _Recipe(60, 100, 1e-3, 0.3)}
+# Recipes of the package.
+_RECIPES = {"digits": "demo/digits", "mnist": "lenet-300-100/sparse-vd"}
 
 
 def demo(
@@ -125,11 +115,8 @@ def _train(
         raise InputError(
             f"The demo knows the data sets {' and '.join(_RECIPES)}, not {data!r}; use the single commands."
         )
-    recipe = _RECIPES[data]
-    record = new_record(
-        model=model, data=data, data_dir=data_dir, epochs=epochs or recipe.epochs, batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate, warmup_start=0.0, warmup_end=recipe.warmup_end, seed=0,
-    )  # fmt: skip
+    folder = None if data_dir is None else str(data_dir)
+    record = new_record(_RECIPES[data], {"model.name": model, "training.epochs": epochs, "data.folder": folder})
     previous = None if fresh else _same_run(run, record)
     if previous is not None and previous.status == "complete":
         step(f"training: {run} is there already (--fresh trains again)")

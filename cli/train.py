@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,27 +26,52 @@ METHOD_NAMES = (
 )  # fmt: skip
 
 
+def _default(value: object) -> Any:
+    """Shown in the help as the default; what is not given leaves the recipe's value."""
+    return {"show_default": str(value)}
+
+
 def train(
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Begin with a recipe, like lenet-5-caffe/group-horseshoe, or a .toml file of your own."),
+    ] = None,
     model: Annotated[
-        str, typer.Option(help="lenet-300-100, lenet-5-caffe, or your own as module:callable.")
-    ] = "lenet-300-100",
-    method: Annotated[str, typer.Option(help=f"How to train: {', '.join(METHOD_NAMES)}.")] = "sparse-vd",
-    data: Annotated[str, typer.Option(help="digits (inside scikit-learn) or mnist (IDX files).")] = "digits",
+        str | None,
+        typer.Option(help="lenet-300-100, lenet-5-caffe, or your own as module:callable.", **_default("lenet-300-100")),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"How to train: {', '.join(METHOD_NAMES)}.", **_default("sparse-vd"))
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="digits (inside scikit-learn) or mnist (IDX files).", **_default("digits")),
+    ] = None,
     data_dir: DataDir = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training set.")] = 60,
-    batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 100,
-    learning_rate: Annotated[float, typer.Option(help="Adam's at the start; falls linearly to 0.")] = 1e-3,
-    warmup_start: Annotated[float, typer.Option(help="Fraction of the run before the KL term sets in.")] = 0.0,
-    warmup_end: Annotated[float, typer.Option(help="Fraction of the run by which the KL term is whole.")] = 0.3,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.", **_default(60))] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step.", **_default(100))] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's at the start; falls linearly to 0.", **_default(0.001))
+    ] = None,
+    warmup_start: Annotated[
+        float | None, typer.Option(help="Fraction of the run before the KL term sets in.", **_default(0))
+    ] = None,
+    warmup_end: Annotated[
+        float | None, typer.Option(help="Fraction of the run by which the KL term is whole.", **_default(0.3))
+    ] = None,
     kl_weighting: Annotated[
-        str, typer.Option(help="Of an epoch's mini-batches: uniform, or blundell (2^(M-i)/(2^M-1)).")
-    ] = "uniform",
+        str | None,
+        typer.Option(help="Of an epoch's mini-batches: uniform, or blundell (2^(M-i)/(2^M-1)).", **_default("uniform")),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Start from the posterior means of this run, instead of random weights.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of initial weights, noise and batch order.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of initial weights, noise and batch order.", **_default(0))] = None,
     model_args: Annotated[str, typer.Option(help="Arguments of the model as a JSON object.")] = "{}",
     method_args: Annotated[str, typer.Option(help="Settings of the method as a JSON object.")] = "{}",
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Any field of the recipe, as in method.global_scale=1e-4.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Run directory to write [default: runs/MODEL-METHOD-DATA]."),
@@ -61,6 +87,8 @@ def train(
 
     Example: [bold]bayespress train --model lenet-300-100 --data mnist --data-dir ~/data --epochs 60 -o runs/lenet[/]
 
+    Or by recipe: [bold]bayespress train --recipe lenet-300-100/sparse-vd --data-dir ~/data --epochs 20[/]
+
     The run directory holds run.json (settings and metrics by epoch), posterior.safetensors (all that compress
     needs) and checkpoints. A run that was cut short goes on with --resume.
     """
@@ -69,13 +97,17 @@ def train(
         if data_dir is not None:
             record.data.folder = str(data_dir)
     else:
-        folder = out or Path("runs") / f"{model}-{method}-{data}".replace(":", "-")
-        record = new_record(
-            model=model, model_args=_json_object("--model-args", model_args), method=method,
-            method_args=_json_object("--method-args", method_args), data=data, data_dir=data_dir, epochs=epochs,
-            batch_size=batch_size, learning_rate=learning_rate, warmup_start=warmup_start, warmup_end=warmup_end,
-            kl_weighting=kl_weighting, start=start, seed=seed,
-        )  # fmt: skip
+        choices = {
+            "model.name": model, "method.name": method, "data.name": data,
+            "data.folder": None if data_dir is None else str(data_dir), "start": None if start is None else str(start),
+            "training.epochs": epochs, "training.batch_size": batch_size, "training.learning_rate": learning_rate,
+            "training.warmup_start": warmup_start, "training.warmup_end": warmup_end,
+            "training.kl_weighting": kl_weighting, "training.seed": seed,
+        }  # fmt: skip
+        choices |= {f"model.{key}": value for key, value in _json_object("--model-args", model_args).items()}
+        choices |= {f"method.{key}": value for key, value in _json_object("--method-args", method_args).items()}
+        record = new_record(recipe, choices, assignments or [])
+        folder = out or Path("runs") / f"{record.model.name}-{record.method.name}-{record.data.name}".replace(":", "-")
         if folder.is_file():
             raise InputError(f"{folder} is a file, and a run directory is to be written there; give another --out.")
         if (folder / "run.json").exists() and not overwrite:
@@ -101,27 +133,18 @@ def train(
     )
 
 
-def new_record(
-    *, model: str, data: str, data_dir: Path | None, epochs: int, batch_size: int, learning_rate: float,
-    warmup_start: float, warmup_end: float, seed: int, method: str = "sparse-vd",
-    model_args: dict[str, Any] | None = None, method_args: dict[str, Any] | None = None,
-    kl_weighting: str = "uniform", start: Path | None = None,
-) -> RunRecord:  # fmt: skip
-    """The record of a run that is about to start."""
-    from ..train.run import Choice, DataChoice, RunRecord, Training
+def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequence[str] = ()) -> RunRecord:
+    """The record of a run that is about to start: a recipe, changed by `choices` that are not None, then by --set."""
+    from ..train.recipe import recipe_fields, set_field, set_value
+    from ..train.run import RunRecord
 
-    if batch_size < 1:
-        raise InputError(f"The batch size is {batch_size}; at least 1 is needed.")
-    return RunRecord(
-        method=Choice(name=method, options=method_args or {}),
-        model=Choice(name=model, options=model_args or {}),
-        data=DataChoice(name=data, folder=None if data_dir is None else str(data_dir)),
-        training=Training(
-            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, warmup_start=warmup_start,
-            warmup_end=warmup_end, kl_weighting=kl_weighting, seed=seed,
-        ),
-        start=None if start is None else str(start),
-    )  # fmt: skip
+    fields = {} if recipe is None else recipe_fields(recipe)
+    for key, value in choices.items():
+        if value is not None:
+            set_value(fields, key, value)
+    for assignment in assignments:
+        set_field(fields, assignment)
+    return RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
 
 
 def run_training(folder: Path, record: RunRecord, *, resume: bool = False, live: bool = True) -> None:

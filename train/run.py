@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save_file
@@ -19,6 +19,7 @@ from torch import nn
 from ..errors import InputError, reason_of
 from ..files import read_bytes, replacing_file, write_text
 from .bayesian import BayesianNetwork
+from .recipe import Recipe
 
 RECORD = "run.json"
 POSTERIOR = "posterior.safetensors"
@@ -40,32 +41,6 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Choice(_Strict):
-    """Something chosen by name, with its options."""
-
-    name: str
-    options: dict[str, Any] = {}
-
-
-class DataChoice(_Strict):
-    """The data set and the folder that its files were read from, if one was named."""
-
-    name: str
-    folder: str | None = None
-
-
-class Training(_Strict):
-    """The numbers of a training run; see fit.FitSettings."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup_start: float
-    warmup_end: float
-    kl_weighting: str = "uniform"
-    seed: int
-
-
 class FinalRecord(_Strict):
     """The finished network, as the method predicts with it."""
 
@@ -84,20 +59,15 @@ class EpochRecord(_Strict):
     sparsity_percent: float
 
 
-class RunRecord(_Strict):
-    """`run.json`."""
+class RunRecord(Recipe):
+    """`run.json`: the recipe, and what came of it."""
 
     version: Literal[1] = 1
     status: Literal["running", "complete"] = "running"
-    method: Choice
-    model: Choice
-    data: DataChoice
-    training: Training
-    start: str | None = Field(default=None, description="run directory whose network training starts from")
     final: FinalRecord | None = None
     libraries: dict[str, str] = Field(default_factory=library_versions)
     seconds: float = Field(default=0.0, description="wall time spent training, all resumptions together")
-    metrics: list[EpochRecord] = []
+    metrics: list[EpochRecord] = Field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         """Write `run.json` into `folder`."""

@@ -1,0 +1,150 @@
+"""Recipes: everything that decides a training run, as a TOML file.
+
+    model = "lenet-300-100"          # or a table with `name` and the model's arguments
+    data = "mnist"
+
+    [method]
+    name = "group-horseshoe"         # the other keys are the method's settings
+    global_scale = 1e-5
+
+    [training]                       # see Training
+    epochs = 100
+
+Recipes that come with the package lie in train/recipes/ and are named by their path there, without its ending.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import InputError, reason_of
+from ..files import read_bytes
+
+_FOLDER = "recipes"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Choice(_Strict):
+    """Something chosen by name, with its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_forms(cls, value: Any) -> Any:
+        """A bare name, and options beside the name, are what people write."""
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "options" not in value:
+            return {"name": value.get("name"), "options": {key: v for key, v in value.items() if key != "name"}}
+        return value
+
+
+class DataChoice(_Strict):
+    """The data set and the folder that its files are read from, if one was named."""
+
+    name: str
+    folder: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Training(_Strict):
+    """The numbers of a training run; see fit.FitSettings, which checks them."""
+
+    epochs: int = 60
+    batch_size: int = Field(default=100, ge=1)
+    learning_rate: float = 1e-3
+    warmup_start: float = 0.0
+    warmup_end: float = 0.3
+    kl_weighting: str = "uniform"
+    seed: int = 0
+
+
+class Recipe(_Strict):
+    """What decides a run."""
+
+    model: Choice = Choice(name="lenet-300-100")
+    method: Choice = Choice(name="sparse-vd")
+    data: DataChoice = DataChoice(name="digits")
+    training: Training = Training()
+    start: str | None = Field(default=None, description="run directory whose network training starts from")
+
+    @classmethod
+    def checked(cls, fields: dict[str, Any], what: str) -> Self:
+        """From plain values. Raises InputError naming `what` and the first field that is wrong."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise InputError(f"{what}: {reason_of(error)}; see `bayespress train --help` for what there is.") from None
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    root = files(__package__ or "bayespress.train") / _FOLDER
+    folders = (folder for folder in root.iterdir() if folder.is_dir())
+    return sorted(
+        f"{folder.name}/{file.name.removesuffix('.toml')}"
+        for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")
+    )  # fmt: skip
+
+
+def recipe_fields(name: str) -> dict[str, Any]:
+    """The plain values of a recipe: one of the package's by name, or a path that ends in .toml.
+
+    Raises InputError for an unknown name, listing near ones, and for a file that is no TOML.
+    """
+    if name.endswith(".toml"):
+        data, where = read_bytes(Path(name), "recipe"), name
+    elif name in recipe_names():
+        data = (files(__package__ or "bayespress.train") / _FOLDER / f"{name}.toml").read_bytes()
+        where = f"recipe {name}"
+    else:
+        near = difflib.get_close_matches(name, recipe_names(), 3, 0.4) or recipe_names()
+        raise InputError(f"There is no recipe {name!r}; near ones are {', '.join(near)}, and your own ends in .toml.")
+    try:
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{where} is no TOML ({reason_of(error)}); mend the file.") from None
+
+
+def set_field(fields: dict[str, Any], assignment: str) -> None:
+    """Change one field of a recipe's plain values in place, as in `training.epochs=5` or `method.name="sparse-vd"`.
+
+    Raises InputError when it is no assignment. A value that is no TOML is taken for a string.
+    """
+    key, equals, text = assignment.partition("=")
+    if not equals or not all(key.strip().split(".")):
+        raise InputError(f"{assignment!r} is no assignment; write it like training.epochs=5.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    set_value(fields, key.strip(), value)
+
+
+def set_value(fields: dict[str, Any], key: str, value: Any) -> None:
+    """Change one field, by its dotted key, in place. A method of another name loses the settings of the old one."""
+    *outer, last = key.split(".")
+    inner = fields
+    for part in outer:
+        held = inner.get(part)
+        if not isinstance(held, dict):  # a short form: its word is the name
+            held = inner[part] = {} if held is None else {"name": held}
+        inner = held
+    if last == "name" and outer in (["model"], ["method"]) and inner.get("name") not in (None, value):
+        inner.clear()
+    inner[last] = value
