@@ -9,7 +9,7 @@ WORKERS ?= 2
 
 C_SOURCES := $(wildcard codec/c/*.c codec/c/*.h) codec/build_cffi.py
 STAGES := codec train compress deploy cli
-MODULES := api errors files handover __main__
+MODULES := api errors files handover pages __main__
 
 .PHONY: help setup demo test lint typecheck check-tests clean
 .DEFAULT_GOAL := help

@@ -33,7 +33,7 @@ def demo(
     from .bench import latency_table
     from .compress import run_compression, steps_table
     from .inspect import streams_table
-    from .report import run_report
+    from .report import report_packed
     from .verify import checks_table
 
     folder = out or Path("out") / data
@@ -53,7 +53,7 @@ def demo(
     latency = run_bench(bundle, packed, seconds=1.0, progress=lambda text: step(f"bench: {text}"))
     (folder / "bench.json").write_text(latency.model_dump_json(indent=2) + "\n")
     checks = run_verify(bundle, progress=lambda text: step(f"verify: {text}"))
-    run_report(packed, folder / "report.html", folder / "bench.json")
+    report_packed(packed, folder / "report.html", folder / "bench.json")
     layout = codec.layout((packed / WEIGHTS).read_bytes())
     summary: dict[str, Any] = {
         "model": record.name,

@@ -12,25 +12,44 @@ from .console import show
 
 
 def report(
-    packed: Annotated[Path, typer.Argument(help="Packed directory that `compress` wrote.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Page to write; *.svg gives the picture alone.")] = Path(
-        "report.html"
-    ),
+    path: Annotated[
+        Path, typer.Argument(help="Run directory (what training did) or packed directory (what compression did).")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Page to write; *.svg gives a packed directory's picture alone.")
+    ] = Path("report.html"),
     bench: Annotated[Path | None, typer.Option(help="JSON that `bench -o` wrote, to show latencies too.")] = None,
 ) -> None:
-    """Draw what compression did: error by step, bytes by tensor and stream, latency.
+    """Draw what training or compression did, on one page.
 
-    Example: [bold]bayespress bench lenet.bundle --packed packed/lenet -o bench.json &&
-    bayespress report packed/lenet --bench bench.json -o lenet.html[/]
+    Example: [bold]bayespress report runs/lenet -o training.html[/]
+
+    Or: [bold]bayespress report packed/lenet --bench bench.json -o lenet.html[/]
+
+    Of a run: curves, weights left by layer, signal to noise, weights and filters before and after, the mixture.
+    Of a packed directory: error by step, bytes by tensor and stream, latency.
     """
-    run_report(packed, out, bench)
+    if out.suffix not in (".html", ".svg"):
+        raise InputError(f"{out} ends in neither .html (the page) nor .svg (the picture alone); name it so.")
+    if (path / "run.json").is_file():
+        report_run(path, out)
+    else:
+        report_packed(path, out, bench)
     show(f"{out}")
 
 
-def run_report(packed: Path, out: Path, bench: Path | None = None) -> None:
-    """Write the page, or the picture alone."""
-    if out.suffix not in (".html", ".svg"):
-        raise InputError(f"{out} ends in neither .html (the page) nor .svg (the picture alone); name it so.")
+def report_run(run: Path, out: Path) -> None:
+    """Write the page of a run directory."""
+    from ..files import write_text
+    from ..train.report import run_report
+
+    if out.suffix == ".svg":
+        raise InputError(f"A run's report has several pictures, so {out} cannot hold it; write an .html.")
+    write_text(out, run_report(run))
+
+
+def report_packed(packed: Path, out: Path, bench: Path | None = None) -> None:
+    """Write the page of a packed directory, or its picture alone."""
     from .. import codec
     from ..deploy.bench import BenchReport
     from ..deploy.report import report_html, summary_svg

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -80,6 +81,8 @@ def train(
         Path | None,
         typer.Option(help="Continue this run from its last checkpoint; other options are its own."),
     ] = None,
+    devices: Annotated[str, typer.Option(help="How many GPUs or processes, or `auto` (Lightning's).")] = "1",
+    strategy: Annotated[str, typer.Option(help="How they work together: ddp, for instance (Lightning's).")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there already.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -110,9 +113,12 @@ def train(
         folder = out or Path("runs") / f"{record.model.name}-{record.method.name}-{record.data.name}".replace(":", "-")
         if folder.is_file():
             raise InputError(f"{folder} is a file, and a run directory is to be written there; give another --out.")
-        if (folder / "run.json").exists() and not overwrite:
+        # Further processes of one training find what the first has begun.
+        if (folder / "run.json").exists() and not overwrite and "LOCAL_RANK" not in os.environ:
             raise InputError(f"{folder} holds a run already; give another --out, or --resume {folder}, or --overwrite.")
-    run_training(folder, record, resume=resume is not None, live=not as_json)
+    run_training(folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy)
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        return
     if as_json:
         print_json(record)
         return
@@ -147,7 +153,10 @@ def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequ
     return RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
 
 
-def run_training(folder: Path, record: RunRecord, *, resume: bool = False, live: bool = True) -> None:
+def run_training(
+    folder: Path, record: RunRecord, *, resume: bool = False, live: bool = True, devices: str = "1",
+    strategy: str = "auto",
+) -> None:  # fmt: skip
     """Train as `record` says, keeping it up to date in `folder` after each epoch.
 
     live  show a progress bar when standard output is a terminal; one line an epoch otherwise
@@ -159,9 +168,18 @@ def run_training(folder: Path, record: RunRecord, *, resume: bool = False, live:
     from ..train.bayesian import bayesianize
     from ..train.data import batches, load_data
     from ..train.evaluate import error_percent, nonzero_percent
-    from ..train.fit import FitSettings, fit
+    from ..train.fit import FitSettings, fit, is_main_process
     from ..train.models import build_model
-    from ..train.run import CHECKPOINTS, POSTERIOR, EpochRecord, FinalRecord, start_from, write_posterior
+    from ..train.run import (
+        CHECKPOINTS,
+        INITIAL,
+        POSTERIOR,
+        EpochRecord,
+        FinalRecord,
+        start_from,
+        write_initial,
+        write_posterior,
+    )
 
     settings = FitSettings(**record.training.model_dump(exclude={"batch_size"}))
     data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None)
@@ -188,8 +206,9 @@ def run_training(folder: Path, record: RunRecord, *, resume: bool = False, live:
             )
 
     record.status = "running"
-    if not resume:
+    if not resume and is_main_process():
         (folder / POSTERIOR).unlink(missing_ok=True)
+        write_initial(network, folder / INITIAL)
         record.write(folder)
     step(f"training {record.model.name} on {record.data.name}, {settings.epochs} epochs")
     try:
@@ -199,10 +218,13 @@ def run_training(folder: Path, record: RunRecord, *, resume: bool = False, live:
             batches(data.test_images, data.test_labels, 1000),
             settings,
             folder=folder / CHECKPOINTS, resume=resume, report=after_epoch, progress=live,
+            devices=int(devices) if devices.isdigit() else devices, strategy=strategy,
         )  # fmt: skip
     except KeyboardInterrupt:
         step(f"stopped; go on with: bayespress train --resume {folder}")
         raise
+    if not is_main_process():
+        return
     write_posterior(net, folder / POSTERIOR)
     record.final = FinalRecord(
         error_percent=error_percent(net, data.test_images, data.test_labels), nonzero_percent=nonzero_percent(net)

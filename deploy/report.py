@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import html
-import io
 from typing import TYPE_CHECKING, Any
 
 from ..codec import FileLayout
 from ..handover import PackedRecord
-from .tools import require
+from ..pages import BLUE, GREY, ORANGE, html_table, new_figure, page, svg_of
 
 if TYPE_CHECKING:
     from .bench import BenchReport
 
-_BLUE, _ORANGE, _GREY = "#2a6fbb", "#d9762b", "#9aa3ad"
 _STREAM_COLOURS = {
     "values": "#2a6fbb", "indices": "#d9762b", "rows": "#5aa469", "masks": "#8a63b3", "tables": "#c9a227",
     "map": "#b0413e", "name": "#6b7a8f", "shape": "#93a1b0", "frame": "#b9c3cd", "padding": "#d5dbe1",
@@ -22,36 +19,19 @@ _STREAM_COLOURS = {
 
 def summary_svg(record: PackedRecord, layout: FileLayout, latency: BenchReport | None = None) -> str:
     """The picture: non-zero weights and error by step, bytes by tensor and stream, latencies if measured."""
-    require("matplotlib")
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    settings = {
-        "svg.fonttype": "path",
-        "svg.hashsalt": "bayespress",
-        "font.size": 9,
-        "axes.titleweight": "bold",
-    }
-    panels = 2 if latency is None else 3
-    with mpl.rc_context(settings):  # type: ignore[arg-type]
-        figure = Figure(figsize=(4.2 * panels, 3.2), layout="constrained")
-        axes = figure.subplots(1, panels)
+    with new_figure(2 if latency is None else 3) as (figure, axes):
         _draw_steps(axes[0], record)
         _draw_bytes(axes[1], layout)
         if latency is not None:
             _draw_latency(axes[2], latency)
-        for each in figure.axes:
-            each.spines[["top"]].set_visible(False)
         title = f"{record.name}{f' on {record.data}' if record.data else ''}"
         figure.suptitle(f"{title}: {record.original_bytes:,} B → {record.packed_bytes:,} B, {record.ratio:.0f}×")
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "bayespress"})
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+        return svg_of(figure)
 
 
 def _draw_steps(axes: Any, record: PackedRecord) -> None:
     names = [step.name for step in record.steps]
-    bars = axes.bar(names, [step.nonzero for step in record.steps], color=_BLUE, width=0.55)
+    bars = axes.bar(names, [step.nonzero for step in record.steps], color=BLUE, width=0.55)
     axes.bar_label(bars, [f"{step.nonzero:,}" for step in record.steps], fontsize=8)
     axes.set_yscale("log")
     axes.set_ylabel("non-zero parameters")
@@ -59,8 +39,8 @@ def _draw_steps(axes: Any, record: PackedRecord) -> None:
     errors = [step.error_percent for step in record.steps]
     if all(error is not None for error in errors):
         twin = axes.twinx()
-        twin.plot(names, errors, color=_ORANGE, marker="o")
-        twin.set_ylabel("test error, %", color=_ORANGE)
+        twin.plot(names, errors, color=ORANGE, marker="o")
+        twin.set_ylabel("test error, %", color=ORANGE)
         twin.set_ylim(0, 1.6 * max(0.1, *(error for error in errors if error is not None)))
 
 
@@ -82,7 +62,7 @@ def _draw_latency(axes: Any, latency: BenchReport) -> None:
     bars = axes.barh(
         [row.label for row in rows],
         [row.median_us for row in rows],
-        color=[_BLUE if row.ratio == 1.0 else _GREY for row in rows],
+        color=[BLUE if row.ratio == 1.0 else GREY for row in rows],
     )
     axes.bar_label(bars, [f"{row.median_us:.1f}" for row in rows], padding=2, fontsize=8)
     axes.set_xlabel("median µs, batch 1, one thread")
@@ -91,49 +71,30 @@ def _draw_latency(axes: Any, latency: BenchReport) -> None:
 
 
 def report_html(record: PackedRecord, layout: FileLayout, latency: BenchReport | None = None) -> str:
-    """A page of its own, without scripts and without anything fetched."""
-    svg = summary_svg(record, layout, latency)
-    picture = svg[svg.index("<svg") :]
-    steps = _rows(
-        ("step", "test error, %", "non-zero", "bytes"),
+    """The picture on a page of its own, with the figures behind it."""
+    steps = [
+        (
+            step.name,
+            "" if step.error_percent is None else f"{step.error_percent:.2f}",
+            f"{step.nonzero:,}",
+            "" if step.bytes is None else f"{step.bytes:,}",
+        )
+        for step in record.steps
+    ]
+    tensors = [
+        (
+            t.name, "×".join(map(str, t.shape)), t.kind, t.entries or "", f"{t.nonzero:,}",
+            "" if t.index_bits is None else str(t.index_bits), f"{t.bytes:,.1f}",
+        )
+        for t in layout.tensors
+    ]  # fmt: skip
+    return page(
+        record.name,
+        f"{record.original_parameters:,} parameters in {record.original_bytes:,} bytes became "
+        f"{record.packed_bytes:,} bytes, {record.ratio:.0f} times fewer.",
         [
-            (
-                s.name,
-                "" if s.error_percent is None else f"{s.error_percent:.2f}",
-                f"{s.nonzero:,}",
-                _or_empty(s.bytes),
-            )
-            for s in record.steps
+            ("", summary_svg(record, layout, latency)),
+            ("Steps", html_table(("step", "test error, %", "non-zero", "bytes"), steps)),
+            ("Tensors", html_table(("tensor", "shape", "values", "layout", "non-zero", "p", "bytes"), tensors)),
         ],
     )
-    tensors = _rows(
-        ("tensor", "shape", "values", "layout", "non-zero", "p", "bytes"),
-        [
-            (
-                t.name, "×".join(map(str, t.shape)), t.kind, t.entries or "", f"{t.nonzero:,}",
-                "" if t.index_bits is None else str(t.index_bits), f"{t.bytes:,.1f}",
-            )
-            for t in layout.tensors
-        ],
-    )  # fmt: skip
-    name = html.escape(record.name)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>'
-        "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c232b}"
-        "table{border-collapse:collapse;margin:1rem 0}"
-        "td,th{padding:.2rem .9rem;text-align:right;border-bottom:1px solid #dde3ea}"
-        "td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}</style></head><body>"
-        f"<h1>{name}</h1><p>{record.original_parameters:,} parameters in {record.original_bytes:,} bytes became "
-        f"{record.packed_bytes:,} bytes, {record.ratio:.0f} times fewer.</p>\n{picture}\n"
-        f"<h2>Steps</h2>{steps}<h2>Tensors</h2>{tensors}</body></html>\n"
-    )
-
-
-def _rows(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{cells}</tr>{body}</table>"
-
-
-def _or_empty(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"

@@ -15,7 +15,7 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "cli")
 # What each may import of the package beside its own files; the face (cli, api) may import everything.
-COMMON = {"errors", "files"}
+COMMON = {"errors", "files", "pages"}
 ALLOWED = {
     "codec": {"errors"},
     "train": COMMON,
@@ -23,6 +23,7 @@ ALLOWED = {
     "deploy": COMMON | {"codec", "handover"},
     "handover": COMMON,
     "files": {"errors"},
+    "pages": {"errors"},
     "errors": set(),
 }
 

@@ -25,3 +25,10 @@ def nonzero_percent(net: BayesianNetwork) -> float:
     with torch.no_grad():
         weights = [layer.predictive_weight() for _, layer in net.variational_layers()]
     return 100.0 * sum(int(torch.count_nonzero(w)) for w in weights) / sum(w.numel() for w in weights)
+
+
+def nonzero_by_layer(net: BayesianNetwork) -> dict[str, float]:
+    """The same of each layer alone, by its name."""
+    with torch.no_grad():
+        weights = {name: layer.predictive_weight() for name, layer in net.variational_layers()}
+    return {name: 100.0 * int(torch.count_nonzero(w)) / w.numel() for name, w in weights.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -20,8 +21,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from .bayesian import BayesianNetwork
+from .data import BatchOrder
 from .elbo import blundell_weight, kl_warmup, negative_elbo
-from .evaluate import nonzero_percent
+from .evaluate import nonzero_by_layer, nonzero_percent
 
 LAST_CHECKPOINT = "last.ckpt"
 KL_WEIGHTINGS = ("uniform", "blundell")
@@ -64,7 +66,11 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch came to. Losses in nats per example; error in percent on the validation batches, if any."""
+    """What one epoch came to. Losses in nats per example; error in percent on the validation batches, if any.
+
+    nonzero_by_layer  weights that the point prediction does not take for zero, in percent of the layer's
+    mixture           mean, standard deviation and share of each component of a mixture prior, the one at zero first
+    """
 
     epoch: int
     nll: float
@@ -72,6 +78,8 @@ class EpochMetrics:
     kl_weight: float
     error_percent: float | None
     sparsity_percent: float
+    nonzero_by_layer: dict[str, float]
+    mixture: list[tuple[float, float, float]] | None
 
 
 class ElboModule(lightning.LightningModule):  # type: ignore[misc]
@@ -107,7 +115,9 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         """Negative ELBO of a mini-batch, in nats per example."""
         inputs, labels = batch
-        loss = nll = F.cross_entropy(self.net(inputs), labels)
+        nll = F.cross_entropy(self.net(inputs), labels)
+        # Processes average their gradients; their parts of a batch may differ by one example.
+        loss = nll if self.trainer.world_size == 1 else nll * self._share(len(labels))
         weight = self.kl_weight(batch_index)
         if weight > 0.0:
             if not self._prior_started:
@@ -115,7 +125,7 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
                 self._prior_started = True
             if self.settings.kl_weighting == "blundell":
                 weight *= blundell_weight(batch_index, int(self.trainer.num_training_batches))
-            loss = negative_elbo(nll, self.net.kl(), self.examples, weight)
+            loss = negative_elbo(loss, self.net.kl(), self.examples, weight)
         if not bool(torch.isfinite(loss)):
             raise InputError(
                 f"The loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_index}{self._suspect()}; "
@@ -128,6 +138,11 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:  # noqa: ARG002
         """Let the method hold its bounds and follow its schedule."""
         self.net.after_step(self.trainer.global_step / int(self.trainer.estimated_stepping_batches))
+
+    def _share(self, examples: int) -> float:
+        """This process's part of the batch relative to an equal part."""
+        total = self.trainer.strategy.reduce(torch.tensor(float(examples)), reduce_op="sum")
+        return examples * int(self.trainer.world_size) / float(total)
 
     def _suspect(self) -> str:
         """The first layer whose KL or parameters are not finite, for the error."""
@@ -158,19 +173,25 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         """Report and log the epoch."""
         with torch.no_grad():
             kl = self.net.kl().item() / self.examples
+        reduce = self.trainer.strategy.reduce
+        nll = float(reduce(torch.tensor(self._nll_sum / max(1, self._batches)), reduce_op="mean"))
+        wrong, seen = (int(reduce(torch.tensor(n), reduce_op="sum")) for n in (self._wrong, self._seen))
         metrics = EpochMetrics(
             epoch=self.current_epoch,
-            nll=self._nll_sum / max(1, self._batches),
+            nll=nll,
             kl=kl,
             kl_weight=self.kl_weight(self._batches),
-            error_percent=100.0 * self._wrong / self._seen if self._seen else None,
+            error_percent=100.0 * wrong / seen if seen else None,
             sparsity_percent=100.0 - nonzero_percent(self.net),
+            nonzero_by_layer=nonzero_by_layer(self.net),
+            mixture=None if self.net.prior is None else self.net.prior.components(),
         )
         shown = {"nll": metrics.nll, "kl": metrics.kl, "sparsity": metrics.sparsity_percent}
         if metrics.error_percent is not None:
             shown["error"] = metrics.error_percent
-        self.log_dict(shown, prog_bar=True)
-        self.report(metrics)
+        self.log_dict(shown, prog_bar=True, rank_zero_only=True)
+        if is_main_process():
+            self.report(metrics)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state, so that a resumed run draws what an uninterrupted one draws."""
@@ -181,6 +202,11 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         """Remember the random state until training starts."""
         self._random_state = checkpoint["random_state"]
         self._prior_started = checkpoint["prior_started"]
+
+
+def is_main_process() -> bool:
+    """Whether this process reports and writes, of those that train together."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
 def fit(
@@ -194,6 +220,8 @@ def fit(
     resume: bool = False,
     report: Callable[[EpochMetrics], None] | None = None,
     progress: bool | None = None,
+    devices: int | str = 1,
+    strategy: str = "auto",
     **overrides: Any,
 ) -> BayesianNetwork:
     """Train `net` in place by the ELBO and return it in evaluation mode.
@@ -203,6 +231,7 @@ def fit(
     resume     continue from the folder's last checkpoint
     report     called with each epoch's EpochMetrics
     progress   a live bar; by default only when standard output is a terminal
+    devices, strategy  Lightning's, for several GPUs or processes; loaders of data.batches share out each batch
     overrides  fields of FitSettings, as in `fit(net, loader, epochs=200)`
 
     Raises InputError when there is nothing to resume from or when the loss stops being finite.
@@ -238,7 +267,10 @@ def fit(
         trainer = lightning.Trainer(
             max_epochs=settings.epochs,
             accelerator="auto",
-            devices=1,
+            devices=devices,
+            strategy=strategy,
+            # Ours share out their batches themselves.
+            use_distributed_sampler=not isinstance(getattr(train_loader, "sampler", None), BatchOrder),
             logger=TensorBoardLogger(str(folder), name=None, version="tensorboard") if folder else False,
             callbacks=callbacks,
             enable_checkpointing=folder is not None,

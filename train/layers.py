@@ -81,11 +81,13 @@ class GaussianLayer(VariationalLayer):
 class PointLayer(VariationalLayer):
     """A layer with a point estimate for a posterior: of methods that retrain a network under masks or a prior.
 
-    Its variance is 0, which says that nothing is known about how finely a weight must be kept.
+    Its variance is 0, which says that nothing is known about how finely a weight must be kept. `precision` is that of
+    a Gaussian prior; 0 for none.
     """
 
-    def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None, precision: float = 0.0) -> None:
         super().__init__(operation, bias)
+        self.precision = precision
         self.weight = nn.Parameter(weight.detach().clone())
 
     @abstractmethod
@@ -101,8 +103,10 @@ class PointLayer(VariationalLayer):
         return self.effective_weight()
 
     def kl(self) -> Tensor:
-        """Zero: no prior."""
-        return self.weight.new_zeros(())
+        """-log of a prior N(0, 1 / precision) up to a constant, in nats: what is called weight decay."""
+        if self.precision == 0.0:
+            return self.weight.new_zeros(())
+        return 0.5 * self.precision * self.effective_weight().square().sum()
 
     def marginal(self) -> Marginal:
         """The effective weight, without variance."""

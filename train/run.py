@@ -2,6 +2,7 @@
 
 run/
   run.json               RunRecord: method, model, data, settings, seed, versions, metrics by epoch
+  initial.safetensors    the network that training started from, by the same names
   posterior.safetensors  the posterior, see BayesianNetwork.posterior_tensors
   checkpoints/           Lightning's last checkpoint, to resume from, and TensorBoard events
 """
@@ -23,6 +24,7 @@ from .recipe import Recipe
 
 RECORD = "run.json"
 POSTERIOR = "posterior.safetensors"
+INITIAL = "initial.safetensors"
 CHECKPOINTS = "checkpoints"
 
 
@@ -57,6 +59,8 @@ class EpochRecord(_Strict):
     kl_weight: float
     error_percent: float | None
     sparsity_percent: float
+    nonzero_by_layer: dict[str, float] = Field(default_factory=dict)
+    mixture: list[tuple[float, float, float]] | None = None
 
 
 class RunRecord(Recipe):
@@ -103,6 +107,13 @@ def start_from(network: nn.Module, folder: Path) -> None:
         raise InputError(
             f"The run in {folder} does not fit the network ({reason_of(error)}); start from one of the same model."
         ) from error
+
+
+def write_initial(network: nn.Module, path: Path) -> None:
+    """Keep what training starts from, for the pictures of before and after."""
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
+    with replacing_file(path) as temporary:
+        save_file(state, temporary)
 
 
 def write_posterior(net: BayesianNetwork, path: Path) -> None:

@@ -21,6 +21,10 @@ class NetworkPrior(nn.Module):
     def start(self, weights: Iterable[Tensor]) -> None:
         """Fit the prior's own parameters to the weights that training starts from."""
 
+    def components(self) -> list[tuple[float, float, float]] | None:
+        """Mean, standard deviation and share of each component, where the prior is a mixture of Gaussians."""
+        return None
+
     def finish(self, layers: Iterable[VariationalLayer]) -> None:
         """Settle what training left open, in place."""
 

@@ -21,6 +21,7 @@ class DeepCompression(Method):
     prune_at       fractions of the run at which it happens, each time by an equal part of the sensitivity more
     share_at       fraction of the run from which weights share centroids, which are then trained
     dense_bits, convolution_bits  log2 of the number of centroids of a layer
+    precision      of a Gaussian prior over weights, which both papers call weight decay
     """
 
     sensitivity: float = 1.6
@@ -28,6 +29,7 @@ class DeepCompression(Method):
     share_at: float = 0.8
     dense_bits: int = 5
     convolution_bits: int = 8
+    precision: float = 10.0
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
@@ -54,7 +56,7 @@ class DeepCompressionLayer(PointLayer):
     stage: Tensor
 
     def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None, settings: DeepCompression) -> None:
-        super().__init__(operation, weight, bias)
+        super().__init__(operation, weight, bias, settings.precision)
         self.settings = settings
         self.register_buffer("mask", torch.ones_like(self.weight, requires_grad=False))
         self.register_buffer("assignment", torch.full(self.weight.shape, -1))

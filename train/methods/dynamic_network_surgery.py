@@ -20,7 +20,8 @@ class DynamicNetworkSurgery(Method):
     threshold      c: the cut lies at the mean of |w| plus c of its standard deviations, taken when surgery begins
     margin         half of the band around the cut in which a mask stays as it is, relative to the cut
     begin, end     fractions of the run between which masks may change
-    frequency      probability that a layer's mask is updated in a step, at the beginning; it falls to 0 by `end`
+    frequency      mask updates a step at the beginning; falls to 0 by `end`
+    precision      of a Gaussian prior over weights, which both papers call weight decay
     """
 
     threshold: float = 2.6
@@ -28,6 +29,7 @@ class DynamicNetworkSurgery(Method):
     begin: float = 0.2
     end: float = 0.7
     frequency: float = 0.2
+    precision: float = 10.0
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
@@ -46,19 +48,22 @@ class DynamicNetworkSurgery(Method):
 class NetworkSurgeryLayer(PointLayer):
     """h(w) masks a weight, and every weight is updated, the masked ones too (equation 4).
 
-    `mask` 0 where pruned; `cut` the layer's threshold, 0 before surgery.
+    `mask` 0 where pruned; `cut` the layer's threshold, 0 before surgery; `due` what has gathered towards the next
+    update. The paper draws updates at random; counting gives the same number, and the same in every process.
     """
 
     mask: Tensor
     cut: Tensor
+    due: Tensor
 
     def __init__(
         self, operation: Operation, weight: Tensor, bias: Tensor | None, settings: DynamicNetworkSurgery
     ) -> None:
-        super().__init__(operation, weight, bias)
+        super().__init__(operation, weight, bias, settings.precision)
         self.settings = settings
         self.register_buffer("mask", torch.ones_like(self.weight, requires_grad=False))
         self.register_buffer("cut", torch.tensor(0.0))
+        self.register_buffer("due", torch.tensor(0.0))
 
     def effective_weight(self) -> Tensor:
         """w under its mask, with the gradient of the whole: what is pruned can grow back."""
@@ -69,10 +74,11 @@ class NetworkSurgeryLayer(PointLayer):
         begin, end = self.settings.begin, self.settings.end
         if not begin <= progress < end:
             return
-        chance = self.settings.frequency * (end - progress) / (end - begin)
-        if torch.rand(()).item() >= chance:
-            return
         with torch.no_grad():
+            self.due += self.settings.frequency * (end - progress) / (end - begin)
+            if self.due < 1.0:
+                return
+            self.due -= 1.0
             size = self.weight.abs()
             if float(self.cut) == 0.0:
                 spread = size.std() if size.numel() > 1 else size.new_zeros(())

@@ -27,7 +27,7 @@ class SoftWeightSharing(Method):
     tau                weight of the prior against the error (section 4)
     zero_share         mixing proportion of the zero component, fixed; with `zero_beta` where it starts
     zero_beta          (a, b) of a Beta hyper-prior on the zero component's proportion, which is then learnt
-    deviation          of each component at the start
+    deviation          of each component at the start; by default half the distance between neighbouring means
     precision_prior, zero_precision_prior  (shape, rate) of the Gamma hyper-priors on precisions
     mean_rate, precision_rate, share_rate  learning rates of the mixture, the network having the run's own
     merge_kl           components nearer to each other than this, in nats, become one at the end
@@ -38,7 +38,7 @@ class SoftWeightSharing(Method):
     tau: float = 0.003
     zero_share: float = 0.99
     zero_beta: tuple[float, float] | None = None
-    deviation: float = 0.25
+    deviation: float | None = None
     precision_prior: tuple[float, float] = (250.0, 0.1)
     zero_precision_prior: tuple[float, float] = (5000.0, 2.0)
     mean_rate: float = 1e-4
@@ -106,17 +106,25 @@ class MixturePrior(NetworkPrior):
         self.settings = settings
         count = settings.components
         self.means = nn.Parameter(torch.linspace(-1.0, 1.0, count - 1))
-        self.log_precisions = nn.Parameter(torch.full((count,), -2.0 * math.log(settings.deviation)))
+        self.log_precisions = nn.Parameter(torch.zeros(count))
+        self._set_deviation(2.0 / max(1, count - 2))
         self.log_shares = nn.Parameter(torch.zeros(count - 1))
         zero = math.log(settings.zero_share) - math.log1p(-settings.zero_share)
         self.zero_logit = nn.Parameter(torch.tensor(zero), requires_grad=settings.zero_beta is not None)
 
     def start(self, weights: Iterable[Tensor]) -> None:
-        """Spread the means evenly over the weights' range (section 4.1)."""
+        """Spread the components evenly over the weights' range (section 4.1)."""
         limits = torch.stack([torch.stack(torch.aminmax(weight)) for weight in weights])
         with torch.no_grad():
             low, high = limits[:, 0].min().item(), limits[:, 1].max().item()
             self.means.copy_(torch.linspace(low, high, len(self.means)))
+        self._set_deviation((high - low) / max(1, len(self.means) - 1))
+
+    def _set_deviation(self, distance: float) -> None:
+        """All components' deviation, for neighbouring means `distance` apart."""
+        deviation = self.settings.deviation or max(distance / 2.0, 1e-4)
+        with torch.no_grad():
+            self.log_precisions.fill_(-2.0 * math.log(deviation))
 
     def log_component(self, weight: Tensor) -> Tensor:
         """log(pi_k N(w | mu_k, 1 / lambda_k)) for each weight (n,) and component: (n, K)."""
@@ -175,12 +183,18 @@ class MixturePrior(NetworkPrior):
         pairs = [self.settings.zero_precision_prior, *[self.settings.precision_prior] * len(self.means)]
         return [shape for shape, _ in pairs], [rate for _, rate in pairs]
 
+    def components(self) -> list[tuple[float, float, float]]:
+        """See NetworkPrior.components; the one at zero comes first."""
+        with torch.no_grad():
+            deviations = torch.exp(-0.5 * self.log_precisions).tolist()
+            zero = torch.sigmoid(self.zero_logit).item()
+            shares = [zero, *((1.0 - zero) * torch.softmax(self.log_shares, 0)).tolist()]
+            return list(zip([0.0, *self.means.tolist()], deviations, shares, strict=True))
+
     def _merged(self) -> tuple[Tensor, Tensor, Tensor]:
         """Means, variances and log shares after merging whatever lies within `merge_kl` nats, both ways averaged."""
-        means = [0.0, *self.means.tolist()]
-        variances = torch.exp(-self.log_precisions).tolist()
-        zero = torch.sigmoid(self.zero_logit).item()
-        shares = [zero, *((1.0 - zero) * torch.softmax(self.log_shares, 0)).tolist()]
+        means, deviations, shares = map(list, zip(*self.components(), strict=True))
+        variances = [deviation**2 for deviation in deviations]
         while len(means) > 1:
             near = min(
                 (_symmetric_kl(means[i], variances[i], means[j], variances[j]), i, j)

@@ -1,0 +1,74 @@
+"""One-file pages for people: pictures as SVG inside the HTML, no scripts, nothing fetched."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .errors import MissingToolError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#2a6fbb", "#d9762b", "#9aa3ad"
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c232b}"
+    "table{border-collapse:collapse;margin:1rem 0}"
+    "td,th{padding:.2rem .9rem;text-align:right;border-bottom:1px solid #dde3ea}"
+    "td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}"
+)
+
+
+@contextmanager
+def new_figure(columns: int, width: float = 4.2, height: float = 3.2) -> Iterator[tuple[Figure, Sequence[Any]]]:
+    """A figure of `columns` axes in a row, in our style; to be turned into SVG inside the block.
+
+    Raises MissingToolError when matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingToolError(
+            f"matplotlib is needed for pictures and cannot be imported ({error}); "
+            "install it with `pip install 'bayespress[deploy]'`."
+        ) from error
+    settings = {"svg.fonttype": "path", "svg.hashsalt": "bayespress", "font.size": 9, "axes.titleweight": "bold"}
+    with mpl.rc_context(settings):  # type: ignore[arg-type]
+        figure = Figure(figsize=(width * columns, height), layout="constrained")
+        axes = list(figure.subplots(1, columns, squeeze=False)[0])
+        yield figure, axes
+
+
+def svg_of(figure: Figure) -> str:
+    """The figure as an SVG document; the same figure always gives the same text."""
+    for axes in figure.axes:
+        axes.spines[["top"]].set_visible(False)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "bayespress"})
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def page(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
+    """An HTML page. Sections are a heading (may be empty) and finished HTML or SVG; title and lead are plain text."""
+    body = "\n".join(f"{f'<h2>{html.escape(head)}</h2>' if head else ''}{_inline(part)}" for head, part in sections)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p>\n{body}"
+        "</body></html>\n"
+    )
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts."""
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{cells}</tr>{body}</table>"
+
+
+def _inline(part: str) -> str:
+    """An SVG document without its XML declaration."""
+    return part[part.index("<svg") :] if part.startswith("<?xml") else part
