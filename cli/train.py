@@ -39,14 +39,20 @@ def train(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="lenet-300-100, lenet-5-caffe, or your own as module:callable.", **_default("lenet-300-100")),
+        typer.Option(
+            help="lenet-300-100, lenet-5-caffe, mlp-1200, vgg, wrn-16-4, or your own as module:callable.",
+            **_default("lenet-300-100"),
+        ),
     ] = None,
     method: Annotated[
         str | None, typer.Option(help=f"How to train: {', '.join(METHOD_NAMES)}.", **_default("sparse-vd"))
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="digits (inside scikit-learn) or mnist (IDX files).", **_default("digits")),
+        typer.Option(
+            help="digits, mnist, fashion-mnist, cifar10, folder:PATH of pictures, or module:callable.",
+            **_default("digits"),
+        ),
     ] = None,
     data_dir: DataDir = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.", **_default(60))] = None,
@@ -190,7 +196,7 @@ def run_training(
     net = bayesianize(network, record.method.name, **record.method.options)
     if names := net.deterministic():
         step(f"deterministic parameters: {', '.join(names)}")
-    check_fits(net, data.train_images[:2])
+    check_fits(net, data.train_images[:2], len(data.labels))
     live = live and sys.stdout.isatty()
     began, before = time.monotonic(), record.seconds
 
@@ -233,7 +239,7 @@ def run_training(
     record.write(folder)
 
 
-def check_fits(network: Any, images: Any) -> None:
+def check_fits(network: Any, images: Any, classes: int) -> None:
     """Refuse a network that the data cannot go through before hours are spent. Raises InputError."""
     import torch
 
@@ -248,6 +254,8 @@ def check_fits(network: Any, images: Any) -> None:
         ) from error
     if len(shape) != 2:
         raise InputError(f"The network gives outputs of shape {shape[1:]}, and one logit a class is needed.")
+    if shape[1] < classes:
+        raise InputError(f"The network has {shape[1]} outputs, and the data has {classes} classes; give it one each.")
 
 
 def _unfinished(folder: Path) -> RunRecord:

@@ -12,6 +12,7 @@ from torch import nn
 
 from bayespress.compress.shrink import shrink
 from bayespress.compress.units import find_units
+from bayespress.train.models import build_model
 from zoo import ZOO
 
 LAYERS = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -51,6 +52,21 @@ def test_the_output_stays(name, seed):
         assert shrunk.note == ""
     else:
         assert parameters(shrunk.network) == parameters(network)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("lenet-5-caffe", (1, 28, 28)), ("wrn-16-4", (3, 32, 32)), ("vgg", (3, 32, 32))]
+)
+def test_built_in_networks_lose_their_dead_units(name, shape):
+    torch.manual_seed(0)
+    network = mask(build_model(name).eval(), 0)
+    x = torch.rand(2, *shape)
+    with torch.no_grad():
+        expected = network(x)
+        shrunk = shrink(network, x)
+        torch.testing.assert_close(shrunk.network(x), expected, atol=1e-4, rtol=1e-4)
+    assert shrunk.note == ""
+    assert parameters(shrunk.network) < 0.75 * parameters(network)
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -8,15 +8,28 @@ import pytest
 import torch
 
 from bayespress.errors import CorruptFileError, InputError
+from bayespress.train.bayesian import bayesianize
 from bayespress.train.data import load_data
 from bayespress.train.models import build_model
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("lenet-300-100", 266_610), ("lenet-5-caffe", 431_080)])
-def test_built_in_networks_have_the_published_size(name, parameters):
+@pytest.mark.parametrize(
+    ("name", "parameters", "shape"),
+    [
+        ("lenet-300-100", 266_610, (1, 28, 28)),
+        ("lenet-5-caffe", 431_080, (1, 28, 28)),
+        ("mlp-1200", 2_395_210, (1, 28, 28)),
+        ("vgg", 14_991_946, (3, 32, 32)),
+        ("wrn-16-4", 2_748_890, (3, 32, 32)),
+    ],
+)
+def test_built_in_networks_have_the_published_size(name, parameters, shape):
     network = build_model(name)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
-    assert network(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+    assert network(torch.rand(2, *shape)).shape == (2, 10)
+    net = bayesianize(network)
+    assert all("norm" in parameter for parameter in net.deterministic())
+    assert net.train()(torch.rand(2, *shape)).shape == (2, 10)
 
 
 def test_a_users_network_is_found_from_the_current_folder(tmp_path, monkeypatch):
@@ -105,10 +118,7 @@ def test_a_cut_gzip_file_is_refused(tmp_path):
         load_data("mnist", tmp_path)
 
 
-def test_missing_data_says_where_it_looked(tmp_path, monkeypatch):
-    monkeypatch.delenv("BAYESPRESS_DATA", raising=False)
-    with pytest.raises(InputError, match="--data-dir or BAYESPRESS_DATA"):
-        load_data("mnist")
+def test_missing_data_says_where_it_looked(tmp_path):
     with pytest.raises(InputError, match="train-images-idx3-ubyte"):
         load_data("mnist", tmp_path)
     with pytest.raises(InputError, match="no data set 'imagenet'"):

@@ -1,0 +1,65 @@
+"""Data sets by name, whole in memory."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ...errors import InputError
+from ..models import imported
+from .batches import BatchOrder, batches
+from .cifar10 import cifar10
+from .dataset import DataSet
+from .digits import digits
+from .idx import fashion_mnist, mnist
+from .pictures import picture_folder
+
+__all__ = ["DATA_SETS", "BatchOrder", "DataSet", "batches", "load_data"]
+
+DATA_SETS: dict[str, Callable[[Path | None], DataSet]] = {
+    "cifar10": cifar10, "digits": digits, "fashion-mnist": fashion_mnist, "mnist": mnist,
+}  # fmt: skip
+_FOLDER = "folder:"
+
+
+def load_data(name: str, data_dir: Path | None = None) -> DataSet:
+    """The data set of this name.
+
+    A name is one of DATA_SETS; `folder:PATH`, pictures in PATH/train/CLASS and PATH/test/CLASS or a tar of them; or
+    `module:callable`, a function without arguments that returns a DataSet, or the four tensors train images, train
+    labels, test images and test labels.
+
+    Raises InputError for an unknown name, listing near ones, and for data that cannot be trained on.
+    """
+    if name in DATA_SETS:
+        return DATA_SETS[name](data_dir)
+    if name.startswith(_FOLDER):
+        return picture_folder(name, Path(name.removeprefix(_FOLDER)))
+    if ":" in name:
+        return _from_callable(name)
+    near = difflib.get_close_matches(name, DATA_SETS, 2, 0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise InputError(
+        f"There is no data set {name!r}; the data sets are {', '.join(DATA_SETS)}, folder:PATH and "
+        f"module:callable.{hint}"
+    )
+
+
+def _from_callable(name: str) -> DataSet:
+    made = imported(name, "Data set")()
+    if isinstance(made, DataSet):
+        return made
+    if not (isinstance(made, tuple | list) and len(made) == 4 and all(isinstance(t, torch.Tensor) for t in made)):
+        raise InputError(
+            f"Data set {name} gave a {type(made).__name__}; a DataSet or four tensors are needed: train images, "
+            "train labels, test images, test labels."
+        )
+    train_images, train_labels, test_images, test_labels = made
+    classes = 1 + max((int(labels.max()) for labels in (train_labels, test_labels) if labels.numel()), default=0)
+    return DataSet(
+        name, train_images.float(), train_labels.long(), test_images.float(), test_labels.long(),
+        tuple(str(number) for number in range(classes)), 1.0, "as given",
+    )  # fmt: skip
