@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .deploy.verify import verify
     from .train.bayesian import BayesianNetwork, bayesianize
     from .train.fit import fit
+    from .train.predict import predict_samples
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ _LAZY = {
     "bench": ".deploy.bench",
     "build": ".api",
     "fit": ".train.fit",
+    "predict_samples": ".train.predict",
     "verify": ".deploy.verify",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "build",
     "compress",
     "fit",
+    "predict_samples",
     "verify",
 ]
 

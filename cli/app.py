@@ -13,6 +13,7 @@ from .decode import decode
 from .demo import demo
 from .inspect import inspect
 from .report import report
+from .search import search
 from .train import train
 from .verify import verify
 
@@ -45,5 +46,5 @@ def _root(
     pass
 
 
-for _command in (demo, train, compress, build, bench, verify, inspect, decode, report):
+for _command in (demo, train, search, compress, build, bench, verify, inspect, decode, report):
     app.command(epilog=_EPILOG)(_command)

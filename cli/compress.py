@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..handover import PackedRecord
+    from ..train.data import DataSet
 
 _GOLDEN = 16  # examples that every later runtime must reproduce
 
@@ -48,9 +49,13 @@ def compress(
 
 
 def run_compression(
-    run: Path, out: Path, *, log_alpha: float = 3.0, budget: float = 0.03, data_dir: Path | None = None
-) -> tuple[PackedRecord, tuple[str, ...]]:
-    """Compress a run directory into a packed directory; the record and what the user should know."""
+    run: Path, out: Path, *, log_alpha: float = 3.0, budget: float = 0.03, data_dir: Path | None = None,
+    data: DataSet | None = None,
+) -> tuple[PackedRecord, tuple[str, ...]]:  # fmt: skip
+    """Compress a run directory into a packed directory; the record and what the user should know.
+
+    data  to measure the error on, instead of the data set that the run names
+    """
     from ..compress.pipeline import compress_network
     from ..compress.posterior import read_posterior
     from ..compress.settings import CompressSettings
@@ -66,7 +71,7 @@ def run_compression(
         raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
     posterior = read_posterior(run / POSTERIOR)
-    data = load_data(record.data.name, folder)
+    data = data or load_data(record.data.name, folder)
     packed = compress_network(
         build_model(record.model.name, record.model.options),
         posterior,

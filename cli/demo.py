@@ -109,7 +109,8 @@ def _train(
     run: Path, model: str, data: str, data_dir: Path | None, epochs: int | None, *, fresh: bool, live: bool
 ) -> None:
     """Train, or go on where a run of the same settings stands."""
-    from .train import new_record, run_training
+    from ..train.drive import train_run
+    from .train import new_record
 
     if data not in _RECIPES:
         raise InputError(
@@ -122,7 +123,7 @@ def _train(
         step(f"training: {run} is there already (--fresh trains again)")
         return
     began = time.monotonic()
-    run_training(run, previous or record, resume=previous is not None, live=live)
+    train_run(run, previous or record, resume=previous is not None, live=live, tell=step)
     step(f"trained in {time.monotonic() - began:.0f} s")
 
 

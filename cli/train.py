@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError, reason_of
+from ..errors import InputError
 from .console import DataDir, JsonFlag, percent, print_json, show, step, table
 
 if TYPE_CHECKING:
-    from ..train.fit import EpochMetrics
     from ..train.run import RunRecord
 
 
@@ -122,7 +119,11 @@ def train(
         # Further processes of one training find what the first has begun.
         if (folder / "run.json").exists() and not overwrite and "LOCAL_RANK" not in os.environ:
             raise InputError(f"{folder} holds a run already; give another --out, or --resume {folder}, or --overwrite.")
-    run_training(folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy)
+    from ..train.drive import train_run
+
+    train_run(
+        folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy, tell=step
+    )  # fmt: skip
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return
     if as_json:
@@ -147,115 +148,17 @@ def train(
 
 def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequence[str] = ()) -> RunRecord:
     """The record of a run that is about to start: a recipe, changed by `choices` that are not None, then by --set."""
-    from ..train.recipe import recipe_fields, set_field, set_value
+    from ..train.recipe import recipe_fields, search_ranges, set_field, set_value
     from ..train.run import RunRecord
 
     fields = {} if recipe is None else recipe_fields(recipe)
+    search_ranges(fields)  # only checked: they are for `search`
     for key, value in choices.items():
         if value is not None:
             set_value(fields, key, value)
     for assignment in assignments:
         set_field(fields, assignment)
     return RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
-
-
-def run_training(
-    folder: Path, record: RunRecord, *, resume: bool = False, live: bool = True, devices: str = "1",
-    strategy: str = "auto",
-) -> None:  # fmt: skip
-    """Train as `record` says, keeping it up to date in `folder` after each epoch.
-
-    live  show a progress bar when standard output is a terminal; one line an epoch otherwise
-    """
-    import sys
-
-    import torch
-
-    from ..train.bayesian import bayesianize
-    from ..train.data import batches, load_data
-    from ..train.evaluate import error_percent, nonzero_percent
-    from ..train.fit import FitSettings, fit, is_main_process
-    from ..train.models import build_model
-    from ..train.run import (
-        CHECKPOINTS,
-        INITIAL,
-        POSTERIOR,
-        EpochRecord,
-        FinalRecord,
-        start_from,
-        write_initial,
-        write_posterior,
-    )
-
-    settings = FitSettings(**record.training.model_dump(exclude={"batch_size"}))
-    data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None)
-    torch.manual_seed(settings.seed)
-    network = build_model(record.model.name, record.model.options)
-    if record.start is not None:
-        start_from(network, Path(record.start))
-    net = bayesianize(network, record.method.name, **record.method.options)
-    if names := net.deterministic():
-        step(f"deterministic parameters: {', '.join(names)}")
-    check_fits(net, data.train_images[:2], len(data.labels))
-    live = live and sys.stdout.isatty()
-    began, before = time.monotonic(), record.seconds
-
-    def after_epoch(metrics: EpochMetrics) -> None:
-        del record.metrics[metrics.epoch :]  # an epoch that was cut off after its record was written
-        record.metrics.append(EpochRecord(**asdict(metrics)))
-        record.seconds = before + time.monotonic() - began
-        record.write(folder)
-        if not live:
-            step(
-                f"epoch {metrics.epoch + 1}/{settings.epochs}  error {percent(metrics.error_percent)}"
-                f"  noise {metrics.sparsity_percent:.1f} %  nll {metrics.nll:.4f}  kl {metrics.kl:.4f}"
-            )
-
-    record.status = "running"
-    if not resume and is_main_process():
-        (folder / POSTERIOR).unlink(missing_ok=True)
-        write_initial(network, folder / INITIAL)
-        record.write(folder)
-    step(f"training {record.model.name} on {record.data.name}, {settings.epochs} epochs")
-    try:
-        fit(
-            net,
-            batches(data.train_images, data.train_labels, record.training.batch_size, seed=settings.seed),
-            batches(data.test_images, data.test_labels, 1000),
-            settings,
-            folder=folder / CHECKPOINTS, resume=resume, report=after_epoch, progress=live,
-            devices=int(devices) if devices.isdigit() else devices, strategy=strategy,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        step(f"stopped; go on with: bayespress train --resume {folder}")
-        raise
-    if not is_main_process():
-        return
-    write_posterior(net, folder / POSTERIOR)
-    record.final = FinalRecord(
-        error_percent=error_percent(net, data.test_images, data.test_labels), nonzero_percent=nonzero_percent(net)
-    )
-    record.status = "complete"
-    record.write(folder)
-
-
-def check_fits(network: Any, images: Any, classes: int) -> None:
-    """Refuse a network that the data cannot go through before hours are spent. Raises InputError."""
-    import torch
-
-    network.eval()
-    try:
-        with torch.no_grad():
-            shape = tuple(network(images).shape)
-    except RuntimeError as error:
-        raise InputError(
-            f"The network cannot take inputs of shape {tuple(images.shape[1:])} ({reason_of(error)}); "
-            "choose a network or data that fit each other."
-        ) from error
-    if len(shape) != 2:
-        raise InputError(f"The network gives outputs of shape {shape[1:]}, and one logit a class is needed.")
-    if shape[1] < classes:
-        raise InputError(f"The network has {shape[1]} outputs, and the data has {classes} classes; give it one each.")
 
 
 def _unfinished(folder: Path) -> RunRecord:

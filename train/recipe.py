@@ -74,6 +74,22 @@ class Training(_Strict):
     seed: int = 0
 
 
+class Range(_Strict):
+    """Values that a search may give a field: from `low` to `high`, on a logarithmic scale if `log`, or `choices`."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: list[Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        bounds = self.low is not None and self.high is not None and self.low < self.high
+        if bounds == bool(self.choices) or (self.log and not (self.low or 0) > 0):
+            raise ValueError("a range has low < high (above 0 if log = true), or choices")
+        return self
+
+
 class Recipe(_Strict):
     """What decides a run."""
 
@@ -119,6 +135,22 @@ def recipe_fields(name: str) -> dict[str, Any]:
         return tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{where} is no TOML ({reason_of(error)}); mend the file.") from None
+
+
+def search_ranges(fields: dict[str, Any]) -> dict[str, Range]:
+    """Take the `[search]` table out of a recipe's plain values: ranges by dotted key, as set_value takes them.
+
+    Raises InputError for a range that is none.
+    """
+    ranges = {}
+    for key, value in fields.pop("search", {}).items():
+        try:
+            ranges[key] = Range.model_validate(value)
+        except ValidationError as error:
+            raise InputError(
+                f"Search range {key}: {reason_of(error)}; write it like {{ low = 1, high = 9 }}."
+            ) from None
+    return ranges
 
 
 def set_field(fields: dict[str, Any], assignment: str) -> None:

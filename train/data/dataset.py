@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -50,6 +50,19 @@ class DataSet:
             if low < 0 or high >= len(self.labels):
                 wrong = low if low < 0 else high
                 raise InputError(f"{where} holds label {wrong}; labels are 0 to {len(self.labels) - 1}.")
+
+    def held_out(self, fraction: float) -> DataSet:
+        """The same without its test set: a random part of the training set stands in for it, always the same part.
+
+        What is chosen by error has to be chosen on this. Raises InputError when a part would be empty.
+        """
+        order = torch.randperm(len(self.train_images), generator=torch.Generator().manual_seed(0))
+        count = round(fraction * len(order))
+        kept, held = order[count:], order[:count]
+        return replace(
+            self, train_images=self.train_images[kept], train_labels=self.train_labels[kept],
+            test_images=self.train_images[held], test_labels=self.train_labels[held],
+        )  # fmt: skip
 
     @property
     def input_shape(self) -> tuple[int, ...]:

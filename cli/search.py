@@ -1,0 +1,182 @@
+"""`bayespress search`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import BayespressError, InputError, MissingToolError
+from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
+
+if TYPE_CHECKING:
+    from ..train.data import DataSet
+    from ..train.recipe import Range
+
+_COMPRESS = ("compress.log_alpha", "compress.budget")
+_HELD_OUT = 0.1  # of the training set, to measure the error on
+
+
+def search(
+    recipe: Annotated[str, typer.Argument(help="A recipe with a [search] table: one of the package's, or a .toml.")],
+    trials: Annotated[int, typer.Option(help="How many more networks to train.")] = 20,
+    storage: Annotated[
+        str | None, typer.Option(help="SQLite file or database URL that workers share [default: OUT/search.db].")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Any field of the recipe, as in training.epochs=20.")
+    ] = None,
+    data_dir: DataDir = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the run and packed directory of every trial.")] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trials, the table and the plot.")] = Path(
+        "search"
+    ),
+    as_json: JsonFlag = False,
+) -> None:
+    """Look for the best networks in (error, bytes) over a recipe's ranges.
+
+    Example: [bold]bayespress search my-recipe.toml --trials 50 -o search/lenet[/]
+
+    Each trial trains and compresses one network. The error is measured on a part of the training set that is held
+    out; the test set chooses nothing. A search that was cut short goes on with the same command, and the same
+    command in several terminals, or on several machines with a database URL, shares the work.
+
+    The table gives each field a range: "training.learning_rate" = { low = 1e-4, high = 1e-2, log = true },
+    "method.global_scale" = { choices = [1e-5, 1e-4] }, and compress.log_alpha and compress.budget alike.
+    """
+    from ..train.data import load_data
+    from ..train.recipe import recipe_fields, search_ranges, set_field
+
+    if trials < 1:
+        raise InputError(f"{trials} trials were asked for; at least 1 is needed.")
+    fields = recipe_fields(recipe)
+    for assignment in assignments or []:
+        set_field(fields, assignment)
+    ranges = search_ranges(fields)
+    if not ranges:
+        raise InputError(f"Recipe {recipe} has no [search] table; see `bayespress search --help` for how to write one.")
+    out.mkdir(parents=True, exist_ok=True)
+    study = _study(storage or f"sqlite:///{out / 'search.db'}", recipe)
+    record = _record(fields, {})
+    folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
+    data = load_data(record.data.name, folder).held_out(_HELD_OUT)
+    before = len(study.trials)
+    study.optimize(
+        lambda trial: _measure(trial, fields, ranges, data, out / f"trial-{trial.number}", keep=keep),
+        n_trials=trials,
+        catch=(BayespressError,),
+    )
+    for trial in study.trials[before:]:
+        if trial.state.name == "FAIL":
+            note(f"trial {trial.number} failed with {trial.params}")
+    best = sorted(study.best_trials, key=lambda trial: trial.values[1])
+    if not best:
+        raise InputError("No trial came to an end; see the messages above, and widen or mend the ranges.")
+    _plot(study, out / "pareto.svg")
+    result = [
+        {"trial": t.number, "error_percent": t.values[0], "bytes": int(t.values[1]), "settings": t.params} for t in best
+    ]
+    if as_json:
+        print_json({"trials": len(study.trials), "pareto": result, "plot": str(out / "pareto.svg")})
+        return
+    rows = [
+        (each["trial"], percent(each["error_percent"]), size(each["bytes"]), _words(each["settings"]))
+        for each in result
+    ]
+    show(
+        table(f"best of {len(study.trials)} trials", ("trial", "held-out error", "size", "settings"), rows),
+        f"Plot: {out / 'pareto.svg'}",
+    )
+
+
+def _measure(
+    trial: Any, fields: Mapping[str, Any], ranges: Mapping[str, Range], data: DataSet, folder: Path, *, keep: bool
+) -> tuple[float, int]:
+    """Train and compress one network: its error in percent on the held-out part, and the size of its .bpz."""
+    from ..train.drive import train_run
+    from .compress import run_compression
+
+    chosen = {key: _suggest(trial, key, span) for key, span in ranges.items()}
+    knobs = {key.removeprefix("compress."): chosen.pop(key) for key in _COMPRESS if key in chosen}
+    record = _record(fields, chosen)
+    step(f"trial {trial.number}: {_words(trial.params)}")
+    try:
+        train_run(folder / "run", record, data=data, live=False)
+        packed, _ = run_compression(folder / "run", folder / "packed", data=data, **knobs)
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    error = packed.steps[-1].error_percent
+    if error is None:
+        raise InputError(f"Trial {trial.number} has no error to choose by; search on labelled data.")
+    step(f"trial {trial.number}: {error:.2f} % at {packed.packed_bytes:,} bytes")
+    return error, packed.packed_bytes
+
+
+def _suggest(trial: Any, key: str, span: Range) -> Any:
+    if span.choices is not None:
+        return trial.suggest_categorical(key, span.choices)
+    if float(span.low or 0).is_integer() and float(span.high or 0).is_integer() and key.endswith(("epochs", "size")):
+        return trial.suggest_int(key, int(span.low or 0), int(span.high or 0), log=span.log)
+    return trial.suggest_float(key, span.low, span.high, log=span.log)
+
+
+def _record(fields: Mapping[str, Any], chosen: Mapping[str, Any]) -> Any:
+    import copy
+
+    from ..train.recipe import set_value
+    from ..train.run import RunRecord
+
+    changed = copy.deepcopy(dict(fields))
+    for key, value in chosen.items():
+        set_value(changed, key, value)
+    return RunRecord.checked(changed, "The recipe")
+
+
+def _study(storage: str, name: str) -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingToolError(
+            f"Optuna is needed for searching and cannot be imported ({error}); "
+            "install it with `pip install 'bayespress[train]'`."
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    url = storage if "://" in storage else f"sqlite:///{storage}"
+    try:
+        return optuna.create_study(
+            study_name=name, storage=url, load_if_exists=True, directions=["minimize", "minimize"],
+            sampler=optuna.samplers.TPESampler(multivariate=True, warn_independent_sampling=False),
+        )  # fmt: skip
+    except Exception as error:
+        # SQLAlchemy's drivers raise their own types; all mean that the storage cannot be used.
+        from ..errors import reason_of
+
+        raise InputError(
+            f"Storage {storage} cannot be used ({reason_of(error)}); name a file or a database URL."
+        ) from None
+
+
+def _plot(study: Any, path: Path) -> None:
+    from ..files import write_text
+    from ..pages import BLUE, GREY, new_figure, svg_of
+
+    done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    best = sorted(study.best_trials, key=lambda trial: trial.values[1])
+    with new_figure(1, width=6.0, height=4.0) as (figure, (axes,)):
+        axes.scatter([t.values[1] for t in done], [t.values[0] for t in done], s=14, color=GREY, label="trials")
+        axes.step([t.values[1] for t in best], [t.values[0] for t in best], where="post", color=BLUE, label="best")
+        axes.scatter([t.values[1] for t in best], [t.values[0] for t in best], s=18, color=BLUE)
+        axes.set(xlabel="bytes", ylabel="held-out error, %", xscale="log")
+        axes.legend(frameon=False)
+        write_text(path, svg_of(figure))
+
+
+def _words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key.rpartition('.')[2]}={value:.3g}" if isinstance(value, float) else f"{key.rpartition('.')[2]}={value}"
+        for key, value in settings.items()
+    )
