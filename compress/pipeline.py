@@ -71,13 +71,13 @@ def compress_network(
     record("strike", struck.network)
 
     tell("levels")
-    steps_by_tensor = _weight_steps(struck, posterior, settings.budget)
+    steps_by_tensor, shared = _weight_steps(struck, posterior, settings.budget)
     _round(struck.network, steps_by_tensor)
     # Rounding takes small weights to zero, and with them the last of some units.
     struck = _then(struck, shrink(struck.network, example))
     bias_steps = _bias_steps(struck.network, steps_by_tensor)
     _round(struck.network, bias_steps)
-    weights = codec.encode(to_tensors(struck.network, steps_by_tensor | bias_steps))
+    weights = codec.encode(to_tensors(struck.network, steps_by_tensor | bias_steps, shared))
     _check_decoded(weights, struck.network)
     record("levels", struck.network, len(weights))
 
@@ -102,18 +102,23 @@ def _check_runs(network: nn.Module, example: Tensor) -> None:
         )
 
 
-def _weight_steps(struck: Shrunk, posterior: Posterior, budget: float) -> dict[str, float]:
-    """Grid step of each variational weight, from the variances of its elements that are left."""
-    steps = {}
+def _weight_steps(struck: Shrunk, posterior: Posterior, budget: float) -> tuple[dict[str, float], set[str]]:
+    """Grid step of each variational weight, from the variances of its elements that are left.
+
+    And the names of those that are point estimates, without variance: their values are shared, or as they are.
+    """
+    steps, shared = {}, set()
     for name, tensor in struck.network.state_dict().items():
         if name not in posterior.variances:
             continue
         variance = posterior.variances[name].flatten()[struck.kept[name]][tensor != 0]
-        if variance.numel():
+        if variance.numel() and not bool(variance.any()):
+            shared.add(name)
+        elif variance.numel():
             steps[name] = storable_step(grid_step(variance, budget))
         else:
             steps[name] = 1.0  # nothing left to round; any step codes zeros
-    return steps
+    return steps, shared
 
 
 def _bias_steps(network: nn.Module, weight_steps: dict[str, float]) -> dict[str, float]:

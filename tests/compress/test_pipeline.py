@@ -79,6 +79,31 @@ def test_errors_are_reported_after_each_step_and_choose_nothing():
     assert packed.weights == packed_specimen("mlp").weights, "the same posterior gives the same file"
 
 
+def test_shared_values_without_variance_become_a_codebook():
+    """What deep-compression and soft weight-sharing leave: few values, which are kept exactly."""
+    specimen = ZOO["mlp"]
+    network = specimen.network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(torch.round(parameter * 20) / 20)
+    values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    variances = {name: torch.zeros_like(tensor) for name, tensor in values.items() if tensor.ndim > 1}
+    packed = compress_network(network, Posterior(values, variances), specimen.inputs())
+    maps = {tensor.name: type(getattr(tensor, "value_map", None)).__name__ for tensor in codec.decode(packed.weights)}
+    assert {maps[name] for name in variances} == {"Codebook"}
+    x = specimen.inputs(8)
+    torch.testing.assert_close(packed.network(x), network(x))
+
+
+def test_many_values_without_variance_are_refused():
+    network = nn.Sequential(nn.Linear(60, 60), nn.ReLU(), nn.Linear(60, 2))
+    values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    variances = {name: torch.zeros_like(tensor) for name, tensor in values.items() if tensor.ndim > 1}
+    with pytest.raises(InputError, match=r"0\.weight has no posterior variance .* 3[56]\d\d distinct values"):
+        compress_network(network, Posterior(values, variances), torch.randn(2, 60))
+
+
 def test_nothing_left_is_an_error():
     network = nn.Linear(3, 2)
     values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
