@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--model", default="lenet-300-100")
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--shape", default="1,28,28", help="of an input")
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -78,7 +79,7 @@ def main() -> None:
     y = torch.randint(10, (arguments.batch,))
     network = build_model(arguments.model)
     contenders = {"deterministic": deterministic(build_model(arguments.model), x, y)}
-    for name in METHODS:
+    for name in arguments.methods.split(","):
         contenders[name] = variational(bayesianize(network, name), x, y)
         contenders[f"{name}: KL alone"] = divergence(bayesianize(network, name).train())
     times: dict[str, list[float]] = {name: [] for name in contenders}
