@@ -12,6 +12,7 @@ from bayespress.train.bayesian import bayesianize
 from bayespress.train.data import batches
 from bayespress.train.elbo import kl_warmup, negative_elbo
 from bayespress.train.fit import FitSettings, fit
+from bayespress.train.methods import METHODS
 
 
 def problem(examples=400):
@@ -20,9 +21,9 @@ def problem(examples=400):
     return x, (x[:, 0] + x[:, 1] > 0).long()
 
 
-def fresh(seed=0):
+def fresh(seed=0, method="sparse-vd"):
     torch.manual_seed(seed)
-    return bayesianize(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)))
+    return bayesianize(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2)), method)
 
 
 def test_it_learns_and_turns_weights_into_noise():
@@ -43,7 +44,8 @@ def test_it_learns_and_turns_weights_into_noise():
     assert not net.training
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_resumed_run_equals_an_uninterrupted_one(method, tmp_path):
     x, y = problem(200)
 
     class Stop(Exception):  # noqa: N818
@@ -53,10 +55,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
         if metrics.epoch == 2:
             raise Stop
 
-    whole = fit(fresh(), batches(x, y, 20, seed=3), epochs=5, seed=3)
+    whole = fit(fresh(method=method), batches(x, y, 20, seed=3), epochs=5, seed=3)
     with pytest.raises(Stop):
-        fit(fresh(), batches(x, y, 20, seed=3), epochs=5, seed=3, folder=tmp_path, report=stop_after_two)
-    resumed = fit(fresh(seed=9), batches(x, y, 20, seed=3), epochs=5, seed=3, folder=tmp_path, resume=True)
+        fit(fresh(method=method), batches(x, y, 20, seed=3), epochs=5, seed=3, folder=tmp_path, report=stop_after_two)
+    resumed = fit(
+        fresh(seed=9, method=method), batches(x, y, 20, seed=3), epochs=5, seed=3, folder=tmp_path, resume=True
+    )
     for (name, expected), (_, got) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
         assert torch.equal(expected, got), name
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bayespress.cli.train import METHOD_NAMES
 from bayespress.errors import InputError
 from bayespress.train.data import DATA_SETS
 from bayespress.train.fit import FitSettings
-from bayespress.train.methods import method_named
+from bayespress.train.methods import METHODS, method_named
 from bayespress.train.models import MODELS
 from bayespress.train.recipe import Recipe, recipe_fields, recipe_names, set_field
 
@@ -84,3 +85,8 @@ def test_a_recipe_of_ones_own(tmp_path):
 def test_fields_that_are_none(fields, message):
     with pytest.raises(InputError, match=message):
         Recipe.checked(fields, "mine")
+
+
+def test_the_command_line_names_every_method():
+    """They are written out there, so that --help need not import torch."""
+    assert sorted(METHOD_NAMES) == sorted(METHODS)

@@ -1,0 +1,129 @@
+"""The run directory: written by training, started from, resumed, and drawn."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from bayespress.errors import CorruptFileError, InputError
+from bayespress.train.data import DataSet
+from bayespress.train.drive import train_run
+from bayespress.train.report import run_report
+from bayespress.train.run import RunRecord
+
+NETWORK = """
+from torch import nn
+
+def network(width=6):
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, width), nn.ReLU(), nn.Linear(width, 3))
+
+def convolution():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+"""
+
+
+@pytest.fixture
+def data():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(120, 1, 4, 4, generator=generator)
+    labels = (images[:, 0, 0, 0] * 3).long()
+    return DataSet("it", images[:90], labels[:90], images[90:], labels[90:], ("a", "b", "c"), 255.0, "")
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    (tmp_path / "net_for_run_test.py").write_text(NETWORK)
+    monkeypatch.chdir(tmp_path)
+
+    def make(**fields):
+        fields = {"model": "net_for_run_test:network", "training": {"epochs": 3, "batch_size": 20}} | fields
+        return RunRecord.checked(fields, "it")
+
+    return make
+
+
+def test_what_training_leaves(record, data, tmp_path):
+    told = []
+    train_run(tmp_path / "run", record(), data=data, live=False, tell=told.append)
+    found = RunRecord.read(tmp_path / "run")
+    assert found.status == "complete"
+    assert [metrics.epoch for metrics in found.metrics] == [0, 1, 2]
+    assert set(found.metrics[0].nonzero_by_layer) == {"1", "3"}
+    assert 0 <= found.final.error_percent <= 100
+    assert any("epoch 3/3" in line for line in told)
+    posterior, initial = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("posterior", "initial"))
+    assert set(initial) == {"1.weight", "1.bias", "3.weight", "3.bias"}
+    assert set(posterior) == set(initial) | {"1.weight/variance", "3.weight/variance"}
+
+
+def test_a_run_starts_from_another(record, data, tmp_path):
+    train_run(tmp_path / "first", record(), data=data)
+    train_run(tmp_path / "second", record(start=str(tmp_path / "first")), data=data)
+    before, after = (
+        load_file(tmp_path / "first/posterior.safetensors"),
+        load_file(tmp_path / "second/initial.safetensors"),
+    )
+    for name, array in after.items():
+        np.testing.assert_array_equal(array, before[name])
+    wider = record(model={"name": "net_for_run_test:network", "width": 7}, start=str(tmp_path / "first"))
+    with pytest.raises(InputError, match="does not fit the network"):
+        train_run(tmp_path / "third", wider, data=data)
+    assert not (tmp_path / "third").exists()
+
+
+@pytest.mark.parametrize("model", ["network", "convolution"])
+@pytest.mark.parametrize("method", ["sparse-vd", "soft-weight-sharing", "dynamic-network-surgery"])
+def test_the_page_of_a_run(model, method, record, data, tmp_path):
+    train_run(tmp_path / "run", record(model=f"net_for_run_test:{model}", method=method), data=data)
+    text = run_report(tmp_path / "run")
+    assert text.count("<svg") == (6 if method == "soft-weight-sharing" else 5)
+    assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ), "nothing is fetched"
+    assert f"by {method}" in text
+    assert run_report(tmp_path / "run") == text
+
+
+def test_a_run_that_is_not_finished_has_a_page_too(record, data, tmp_path):
+    train_run(tmp_path / "run", record(), data=data)
+    (tmp_path / "run" / "posterior.safetensors").unlink()
+    fields = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(fields | {"status": "running", "final": None, "metrics": []}))
+    text = run_report(tmp_path / "run")
+    assert text.count("<svg") == 0
+    assert "0 of 3 epochs" in text
+
+
+def test_runs_that_are_none(tmp_path, record, data):
+    with pytest.raises(InputError, match="no run directory's record"):
+        run_report(tmp_path)
+    train_run(tmp_path / "run", record(), data=data)
+    (tmp_path / "run" / "posterior.safetensors").write_bytes(b"x")
+    with pytest.raises(CorruptFileError, match="not a whole safetensors file"):
+        run_report(tmp_path / "run")
+
+
+def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(record, data, tmp_path):
+    two = DataSet("it", data.train_images, data.train_labels, data.test_images, data.test_labels,
+                  ("a", "b", "c", "d"), 1.0, "")  # fmt: skip
+    with pytest.raises(InputError, match="The network has 3 outputs, and the data has 4 classes"):
+        train_run(tmp_path / "run", record(), data=two)
+    wide = torch.rand(4, 1, 5, 5), torch.zeros(4).long()
+    with pytest.raises(InputError, match=r"cannot take inputs of shape \(1, 5, 5\)"):
+        train_run(tmp_path / "run", record(), data=DataSet("it", *wide, *wide, ("a",), 1.0, ""))
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_held_out_is_always_the_same_part(data):
+    first, second = data.held_out(0.2), data.held_out(0.2)
+    assert len(first.test_images) == 18
+    assert len(first.train_images) == 72
+    assert torch.equal(first.test_images, second.test_images)
+    whole = torch.cat([first.train_images, first.test_images]).flatten(1).sum(1).sort().values
+    torch.testing.assert_close(whole, data.train_images.flatten(1).sum(1).sort().values)
+    with pytest.raises(InputError, match="is empty"):
+        data.held_out(0.0)
