@@ -113,6 +113,20 @@ def test_a_constant_grows_a_bias_where_there_was_none():
     torch.testing.assert_close(shrunk.network(x), network(x))
 
 
+def test_constants_that_differ_in_the_last_bit_are_folded():
+    """Found by the mask test below: one sigmoid of one number, in a vector's lanes and in its tail."""
+    torch.manual_seed(5)
+    network = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 5), nn.Sigmoid(), nn.Linear(5, 3, bias=False))
+    with torch.no_grad():
+        network[0].weight.zero_()
+        network[2].weight.mul_(torch.tensor([0, 0, 0, 0, 1, 0, 0, 0, 1, 0]).reshape(5, 2))
+        network[4].weight.mul_(torch.tensor([0, 0, 1, *[0] * 11, 1]).reshape(3, 5))
+    x = torch.randn(7, 1)
+    shrunk = shrink(network, x[:2]).network
+    assert [shrunk[index].weight.shape for index in (0, 2, 4)] == [(1, 1), (1, 1), (3, 1)]
+    torch.testing.assert_close(shrunk(x), network(x))
+
+
 def test_a_constant_before_padding_stays():
     """At the border a padded convolution sees zeros in place of the constant: no bias can stand for that."""
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Sigmoid(), nn.Conv2d(3, 2, 3, padding=1))
