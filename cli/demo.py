@@ -12,7 +12,7 @@ from ..errors import CheckFailedError, InputError
 from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
 
 # Recipes of the package.
-_RECIPES = {"digits": "demo/digits", "mnist": "lenet-300-100/sparse-vd"}
+_RECIPES = {"digits": "demo/digits", "mnist": "demo/mnist"}
 
 
 def demo(
