@@ -7,7 +7,7 @@ STAMPS := build/stamps
 TYPED := build/typed
 WORKERS ?= 2
 
-C_SOURCES := $(wildcard codec/c/*.c codec/c/*.h) codec/build_cffi.py
+C_SOURCES := $(wildcard codec/c/*.[ch] train/kernels/*.[ch]) codec/build_cffi.py train/kernels/build_cffi.py
 STAGES := codec train compress deploy cli
 MODULES := api errors files handover pages __main__
 
@@ -51,4 +51,4 @@ check-tests: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 clean:
-	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info codec/_bpz.c codec/*.so
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info codec/_bpz.c codec/*.so train/kernels/_kl.c train/kernels/*.so

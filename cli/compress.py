@@ -13,6 +13,7 @@ from .console import DataDir, JsonFlag, note, percent, print_json, show, size, s
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..compress.settings import CompressSettings
     from ..handover import PackedRecord
     from ..train.data import DataSet
 
@@ -25,6 +26,12 @@ def compress(
         Path | None, typer.Option("--out", "-o", help="Packed directory to write [default: RUN/packed].")
     ] = None,
     log_alpha: Annotated[float, typer.Option(help="Drop weights whose log alpha is above this.")] = 3.0,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Drop this percentage of all weights instead, by --rule.")
+    ] = None,
+    rule: Annotated[
+        str, typer.Option(help="Which go first: signal-to-noise, magnitude, or random to compare with.")
+    ] = "signal-to-noise",
     budget: Annotated[
         float,
         typer.Option(help="Nats that rounding may cost a weight under the posterior; larger is smaller."),
@@ -39,7 +46,10 @@ def compress(
     Weights that are noise are dropped, dead units leave the network, and what is left is rounded to a grid that
     follows the posterior variance. The test error is reported after each step and chooses nothing.
     """
-    record, notes = run_compression(run, out or run / "packed", log_alpha=log_alpha, budget=budget, data_dir=data_dir)
+    from ..compress.settings import CompressSettings
+
+    settings = CompressSettings(log_alpha=log_alpha, sparsity=sparsity, rule=rule, budget=budget)
+    record, notes = run_compression(run, out or run / "packed", settings, data_dir=data_dir)
     for text in notes:
         note(text)
     if as_json:
@@ -49,7 +59,7 @@ def compress(
 
 
 def run_compression(
-    run: Path, out: Path, *, log_alpha: float = 3.0, budget: float = 0.03, data_dir: Path | None = None,
+    run: Path, out: Path, settings: CompressSettings | None = None, *, data_dir: Path | None = None,
     data: DataSet | None = None,
 ) -> tuple[PackedRecord, tuple[str, ...]]:  # fmt: skip
     """Compress a run directory into a packed directory; the record and what the user should know.
@@ -58,14 +68,12 @@ def run_compression(
     """
     from ..compress.pipeline import compress_network
     from ..compress.posterior import read_posterior
-    from ..compress.settings import CompressSettings
     from ..handover import Preprocessing
     from ..train.data import load_data
     from ..train.evaluate import error_percent
     from ..train.models import build_model
     from ..train.run import POSTERIOR, RunRecord
 
-    settings = CompressSettings(log_alpha=log_alpha, budget=budget)
     record = RunRecord.read(run)
     if record.status != "complete":
         raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")

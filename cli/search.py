@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..train.data import DataSet
     from ..train.recipe import Range
 
-_COMPRESS = ("compress.log_alpha", "compress.budget")
+_COMPRESS = ("compress.log_alpha", "compress.sparsity", "compress.budget")
 _HELD_OUT = 0.1  # of the training set, to measure the error on
 
 
@@ -96,6 +96,7 @@ def _measure(
     trial: Any, fields: Mapping[str, Any], ranges: Mapping[str, Range], data: DataSet, folder: Path, *, keep: bool
 ) -> tuple[float, int]:
     """Train and compress one network: its error in percent on the held-out part, and the size of its .bpz."""
+    from ..compress.settings import CompressSettings
     from ..train.drive import train_run
     from .compress import run_compression
 
@@ -105,7 +106,7 @@ def _measure(
     step(f"trial {trial.number}: {_words(trial.params)}")
     try:
         train_run(folder / "run", record, data=data, live=False)
-        packed, _ = run_compression(folder / "run", folder / "packed", data=data, **knobs)
+        packed, _ = run_compression(folder / "run", folder / "packed", CompressSettings(**knobs), data=data)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)

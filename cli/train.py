@@ -67,6 +67,10 @@ def train(
         str | None,
         typer.Option(help="Of an epoch's mini-batches: uniform, or blundell (2^(M-i)/(2^M-1)).", **_default("uniform")),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Of the network's products: 32-true, bf16-mixed or 16-mixed.", **_default("32-true")),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Start from the posterior means of this run, instead of random weights.")
     ] = None,
@@ -108,7 +112,7 @@ def train(
             "data.folder": None if data_dir is None else str(data_dir), "start": None if start is None else str(start),
             "training.epochs": epochs, "training.batch_size": batch_size, "training.learning_rate": learning_rate,
             "training.warmup_start": warmup_start, "training.warmup_end": warmup_end,
-            "training.kl_weighting": kl_weighting, "training.seed": seed,
+            "training.kl_weighting": kl_weighting, "training.precision": precision, "training.seed": seed,
         }  # fmt: skip
         choices |= {f"model.{key}": value for key, value in _json_object("--model-args", model_args).items()}
         choices |= {f"method.{key}": value for key, value in _json_object("--method-args", method_args).items()}

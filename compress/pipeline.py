@@ -15,7 +15,7 @@ from ..handover import StepRecord
 from .packed import Packed
 from .posterior import Posterior
 from .precision import grid_step
-from .prune import prune_by_log_alpha
+from .prune import prune
 from .quantize import grid_levels, grid_values, storable_step, to_tensors
 from .settings import CompressSettings
 from .shrink import Shrunk, shrink
@@ -59,10 +59,12 @@ def compress_network(
 
     tell("threshold")
     pruned = copy.deepcopy(original)
-    pruned.load_state_dict({**pruned.state_dict(), **prune_by_log_alpha(posterior, settings.log_alpha)})
+    pruned.load_state_dict({**pruned.state_dict(), **prune(posterior, settings)})
     if not any(bool((pruned.state_dict()[name] != 0).any()) for name in posterior.variances):
         raise InputError(
             f"No weight has a log alpha below {settings.log_alpha}; raise the threshold or train with less KL."
+            if settings.sparsity is None
+            else f"A sparsity of {settings.sparsity} % leaves no weight; ask for less."
         )
     record("threshold", pruned)
 

@@ -6,21 +6,31 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 
+RULES = ("signal-to-noise", "magnitude", "random")
+
 
 @dataclass(frozen=True)
 class CompressSettings:
     """How to compress.
 
-    log_alpha  weights whose log alpha is above this are dropped
+    log_alpha  weights whose log alpha is above this are dropped, unless a sparsity is asked for
+    sparsity   percent of all variational weights to drop; None goes by log_alpha
+    rule       which weights go first then: signal-to-noise, magnitude or random
     budget     nats that rounding to the grid may cost a weight, see precision.py; larger is coarser and smaller
     """
 
     log_alpha: float = 3.0
+    sparsity: float | None = None
+    rule: str = "signal-to-noise"
     budget: float = 0.03
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
         if self.log_alpha != self.log_alpha:
             raise InputError("The log alpha threshold is NaN; give a number, 3 is usual.")
+        if self.rule not in RULES:
+            raise InputError(f"There is no pruning rule {self.rule!r}; there are {', '.join(RULES)}.")
+        if self.sparsity is not None and not 0.0 <= self.sparsity < 100.0:
+            raise InputError(f"The sparsity is {self.sparsity} %; it has to be at least 0 and below 100.")
         if not 0.0 < self.budget < float("inf"):
             raise InputError(f"The precision budget is {self.budget}; it has to be above 0 nats a weight.")

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .kernels import floats, lib, takes
+
 # Fitted constants of Molchanov et al. 2017, equation 14.
 _K1, _K2, _K3 = 0.63576, 1.87320, 1.48695
 # Added to a squared mean under the logarithm, as in the authors' code: a mean of exactly 0 has no log alpha.
@@ -44,10 +46,16 @@ class _TotalLogUniformKL(torch.autograd.Function):
     """With s = sigmoid(-(k2 + k3 log_alpha)) and t = sigmoid(log_alpha):
 
     KL = k1 s - 0.5 log t,   d KL / d log_alpha = -k1 k3 s (1 - s) - 0.5 (1 - t)
+
+    Compiled (kernels/kl.c) for float32 in main memory, by PyTorch's operations for everything else.
     """
 
     @staticmethod
     def forward(ctx: Any, mean: Tensor, log_variance: Tensor) -> Tensor:
+        ctx.compiled = takes(mean, log_variance)
+        if ctx.compiled:
+            ctx.save_for_backward(mean, log_variance)
+            return mean.new_tensor(lib.bp_log_uniform_kl(mean.numel(), floats(mean), floats(log_variance)))
         square = mean.square().add_(TINY)
         log_alpha = torch.log(square).neg_().add_(log_variance)
         s = torch.mul(log_alpha, -_K3).sub_(_K2).sigmoid_()
@@ -59,6 +67,14 @@ class _TotalLogUniformKL(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor]:
+        if ctx.compiled:
+            mean, log_variance = ctx.saved_tensors
+            by_mean, by_log_variance = torch.empty_like(mean), torch.empty_like(mean)
+            lib.bp_log_uniform_kl_gradient(
+                mean.numel(), floats(mean), floats(log_variance), outer.item(),
+                floats(by_mean), floats(by_log_variance),
+            )  # fmt: skip
+            return by_mean, by_log_variance
         mean, square, slope = ctx.saved_tensors
         by_log_variance = slope * outer
         return torch.mul(by_log_variance, mean).div_(square).mul_(-2.0), by_log_variance

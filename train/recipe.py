@@ -71,6 +71,7 @@ class Training(_Strict):
     warmup_start: float = 0.0
     warmup_end: float = 0.3
     kl_weighting: str = "uniform"
+    precision: str = "32-true"
     seed: int = 0
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bayespress.codec import QuantizedTensor, RawTensor
 from bayespress.compress.posterior import Posterior, read_posterior
 from bayespress.compress.precision import grid_step
-from bayespress.compress.prune import prune_by_log_alpha
+from bayespress.compress.prune import prune, prune_by_log_alpha, prune_to_sparsity
 from bayespress.compress.quantize import grid_levels, grid_values, storable_step, to_tensors
 from bayespress.compress.settings import CompressSettings
 from bayespress.errors import CorruptFileError, InputError
@@ -79,6 +79,46 @@ def test_pruning_follows_log_alpha():
     values = {"w": torch.tensor([1.0, 1.0, 0.0, -2.0])}
     variances = {"w": torch.tensor([math.exp(2.9), math.exp(3.1), 1.0, 4 * math.exp(2.9)])}
     assert prune_by_log_alpha(Posterior(values, variances), 3.0)["w"].tolist() == [1.0, 0.0, 0.0, -2.0]
+
+
+def ranked():
+    values = {"a": torch.tensor([[0.1, -5.0], [3.0, 0.2]]), "b": torch.tensor([4.0, 1.0])}
+    variances = {"a": torch.tensor([[1e-6, 1.0], [100.0, 1.0]]), "b": torch.tensor([1.0, 1e-4])}
+    return Posterior(values, variances)
+
+
+@pytest.mark.parametrize(
+    ("rule", "a", "b"),
+    [
+        # signal-to-noise is 100, 5 / 0.3, 0.2 in a and 4, 100 in b
+        ("signal-to-noise", [[0.1, -5.0], [0.0, 0.0]], [0.0, 1.0]),
+        ("magnitude", [[0.0, -5.0], [3.0, 0.0]], [4.0, 0.0]),
+    ],
+)
+def test_pruning_to_a_sparsity_ranks_across_the_network(rule, a, b):
+    pruned = prune_to_sparsity(ranked(), rule, 50.0)
+    assert torch.equal(pruned["a"], torch.tensor(a))
+    assert torch.equal(pruned["b"], torch.tensor(b))
+
+
+def test_random_pruning_drops_as_many_and_the_same_each_time():
+    posterior = Posterior({"w": torch.ones(1000)}, {"w": torch.ones(1000)})
+    first = prune_to_sparsity(posterior, "random", 73.0)["w"]
+    assert first.count_nonzero() == 270
+    assert torch.equal(first, prune_to_sparsity(posterior, "random", 73.0)["w"])
+
+
+def test_a_sparsity_takes_the_place_of_the_threshold():
+    assert prune(ranked(), CompressSettings(sparsity=0.0))["b"].tolist() == [4.0, 1.0]
+    assert prune(ranked(), CompressSettings(log_alpha=-20.0))["b"].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("sparsity", [-1.0, 100.0, float("nan")])
+def test_sparsities_and_rules_out_of_range(sparsity):
+    with pytest.raises(InputError, match="at least 0 and below 100"):
+        CompressSettings(sparsity=sparsity)
+    with pytest.raises(InputError, match="no pruning rule 'size'; there are signal-to-noise"):
+        CompressSettings(rule="size")
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,9 @@ class TestBaselines:
         assert bool((layer.weight.grad[:, ::2] == 0).all())
 
     def test_surgery_splices_back(self):
-        layer = layer_of(nn.Linear(30, 30), "dynamic-network-surgery", threshold=0.0, frequency=1.0, begin=0.0, end=1.0)
+        layer = layer_of(
+            nn.Linear(30, 30), "dynamic-network-surgery", threshold=0.0, frequency=1.0, begin=0.0, end=1.0, ramp=0.0
+        )
         layer.after_step(0.0)
         assert 0 < int(layer.mask.sum()) < 900
         dropped = (layer.mask == 0).nonzero()[0]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ..kl import standard_normal_kl
 from ..layers import Marginal, VariationalLayer
+from ..noise import gaussian_output
 from ..operation import Operation
 
-_TINY = 1e-8
 # Parameters of the scales' posterior that are logarithms.
 SCALE_PARAMETERS = ("log_scale", "log_scale_log_variance", "scale_log_variance")
 
@@ -81,8 +81,7 @@ class GroupScaleLayer(VariationalLayer):
         if self.dense:
             x = x * scale.reshape(len(x), *(1,) * (x.ndim - 2), -1)
         mean = self.operation(x, self.weight, None)
-        deviation = torch.sqrt(self.operation(x.square(), self.log_variance.exp(), None) + _TINY)
-        out = mean + deviation * torch.randn_like(mean)
+        out = gaussian_output(mean, self.operation(x.square(), self.log_variance.exp(), None))
         trailing = (1,) * (0 if self.dense else out.ndim - 2)
         if not self.dense:
             out = out * scale.reshape(*scale.shape, *trailing)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..kl import TINY, total_log_uniform_kl
 from ..layers import GaussianLayer
+from ..noise import gaussian_output
 from ..operation import Operation
 from .base import Method
 
@@ -58,7 +59,7 @@ class SparseVDLayer(GaussianLayer):
         """
         mean = self.operation(x, self.weight, self.bias)
         variance = self.operation(x.square(), self.variance(), None)
-        return mean + torch.sqrt(variance + TINY) * torch.randn_like(mean)
+        return gaussian_output(mean, variance)
 
     def predictive_weight(self) -> Tensor:
         """Posterior mean, zero where log alpha is above the threshold."""

@@ -1,0 +1,48 @@
+"""What a trained posterior loses as its weights are pruned by signal-to-noise, by magnitude and at random.
+
+    python benchmarks/pruning.py RUN [--data-dir FOLDER]
+
+Figure 5 and section 5.3 of Blundell et al. 2015: one line a share of pruned weights, test error in percent under each
+rule. RUN is a run directory, as `bayespress train --recipe mlp-1200/bayes-by-backprop` writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bayespress.compress.posterior import read_posterior
+from bayespress.compress.prune import prune_to_sparsity
+from bayespress.compress.settings import RULES
+from bayespress.train.data import load_data
+from bayespress.train.evaluate import error_percent
+from bayespress.train.models import build_model
+from bayespress.train.run import POSTERIOR, RunRecord
+
+_PERCENTS = (0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0)
+
+
+def main() -> None:
+    """Prune and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data-dir", type=Path, help="where the data lies, if not where it did in training")
+    arguments = parser.parse_args()
+    record = RunRecord.read(arguments.run)
+    folder = arguments.data_dir or (Path(record.data.folder) if record.data.folder else None)
+    data = load_data(record.data.name, folder)
+    posterior = read_posterior(arguments.run / POSTERIOR)
+    network = build_model(record.model.name, record.model.options).eval()
+    posterior.load_into(network)
+    print(f"{record.model.name} by {record.method.name} on {data.name}: test error, %")
+    print("pruned  " + "".join(f"{rule:>18}" for rule in RULES))
+    for percent in _PERCENTS:
+        errors = []
+        for rule in RULES:
+            network.load_state_dict({**network.state_dict(), **prune_to_sparsity(posterior, rule, percent)})
+            errors.append(error_percent(network, data.test_images, data.test_labels))
+        print(f"{percent:4.0f} %  " + "".join(f"{error:18.2f}" for error in errors), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+/* The KL terms that run over every weight in every step, each in one pass over memory.
+ *
+ * Arrays hold `count` floats; those written may not overlap those read. Sums are in double, over blocks of float
+ * sums. Nothing is allocated and nothing is kept, so several threads may call at once.
+ */
+#ifndef BAYESPRESS_KL_H
+#define BAYESPRESS_KL_H
+
+#include <stddef.h>
+
+/* Sum of KL(N(mean, exp(log_variance)) || log-uniform), see train/kl.py for the formula. */
+double bp_log_uniform_kl(size_t count, const float *mean, const float *log_variance);
+
+/* Its gradient times `outer`, by the mean and by the log variance. */
+void bp_log_uniform_kl_gradient(size_t count, const float *mean, const float *log_variance, float outer,
+                                float *by_mean, float *by_log_variance);
+
+/* What a scale mixture pi N(0, s1^2) + (1 - pi) N(0, s2^2) is to the functions below. */
+typedef struct {
+    float log_odds;  /* log of pi N(0 | 0, s1^2) over (1 - pi) N(0 | 0, s2^2) */
+    float log_peak;  /* log of (1 - pi) N(0 | 0, s2^2) */
+    float precision1; /* 1 / s1^2 */
+    float precision2; /* 1 / s2^2 */
+} bp_mixture;
+
+/* Sum of log N(w | mean, deviation^2) - log prior(w) at w = mean + deviation * noise. */
+double bp_mixture_kl(size_t count, const float *mean, const float *deviation, const float *noise,
+                     const bp_mixture *prior);
+
+/* Its gradient times `outer`, by the mean and by the deviation. */
+void bp_mixture_kl_gradient(size_t count, const float *mean, const float *deviation, const float *noise,
+                            const bp_mixture *prior, float outer, float *by_mean, float *by_deviation);
+
+#endif
