@@ -1,4 +1,4 @@
-"""Size against entropy and other containers, and decode time against zlib, in one run.
+"""Size of both profiles against entropy and other containers, and decode time against zlib, in one run.
 
 python benchmarks/codec.py              synthetic LeNet-300-100 at five densities
 python benchmarks/codec.py net.bpz      the tensors of a file
@@ -84,7 +84,11 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[
 
 def report(title: str, tensors: Sequence[codec.Tensor], seconds: float) -> None:
     """Print one set's lines."""
-    data = codec.encode(tensors)
+    for profile in codec.PROFILES:
+        _report(f"{title}, {profile}", tensors, codec.encode(tensors, profile=profile), seconds)
+
+
+def _report(title: str, tensors: Sequence[codec.Tensor], data: bytes, seconds: float) -> None:
     quantized = [tensor for tensor in tensors if isinstance(tensor, codec.QuantizedTensor)]
     raw = sum(4 * tensor.array.size for tensor in tensors if isinstance(tensor, codec.RawTensor))
     entropy = raw + sum(entropy_bytes(tensor.levels) for tensor in quantized)

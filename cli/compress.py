@@ -36,6 +36,9 @@ def compress(
         float,
         typer.Option(help="Nats that rounding may cost a weight under the posterior; larger is smaller."),
     ] = 0.03,
+    profile: Annotated[
+        str, typer.Option(help="Of the file: small, or fast to decode and some percent larger.")
+    ] = "small",
     data_dir: DataDir = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -48,7 +51,7 @@ def compress(
     """
     from ..compress.settings import CompressSettings
 
-    settings = CompressSettings(log_alpha=log_alpha, sparsity=sparsity, rule=rule, budget=budget)
+    settings = CompressSettings(log_alpha=log_alpha, sparsity=sparsity, rule=rule, budget=budget, profile=profile)
     record, notes = run_compression(run, out or run / "packed", settings, data_dir=data_dir)
     for text in notes:
         note(text)

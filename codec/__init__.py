@@ -9,11 +9,12 @@ Needs numpy and the C extension, nothing else of this package but its errors.
 from __future__ import annotations
 
 from .decode import decode
-from .encode import encode
+from .encode import PROFILES, encode
 from .layout import FileLayout, TensorLayout, layout
 from .tensor import Codebook, Grid, QuantizedTensor, RawTensor, Tensor
 
 __all__ = [
+    "PROFILES",
     "Codebook",
     "FileLayout",
     "Grid",

@@ -28,6 +28,14 @@ class BitFields:
         self.numbers += other.numbers
         self.widths += other.widths
 
+    def pack(self) -> bytes:
+        """The fields as bytes, padded with zero bits."""
+        bits = 0
+        for number, width in zip(self.numbers, self.widths, strict=True):
+            bits = bits << width | number
+        padding = -self.size % 8
+        return (bits << padding).to_bytes((self.size + padding) // 8, "big")
+
     @property
     def size(self) -> int:
         """Bits in all."""

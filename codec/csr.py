@@ -17,6 +17,7 @@ class EntryLayout(IntEnum):
     DENSE = 0
     BY_ROW = 1
     RUNNING = 2
+    ADAPTIVE = 3
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The encoder: tries each layout with and without masks, and writes the smallest."""
+"""The encoder: tries each layout of a profile with and without masks, and writes the smallest."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ._bpz import ffi, lib
+from .adaptive import adaptive_streams
 from .bits import BitFields, varint
 from .codes import Histogram, StreamCode, best_code, estimated_size, gap_histogram
 from .csr import Entries, EntryLayout, entries_of, mask_fields, matrix
+from .names import name_bytes
 from .tensor import Codebook, Grid, RawTensor, Tensor, check_tensor
 
-MAGIC = b"BPZ\x01"
+MAGIC = b"BPZ\x02"
+PROFILES = ("small", "fast")
 MAX_TENSORS = 4096
 _BUILT = 4  # plans whose codes are built, after estimates of all
 
@@ -44,43 +47,55 @@ class _Plan:
     size: int
 
 
-def encode(tensors: Sequence[Tensor], progress: Callable[[int, int], None] | None = None) -> bytes:
+def encode(
+    tensors: Sequence[Tensor], progress: Callable[[int, int], None] | None = None, *, profile: str = "small"
+) -> bytes:
     """A `.bpz` file of these tensors, in their order. The same tensors give the same bytes.
 
+    profile   small: each tensor in whatever is smallest, usually the adaptive range coder, which takes tens of
+              nanoseconds a weight; fast: prefix codes only, which take a few nanoseconds a non-zero weight
     progress  called with (tensors done, tensors in all) after each
 
     Raises InputError when a tensor has a NaN, a wrong dtype, a level outside its codebook, a name that is
     used twice or does not fit, or when there are more than 4096 of them.
     """
+    if profile not in PROFILES:
+        raise InputError(f"There is no profile {profile!r}; there are {' and '.join(PROFILES)}.")
     if len(tensors) > MAX_TENSORS:
         raise InputError(f"A .bpz file holds at most {MAX_TENSORS} tensors, not {len(tensors)}; write several files.")
     names: set[str] = set()
+    before = b""
     out = bytearray(MAGIC + varint(len(tensors)))
     for done, tensor in enumerate(tensors, 1):
         check_tensor(tensor)
         if tensor.name in names:
             raise InputError(f"Two tensors are called {tensor.name}; names must be unique, rename one.")
         names.add(tensor.name)
-        record = _record(tensor)
+        record = _record(tensor, before, adaptive=profile == "small")
+        before = tensor.name.encode()
         out += varint(len(record)) + record
         if progress is not None:
             progress(done, len(tensors))
     return bytes(out) + zlib.crc32(out).to_bytes(4, "little")
 
 
-def _record(tensor: Tensor) -> bytes:
-    """A record without its length."""
+def _record(tensor: Tensor, before: bytes, *, adaptive: bool) -> bytes:
+    """A record without its length; `before` is the name of the one before it."""
     array = tensor.array if isinstance(tensor, RawTensor) else tensor.levels
-    name = tensor.name.encode()
     kind, value_map = _value_map(tensor)
-    head = bytes([kind << 4 | array.ndim, len(name)]) + name + b"".join(varint(extent) for extent in array.shape)
+    head = bytes([kind << 4 | array.ndim]) + name_bytes(tensor.name.encode(), before)
+    head += b"".join(varint(extent) for extent in array.shape)
     if isinstance(tensor, RawTensor):
         record = head + array.astype("<f4").tobytes()
     else:
         nonzero = int(np.count_nonzero(array))
         record = head + varint(nonzero) + value_map
         if nonzero:
-            record += _stream(matrix(tensor.levels), signed=isinstance(tensor.value_map, Grid))
+            levels, signed = matrix(tensor.levels), isinstance(tensor.value_map, Grid)
+            stream = _stream(levels, signed=signed)
+            record += (
+                min([stream, *adaptive_streams(levels, len(stream), signed=signed)], key=len) if adaptive else stream
+            )
     if len(record) > 0x7FFFFFFF:
         raise InputError(f"Tensor {tensor.name} needs {len(record)} bytes, and a record holds 2^31 - 1; split it.")
     return record
@@ -114,7 +129,7 @@ def _stages(levels: NDArray[np.int32], *, signed: bool) -> list[_Stage]:
         masks = mask_fields(rows)
         masks.extend(mask_fields(columns))
         live = levels[np.ix_(rows, columns)] if not (rows.all() and columns.all()) else levels
-        for layout in EntryLayout:
+        for layout in (EntryLayout.DENSE, EntryLayout.BY_ROW, EntryLayout.RUNNING):
             entries = entries_of(live, layout, signed=signed)
             gaps = None if entries.gaps is None else Histogram.of(entries.gaps)
             estimate, index_bits = (0.0, 0) if gaps is None else _index_width(gaps)

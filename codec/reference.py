@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptFileError, InputError
+from .reference_adaptive import AdaptiveStream
 from .tensor import Codebook, Grid, QuantizedTensor, RawTensor, Tensor
 
 _LARGEST = 2**31 - 1
+_ENDINGS = (b".weight", b".bias", b".running_mean", b".running_var", b".num_batches_tracked")
 
 
 def _require(condition: bool, problem: str) -> None:
@@ -99,14 +101,16 @@ def decode(data: bytes, *, max_elements: int | None = None) -> list[Tensor]:
     # Section 3
     _require(data[:3] == b"BPZ"[: len(data)], "it does not begin with BPZ")
     _require(len(data) >= 4, "it ends within its first four bytes")
-    _require(data[3] == 1, f"its version is {data[3]}, and this decoder knows 1")
+    _require(data[3] == 2, f"its version is {data[3]}, and this decoder knows 2")
     _require(len(data) >= 9, "it is shorter than the shortest file")
     _require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "the checksum does not match")
     body = _Bytes(data[:-4])
     body.take(4)
     count = body.varint()
     _require(count <= 4096, f"it declares {count} tensors, more than 4096")
-    heads = [_Head(body.take(body.varint())) for _ in range(count)]
+    heads: list[_Head] = []
+    for _ in range(count):
+        heads.append(_Head(body.take(body.varint()), heads[-1].name.encode() if heads else b""))
     _require(body.at == len(body.data), "bytes follow the last tensor")
     _require(len({head.name for head in heads}) == count, "two tensors have one name")
     elements = sum(head.count for head in heads)
@@ -118,17 +122,12 @@ def decode(data: bytes, *, max_elements: int | None = None) -> list[Tensor]:
 class _Head:
     """Section 4: the byte fields of a record."""
 
-    def __init__(self, record: bytes) -> None:
+    def __init__(self, record: bytes, before: bytes) -> None:
         fields = _Bytes(record)
-        kind_and_rank, name_length = fields.take(2)
+        (kind_and_rank,) = fields.take(1)
         self.kind, rank = kind_and_rank >> 4, kind_and_rank & 15
         _require(rank <= 8 and self.kind <= 3, f"a tensor has kind {self.kind} and rank {rank}")
-        _require(name_length > 0, "a tensor has no name")
-        try:
-            self.name = fields.take(name_length).decode()
-        except UnicodeDecodeError:
-            _require(False, "a name is not UTF-8")
-        _require("\0" not in self.name, "a name holds NUL")
+        self.name = _name(fields, before)
         self.shape = tuple(fields.varint() for _ in range(rank))
         self.count = math.prod(self.shape)
         _require(self.count <= _LARGEST, f"{self.name} has {self.count} elements")
@@ -165,6 +164,23 @@ class _Head:
         return tensor
 
 
+def _name(fields: _Bytes, before: bytes) -> str:
+    """Section 4.1: a name from the one before it."""
+    (head,) = fields.take(1)
+    shared, stored = ((nibble if nibble < 15 else 15 + fields.varint()) for nibble in (head >> 4, head & 15))
+    _require(shared <= len(before), "a name shares more than there is of the one before")
+    name = before[:shared]
+    for byte in fields.take(stored):
+        _require(byte >= 0x20 or 1 <= byte <= 5, f"a name holds the control character {byte}")
+        name += bytes([byte]) if byte >= 0x20 else _ENDINGS[byte - 1]
+    _require(1 <= len(name) <= 255, f"a name has {len(name)} bytes")
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        _require(False, "a name is not UTF-8")
+        return ""
+
+
 def _grid(step: float) -> Grid:
     _require(step > 0, f"a step is {step}, not positive")
     return Grid(step)
@@ -174,9 +190,11 @@ def _stream(head: _Head, levels: NDArray[np.int32]) -> None:
     """Sections 5 to 7: fill the matrix of one tensor."""
     bits = _Bits(head.payload)
     layout = bits.take(2)
-    _require(layout <= 2, f"{head.name} has layout {layout}")
     rows, columns = _mask(bits, levels.shape[0]), _mask(bits, levels.shape[1])
     _require(head.nonzero <= len(rows) * len(columns), f"{head.name} has more non-zeros than live elements")
+    if layout == 3:
+        _adaptive(head, bits, levels, rows, columns)
+        return
     row_code = _code(bits) if layout == 1 else None
     index_bits = bits.take(5) if layout != 0 else 1
     _require(index_bits > 0, f"{head.name} has relative indices of no bits")
@@ -223,6 +241,27 @@ def _stream(head: _Head, levels: NDArray[np.int32]) -> None:
     left = len(bits.bits) - bits.at
     _require(left < 8, "bytes follow the last number of a stream")
     _require(bits.take(left) == 0, "the padding is not zero")
+
+
+def _adaptive(
+    head: _Head, bits: _Bits, levels: NDArray[np.int32], rows: list[int] | range, columns: list[int] | range
+) -> None:
+    """Section 8: fill the matrix from a range-coded stream."""
+    mean_code = bits.take(5)
+    _require(bits.take(-bits.at % 8) == 0, "the padding is not zero")
+    signed = isinstance(head.value_map, Grid)
+    stream = AdaptiveStream(head.payload[bits.at // 8 :], len(rows), len(columns), head.nonzero, mean_code, signed)
+    found = 0
+    for row, column, negative, magnitude in stream.levels():
+        found += 1
+        _require(found <= head.nonzero, f"{head.name} has more non-zeros than it declares")
+        level = -magnitude if negative else magnitude
+        _require(-(2**31) <= level < 2**31, f"level {level} is no int32")
+        if isinstance(head.value_map, Codebook):
+            _require(level < head.value_map.values.size, f"level {level} is outside its codebook")
+        levels[rows[row], columns[column]] = level
+    _require(found == head.nonzero, f"{head.name} has fewer non-zeros than it declares")
+    _require(not stream.surplus, "bytes follow the last number of a stream")
 
 
 def _mask(bits: _Bits, extent: int) -> list[int] | range:

@@ -113,8 +113,10 @@ def check_tensor(tensor: object) -> None:
         encoded = name.encode() if isinstance(name, str) else b""
     except UnicodeEncodeError:
         encoded = b""
-    if not 1 <= len(encoded) <= 255 or 0 in encoded:
-        raise InputError(f"A tensor's name must be 1 to 255 bytes of UTF-8 without NUL, not {name!r}; rename it.")
+    if not 1 <= len(encoded) <= 255 or min(encoded) < 0x20:
+        raise InputError(
+            f"A tensor's name must be 1 to 255 bytes of UTF-8 without control characters, not {name!r}; rename it."
+        )
     quantized = isinstance(tensor, QuantizedTensor)
     array: object = tensor.levels if isinstance(tensor, QuantizedTensor) else tensor.array
     dtype = np.dtype(np.int32 if quantized else np.float32)

@@ -79,7 +79,7 @@ def compress_network(
     struck = _then(struck, shrink(struck.network, example))
     bias_steps = _bias_steps(struck.network, steps_by_tensor)
     _round(struck.network, bias_steps)
-    weights = codec.encode(to_tensors(struck.network, steps_by_tensor | bias_steps, shared))
+    weights = codec.encode(to_tensors(struck.network, steps_by_tensor | bias_steps, shared), profile=settings.profile)
     _check_decoded(weights, struck.network)
     record("levels", struck.network, len(weights))
 

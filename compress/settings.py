@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..codec import PROFILES
 from ..errors import InputError
 
 RULES = ("signal-to-noise", "magnitude", "random")
@@ -16,6 +17,7 @@ class CompressSettings:
     log_alpha  weights whose log alpha is above this are dropped, unless a sparsity is asked for
     sparsity   percent of all variational weights to drop; None goes by log_alpha
     rule       which weights go first then: signal-to-noise, magnitude or random
+    profile    small or fast, see codec.encode
     budget     nats that rounding to the grid may cost a weight, see precision.py; larger is coarser and smaller
     """
 
@@ -23,6 +25,7 @@ class CompressSettings:
     sparsity: float | None = None
     rule: str = "signal-to-noise"
     budget: float = 0.03
+    profile: str = "small"
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
@@ -32,5 +35,7 @@ class CompressSettings:
             raise InputError(f"There is no pruning rule {self.rule!r}; there are {', '.join(RULES)}.")
         if self.sparsity is not None and not 0.0 <= self.sparsity < 100.0:
             raise InputError(f"The sparsity is {self.sparsity} %; it has to be at least 0 and below 100.")
+        if self.profile not in PROFILES:
+            raise InputError(f"There is no profile {self.profile!r}; there are {' and '.join(PROFILES)}.")
         if not 0.0 < self.budget < float("inf"):
             raise InputError(f"The precision budget is {self.budget}; it has to be above 0 nats a weight.")

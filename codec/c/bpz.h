@@ -1,4 +1,4 @@
-/* bpz.h - decoder of the .bpz weight format, version 1 (see ../FORMAT.md). C99, freestanding.
+/* bpz.h - decoder of the .bpz weight format, version 2 (see ../FORMAT.md). C99, freestanding.
  *
  * Memory: the library allocates nothing. The caller owns every buffer; the bytes given to bpz_open must
  * outlive the bpz_file and every bpz_tensor taken from it. Threads: a bpz_file is read-only once opened and
@@ -45,7 +45,7 @@ typedef struct bpz_file {
 
 /* What is known of a tensor before decoding it. */
 typedef struct bpz_tensor {
-    const char *name; /* UTF-8 in the file's own bytes, not terminated */
+    char name[BPZ_MAX_NAME + 1]; /* UTF-8, with a NUL behind it and none in it */
     size_t name_length;
     uint32_t rank;
     uint64_t shape[BPZ_MAX_RANK];
@@ -57,8 +57,7 @@ typedef struct bpz_tensor {
     size_t length;
 } bpz_tensor;
 
-/* Check magic, version, length and CRC-32, and walk every record once. Reads each byte of `data` at most
- * a few times, allocates nothing. On failure `file` is unspecified. */
+/* Check magic, version, length and CRC-32, and walk every record once. Allocates nothing. On failure `file` is unspecified. */
 bpz_status bpz_open(bpz_file *file, const void *data, size_t size);
 
 /* Tensor number `index` (from 0) in file order. */
@@ -67,7 +66,7 @@ bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tenso
 /* The tensor with exactly this name; BPZ_ERROR_ARGUMENT when there is none. */
 bpz_status bpz_find(const bpz_file *file, const char *name, size_t name_length, bpz_tensor *tensor);
 
-/* Workspace, in bytes, that any decoding call on any version 1 file needs; alignment of a uint64_t. */
+/* Workspace, in bytes, that any decoding call on any file needs; alignment of a uint64_t. */
 size_t bpz_workspace_size(void);
 
 /* All `tensor->count` values in C order as float32, zeros included. `out_count` is the room in `out`, in floats. */

@@ -48,6 +48,23 @@ bpz_status bpz_write_bits(bpz_writer *writer, const uint32_t *numbers, const uin
 bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, const bpz_write_code *segment_code,
                              const bpz_write_code *index_code, const bpz_write_code *value_code);
 
+/* The live part of a matrix, for the adaptive layout. */
+typedef struct bpz_matrix {
+    const int32_t *levels; /* rows * columns of them, in C order */
+    uint64_t rows;
+    uint64_t columns;
+    uint64_t nonzero;      /* levels that are not 0; at least one */
+    uint32_t mean_code;    /* 0 to 31: magnitudes average about 2^(mean_code / 4) */
+    int is_signed;         /* whether levels can be negative: not a codebook's */
+} bpz_matrix;
+
+/* Workspace of bpz_write_adaptive in bytes; alignment of a uint64_t. */
+size_t bpz_adaptive_workspace_size(void);
+
+/* The adaptive stream of a matrix: `*size` bytes at `out`. BPZ_ERROR_BUFFER_TOO_SMALL when they do not fit. */
+bpz_status bpz_write_adaptive(const bpz_matrix *matrix, uint8_t *out, size_t capacity, size_t *size, void *workspace,
+                              size_t workspace_size);
+
 #ifdef __cplusplus
 }
 #endif

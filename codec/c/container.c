@@ -1,7 +1,7 @@
 /* container.c - the file around the records: magic, checksum, finding a tensor. */
 #include "record.h"
 
-#define BPZ_VERSION 1u
+#define BPZ_VERSION 2u
 #define BPZ_HEAD 4u /* magic and version */
 #define BPZ_CRC 4u
 
@@ -46,13 +46,16 @@ const char *bpz_status_text(bpz_status status) {
 /* Whether an earlier record has this name. Quadratic over a file, which BPZ_MAX_TENSORS keeps short. */
 static int is_repeated(const bpz_file *file, const bpz_tensor *tensor, size_t end) {
     size_t offset = file->first_tensor;
+    bpz_name name;
+    name.length = 0;
     while (offset < tensor->offset) {
         uint32_t length = 0;
-        const uint8_t *head;
+        size_t at;
         /* Cannot fail: the walk has passed this record already. */
         if (bpz_varint_read(file->data, &offset, end, &length) != BPZ_OK) return 1;
-        head = file->data + offset;
-        if (head[1] == tensor->name_length && is_same(head + 2, tensor->name, tensor->name_length)) return 1;
+        at = offset + 1u; /* behind the kind */
+        if (bpz_name_read(&name, file->data, &at, end) != BPZ_OK) return 1;
+        if (name.length == tensor->name_length && is_same(name.text, tensor->name, name.length)) return 1;
         offset += length;
     }
     return 0;
@@ -64,6 +67,7 @@ bpz_status bpz_open(bpz_file *file, const void *data, size_t size) {
     size_t offset = BPZ_HEAD, end;
     bpz_status status;
     bpz_record record;
+    bpz_name name;
 
     if (file == NULL || data == NULL) return BPZ_ERROR_ARGUMENT;
     if (size < 3) return size == 0 || is_same(bytes, "BPZ", size) ? BPZ_ERROR_TRUNCATED : BPZ_ERROR_NOT_BPZ;
@@ -83,8 +87,9 @@ bpz_status bpz_open(bpz_file *file, const void *data, size_t size) {
     if (status != BPZ_OK) return status;
     if (file->tensor_count > BPZ_MAX_TENSORS) return BPZ_ERROR_CORRUPT;
     file->first_tensor = offset;
+    name.length = 0;
     for (index = 0; index < file->tensor_count; index++) {
-        status = bpz_record_read(&record, bytes, offset, end);
+        status = bpz_record_read(&record, &name, bytes, offset, end);
         if (status != BPZ_OK) return status;
         if (is_repeated(file, &record.tensor, end)) return BPZ_ERROR_CORRUPT;
         offset += record.tensor.length;
@@ -95,10 +100,12 @@ bpz_status bpz_open(bpz_file *file, const void *data, size_t size) {
 bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tensor) {
     size_t offset;
     bpz_record record;
+    bpz_name name;
     if (file == NULL || tensor == NULL || index >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
     offset = file->first_tensor;
+    name.length = 0;
     for (;;) {
-        const bpz_status status = bpz_record_read(&record, file->data, offset, file->size - BPZ_CRC);
+        const bpz_status status = bpz_record_read(&record, &name, file->data, offset, file->size - BPZ_CRC);
         if (status != BPZ_OK) return status;
         if (index-- == 0) break;
         offset += record.tensor.length;
@@ -111,10 +118,12 @@ bpz_status bpz_find(const bpz_file *file, const char *name, size_t name_length, 
     uint32_t index;
     size_t offset;
     bpz_record record;
+    bpz_name found;
     if (file == NULL || name == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
     offset = file->first_tensor;
+    found.length = 0;
     for (index = 0; index < file->tensor_count; index++) {
-        const bpz_status status = bpz_record_read(&record, file->data, offset, file->size - BPZ_CRC);
+        const bpz_status status = bpz_record_read(&record, &found, file->data, offset, file->size - BPZ_CRC);
         if (status != BPZ_OK) return status;
         if (record.tensor.name_length == name_length && is_same(record.tensor.name, name, name_length)) {
             *tensor = record.tensor;

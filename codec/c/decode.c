@@ -3,18 +3,23 @@
 
 #include "code.h"
 #include "mask.h"
+#include "adaptive.h"
 #include "record.h"
 
 #define BPZ_LAYOUT_DENSE 0u
 #define BPZ_LAYOUT_ROWS 1u
 #define BPZ_LAYOUT_RUNNING 2u
+#define BPZ_LAYOUT_ADAPTIVE 3u
 
-/* What the caller lends: a decoding table for each stream, and room for one list of code lengths. */
-typedef struct workspace {
-    uint16_t rows[BPZ_TABLE_ENTRIES];
-    uint16_t indices[BPZ_TABLE_ENTRIES];
-    uint16_t values[BPZ_TABLE_ENTRIES];
-    uint8_t lengths[BPZ_MAX_SYMBOLS];
+/* What the caller lends: a decoding table for each stream and room for one list of code lengths, or a model. */
+typedef union workspace {
+    struct {
+        uint16_t rows[BPZ_TABLE_ENTRIES];
+        uint16_t indices[BPZ_TABLE_ENTRIES];
+        uint16_t values[BPZ_TABLE_ENTRIES];
+        uint8_t lengths[BPZ_MAX_SYMBOLS];
+    } tables;
+    bpz_model model;
 } workspace;
 
 BPZ_STATIC_ASSERT(levels_and_floats_share_a_size, sizeof(int32_t) == sizeof(float));
@@ -39,6 +44,7 @@ typedef struct decoder {
     uint64_t row_start;
     uint32_t layout;
     uint32_t filler;
+    uint32_t mean_code;
     bpz_code row_code, index_code, value_code;
     bpz_spent *spent;
 } decoder;
@@ -199,7 +205,6 @@ static bpz_status read_head(decoder *self, uint64_t rows, workspace *room) {
     uint32_t bits_of_index;
     bpz_status status = bpz_bits_read(&self->bits, 2, &self->layout);
     if (status != BPZ_OK) return status;
-    if (self->layout > BPZ_LAYOUT_RUNNING) return BPZ_ERROR_CORRUPT;
     self->spent->layout = self->layout;
 
     before = bpz_bits_left(&self->bits);
@@ -210,8 +215,13 @@ static bpz_status read_head(decoder *self, uint64_t rows, workspace *room) {
     if (self->nonzero > self->row_mask.live * self->first_column.live) return BPZ_ERROR_CORRUPT;
     self->spent->masks = before - bpz_bits_left(&self->bits);
 
+    if (self->layout == BPZ_LAYOUT_ADAPTIVE) {
+        status = bpz_bits_read(&self->bits, BPZ_MEAN_BITS, &self->mean_code);
+        self->spent->tables = start - bpz_bits_left(&self->bits) - self->spent->masks;
+        return status;
+    }
     if (self->layout == BPZ_LAYOUT_ROWS) {
-        status = bpz_code_read(&self->row_code, &self->bits, room->rows, room->lengths);
+        status = bpz_code_read(&self->row_code, &self->bits, room->tables.rows, room->tables.lengths);
         if (status != BPZ_OK) return status;
     }
     if (self->layout != BPZ_LAYOUT_DENSE) {
@@ -220,23 +230,70 @@ static bpz_status read_head(decoder *self, uint64_t rows, workspace *room) {
         if (bits_of_index == 0) return BPZ_ERROR_CORRUPT;
         self->spent->index_bits = bits_of_index;
         self->filler = (uint32_t)(((uint64_t)1 << bits_of_index) - 1u);
-        status = bpz_code_read(&self->index_code, &self->bits, room->indices, room->lengths);
+        status = bpz_code_read(&self->index_code, &self->bits, room->tables.indices, room->tables.lengths);
         if (status != BPZ_OK) return status;
     }
-    status = bpz_code_read(&self->value_code, &self->bits, room->values, room->lengths);
+    status = bpz_code_read(&self->value_code, &self->bits, room->tables.values, room->tables.lengths);
     if (status != BPZ_OK) return status;
     self->spent->tables = start - bpz_bits_left(&self->bits) - self->spent->masks;
     return BPZ_OK;
 }
 
-/* What follows the last entry: fewer than 8 bits, all zero. */
+/* Zero bits up to the end of a byte. */
 static bpz_status read_padding(decoder *self) {
-    const uint64_t left = bpz_bits_left(&self->bits);
+    const unsigned left = (unsigned)(bpz_bits_left(&self->bits) % 8u);
     uint32_t padding = 0;
-    if (left >= 8) return BPZ_ERROR_CORRUPT;
     self->spent->padding = left;
-    (void)bpz_bits_read(&self->bits, (unsigned)left, &padding);
+    (void)bpz_bits_read(&self->bits, left, &padding); /* cannot fail: they are there */
     return padding == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
+}
+
+/* Sign and magnitude as a level; a codebook's are its indices. */
+static bpz_status signed_level(uint32_t negative, uint32_t magnitude, int32_t *level) {
+    if (magnitude > (uint32_t)INT32_MAX + negative) return BPZ_ERROR_CORRUPT;
+    *level = negative ? (int32_t)-(int64_t)magnitude : (int32_t)magnitude;
+    return BPZ_OK;
+}
+
+/* Where the adaptive stream begins, and that it ends where the record does. */
+static bpz_status decode_adaptive(decoder *self, const bpz_record *record, bpz_model *model) {
+    const uint64_t columns = self->first_column.live;
+    uint64_t row, column, nonzero = 0;
+    bpz_coder coder;
+    size_t size;
+    bpz_status status = read_padding(self);
+    if (status != BPZ_OK) return status;
+    size = (size_t)(bpz_bits_left(&self->bits) / 8u);
+    /* The zeros that end a stream are not stored. */
+    if (size != 0 && record->payload[record->payload_size - 1u] == 0) return BPZ_ERROR_CORRUPT;
+    bpz_coder_decode(&coder, record->payload + (record->payload_size - size), size);
+    bpz_model_begin(model, columns, self->row_mask.live * columns, self->nonzero, self->mean_code,
+                    self->out.map->kind == BPZ_KIND_GRID);
+    for (row = 0; row < self->row_mask.live; row++) {
+        if (row != 0) next_row(self, 1);
+        bpz_model_row(model);
+        for (column = 0; column < columns; column++) {
+            uint32_t negative = 0, magnitude = 0;
+            uint64_t before;
+            int32_t level;
+            if (column != 0) bpz_mask_skip(&self->column_mask, 1);
+            if (!bpz_model_survives(model, &coder, 0, column, 0)) continue;
+            if (nonzero++ == self->nonzero) return BPZ_ERROR_CORRUPT;
+            before = bpz_coder_spent(&coder);
+            bpz_model_value(model, &coder, 0, column, &negative, &magnitude);
+            self->spent->values += bpz_coder_spent(&coder) - before;
+            status = signed_level(negative, magnitude, &level);
+            if (status == BPZ_OK) {
+                status = put(&self->out, self->row_start + self->column_mask.position, level);
+            }
+            if (status != BPZ_OK) return status;
+        }
+    }
+    /* One byte settles the last interval; a writer's stream has no more. */
+    if (nonzero != self->nonzero || size > coder.passed + 1u) return BPZ_ERROR_CORRUPT;
+    if (self->spent->values > 8u * (uint64_t)size) self->spent->values = 8u * (uint64_t)size;
+    self->spent->indices = 8u * (uint64_t)size - self->spent->values;
+    return BPZ_OK;
 }
 
 static bpz_status decode_stream(const bpz_record *record, sink out, workspace *room, bpz_spent *spent) {
@@ -252,6 +309,7 @@ static bpz_status decode_stream(const bpz_record *record, sink out, workspace *r
     if (status != BPZ_OK) return status;
     bpz_mask_begin(&self.row_mask);
     next_row(&self, 0);
+    if (self.layout == BPZ_LAYOUT_ADAPTIVE) return decode_adaptive(&self, record, &room->model);
     if (self.layout == BPZ_LAYOUT_DENSE) {
         status = decode_dense(&self);
     } else if (self.layout == BPZ_LAYOUT_ROWS) {
@@ -259,6 +317,7 @@ static bpz_status decode_stream(const bpz_record *record, sink out, workspace *r
     } else {
         status = decode_running(&self);
     }
+    if (status == BPZ_OK && bpz_bits_left(&self.bits) >= 8u) status = BPZ_ERROR_CORRUPT;
     return status == BPZ_OK ? read_padding(&self) : status;
 }
 
@@ -280,7 +339,7 @@ static bpz_status prepare(const bpz_file *file, const bpz_tensor *tensor, bpz_re
         tensor->length > file->size - 4u - tensor->offset) {
         return BPZ_ERROR_ARGUMENT;
     }
-    return bpz_record_read(record, file->data, tensor->offset, tensor->offset + tensor->length);
+    return bpz_record_read(record, NULL, file->data, tensor->offset, tensor->offset + tensor->length);
 }
 
 static bpz_status check_room(const bpz_record *record, const void *out, size_t out_count, const void *room,
@@ -325,7 +384,7 @@ bpz_status bpz_decode_levels(const bpz_file *file, const bpz_tensor *tensor, int
     if (spent == NULL) spent = &unused;
     memset(spent, 0, sizeof *spent);
     spent->frame = 8u * (uint64_t)record.frame_size;
-    spent->name = 8u * ((uint64_t)record.tensor.name_length + 1u);
+    spent->name = 8u * (uint64_t)record.name_size;
     spent->shape = 8u * (uint64_t)record.shape_size;
     spent->map = 8u * (uint64_t)record.map_size;
     if (record.map.kind == BPZ_KIND_RAW) {

@@ -1,7 +1,7 @@
 /* encode.c - the encoder's primitives. */
 #include "bpz_encode.h"
 
-#include "bits.h"
+#include "adaptive.h"
 
 static bpz_status put_bits(bpz_writer *writer, uint32_t number, unsigned width) {
     if (width > BPZ_BITS_READ_MAX) return BPZ_ERROR_ARGUMENT;
@@ -63,4 +63,39 @@ bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, con
         if (status != BPZ_OK) return status;
     }
     return entry == entries->count ? BPZ_OK : BPZ_ERROR_ARGUMENT;
+}
+
+size_t bpz_adaptive_workspace_size(void) { return sizeof(bpz_model); }
+
+bpz_status bpz_write_adaptive(const bpz_matrix *matrix, uint8_t *out, size_t capacity, size_t *size, void *workspace,
+                              size_t workspace_size) {
+    bpz_model *const model = workspace;
+    const int32_t *level = matrix->levels;
+    bpz_coder coder;
+    uint64_t row, column;
+    if (matrix->nonzero == 0 || matrix->mean_code >= 1u << BPZ_MEAN_BITS) return BPZ_ERROR_ARGUMENT;
+    if (workspace_size < sizeof *model) return BPZ_ERROR_BUFFER_TOO_SMALL;
+    bpz_coder_encode(&coder, out, capacity);
+    bpz_model_begin(model, matrix->columns, matrix->rows * matrix->columns, matrix->nonzero, matrix->mean_code,
+                    matrix->is_signed);
+    for (row = 0; row < matrix->rows; row++) {
+        bpz_model_row(model);
+        for (column = 0; column < matrix->columns; column++, level++) {
+            uint32_t negative = *level < 0;
+            uint32_t magnitude = negative ? 0u - (uint32_t)*level : (uint32_t)*level;
+            if (negative && !matrix->is_signed) return BPZ_ERROR_ARGUMENT;
+            if (bpz_model_survives(model, &coder, 1, column, magnitude != 0)) {
+                bpz_model_value(model, &coder, 1, column, &negative, &magnitude);
+            }
+        }
+    }
+    /* Any number in the interval ends the stream, and zeros at its end are implied: one byte at most. */
+    if (coder.low != 0) {
+        if (coder.passed < capacity) out[coder.passed] = (uint8_t)((coder.low >> 24) + 1u);
+        coder.passed++;
+    }
+    if (coder.passed > capacity) return BPZ_ERROR_BUFFER_TOO_SMALL;
+    *size = (size_t)coder.passed;
+    while (*size != 0 && out[*size - 1u] == 0) (*size)--;
+    return BPZ_OK;
 }

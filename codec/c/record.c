@@ -37,38 +37,6 @@ bpz_status bpz_varint_read(const uint8_t *data, size_t *offset, size_t end, uint
     return BPZ_OK;
 }
 
-/* UTF-8 as RFC 3629 has it: shortest form, no surrogates, nothing above U+10FFFF; and no U+0000. */
-static int is_utf8(const uint8_t *text, size_t size) {
-    size_t at = 0;
-    while (at < size) {
-        const uint8_t lead = text[at++];
-        uint32_t low = 0x80, high = 0xBF;
-        unsigned tail;
-        if (lead == 0) return 0;
-        if (lead < 0x80) continue;
-        if (lead >= 0xC2 && lead <= 0xDF) {
-            tail = 1;
-        } else if (lead >= 0xE0 && lead <= 0xEF) {
-            tail = 2;
-            if (lead == 0xE0) low = 0xA0;
-            if (lead == 0xED) high = 0x9F;
-        } else if (lead >= 0xF0 && lead <= 0xF4) {
-            tail = 3;
-            if (lead == 0xF0) low = 0x90;
-            if (lead == 0xF4) high = 0x8F;
-        } else {
-            return 0;
-        }
-        for (; tail != 0; tail--) {
-            if (at >= size || text[at] < low || text[at] > high) return 0;
-            at++;
-            low = 0x80;
-            high = 0xBF;
-        }
-    }
-    return 1;
-}
-
 /* Extents, their product, and the matrix view. */
 static bpz_status read_shape(bpz_tensor *tensor, const uint8_t *data, size_t *offset, size_t end) {
     uint64_t count = 1;
@@ -114,7 +82,7 @@ static bpz_status read_codebook(bpz_value_map *map, const uint8_t *data, size_t 
     return BPZ_OK;
 }
 
-bpz_status bpz_record_read(bpz_record *record, const uint8_t *data, size_t offset, size_t end) {
+bpz_status bpz_record_read(bpz_record *record, bpz_name *name, const uint8_t *data, size_t offset, size_t end) {
     bpz_tensor *tensor = &record->tensor;
     uint32_t number, kind;
     size_t before;
@@ -134,14 +102,19 @@ bpz_status bpz_record_read(bpz_record *record, const uint8_t *data, size_t offse
     tensor->rank = data[offset] & 15u;
     kind = data[offset] >> 4;
     if (tensor->rank > BPZ_MAX_RANK || kind > 3) return BPZ_ERROR_CORRUPT;
-    tensor->name_length = data[offset + 1u];
-    record->frame_size = offset + 1u - tensor->offset;
-    offset += 2;
-    if (tensor->name_length == 0) return BPZ_ERROR_CORRUPT;
-    if (tensor->name_length > end - offset) return BPZ_ERROR_TRUNCATED;
-    tensor->name = (const char *)(data + offset);
-    if (!is_utf8(data + offset, tensor->name_length)) return BPZ_ERROR_CORRUPT;
-    offset += tensor->name_length;
+    offset++;
+    record->frame_size = offset - tensor->offset;
+
+    before = offset;
+    if (name == NULL) {
+        status = bpz_name_skip(data, &offset, end);
+    } else {
+        status = bpz_name_read(name, data, &offset, end);
+        if (status == BPZ_OK) memcpy(tensor->name, name->text, name->length + 1u);
+        tensor->name_length = name->length;
+    }
+    if (status != BPZ_OK) return status;
+    record->name_size = offset - before;
 
     before = offset;
     status = read_shape(tensor, data, &offset, end);

@@ -4,6 +4,7 @@
 
 #include "bits.h"
 #include "bpz_levels.h"
+#include "name.h"
 
 #define BPZ_MAX_ELEMENTS 0x7FFFFFFFu
 #define BPZ_MAX_TENSORS 4096u
@@ -15,11 +16,12 @@ typedef struct bpz_record {
     bpz_value_map map;
     const uint8_t *payload; /* raw float32, or the bit stream */
     size_t payload_size;
-    size_t frame_size, shape_size, map_size; /* bytes of those fields, for bpz_spent */
+    size_t frame_size, name_size, shape_size, map_size; /* bytes of those fields, for bpz_spent */
 } bpz_record;
 
-/* Take the record at `offset` apart; it must end at or before `end`, both offsets into `data`. */
-bpz_status bpz_record_read(bpz_record *record, const uint8_t *data, size_t offset, size_t end);
+/* Take the record at `offset` apart; it must end at or before `end`, both offsets into `data`. `name` goes in with the
+ * name of the record before and comes out with this one's; NULL leaves the tensor without a name. */
+bpz_status bpz_record_read(bpz_record *record, bpz_name *name, const uint8_t *data, size_t offset, size_t end);
 
 /* A float32 from its four little-endian bytes. */
 float bpz_float_at(const uint8_t *bytes);

@@ -52,7 +52,7 @@ class FileBuilder:
         return head + value_map + payload
 
     def file(self, *records: bytes, count: int | None = None) -> bytes:
-        body = b"BPZ\1" + varint(len(records) if count is None else count)
+        body = b"BPZ\2" + varint(len(records) if count is None else count)
         return seal(body + b"".join(varint(len(record)) + record for record in records))
 
     def bits(self, *fields: tuple[int, int] | int) -> bytes:
@@ -103,7 +103,7 @@ def samples() -> list[bytes]:
         ],
         [],
     ]
-    return [codec.encode(group) for group in groups]
+    return [codec.encode(group, profile=profile) for profile in ("fast", "small") for group in groups]
 
 
 def compile_driver(command: Sequence[str], out: Path) -> None:

@@ -34,7 +34,7 @@ def book(*values: float) -> codec.Codebook:
         ([codec.QuantizedTensor("w", ZEROS, GRID)] * 2, r"Two tensors are called w"),
         ([codec.QuantizedTensor("", ZEROS, GRID)], r"1 to 255 bytes"),
         ([codec.QuantizedTensor("é" * 128, ZEROS, GRID)], r"1 to 255 bytes"),
-        ([codec.QuantizedTensor("a\0", ZEROS, GRID)], r"without NUL"),
+        ([codec.QuantizedTensor("a\0", ZEROS, GRID)], r"without control"),
         ([codec.QuantizedTensor("\ud800", ZEROS, GRID)], r"UTF-8"),
         ([codec.QuantizedTensor("w", np.array([3], np.int32), book(0, 1))], r"levels from 3 to 3.*2 values"),
         ([codec.QuantizedTensor("w", np.array([-1], np.int32), book(0, 1))], r"levels from -1"),
@@ -51,6 +51,11 @@ def book(*values: float) -> codec.Codebook:
 def test_encode_refuses(tensors, message):
     with pytest.raises(InputError, match=message):
         codec.encode(tensors)
+
+
+def test_encode_refuses_an_unknown_profile():
+    with pytest.raises(InputError, match="no profile 'tiny'; there are small and fast"):
+        codec.encode([], profile="tiny")
 
 
 @pytest.mark.parametrize("step", [0.0, -1.0, float("nan"), float("inf"), 1e-60, 1e60])

@@ -40,7 +40,9 @@ def tensors(draw, name="w"):
     return codec.QuantizedTensor(name, levels, codec.Codebook(book))
 
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
+NAMES = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=0x20), min_size=1, max_size=20) | st.builds(
+    "{}.{}".format, st.text("abc.1", min_size=1), st.sampled_from(["weight", "bias", "running_var", "weight.bias"])
+)
 FILES = st.lists(NAMES, unique=True, max_size=3).flatmap(lambda names: st.tuples(*map(tensors, names)))
 
 
@@ -54,17 +56,17 @@ def same(one: codec.Tensor, other: codec.Tensor) -> None:
         assert type(one.value_map) is type(other.value_map)
 
 
-@given(FILES)
-@settings(max_examples=150, deadline=None)
-def test_round_trip(given_tensors):
-    data = codec.encode(given_tensors)
-    assert codec.encode(given_tensors) == data
+@given(FILES, st.sampled_from(["small", "fast"]))
+@settings(max_examples=200, deadline=None)
+def test_round_trip(given_tensors, profile):
+    data = codec.encode(given_tensors, profile=profile)
+    assert codec.encode(given_tensors, profile=profile) == data
     decoded, oracle = codec.decode(data), reference.decode(data)
     assert len(decoded) == len(oracle) == len(given_tensors)
     for tensor, ours, theirs in zip(given_tensors, decoded, oracle, strict=True):
         same(tensor, ours)
         same(tensor, theirs)
-    assert codec.encode(decoded) == data
+    assert codec.encode(decoded, profile=profile) == data
     opened, workspace = open_file(data, None), new_workspace()
     for tensor, described in zip(given_tensors, opened.tensors, strict=True):
         assert read_values(opened, described, workspace).tobytes() == tensor.values().tobytes()
@@ -131,3 +133,25 @@ def test_any_bytes_are_refused_with_a_sentence(noise):
     for decode in (codec.decode, reference.decode):
         with pytest.raises(CorruptFileError, match=r"cannot be read: .*; fetch or make the file again\.$"):
             decode(noise)
+
+
+@pytest.mark.parametrize("columns", [8191, 8192, 8193, 20_000])
+def test_columns_beyond_the_model_s_memory_share_it(columns):
+    """Columns that are used, used in every row: what the adaptive layout is best at."""
+    rng = np.random.default_rng(columns)
+    used = rng.random(columns) < 0.03
+    levels = np.where(used, rng.integers(-3, 4, (4, columns)), 0).astype(np.int32)
+    levels[:, -1] = 5
+    tensor = codec.QuantizedTensor("w", levels, codec.Grid(0.5))
+    data = codec.encode([tensor])
+    assert codec.layout(data).tensors[0].entries == "adaptive"
+    for decode in (codec.decode, reference.decode):
+        same(tensor, decode(data)[0])
+
+
+def test_the_small_profile_is_never_larger():
+    rng = np.random.default_rng(5)
+    for density in (0.01, 0.1, 0.5):
+        levels = np.where(rng.random((60, 200)) < density, np.round(rng.normal(0, 5, (60, 200))), 0).astype(np.int32)
+        tensor = codec.QuantizedTensor("w", levels, codec.Grid(0.5))
+        assert len(codec.encode([tensor])) < len(codec.encode([tensor], profile="fast"))

@@ -17,7 +17,7 @@ from bayespress.errors import CorruptFileError, InputError
 NOT_BPZ, VERSION, TRUNCATED = lib.BPZ_ERROR_NOT_BPZ, lib.BPZ_ERROR_VERSION, lib.BPZ_ERROR_TRUNCATED
 TRAILING, CHECKSUM, CORRUPT = lib.BPZ_ERROR_TRAILING, lib.BPZ_ERROR_CHECKSUM, lib.BPZ_ERROR_CORRUPT
 
-RUNNING, BY_ROW, DENSE = (2, 2), (1, 2), (0, 2)
+ADAPTIVE, RUNNING, BY_ROW, DENSE = (3, 2), (2, 2), (1, 2), (0, 2)
 NO_MASK = (0, 2)
 FIXED = (0, 1)
 HUFFMAN = (1, 1)
@@ -47,17 +47,18 @@ HUFFMAN_FULL = (HUFFMAN, (0, 5), 5, 0)  # lengths 1 and 1: the reference of 3 le
 CASES = {
     "empty": (TRUNCATED, lambda b: b""),
     "only the magic": (TRUNCATED, lambda b: b"BPZ"),
-    "head without a body": (TRUNCATED, lambda b: b"BPZ\1\0"),
+    "head without a body": (TRUNCATED, lambda b: b"BPZ\2\0"),
     "another magic": (NOT_BPZ, lambda b: b"BPX" + b.file()[3:]),
-    "version 2": (VERSION, lambda b: b"BPZ\2" + b.file()[4:]),
+    "version 1": (VERSION, lambda b: b"BPZ\1" + b.file()[4:]),
+    "version 3": (VERSION, lambda b: b"BPZ\3" + b.file()[4:]),
     "checksum": (CHECKSUM, lambda b: b.file()[:-1] + bytes([b.file()[-1] ^ 1])),
     "fewer records than declared": (TRUNCATED, lambda b: b.file(b.record(nonzero=0), count=2)),
     "more records than declared": (TRAILING, lambda b: b.file(b.record(nonzero=0), count=0)),
     "too many tensors": (CORRUPT, lambda b: b.file(count=4097)),
-    "a longer varint than needed": (CORRUPT, lambda b: seal_again(b"BPZ\1\x80\0")),
-    "a varint of six bytes": (CORRUPT, lambda b: seal_again(b"BPZ\1" + b"\x80" * 5 + b"\1")),
-    "a varint above 2^31 - 1": (CORRUPT, lambda b: seal_again(b"BPZ\1" + b"\xff" * 4 + b"\x0f")),
-    "a record longer than the file": (TRUNCATED, lambda b: seal_again(b"BPZ\1\1\x30" + b.record(nonzero=0))),
+    "a longer varint than needed": (CORRUPT, lambda b: seal_again(b"BPZ\2\x80\0")),
+    "a varint of six bytes": (CORRUPT, lambda b: seal_again(b"BPZ\2" + b"\x80" * 5 + b"\1")),
+    "a varint above 2^31 - 1": (CORRUPT, lambda b: seal_again(b"BPZ\2" + b"\xff" * 4 + b"\x0f")),
+    "a record longer than the file": (TRUNCATED, lambda b: seal_again(b"BPZ\2\1\x30" + b.record(nonzero=0))),
     "a record of one byte": (TRUNCATED, lambda b: b.file(b"\1")),
     "two tensors of one name": (CORRUPT, lambda b: b.file(b.record(nonzero=0), b.record(nonzero=0))),
     "rank 9": (CORRUPT, lambda b: b.file(b.record(nonzero=0, shape=(1,) * 9))),
@@ -97,7 +98,32 @@ CASES = {
         lambda b: b.file(b.record(kind=0, payload=np.full(6, np.nan, np.float32).tobytes())),
     ),
     "bytes after a tensor of zeros": (CORRUPT, lambda b: b.file(b.record(nonzero=0, payload=b"\0"))),
-    "layout 3": (CORRUPT, lambda b: stream(b, (3, 2), *plain(b)[1:])),
+    "a name that shares more than there is": (CORRUPT, lambda b: b.file(b"\x10\x11w\0\0\0\0")),
+    "a name with a control character": (CORRUPT, lambda b: b.file(b.record(name=b"a\6", nonzero=0))),
+    "a name of 256 bytes": (CORRUPT, lambda b: b.file(b"\x10\x0f\xf1\1" + b"a" * 256 + b"\0" * 8)),
+    "a name whose length is absurd": (CORRUPT, lambda b: b.file(b"\x10\x0f\x80\x08" + b"a" * 256)),
+    "set bits before an adaptive stream": (CORRUPT, lambda b: stream(b, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (1, 5))),
+    "an adaptive stream without its mean": (TRUNCATED, lambda b: b.file(b.record(payload=b"\xc0"))),
+    "an adaptive stream with a zero at its end": (
+        CORRUPT,
+        lambda b: stream(b, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (0, 5), (255, 8), (0, 8)),
+    ),
+    "an adaptive stream with too many non-zeros": (
+        CORRUPT,
+        lambda b: stream(b, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (0, 5)),
+    ),
+    "an adaptive stream with too few non-zeros": (
+        CORRUPT,
+        lambda b: stream(b, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (0, 5), (2**32 - 1, 32)),
+    ),
+    "bytes after an adaptive stream": (
+        CORRUPT,
+        lambda b: stream(b, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (0, 5), *[(2**32 - 1, 32)] * 9, nonzero=1),
+    ),
+    "an adaptive level outside its codebook": (
+        CORRUPT,
+        lambda b: stream(b, ADAPTIVE, NO_MASK, NO_MASK, (31, 5), (0, 5), kind=2, nonzero=6),
+    ),
     "no stream": (TRUNCATED, lambda b: stream(b)),
     "mask mode 3": (CORRUPT, lambda b: stream(b, RUNNING, (3, 2), *plain(b)[2:])),
     "a mask that strikes nothing": (CORRUPT, lambda b: stream(b, RUNNING, (1, 2), (3, 2), *plain(b)[2:])),

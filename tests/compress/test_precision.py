@@ -119,6 +119,8 @@ def test_sparsities_and_rules_out_of_range(sparsity):
         CompressSettings(sparsity=sparsity)
     with pytest.raises(InputError, match="no pruning rule 'size'; there are signal-to-noise"):
         CompressSettings(rule="size")
+    with pytest.raises(InputError, match="no profile 'tiny'; there are small and fast"):
+        CompressSettings(profile="tiny")
 
 
 @pytest.mark.parametrize(

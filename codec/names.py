@@ -1,0 +1,19 @@
+"""Names as the file has them: what they share with the one before, and abbreviated endings (FORMAT.md, section 4.1)."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from .bits import varint
+
+ABBREVIATIONS = (b".weight", b".bias", b".running_mean", b".running_var", b".num_batches_tracked")
+
+
+def name_bytes(name: bytes, before: bytes) -> bytes:
+    """The bytes of `name` behind a record called `before` (empty: there is none)."""
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, before, strict=False)))
+    rest = name[shared:]
+    for code, text in enumerate(ABBREVIATIONS, 1):
+        rest = rest.replace(text, bytes([code]))
+    head = bytes([min(shared, 15) << 4 | min(len(rest), 15)])
+    return head + b"".join(varint(count - 15) for count in (shared, len(rest)) if count >= 15) + rest

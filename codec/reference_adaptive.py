@@ -1,0 +1,181 @@
+"""The slow, obvious decoder of the adaptive layout (FORMAT.md, section 8): an oracle, as reference.py is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# The tables of section 8.2 and 8.4, from their formulas.
+_LOGISTIC = [int(min(max(round(4096 / (1 + np.exp(-(i - 16) / 2))), 1), 4095)) for i in range(33)]
+_GEOMETRIC = [int(max(round(65536 * (1 - 2 ** (-code / 4))), 1311)) for code in range(32)]
+
+
+def _squash(odds: int) -> int:
+    step, part = divmod(odds + 2048, 128)
+    return (_LOGISTIC[step] * (128 - part) + _LOGISTIC[step + 1] * part + 64) // 128
+
+
+def _stretched() -> list[int]:
+    """For each probability of 12 bits the least log odds that reach it."""
+    table, odds = [], -2047
+    for probability in range(4096):
+        while odds < 2047 and _squash(odds) < probability:
+            odds += 1
+        table.append(odds)
+    return table
+
+
+_STRETCH = _stretched()
+
+
+@dataclass
+class _Slot:
+    """An adaptive probability of a one, in 65536ths."""
+
+    p: int
+    seen: int = 0
+
+    def learn(self, bit: int) -> None:
+        rate = 65536 // (self.seen + 2)
+        self.p += (65535 - self.p) * rate >> 16 if bit else -(self.p * rate >> 16)
+        self.seen = min(self.seen + 1, 255)
+
+
+class _Coder:
+    """Section 8.1: the interval and the 32 bits of the stream that lie in it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.low, self.high, self.passed = data, 0, 0xFFFFFFFF, 0
+        self.value = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
+
+    def bit(self, p: int) -> int:
+        middle = self.low + ((self.high - self.low) * p >> 16)
+        bit = int(self.value <= middle)
+        if bit:
+            self.high = middle
+        else:
+            self.low = middle + 1
+        while self.low >> 24 == self.high >> 24:
+            at = self.passed + 4
+            following = self.data[at] if at < len(self.data) else 0
+            self.low = self.low << 8 & 0xFFFFFFFF
+            self.high = self.high << 8 & 0xFFFFFFFF | 255
+            self.value = self.value << 8 & 0xFFFFFFFF | following
+            self.passed += 1
+        return bit
+
+
+def _within(p: int, least: int, most: int) -> int:
+    return min(max(p, least), most)
+
+
+@dataclass
+class AdaptiveStream:
+    """The levels of a matrix of `rows` and `columns` live ones, in row-major order.
+
+    nonzero    how many of them are not zero, as the record says
+    mean_code  the field of the head; signed, whether the map is a grid
+    """
+
+    data: bytes
+    rows: int
+    columns: int
+    nonzero: int
+    mean_code: int
+    signed: bool
+    coder: _Coder = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Section 8.3 and 8.4: where the estimates begin."""
+        self.coder = _Coder(self.data)
+        self.density = _within((self.nonzero << 16) // (self.rows * self.columns), 64, 65472)
+        self.shift = 0
+        while (self.columns - 1) >> self.shift >= 8192:
+            self.shift += 1
+        buckets = ((self.columns - 1) >> self.shift) + 1
+        self.column_density, self.above = [self.density] * buckets, [0] * buckets
+        self.by_column = [_Slot(self.density) for _ in range(128)]
+        self.by_row = [_Slot(self.density) for _ in range(128)]
+        self.sign = [_Slot(0x8000) for _ in range(9)]
+        self.weights = [1 << 15, 1 << 15]
+        power = [_GEOMETRIC[self.mean_code]]
+        while len(power) < 32:
+            power.append(power[-1] ** 2 >> 16)
+        self.more = [_Slot(_within(each, 300, 65000), 4) for each in power]
+        self.digit = {
+            (exponent, node): _Slot(self._upper_half(power[exponent - node.bit_length()]), 4)
+            for exponent in range(1, 32)
+            for node in range(1, 16)
+            if node.bit_length() <= exponent
+        }
+
+    @staticmethod
+    def _upper_half(power: int) -> int:
+        return max((power << 16) // (65536 + power), 300)
+
+    def levels(self) -> Iterator[tuple[int, int, int, int]]:
+        """Row, column, whether negative, magnitude of each position that is not zero."""
+        for row in range(self.rows):
+            self.row_density, self.left, self.left_sign = self.density, 0, 0
+            for column in range(self.columns):
+                if self._survives(column >> self.shift):
+                    yield row, column, *self._value(column >> self.shift)
+
+    @property
+    def surplus(self) -> bool:
+        """Whether bytes follow the one that settles the last interval, or the last is a zero that is implied."""
+        return len(self.data) > self.coder.passed + 1 or self.data.endswith(b"\0")
+
+    def _survives(self, bucket: int) -> int:
+        """Section 8.3."""
+        density = self.column_density[bucket]
+        one = self.by_column[self._step(density) * 4 + 2 * (self.above[bucket] != 0) + (self.left & 1)]
+        two = self.by_row[self._step(self.row_density) * 4 + self.left]
+        odds = [_STRETCH[slot.p >> 4] for slot in (one, two)]
+        mixed = sum(o * w for o, w in zip(odds, self.weights, strict=True)) >> 16
+        p = _squash(_within(mixed, -2047, 2047))
+        bit = self.coder.bit(p << 4)
+        error = ((bit << 12) - p) * 6
+        self.weights = [
+            _within(w + (o * error + 0x8000 >> 16), -(8 << 16), 8 << 16)
+            for o, w in zip(odds, self.weights, strict=True)
+        ]
+        one.learn(bit)
+        two.learn(bit)
+        if bit:
+            self.column_density[bucket] += 65535 - density >> 4
+            self.row_density += 65535 - self.row_density >> 5
+        else:
+            self.column_density[bucket] -= density >> 4
+            self.row_density -= self.row_density >> 5
+            self.above[bucket] = self.left_sign = 0
+        self.left = (self.left << 1 | bit) & 3
+        return bit
+
+    def _value(self, bucket: int) -> tuple[int, int]:
+        """Section 8.4."""
+        negative = self._bit(self.sign[self.left_sign * 3 + self.above[bucket]]) if self.signed else 0
+        self.above[bucket] = self.left_sign = 1 + negative
+        exponent = 0
+        while exponent < 31 and self._bit(self.more[exponent]):
+            exponent += 1
+        node, magnitude = 1, 1
+        for _ in range(exponent):
+            if node < 16:
+                bit = self._bit(self.digit[exponent, node])
+                node = 2 * node + bit
+            else:
+                bit = self.coder.bit(0x8000)
+            magnitude = 2 * magnitude + bit
+        return negative, magnitude
+
+    def _bit(self, slot: _Slot) -> int:
+        bit = self.coder.bit(slot.p)
+        slot.learn(bit)
+        return bit
+
+    @staticmethod
+    def _step(density: int) -> int:
+        return (_STRETCH[density >> 4] + 2048) // 128
