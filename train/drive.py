@@ -50,7 +50,9 @@ def train_run(
     Raises InputError for settings out of range and for a network and data that do not fit each other, before
     anything is written.
     """
-    settings = FitSettings(**record.training.model_dump(exclude={"batch_size"}))
+    numbers = record.training.model_dump()
+    loading = {key: numbers.pop(key) for key in ("batch_size", "shift", "mirror")}
+    settings = FitSettings(**numbers)
     if data is None:
         data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None)
     torch.manual_seed(settings.seed)
@@ -61,6 +63,7 @@ def train_run(
     if names := net.deterministic():
         tell(f"deterministic parameters: {', '.join(names)}")
     _check_fits(net, data.train_images[:2], len(data.labels))
+    train_batches = batches(data.train_images, data.train_labels, seed=settings.seed, **loading)
     live = live and sys.stdout.isatty()
     began, before = time.monotonic(), record.seconds
 
@@ -84,7 +87,7 @@ def train_run(
     try:
         fit(
             net,
-            batches(data.train_images, data.train_labels, record.training.batch_size, seed=settings.seed),
+            train_batches,
             batches(data.test_images, data.test_labels, 1000),
             settings,
             folder=folder / CHECKPOINTS, resume=resume, report=after_epoch, progress=live,

@@ -63,7 +63,7 @@ class DataChoice(_Strict):
 
 
 class Training(_Strict):
-    """The numbers of a training run; see fit.FitSettings, which checks them."""
+    """The numbers of a training run; see fit.FitSettings, which checks them, and data.batches."""
 
     epochs: int = 60
     batch_size: int = Field(default=100, ge=1)
@@ -72,6 +72,8 @@ class Training(_Strict):
     warmup_end: float = 0.3
     kl_weighting: str = "uniform"
     precision: str = "32-true"
+    shift: int = Field(default=0, ge=0)
+    mirror: bool = False
     seed: int = 0
 
 
