@@ -21,10 +21,17 @@ _GOLDEN = 16  # examples that every later runtime must reproduce
 
 
 def compress(
-    run: Annotated[Path, typer.Argument(help="Run directory that `train` wrote.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Run directory that `train` wrote; or weights of your own: .safetensors, .pt, .onnx."),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Packed directory to write [default: RUN/packed].")
+        Path | None,
+        typer.Option("--out", "-o", help="Packed directory to write [default: RUN/packed]; of own weights a .bpz."),
     ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Of own weights: relative root mean square error of each tensor.")
+    ] = 0.01,
     log_alpha: Annotated[float, typer.Option(help="Drop weights whose log alpha is above this.")] = 3.0,
     sparsity: Annotated[
         float | None, typer.Option(help="Drop this percentage of all weights instead, by --rule.")
@@ -46,9 +53,15 @@ def compress(
 
     Example: [bold]bayespress compress runs/lenet -o packed/lenet --budget 0.2[/]
 
+    Or weights that were trained elsewhere: [bold]bayespress compress net.safetensors -o net.bpz --tolerance 0.02[/]
+
     Weights that are noise are dropped, dead units leave the network, and what is left is rounded to a grid that
-    follows the posterior variance. The test error is reported after each step and chooses nothing.
+    follows the posterior variance. The test error is reported after each step and chooses nothing. Weights without
+    a posterior are rounded to one grid a tensor; `bayespress decode` gives them back.
     """
+    if run.suffix in (".safetensors", ".pt", ".pth", ".bin", ".onnx") and not run.is_dir():
+        _compress_file(run, out or run.with_suffix(".bpz"), tolerance, profile, as_json=as_json)
+        return
     from ..compress.settings import CompressSettings
 
     settings = CompressSettings(log_alpha=log_alpha, sparsity=sparsity, rule=rule, budget=budget, profile=profile)
@@ -59,6 +72,31 @@ def compress(
         print_json(record)
     else:
         show(steps_table(record), f"Next: bayespress build {out or run / 'packed'}")
+
+
+def _compress_file(path: Path, out: Path, tolerance: float, profile: str, *, as_json: bool) -> None:
+    """Weights of the user's own into a .bpz file."""
+    from ..compress.standalone import compress_file
+    from ..files import write_bytes
+
+    def tell(done: int, count: int) -> None:
+        if done == count or done % 10 == 0:
+            step(f"tensor {done} of {count}")
+
+    data, errors = compress_file(path, tolerance, profile=profile, progress=tell)
+    write_bytes(out, data)
+    before, worst = path.stat().st_size, max(error for _, error in errors)
+    if as_json:
+        ratio = before / len(data)
+        print_json({"path": str(out), "bytes": len(data), "ratio": ratio, "relative_error": dict(errors)})
+        return
+    rows = [
+        ("tensors", len(errors)),
+        ("before", size(before)),
+        ("after", f"{size(len(data))}, {before / len(data):.1f}x"),
+        ("largest relative error", f"{worst:.2g}"),
+    ]
+    show(table(str(out), ("", ""), rows), f"Back again: bayespress decode {out} -o {path.stem}.safetensors")
 
 
 def run_compression(
