@@ -8,6 +8,7 @@ Needs numpy and the C extension, nothing else of this package but its errors.
 
 from __future__ import annotations
 
+from .archive import Archive, open  # noqa: A004 - codec.open, as gzip.open
 from .decode import decode
 from .encode import PROFILES, encode
 from .layout import FileLayout, TensorLayout, layout
@@ -15,6 +16,7 @@ from .tensor import Codebook, Grid, QuantizedTensor, RawTensor, Tensor
 
 __all__ = [
     "PROFILES",
+    "Archive",
     "Codebook",
     "FileLayout",
     "Grid",
@@ -25,4 +27,5 @@ __all__ = [
     "decode",
     "encode",
     "layout",
+    "open",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ class StatusError(CorruptFileError):
 class Opened:
     """An opened file and its tensors, none of them decoded. Keeps the bytes that C points into alive."""
 
-    data: bytes
+    data: Any
     file: Any
     tensors: list[Any]
 
@@ -42,17 +43,19 @@ def default_max_elements(size: int) -> int:
     return (1 << 24) + 4096 * size
 
 
-def open_file(data: bytes, max_elements: int | None) -> Opened:
-    """Check a file and list its tensors.
+def open_file(data: Any, max_elements: int | None) -> Opened:
+    """Check a file, given as bytes or as a mapping of them, and list its tensors.
 
     Raises CorruptFileError for bytes that are no `.bpz` file, and InputError for what is not bytes, or when
     the tensors have more elements than `max_elements` together.
     """
-    if not isinstance(data, bytes | bytearray | memoryview):
+    if not isinstance(data, bytes | bytearray | memoryview | mmap.mmap):
         raise InputError(f"A .bpz file is given as bytes, not as a {type(data).__name__}; read the file first.")
-    data = bytes(data)
+    if isinstance(data, bytearray | memoryview):
+        data = bytes(data)  # theirs can change under our feet
+    view = ffi.from_buffer(data)
     file = ffi.new("bpz_file *")
-    check(lib.bpz_open(file, ffi.from_buffer(data), len(data)), "The .bpz file")
+    check(lib.bpz_open(file, view, len(data)), "The .bpz file")
     tensors = []
     for index in range(file.tensor_count):
         tensor = ffi.new("bpz_tensor *")
@@ -65,7 +68,7 @@ def open_file(data: bytes, max_elements: int | None) -> Opened:
             f"The .bpz file of {len(data)} bytes declares {elements} elements, "
             f"more than the limit of {limit}; pass max_elements={elements} if it can be trusted."
         )
-    return Opened(data, file, tensors)
+    return Opened(view, file, tensors)
 
 
 def new_workspace() -> Any:
@@ -111,6 +114,22 @@ def read_values(opened: Opened, tensor: Any, workspace: Any) -> NDArray[np.float
     )
     check(status, f"Tensor {name_of(tensor)}")
     return values.reshape(shape_of(tensor))
+
+
+def read_csr(
+    opened: Opened, tensor: Any, workspace: Any
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
+    """Row pointer (rows + 1,), column and value of each entry: the matrix that C's bpz_tensor speaks of."""
+    row_pointer = np.empty(tensor.rows + 1, dtype=np.uint32)
+    columns, values = np.empty(tensor.nonzero, dtype=np.uint32), np.empty(tensor.nonzero, dtype=np.float32)
+    status = lib.bpz_decode_csr(
+        opened.file, tensor, _pointer("uint32_t *", row_pointer), _pointer("uint32_t *", columns),
+        _pointer("float *", values), tensor.nonzero, workspace, ffi.sizeof(workspace),
+    )  # fmt: skip
+    if status == lib.BPZ_ERROR_UNSUPPORTED:
+        raise InputError(f"Tensor {name_of(tensor)} is stored as plain values and has no sparse rows; decode it whole.")
+    check(status, f"Tensor {name_of(tensor)}")
+    return row_pointer, columns, values
 
 
 def kind_of(opened: Opened, tensor: Any) -> Any:

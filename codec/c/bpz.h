@@ -73,6 +73,12 @@ size_t bpz_workspace_size(void);
 bpz_status bpz_decode_f32(const bpz_file *file, const bpz_tensor *tensor, float *out, size_t out_count,
                           void *workspace, size_t workspace_size);
 
+/* The matrix as compressed sparse rows: `row_pointer`, rows + 1 numbers; for each entry its column and its value, in
+ * the order of rows and columns. `entries` is the room in the latter two, at least `tensor->nonzero`. An entry's value
+ * is zero only where a codebook says so. BPZ_ERROR_UNSUPPORTED for a raw tensor. */
+bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, uint32_t *row_pointer, uint32_t *columns,
+                          float *values, size_t entries, void *workspace, size_t workspace_size);
+
 #ifdef __cplusplus
 }
 #endif

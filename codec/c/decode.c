@@ -4,7 +4,7 @@
 #include "code.h"
 #include "mask.h"
 #include "adaptive.h"
-#include "record.h"
+#include "sink.h"
 
 #define BPZ_LAYOUT_DENSE 0u
 #define BPZ_LAYOUT_ROWS 1u
@@ -24,24 +24,16 @@ typedef union workspace {
 
 BPZ_STATIC_ASSERT(levels_and_floats_share_a_size, sizeof(int32_t) == sizeof(float));
 
-/* Where decoded elements go: exactly one of the pointers is set, with room for the tensor's count. */
-typedef struct sink {
-    float *floats;
-    int32_t *levels;
-    const bpz_value_map *map;
-} sink;
-
 /* One record's decoding. The position (row, column) counts live rows and columns only; row_mask and
- * column_mask turn it into one of the whole matrix, at whose offset row_start + column_mask.position it is. */
+ * column_mask turn it into one of the whole matrix. */
 typedef struct decoder {
     bpz_bits bits;
-    sink out;
+    bpz_sink out;
     uint64_t columns;
     uint64_t nonzero;
     bpz_mask row_mask;
     bpz_mask first_column; /* never begun: copied for each row */
     bpz_mask column_mask;
-    uint64_t row_start;
     uint32_t layout;
     uint32_t filler;
     uint32_t mean_code;
@@ -51,24 +43,9 @@ typedef struct decoder {
 
 size_t bpz_workspace_size(void) { return sizeof(workspace); }
 
-/* Put one level at `offset`. A grid's product may overflow in a forged file only. */
-static bpz_status put(const sink *out, uint64_t offset, int32_t level) {
-    if (out->map->kind == BPZ_KIND_CODEBOOK) {
-        if (level < 0 || (uint32_t)level >= out->map->codebook_count) return BPZ_ERROR_CORRUPT;
-        if (out->floats != NULL) {
-            out->floats[offset] = level == 0 ? 0.0f : bpz_float_at(out->map->codebook + 4u * ((size_t)level - 1u));
-            return BPZ_OK;
-        }
-    } else {
-        const float value = (float)level * out->map->step;
-        if (!bpz_is_finite(value)) return BPZ_ERROR_CORRUPT;
-        if (out->floats != NULL) {
-            out->floats[offset] = value;
-            return BPZ_OK;
-        }
-    }
-    out->levels[offset] = level;
-    return BPZ_OK;
+/* Put one level at the current position. */
+static bpz_status put(decoder *self, int32_t level) {
+    return bpz_sink_put(&self->out, self->row_mask.position, self->column_mask.position, self->columns, level);
 }
 
 /* A value number as a level. `skipped` is 1 where zero has no number of its own, else 0. */
@@ -97,7 +74,6 @@ static void begin_columns(decoder *self) {
 
 static void next_row(decoder *self, uint64_t rows) {
     bpz_mask_skip(&self->row_mask, rows);
-    self->row_start = self->row_mask.position * self->columns;
     begin_columns(self);
 }
 
@@ -110,7 +86,7 @@ static bpz_status read_value(decoder *self, uint32_t skipped, int32_t *level) {
     self->spent->values += before - bpz_bits_left(&self->bits);
     status = level_of(self->out.map->kind, number, skipped, level);
     if (status != BPZ_OK) return status;
-    return put(&self->out, self->row_start + self->column_mask.position, *level);
+    return put(self, *level);
 }
 
 /* Positions between the previous non-zero and the next. Each filler moves on by at least one position, so
@@ -283,9 +259,7 @@ static bpz_status decode_adaptive(decoder *self, const bpz_record *record, bpz_m
             bpz_model_value(model, &coder, 0, column, &negative, &magnitude);
             self->spent->values += bpz_coder_spent(&coder) - before;
             status = signed_level(negative, magnitude, &level);
-            if (status == BPZ_OK) {
-                status = put(&self->out, self->row_start + self->column_mask.position, level);
-            }
+            if (status == BPZ_OK) status = put(self, level);
             if (status != BPZ_OK) return status;
         }
     }
@@ -296,12 +270,13 @@ static bpz_status decode_adaptive(decoder *self, const bpz_record *record, bpz_m
     return BPZ_OK;
 }
 
-static bpz_status decode_stream(const bpz_record *record, sink out, workspace *room, bpz_spent *spent) {
+static bpz_status decode_stream(const bpz_record *record, bpz_sink *out, workspace *room, bpz_spent *spent) {
     decoder self;
     bpz_status status;
     memset(&self, 0, sizeof self);
     self.bits = bpz_bits_at(record->payload, record->payload_size);
-    self.out = out;
+    self.out = *out;
+    self.out.map = &record->map;
     self.columns = record->tensor.columns;
     self.nonzero = record->tensor.nonzero;
     self.spent = spent;
@@ -309,16 +284,17 @@ static bpz_status decode_stream(const bpz_record *record, sink out, workspace *r
     if (status != BPZ_OK) return status;
     bpz_mask_begin(&self.row_mask);
     next_row(&self, 0);
-    if (self.layout == BPZ_LAYOUT_ADAPTIVE) return decode_adaptive(&self, record, &room->model);
-    if (self.layout == BPZ_LAYOUT_DENSE) {
-        status = decode_dense(&self);
-    } else if (self.layout == BPZ_LAYOUT_ROWS) {
-        status = decode_rows(&self);
+    if (self.layout == BPZ_LAYOUT_ADAPTIVE) {
+        status = decode_adaptive(&self, record, &room->model);
     } else {
-        status = decode_running(&self);
+        status = self.layout == BPZ_LAYOUT_DENSE ? decode_dense(&self)
+                 : self.layout == BPZ_LAYOUT_ROWS ? decode_rows(&self)
+                                                  : decode_running(&self);
+        if (status == BPZ_OK && bpz_bits_left(&self.bits) >= 8u) status = BPZ_ERROR_CORRUPT;
+        if (status == BPZ_OK) status = read_padding(&self);
     }
-    if (status == BPZ_OK && bpz_bits_left(&self.bits) >= 8u) status = BPZ_ERROR_CORRUPT;
-    return status == BPZ_OK ? read_padding(&self) : status;
+    if (status == BPZ_OK) bpz_sink_end(&self.out, record->tensor.rows);
+    return status;
 }
 
 static bpz_status decode_raw(const bpz_record *record, float *out) {
@@ -353,7 +329,7 @@ bpz_status bpz_decode_f32(const bpz_file *file, const bpz_tensor *tensor, float 
                           void *workspace_, size_t workspace_size) {
     bpz_record record;
     bpz_spent spent;
-    sink to;
+    bpz_sink to;
     bpz_status status = prepare(file, tensor, &record);
     if (status == BPZ_OK) status = check_room(&record, out, out_count, workspace_, workspace_size);
     if (status != BPZ_OK) return status;
@@ -361,10 +337,31 @@ bpz_status bpz_decode_f32(const bpz_file *file, const bpz_tensor *tensor, float 
     memset(out, 0, (size_t)record.tensor.count * sizeof *out);
     if (record.tensor.nonzero == 0) return BPZ_OK;
     memset(&spent, 0, sizeof spent);
+    memset(&to, 0, sizeof to);
     to.floats = out;
-    to.levels = NULL;
-    to.map = &record.map;
-    return decode_stream(&record, to, workspace_, &spent);
+    return decode_stream(&record, &to, workspace_, &spent);
+}
+
+bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, uint32_t *row_pointer, uint32_t *columns,
+                          float *values, size_t entries, void *workspace_, size_t workspace_size) {
+    bpz_record record;
+    bpz_spent spent;
+    bpz_sink to;
+    bpz_status status = prepare(file, tensor, &record);
+    if (status != BPZ_OK) return status;
+    if (row_pointer == NULL || columns == NULL || values == NULL) return BPZ_ERROR_ARGUMENT;
+    if (record.map.kind == BPZ_KIND_RAW) return BPZ_ERROR_UNSUPPORTED;
+    if (workspace_ == NULL || (uintptr_t)workspace_ % sizeof(uint64_t) != 0) return BPZ_ERROR_ARGUMENT;
+    if (entries < record.tensor.nonzero || workspace_size < sizeof(workspace)) return BPZ_ERROR_BUFFER_TOO_SMALL;
+    memset(row_pointer, 0, (size_t)(record.tensor.rows + 1u) * sizeof *row_pointer);
+    if (record.tensor.nonzero == 0) return BPZ_OK;
+    memset(&spent, 0, sizeof spent);
+    memset(&to, 0, sizeof to);
+    to.room = record.tensor.nonzero;
+    to.row_pointer = row_pointer;
+    to.columns = columns;
+    to.values = values;
+    return decode_stream(&record, &to, workspace_, &spent);
 }
 
 bpz_status bpz_value_map_of(const bpz_file *file, const bpz_tensor *tensor, bpz_value_map *map) {
@@ -378,7 +375,7 @@ bpz_status bpz_decode_levels(const bpz_file *file, const bpz_tensor *tensor, int
                              void *workspace_, size_t workspace_size, bpz_spent *spent) {
     bpz_record record;
     bpz_spent unused;
-    sink to;
+    bpz_sink to;
     bpz_status status = prepare(file, tensor, &record);
     if (status != BPZ_OK) return status;
     if (spent == NULL) spent = &unused;
@@ -395,8 +392,7 @@ bpz_status bpz_decode_levels(const bpz_file *file, const bpz_tensor *tensor, int
     if (status != BPZ_OK) return status;
     memset(out, 0, (size_t)record.tensor.count * sizeof *out);
     if (record.tensor.nonzero == 0) return BPZ_OK;
-    to.floats = NULL;
+    memset(&to, 0, sizeof to);
     to.levels = out;
-    to.map = &record.map;
-    return decode_stream(&record, to, workspace_, spent);
+    return decode_stream(&record, &to, workspace_, spent);
 }

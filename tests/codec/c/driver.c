@@ -34,6 +34,29 @@ static void *exactly(size_t size) {
     return room;
 }
 
+/* Sparse rows must agree with the dense values, and be refused when those are. */
+static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, const float *values, void *room) {
+    uint32_t *row_pointer = exactly(((size_t)tensor->rows + 1u) * sizeof *row_pointer);
+    uint32_t *columns = exactly((size_t)tensor->nonzero * sizeof *columns);
+    float *entries = exactly((size_t)tensor->nonzero * sizeof *entries);
+    uint64_t row, at = 0;
+    const bpz_status status = bpz_decode_csr(file, tensor, row_pointer, columns, entries, (size_t)tensor->nonzero, room,
+                                             bpz_workspace_size());
+    if (status != BPZ_ERROR_UNSUPPORTED && (status == BPZ_OK) != (expected == BPZ_OK)) exit(8);
+    for (row = 0; status == BPZ_OK && row < tensor->rows; row++) {
+        uint32_t entry = row_pointer[row];
+        uint64_t column;
+        for (column = 0; column < tensor->columns; column++, at++) {
+            const int stored = entry < row_pointer[row + 1u] && columns[entry] == column;
+            if (stored ? memcmp(&entries[entry++], &values[at], sizeof(float)) != 0 : values[at] != 0.0f) exit(9);
+        }
+        if (entry != row_pointer[row + 1u]) exit(10);
+    }
+    free(row_pointer);
+    free(columns);
+    free(entries);
+}
+
 static void decode_tensor(const bpz_file *file, uint32_t index) {
     bpz_tensor tensor, found;
     bpz_status levels_status, values_status;
@@ -63,6 +86,7 @@ static void decode_tensor(const bpz_file *file, uint32_t index) {
         if (bpz_decode_f32(file, &tensor, values, (size_t)tensor.count, room, bpz_workspace_size()) != BPZ_OK) exit(7);
         printf("%016" PRIx64, hash_of(values, tensor.count));
     }
+    check_rows(file, &tensor, values_status, values, room);
     free(values);
     free(levels);
     free(room);

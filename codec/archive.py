@@ -1,0 +1,93 @@
+"""Opening a file without decoding it: one tensor at a time, or several at once."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .native import Opened, name_of, new_workspace, open_file, read_csr, read_tensor, read_values, shape_of
+from .tensor import Tensor
+
+
+def open(path: Path | str, *, max_elements: int | None = None) -> Archive:  # noqa: A001 - as gzip.open and others
+    """A `.bpz` file with its checksum verified and nothing decoded; its bytes stay on disk, mapped.
+
+    max_elements  see decode
+
+    Raises InputError when there is no such file or it has too many elements, CorruptFileError when it is damaged.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # An empty file cannot be mapped; the decoder says what is wrong with it.
+            data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); name a .bpz file.") from None
+    return Archive(open_file(data, max_elements))
+
+
+class Archive(Mapping[str, Tensor]):
+    """Tensors by name, in file order; each is decoded when it is asked for. Threads may share it."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._tensors = {name_of(tensor): tensor for tensor in opened.tensors}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The tensor's levels and map, or its raw values. Raises KeyError, and CorruptFileError for a bad stream."""
+        return read_tensor(self._opened, self._tensors[name], new_workspace())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, without decoding it."""
+        return shape_of(self._tensors[name])
+
+    def nonzero(self, name: str) -> int:
+        """How many of its elements are not 0; all of a raw tensor."""
+        return int(self._tensors[name].nonzero)
+
+    def float32(self, name: str) -> NDArray[np.float32]:
+        """One tensor's values as a device computes them. Raises what `archive[name]` does."""
+        return read_values(self._opened, self._tensors[name], new_workspace())
+
+    def csr(self, name: str) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
+        """A quantised tensor as compressed sparse rows, never dense in memory: row pointer, columns, values.
+
+        Rows are the first axis (one row up to rank 1), columns the others in C order. Raises InputError for a raw
+        tensor.
+        """
+        return read_csr(self._opened, self._tensors[name], new_workspace())
+
+    def float32_all(self, threads: int | None = None) -> dict[str, NDArray[np.float32]]:
+        """float32 values of all tensors by name, the largest first and `threads` at a time (by default one a core)."""
+        order = sorted(self._tensors, key=lambda name: -self._tensors[name].count)
+        with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+            decoded = dict(zip(order, pool.map(self.float32, order), strict=True))
+        return {name: decoded[name] for name in self._tensors}
+
+    def close(self) -> None:
+        """Let go of the file; nothing can be decoded any more, and what was decoded stays."""
+        self._tensors = {}
+        self._opened = Opened(b"", None, [])
