@@ -7,7 +7,18 @@ from pathlib import Path
 
 from cffi import FFI
 
-SOURCES = ("adaptive.c", "code.c", "container.c", "decode.c", "encode.c", "mask.c", "name.c", "record.c", "sink.c")
+SOURCES = (
+    "adaptive.c",
+    "code.c",
+    "container.c",
+    "decode.c",
+    "encode.c",
+    "mask.c",
+    "name.c",
+    "quick.c",
+    "record.c",
+    "sink.c",
+)
 HEADERS = ("bpz.h", "bpz_levels.h", "bpz_encode.h")
 
 

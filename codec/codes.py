@@ -14,6 +14,7 @@ from .huffman_code import MAX_SYMBOLS, canonical_codes, code_lengths, length_tok
 
 # Estimated bits of one symbol in a table of code lengths, used and unused: measured on Gaussian levels.
 _USED, _UNUSED = 2.0, 3.0
+_COUNTED = 1 << 20  # numbers below this are counted in an array, which is far quicker than sorting
 _TRIED = 3  # Huffman codes that are built, after estimates of all; more were never smaller by a byte
 
 
@@ -27,6 +28,10 @@ class Histogram:
     @classmethod
     def of(cls, stream: NDArray[np.uint32]) -> Histogram:
         """Count a stream."""
+        if stream.size and int(stream.max()) < _COUNTED:
+            counts = np.bincount(stream)
+            numbers = np.flatnonzero(counts)
+            return cls(numbers.astype(np.int64), counts[numbers].astype(np.int64))
         numbers, counts = np.unique(stream, return_counts=True)
         return cls(numbers.astype(np.int64), counts.astype(np.int64))
 

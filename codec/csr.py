@@ -51,12 +51,11 @@ def value_numbers(levels: NDArray[np.int32], *, signed: bool, skip_zero: bool) -
     return (numbers - int(skip_zero)).astype(np.uint32)
 
 
-def entries_of(live: NDArray[np.int32], layout: EntryLayout, *, signed: bool) -> Entries:
-    """The entries of a live matrix that holds a non-zero at least."""
+def entries_of(live: NDArray[np.int32], layout: EntryLayout, positions: NDArray[np.int64], *, signed: bool) -> Entries:
+    """The entries of a live matrix that holds a non-zero at least; `positions` are its flat non-zeros."""
     if layout is EntryLayout.DENSE:
         values = value_numbers(live.ravel(), signed=signed, skip_zero=False)
         return Entries(layout, np.array([values.size], dtype=np.uint32), None, values)
-    positions = np.flatnonzero(live)
     values = value_numbers(live.ravel()[positions], signed=signed, skip_zero=True)
     if layout is EntryLayout.RUNNING:
         gaps = np.diff(positions, prepend=-1) - 1

@@ -23,6 +23,8 @@ MAGIC = b"BPZ\x02"
 PROFILES = ("small", "fast")
 MAX_TENSORS = 4096
 _BUILT = 4  # plans whose codes are built, after estimates of all
+# What the fast profile gives for wider relative indices: fillers are branches that a processor cannot foresee.
+_SPARE = 0.005
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _record(tensor: Tensor, before: bytes, *, adaptive: bool) -> bytes:
         record = head + varint(nonzero) + value_map
         if nonzero:
             levels, signed = matrix(tensor.levels), isinstance(tensor.value_map, Grid)
-            stream = _stream(levels, signed=signed)
+            stream = _stream(levels, signed=signed, spare=0.0 if adaptive else _SPARE)
             record += (
                 min([stream, *adaptive_streams(levels, len(stream), signed=signed)], key=len) if adaptive else stream
             )
@@ -112,27 +114,31 @@ def _value_map(tensor: Tensor) -> tuple[int, bytes]:
     return (3, step[2:]) if step[:2] == b"\0\0" else (1, step)
 
 
-def _stream(levels: NDArray[np.int32], *, signed: bool) -> bytes:
+def _stream(levels: NDArray[np.int32], *, signed: bool, spare: float) -> bytes:
     """The bit stream of a matrix with a non-zero at least."""
-    stages = sorted(_stages(levels, signed=signed), key=lambda stage: stage.estimate)[:_BUILT]
+    stages = sorted(_stages(levels, signed=signed, spare=spare), key=lambda stage: stage.estimate)[:_BUILT]
     plan = min((_plan(stage) for stage in stages), key=lambda plan: plan.size)
     return _write(plan)
 
 
-def _stages(levels: NDArray[np.int32], *, signed: bool) -> list[_Stage]:
+def _stages(levels: NDArray[np.int32], *, signed: bool, spare: float) -> list[_Stage]:
     live_rows, live_columns = (levels != 0).any(axis=1), (levels != 0).any(axis=0)
     all_rows, all_columns = np.ones_like(live_rows), np.ones_like(live_columns)
     row_choices = [all_rows] if live_rows.all() else [all_rows, live_rows]
     column_choices = [all_columns] if live_columns.all() else [all_columns, live_columns]
-    found = []
+    found: list[_Stage] = []
     for rows, columns in product(row_choices, column_choices):
         masks = mask_fields(rows)
         masks.extend(mask_fields(columns))
         live = levels[np.ix_(rows, columns)] if not (rows.all() and columns.all()) else levels
-        for layout in (EntryLayout.DENSE, EntryLayout.BY_ROW, EntryLayout.RUNNING):
-            entries = entries_of(live, layout, signed=signed)
+        positions = np.flatnonzero(live)
+        for layout in (EntryLayout.RUNNING, EntryLayout.BY_ROW, EntryLayout.DENSE):
+            # Dense, each position takes a bit at least, unless all are alike.
+            if layout is EntryLayout.DENSE and found and found[-1].estimate < live.size > positions.size:
+                continue
+            entries = entries_of(live, layout, positions, signed=signed)
             gaps = None if entries.gaps is None else Histogram.of(entries.gaps)
-            estimate, index_bits = (0.0, 0) if gaps is None else _index_width(gaps)
+            estimate, index_bits = (0.0, 0) if gaps is None else _index_width(gaps, spare)
             estimate += masks.size + estimated_size(Histogram.of(entries.values))
             if layout is EntryLayout.BY_ROW:
                 estimate += estimated_size(Histogram.of(entries.in_segment))
@@ -140,10 +146,12 @@ def _stages(levels: NDArray[np.int32], *, signed: bool) -> list[_Stage]:
     return found
 
 
-def _index_width(gaps: Histogram) -> tuple[float, int]:
-    """Estimated bits of the index stream, and the p that they belong to."""
+def _index_width(gaps: Histogram, spare: float) -> tuple[float, int]:
+    """Estimated bits of the index stream, and its p: the widest within `spare` of the smallest, as a fraction."""
     widest = min(31, (int(gaps.numbers[-1]) + 1).bit_length())
-    return min((estimated_size(gap_histogram(gaps, p)), p) for p in range(1, widest + 1))
+    estimates = [(estimated_size(gap_histogram(gaps, p)), p) for p in range(1, widest + 1)]
+    limit = (1.0 + spare) * min(estimates)[0]
+    return max(((size, p) for size, p in estimates if size <= limit), key=lambda item: item[1] if spare else -item[0])
 
 
 def _plan(stage: _Stage) -> _Plan:

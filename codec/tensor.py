@@ -145,7 +145,12 @@ def _check_indices(name: str, levels: NDArray[np.int32], codebook: Codebook) -> 
 
 
 def _check_range(tensor: QuantizedTensor, step: float) -> None:
-    if tensor.levels.size and not np.isfinite(tensor.values()).all():
+    if not tensor.levels.size:
+        return
+    ends = np.array([tensor.levels.min(), tensor.levels.max()]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        ends *= np.float32(step)
+    if not np.isfinite(ends).all():
         raise InputError(
             f"Tensor {tensor.name} has levels from {tensor.levels.min()} to {tensor.levels.max()}, "
             f"which overflow float32 on a grid of step {step:.3g}; choose a smaller step."

@@ -14,7 +14,7 @@ from .tools import c_compiler, run_tool
 RUNNER = "runner"
 LIBRARY = "libnetwork.so"
 
-_CODEC = ("adaptive.c", "code.c", "container.c", "decode.c", "mask.c", "name.c", "record.c", "sink.c")
+_CODEC = ("adaptive.c", "code.c", "container.c", "decode.c", "mask.c", "name.c", "quick.c", "record.c", "sink.c")
 # Sections of their own, so that the linker can leave out what nobody calls.
 _FLAGS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden")
 

@@ -4,6 +4,7 @@
 #include "code.h"
 #include "mask.h"
 #include "adaptive.h"
+#include "quick.h"
 #include "sink.h"
 
 #define BPZ_LAYOUT_DENSE 0u
@@ -17,6 +18,7 @@ typedef union workspace {
         uint16_t rows[BPZ_TABLE_ENTRIES];
         uint16_t indices[BPZ_TABLE_ENTRIES];
         uint16_t values[BPZ_TABLE_ENTRIES];
+        float quick[BPZ_QUICK_VALUES];
         uint8_t lengths[BPZ_MAX_SYMBOLS];
     } tables;
     bpz_model model;
@@ -150,28 +152,54 @@ static bpz_status decode_rows(decoder *self) {
     return left == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-static bpz_status decode_running(decoder *self) {
+/* What the quick decoder needs, where it is of use: no masks to follow, and no account of the bits wanted. */
+static bpz_quick quick_for(decoder *self, float *values) {
+    bpz_quick quick;
+    int32_t level;
+    memset(&quick, 0, sizeof quick);
+    quick.positions = self->row_mask.live * self->first_column.live;
+    quick.columns = self->columns;
+    quick.nonzero = self->nonzero;
+    quick.filler = self->filler;
+    quick.index_code = &self->index_code;
+    quick.value_code = &self->value_code;
+    quick.out = &self->out;
+    quick.values = values;
+    if (self->out.levels != NULL || self->row_mask.mode != BPZ_MASK_NONE || self->first_column.mode != BPZ_MASK_NONE) {
+        return quick;
+    }
+    while (quick.known < BPZ_QUICK_VALUES &&
+           level_of(self->out.map->kind, quick.known, 1, &level) == BPZ_OK &&
+           bpz_sink_value(self->out.map, level, &values[quick.known]) == BPZ_OK) {
+        quick.known++;
+    }
+    return quick;
+}
+
+static bpz_status decode_running(decoder *self, float *values) {
     const uint64_t columns = self->first_column.live;
-    uint64_t left = self->row_mask.live * columns; /* live positions not yet passed */
-    uint64_t column = 0, step = 0, entry, gap;     /* the cursor's column, and its distance to the next position */
-    for (entry = 0; entry < self->nonzero; entry++) {
+    uint64_t row = 0, column = 0, gap; /* the cursor's */
+    bpz_quick quick = quick_for(self, values);
+    for (;;) {
+        uint64_t target;
         int32_t level;
-        bpz_status status = read_gap(self, left, &gap);
+        bpz_status status = bpz_quick_running(&quick, &self->bits);
+        if (status != BPZ_OK || quick.entry == self->nonzero) return status;
+        status = read_gap(self, quick.positions - quick.position, &gap);
         if (status != BPZ_OK) return status;
-        left -= gap + 1u;
-        step += gap;
-        if (column + step >= columns) {
-            next_row(self, (column + step) / columns);
-            step = (column + step) % columns;
+        target = quick.position + gap;
+        if (target / columns != row) {
+            next_row(self, target / columns - row);
+            row = target / columns;
             column = 0;
         }
-        bpz_mask_skip(&self->column_mask, step);
-        column += step;
-        step = 1;
+        bpz_mask_skip(&self->column_mask, target % columns - column);
+        column = target % columns;
         status = read_value(self, 1, &level);
         if (status != BPZ_OK) return status;
+        quick.entry++;
+        quick.position = target + 1u;
     }
-    return BPZ_OK;
 }
 
 /* The descriptions before the entries: layout, masks, index width, codes. */
@@ -289,7 +317,7 @@ static bpz_status decode_stream(const bpz_record *record, bpz_sink *out, workspa
     } else {
         status = self.layout == BPZ_LAYOUT_DENSE ? decode_dense(&self)
                  : self.layout == BPZ_LAYOUT_ROWS ? decode_rows(&self)
-                                                  : decode_running(&self);
+                                                  : decode_running(&self, room->tables.quick);
         if (status == BPZ_OK && bpz_bits_left(&self.bits) >= 8u) status = BPZ_ERROR_CORRUPT;
         if (status == BPZ_OK) status = read_padding(&self);
     }

@@ -1,8 +1,7 @@
 /* sink.c - levels into values, and values into their places. */
 #include "sink.h"
 
-/* A level's value. A grid's product may overflow in a forged file only. */
-static bpz_status value_of(const bpz_value_map *map, int32_t level, float *value) {
+bpz_status bpz_sink_value(const bpz_value_map *map, int32_t level, float *value) {
     if (map->kind == BPZ_KIND_CODEBOOK) {
         if (level < 0 || (uint32_t)level >= map->codebook_count) return BPZ_ERROR_CORRUPT;
         *value = level == 0 ? 0.0f : bpz_float_at(map->codebook + 4u * ((size_t)level - 1u));
@@ -14,7 +13,7 @@ static bpz_status value_of(const bpz_value_map *map, int32_t level, float *value
 
 bpz_status bpz_sink_put(bpz_sink *sink, uint64_t row, uint64_t column, uint64_t columns, int32_t level) {
     float value;
-    const bpz_status status = value_of(sink->map, level, &value);
+    const bpz_status status = bpz_sink_value(sink->map, level, &value);
     if (status != BPZ_OK) return status;
     if (sink->floats != NULL) {
         sink->floats[row * columns + column] = value;

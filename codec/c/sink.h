@@ -17,6 +17,9 @@ typedef struct bpz_sink {
     uint64_t row;     /* row_pointer is final up to and including this one */
 } bpz_sink;
 
+/* A level's value. BPZ_ERROR_CORRUPT outside a codebook, and where a grid's product overflows: in a forged file. */
+bpz_status bpz_sink_value(const bpz_value_map *map, int32_t level, float *value);
+
 /* Put one level; positions come in row-major order. `columns` are those of the whole matrix. Zeros may be left out. */
 bpz_status bpz_sink_put(bpz_sink *sink, uint64_t row, uint64_t column, uint64_t columns, int32_t level);
 

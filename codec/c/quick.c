@@ -1,0 +1,99 @@
+/* quick.c - the running layout at speed. */
+#include "quick.h"
+
+/* Bits of one number at most, so that two fit into what one refill guarantees. */
+#define BPZ_QUICK_BITS 28u
+#define BPZ_QUICK_BYTES 8u
+
+BPZ_STATIC_ASSERT(one_refill_serves_an_entry, 2u * BPZ_QUICK_BITS <= BPZ_BITS_FILLED - 1u);
+
+static uint64_t big_endian(const uint8_t *bytes) {
+    return (uint64_t)bytes[0] << 56 | (uint64_t)bytes[1] << 48 | (uint64_t)bytes[2] << 40 | (uint64_t)bytes[3] << 32 |
+           (uint64_t)bytes[4] << 24 | (uint64_t)bytes[5] << 16 | (uint64_t)bytes[6] << 8 | (uint64_t)bytes[7];
+}
+
+/* At least 56 bits into the window. Bits below `held` are those of the stream too, which plain reading does not want:
+ * see bpz_quick_running's end. */
+static inline void refill(bpz_bits *bits) {
+    const unsigned bytes = (63u - bits->held) >> 3;
+    bits->window |= big_endian(bits->next) >> bits->held;
+    bits->next += bytes;
+    bits->held += bytes * 8u;
+}
+
+/* bpz_code_next, of which the caller knows that the bits are there and that the number fits. */
+static inline uint32_t next_number(const bpz_code *code, bpz_bits *bits) {
+    uint32_t number = code->base;
+    if (code->table_bits != 0) {
+        const unsigned entry = code->table[bits->window >> (64u - code->table_bits)];
+        bpz_bits_drop(bits, entry & ((1u << BPZ_LENGTH_BITS) - 1u));
+        number = (uint32_t)(entry >> BPZ_LENGTH_BITS) << code->raw_bits;
+    }
+    number += (uint32_t)((bits->window >> 1) >> (63u - code->raw_bits));
+    bpz_bits_drop(bits, code->raw_bits);
+    return number;
+}
+
+/* Bits of the longest number; more than BPZ_QUICK_BITS where this decoder is of no use. */
+static unsigned longest(const bpz_code *code) {
+    return code->base > UINT32_MAX >> 1 ? BPZ_QUICK_BITS + 1u : code->table_bits + code->raw_bits;
+}
+
+/* Whether `needed` bits are, or can be had, in the window. Most entries are short, so that one refill serves several. */
+static inline int holds(bpz_bits *bits, unsigned needed) {
+    if (bits->held >= needed) return 1;
+    if ((size_t)(bits->end - bits->next) < BPZ_QUICK_BYTES) return 0;
+    refill(bits);
+    return 1;
+}
+
+bpz_status bpz_quick_running(bpz_quick *quick, bpz_bits *bits) {
+    const bpz_code index_code = *quick->index_code, value_code = *quick->value_code;
+    float *const dense = quick->out->floats;
+    uint64_t entry = quick->entry, position = quick->position, row_end = 0;
+    bpz_bits at = *bits;
+    const unsigned index_bits = longest(&index_code), value_bits = longest(&value_code);
+    if (quick->known == 0 || index_bits > BPZ_QUICK_BITS || value_bits > BPZ_QUICK_BITS) return BPZ_OK;
+    if (dense == NULL) row_end = (quick->out->row + 1u) * quick->columns;
+    while (entry < quick->nonzero && holds(&at, index_bits + value_bits)) {
+        bpz_bits now = at;
+        uint64_t place = position;
+        uint32_t number;
+        float value;
+        number = next_number(&index_code, &now);
+        while (number == quick->filler && holds(&now, index_bits + value_bits)) {
+            place += number;
+            /* A filler passes over a position at least, so that the matrix bounds this loop. */
+            if (place >= quick->positions) return BPZ_ERROR_CORRUPT;
+            number = next_number(&index_code, &now);
+        }
+        if (number == quick->filler) break;
+        if (number > quick->filler || number >= quick->positions - place) return BPZ_ERROR_CORRUPT;
+        place += number;
+        number = next_number(&value_code, &now);
+        if (number >= quick->known) break;
+        value = quick->values[number];
+        if (dense != NULL) {
+            dense[place] = value;
+        } else {
+            bpz_sink *const out = quick->out;
+            if (place >= row_end) {
+                const uint64_t row = place / quick->columns;
+                while (out->row < row) out->row_pointer[++out->row] = (uint32_t)entry;
+                row_end = (row + 1u) * quick->columns;
+            }
+            out->columns[entry] = (uint32_t)(place - (row_end - quick->columns));
+            out->values[entry] = value;
+        }
+        position = place + 1u;
+        entry++;
+        at = now;
+    }
+    /* Plain reading wants zeros below what is held. */
+    at.window = at.held == 0 ? 0 : at.window & ~(uint64_t)0 << (64u - at.held);
+    *bits = at;
+    quick->entry = entry;
+    quick->position = position;
+    if (dense == NULL) quick->out->entries = entry;
+    return BPZ_OK;
+}
