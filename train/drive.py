@@ -17,6 +17,7 @@ from .data import DataSet, batches, load_data
 from .evaluate import error_percent, nonzero_percent
 from .fit import EpochMetrics, FitSettings, fit, is_main_process
 from .models import build_model
+from .recipe import LOADING
 from .run import (
     CHECKPOINTS,
     INITIAL,
@@ -51,7 +52,7 @@ def train_run(
     anything is written.
     """
     numbers = record.training.model_dump()
-    loading = {key: numbers.pop(key) for key in ("batch_size", "shift", "mirror")}
+    loading = {key: numbers.pop(key) for key in LOADING}
     settings = FitSettings(**numbers)
     if data is None:
         data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None)

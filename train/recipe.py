@@ -27,6 +27,8 @@ from ..errors import InputError, reason_of
 from ..files import read_bytes
 
 _FOLDER = "recipes"
+# Fields of Training that say how batches are made; the others are FitSettings'.
+LOADING = ("batch_size", "shift", "mirror")
 
 
 class _Strict(BaseModel):

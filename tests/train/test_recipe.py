@@ -10,7 +10,7 @@ from bayespress.train.data import DATA_SETS
 from bayespress.train.fit import FitSettings
 from bayespress.train.methods import METHODS, method_named
 from bayespress.train.models import MODELS
-from bayespress.train.recipe import Recipe, recipe_fields, recipe_names, set_field
+from bayespress.train.recipe import LOADING, Recipe, recipe_fields, recipe_names, set_field
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -19,7 +19,7 @@ def test_every_recipe_can_be_run(name):
     assert recipe.model.name in MODELS
     assert recipe.data.name in DATA_SETS
     assert method_named(recipe.method.name, **recipe.method.options)
-    assert FitSettings(**recipe.training.model_dump(exclude={"batch_size"})).epochs == recipe.training.epochs
+    assert FitSettings(**recipe.training.model_dump(exclude=set(LOADING))).epochs == recipe.training.epochs
     if not name.startswith("demo/"):
         assert name.split("/")[0] == recipe.model.name
 
