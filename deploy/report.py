@@ -54,7 +54,9 @@ def _draw_bytes(axes: Any, layout: FileLayout) -> None:
             left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.set_xlabel("bytes")
     axes.set_title("where the bytes are")
-    axes.legend(fontsize=7, frameon=False)
+    # Half as wide again as the longest bar, so that the list of streams lies beside the bars and not on them.
+    axes.set_xlim(0, 1.5 * max(tensor.bytes for tensor in layout.tensors))
+    axes.legend(fontsize=7, frameon=False, loc="center right")
 
 
 def _draw_latency(axes: Any, latency: BenchReport) -> None:
