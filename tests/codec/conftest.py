@@ -12,13 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from codec_sources import C_SOURCES, C_TESTS, STRICT
 
 from bayespress import codec
 from bayespress.codec.bits import BitFields, varint
-
-HERE = Path(__file__).resolve().parent
-C_SOURCES = HERE.parents[1] / "codec" / "c"
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
 
 Run = Callable[[Sequence[bytes]], list[str]]
 
@@ -109,7 +106,7 @@ def samples() -> list[bytes]:
 def compile_driver(command: Sequence[str], out: Path) -> None:
     sources = [str(path) for path in sorted(C_SOURCES.glob("*.c"))]
     done = subprocess.run(
-        [*command, *STRICT, "-O1", f"-I{C_SOURCES}", str(HERE / "c" / "driver.c"), *sources, "-o", str(out)],
+        [*command, *STRICT, "-O1", f"-I{C_SOURCES}", str(C_TESTS / "driver.c"), *sources, "-o", str(out)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -146,7 +143,9 @@ def foreign(tmp_path_factory) -> Callable[[str], Run]:
             pytest.skip(f"qemu-{machine}-static is not installed")
         pytest.importorskip("ziglang", reason="ziglang, the cross compiler, is not installed")
         program = tmp_path_factory.mktemp(machine) / "driver"
-        compile_driver([sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-musl", "-static"], program)
+        environment = "musleabihf" if machine == "arm" else "musl"
+        target = f"{machine}-linux-{environment}"
+        compile_driver([sys.executable, "-m", "ziglang", "cc", "-target", target, "-static"], program)
         return runner([emulator, str(program)])
 
     return make

@@ -1,95 +1,23 @@
 /* driver.c - decodes files from standard input, for the tests: under sanitizers, and on other machines.
  *
  * In: for each file its length as 4 bytes, little-endian, and its bytes. Out: one line a file, with bpz_open's
- * status, then for each tensor the status of bpz_decode_levels and bpz_decode_f32 and an FNV-1a hash of the
- * decoded float32 as little-endian words, or "skipped" where a tensor has more than LARGEST elements.
- * Every buffer has exactly the announced size, so that a sanitizer sees the first byte too far.
+ * status, then for each tensor the status of bpz_decode_levels and bpz_decode_f32 and a hash of the decoded values, or
+ * "skipped" where a tensor has more than LARGEST elements.
  */
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "bpz_levels.h"
+#include "checks.h"
 
 #define LARGEST (1u << 20)
 
-static uint64_t hash_of(const float *values, uint64_t count) {
-    uint64_t hash = 14695981039346656037u, at;
-    unsigned byte;
-    for (at = 0; at < count; at++) {
-        uint32_t word;
-        memcpy(&word, &values[at], sizeof word);
-        for (byte = 0; byte < 4; byte++) hash = (hash ^ (word >> (8u * byte) & 255u)) * 1099511628211u;
-    }
-    return hash;
-}
-
-static void *exactly(size_t size) {
-    void *room = malloc(size != 0 ? size : 1);
-    if (room == NULL) {
-        fprintf(stderr, "no memory for %zu bytes\n", size);
-        exit(2);
-    }
-    return room;
-}
-
-/* Sparse rows must agree with the dense values, and be refused when those are. */
-static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, const float *values, void *room) {
-    uint32_t *row_pointer = exactly(((size_t)tensor->rows + 1u) * sizeof *row_pointer);
-    uint32_t *columns = exactly((size_t)tensor->nonzero * sizeof *columns);
-    float *entries = exactly((size_t)tensor->nonzero * sizeof *entries);
-    uint64_t row, at = 0;
-    const bpz_status status = bpz_decode_csr(file, tensor, row_pointer, columns, entries, (size_t)tensor->nonzero, room,
-                                             bpz_workspace_size());
-    if (status != BPZ_ERROR_UNSUPPORTED && (status == BPZ_OK) != (expected == BPZ_OK)) exit(8);
-    for (row = 0; status == BPZ_OK && row < tensor->rows; row++) {
-        uint32_t entry = row_pointer[row];
-        uint64_t column;
-        for (column = 0; column < tensor->columns; column++, at++) {
-            const int stored = entry < row_pointer[row + 1u] && columns[entry] == column;
-            if (stored ? memcmp(&entries[entry++], &values[at], sizeof(float)) != 0 : values[at] != 0.0f) exit(9);
-        }
-        if (entry != row_pointer[row + 1u]) exit(10);
-    }
-    free(row_pointer);
-    free(columns);
-    free(entries);
-}
-
-static void decode_tensor(const bpz_file *file, uint32_t index) {
-    bpz_tensor tensor, found;
-    bpz_status levels_status, values_status;
-    bpz_spent spent;
-    int32_t *levels;
-    float *values;
-    void *room;
-    if (bpz_tensor_at(file, index, &tensor) != BPZ_OK) exit(3);
-    if (bpz_find(file, tensor.name, tensor.name_length, &found) != BPZ_OK || found.offset != tensor.offset) exit(4);
-    if (tensor.rows * tensor.columns != tensor.count || tensor.nonzero > tensor.count) exit(5);
-    if (tensor.count > LARGEST) {
+static void print_tensor(const bpz_file *file, uint32_t index) {
+    const checked result = check_tensor(file, index, LARGEST);
+    if (result.skipped) {
         printf(" skipped");
         return;
     }
-    room = exactly(bpz_workspace_size());
-    levels = exactly((size_t)tensor.count * sizeof *levels);
-    values = exactly((size_t)tensor.count * sizeof *values);
-    levels_status = bpz_decode_levels(file, &tensor, levels, (size_t)tensor.count, room, bpz_workspace_size(), &spent);
-    values_status = bpz_decode_f32(file, &tensor, values, (size_t)tensor.count, room, bpz_workspace_size());
-    if (tensor.count != 0 && bpz_decode_f32(file, &tensor, values, (size_t)tensor.count - 1u, room,
-                                            bpz_workspace_size()) != BPZ_ERROR_BUFFER_TOO_SMALL) {
-        exit(6);
-    }
-    printf(" %d/%d/", (int)levels_status, (int)values_status);
-    if (values_status == BPZ_OK) {
-        /* Again: the call with too little room may have used the buffer. */
-        if (bpz_decode_f32(file, &tensor, values, (size_t)tensor.count, room, bpz_workspace_size()) != BPZ_OK) exit(7);
-        printf("%016" PRIx64, hash_of(values, tensor.count));
-    }
-    check_rows(file, &tensor, values_status, values, room);
-    free(values);
-    free(levels);
-    free(room);
+    printf(" %d/%d/", (int)result.levels, (int)result.values);
+    if (result.values == BPZ_OK) printf("%016" PRIx64, result.hash);
 }
 
 int main(void) {
@@ -104,7 +32,7 @@ int main(void) {
         if (fread(data, 1, size, stdin) != size) return 1;
         status = bpz_open(&file, data, size);
         printf("%d", (int)status);
-        for (index = 0; status == BPZ_OK && index < file.tensor_count; index++) decode_tensor(&file, index);
+        for (index = 0; status == BPZ_OK && index < file.tensor_count; index++) print_tensor(&file, index);
         printf("\n");
         free(data);
     }

@@ -1,0 +1,11 @@
+"""Where the codec's C lies, and how strictly the tests compile it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+C_SOURCES = ROOT / "codec" / "c"
+C_TESTS = ROOT / "tests" / "codec" / "c"
+GOLDEN = ROOT / "tests" / "codec" / "golden"
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
