@@ -2,6 +2,8 @@
 
 python benchmarks/codec.py              synthetic LeNet-300-100 at five densities
 python benchmarks/codec.py net.bpz      the tensors of a file
+python benchmarks/codec.py --large      64 million weights at 5 % density: encode, decode to dense and to sparse rows,
+                                        against zstd -19 where the package zstandard is installed
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import argparse
 import io
 import statistics
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -107,10 +110,54 @@ def _report(title: str, tensors: Sequence[codec.Tensor], data: bytes, seconds: f
           f"p90 {high:,.0f}; zlib {theirs:,.0f} us)")  # fmt: skip
 
 
+def large(weights: int = 64_000_000, density: float = 0.05) -> None:
+    """Print speeds on one large tensor: best of three, since the first call of each finds its memory not yet there."""
+    rng = np.random.default_rng(0)
+    levels = np.zeros(weights, dtype=np.int32)
+    where = np.flatnonzero(rng.random(weights) < density)
+    sizes = np.clip(np.abs(np.rint(rng.normal(0, 2.5, where.size))), 1, 6)
+    levels[where] = (sizes * rng.choice([-1, 1], where.size)).astype(np.int32)
+    tensor = codec.QuantizedTensor("w", levels.reshape(-1, 8000), codec.Grid(0.1))
+    gigabytes = 4e-9 * weights
+    print(f"{weights:,} weights at {density:.0%}, one thread, best of three")
+    with tempfile.TemporaryDirectory() as folder:
+        for profile in codec.PROFILES:
+            encode = _fastest(lambda chosen=profile: codec.encode([tensor], profile=chosen))
+            path = Path(folder) / f"{profile}.bpz"
+            path.write_bytes(codec.encode([tensor], profile=profile))
+            archive = codec.open(path)
+            dense, rows = _fastest(lambda a=archive: a.float32("w")), _fastest(lambda a=archive: a.csr("w"))
+            print(
+                f"  {profile:5} {path.stat().st_size:12,} bytes   encode {1000 * gigabytes / encode:6.0f} MB/s   "
+                f"dense {gigabytes / dense:5.2f} GB/s   sparse rows {where.size / rows / 1e6:6.1f} M non-zeros/s",
+                flush=True,
+            )
+    try:
+        import zstandard
+    except ImportError:
+        print("  zstd: the package zstandard is not installed")
+        return
+    plain = tensor.values().tobytes()
+    packed = zstandard.ZstdCompressor(level=19).compress(plain)
+    seconds = _fastest(lambda: zstandard.ZstdDecompressor().decompress(packed))
+    print(f"  zstd  {len(packed):12,} bytes   dense {gigabytes / seconds:5.2f} GB/s")
+
+
+def _fastest(call: Callable[[], object]) -> float:
+    """Seconds of the best of three calls."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, help="a .bpz file whose tensors to take")
+    parser.add_argument("--large", action="store_true", help="speeds on 64 million weights")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timing for each set")
     options = parser.parse_args()
     try:
@@ -120,6 +167,9 @@ def main() -> int:
     except BayespressError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
+    if options.large:
+        large()
+        return 0
     report("LeNet-300-100, 1 %, 4 %, 40 %", synthetic((0.01, 0.04, 0.4)), options.seconds)
     for density in (0.01, 0.05, 0.1, 0.5):
         report(f"LeNet-300-100, {density:.0%}", synthetic((density,) * 3), options.seconds)

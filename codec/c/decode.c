@@ -259,7 +259,7 @@ static bpz_status signed_level(uint32_t negative, uint32_t magnitude, int32_t *l
     return BPZ_OK;
 }
 
-/* Where the adaptive stream begins, and that it ends where the record does. */
+/* The adaptive layout: a stream that begins at a byte and ends where the record does. */
 static bpz_status decode_adaptive(decoder *self, const bpz_record *record, bpz_model *model) {
     const uint64_t columns = self->first_column.live;
     uint64_t row, column, nonzero = 0;
