@@ -59,7 +59,9 @@ def compress(
     follows the posterior variance. The test error is reported after each step and chooses nothing. Weights without
     a posterior are rounded to one grid a tensor; `bayespress decode` gives them back.
     """
-    if run.suffix in (".safetensors", ".pt", ".pth", ".bin", ".onnx") and not run.is_dir():
+    from ..compress.standalone import SUFFIXES
+
+    if run.suffix in SUFFIXES and not run.is_dir():
         _compress_file(run, out or run.with_suffix(".bpz"), tolerance, profile, as_json=as_json)
         return
     from ..compress.settings import CompressSettings
