@@ -126,7 +126,7 @@ def large(weights: int = 64_000_000, density: float = 0.05) -> None:
             path = Path(folder) / f"{profile}.bpz"
             path.write_bytes(codec.encode([tensor], profile=profile))
             archive = codec.open(path)
-            dense, rows = _fastest(lambda a=archive: a.float32("w")), _fastest(lambda a=archive: a.csr("w"))
+            dense, rows = _fastest(lambda a=archive: a.array("w")), _fastest(lambda a=archive: a.csr("w"))
             print(
                 f"  {profile:5} {path.stat().st_size:12,} bytes   encode {1000 * gigabytes / encode:6.0f} MB/s   "
                 f"dense {gigabytes / dense:5.2f} GB/s   sparse rows {where.size / rows / 1e6:6.1f} M non-zeros/s",

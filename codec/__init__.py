@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from .archive import Archive, open  # noqa: A004 - codec.open, as gzip.open
 from .decode import decode
-from .encode import PROFILES, encode
+from .encode import PROFILES, encode, write
 from .layout import FileLayout, TensorLayout, layout
-from .tensor import Codebook, Grid, QuantizedTensor, RawTensor, Tensor
+from .maps import Codebook, Grid, Minifloat
+from .stream import stream
+from .tensor import QuantizedTensor, RawTensor, Tensor
 
 __all__ = [
     "PROFILES",
@@ -20,6 +22,7 @@ __all__ = [
     "Codebook",
     "FileLayout",
     "Grid",
+    "Minifloat",
     "QuantizedTensor",
     "RawTensor",
     "Tensor",
@@ -28,4 +31,6 @@ __all__ = [
     "encode",
     "layout",
     "open",
+    "stream",
+    "write",
 ]

@@ -1,66 +1,123 @@
-"""The adaptive layout: masks, the mean magnitude, and a range-coded stream (FORMAT.md, section 8)."""
+"""The adaptive layout: masks, the mean magnitude, and a range-coded stream (FORMAT.md, section 9)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._bpz import ffi, lib
 from .bits import BitFields
-from .csr import mask_fields
+from .codes import Histogram
+from .csr import EntryLayout, Live
 
-_LAYOUT = 3
 _MEAN_BITS = 5
+_STEPS = 16  # of a gap that have estimates of their own
+# From so many non-zeros on decoding time counts: gaps, which take a fraction of it, may then cost this much more.
+_MANY, _SPARE = 1 << 16, 1.005
+_POSITIONS = 1 << 31  # of which more are told by gaps only
+
+_Write = Callable[[Any, Any, int, Any, Any], int]
 
 
-def adaptive_streams(levels: NDArray[np.int32], limit: int, *, signed: bool) -> Iterator[bytes]:
-    """The payloads of a matrix, with its dead rows and columns masked and without, that are below `limit` bytes.
+def smallest_adaptive(lives: Sequence[Live], best: bytes) -> bytes:
+    """The smallest of `best` and the adaptive payloads under these choices of masks."""
+    for live in lives:
+        best = _by_gap(live, len(best)) or best
+    limit = len(best) if lives[0].running.values.size < _MANY else int(len(best) / _SPARE)
+    for live in lives:
+        if live.levels.size < _POSITIONS and (payload := _by_position(live, limit)):
+            best, limit = payload, len(payload)
+    return best
 
-    levels  (rows, columns), one of them at least not 0
-    signed  whether levels are a grid's; else a codebook's indices
-    """
-    rows, columns = (levels != 0).any(axis=1), (levels != 0).any(axis=0)
-    yield from _stream(levels, np.ones_like(rows), np.ones_like(columns), limit, signed=signed)
-    if not (rows.all() and columns.all()):
-        yield from _stream(levels[np.ix_(rows, columns)], rows, columns, limit, signed=signed)
 
+def _by_position(live: Live, limit: int) -> bytes | None:
+    """A bit for each position, under a model of its neighbours; None from `limit` bytes on."""
+    levels = np.ascontiguousarray(live.levels, dtype=np.int32)
 
-def _stream(
-    live: NDArray[np.int32], rows: NDArray[np.bool_], columns: NDArray[np.bool_], limit: int, *, signed: bool
-) -> Iterator[bytes]:
-    """One choice of masks, if it comes to less than `limit` bytes."""
+    def write(matrix: Any, out: Any, room: int, size: Any, workspace: Any) -> int:
+        source = ffi.cast("int32_t *", levels.ctypes.data)
+        return int(lib.bpz_write_adaptive(matrix, source, out, room, size, workspace, ffi.sizeof(workspace)))
+
     head = BitFields()
-    head.put(_LAYOUT, 2)
-    head.extend(mask_fields(rows))
-    head.extend(mask_fields(columns))
-    magnitudes = np.abs(live[live != 0].astype(np.int64))
-    mean_code = min(max(round(4.0 * float(np.log2(magnitudes.mean()))), 0), (1 << _MEAN_BITS) - 1)
+    head.put(0, 1)
+    return _payload(live, head, limit, write)
+
+
+def _by_gap(live: Live, limit: int) -> bytes | None:
+    """The positions passed over before each non-zero; None from `limit` bytes on."""
+    gaps, values = live.running.gaps, live.running.values
+    if gaps is None:
+        raise AssertionError("the running layout has gaps")
+    bits = _gap_bits(Histogram.of(gaps))
+
+    def write(matrix: Any, out: Any, room: int, size: Any, workspace: Any) -> int:
+        arrays = [ffi.cast("uint32_t *", array.ctypes.data) for array in (gaps, values)]
+        return int(lib.bpz_write_gaps(matrix, bits, *arrays, out, room, size, workspace, ffi.sizeof(workspace)))
+
+    head = BitFields()
+    head.put(1, 1)
+    head.put(bits, 5)
+    return _payload(live, head, limit, write)
+
+
+def _gap_bits(gaps: Histogram) -> int:
+    """How many low bits of a gap are stored plain: the most within two thousandths of what costs least.
+
+    Each step's cost is that of its own probability; plain bits are quicker to decode than steps.
+    """
+    costs = []
+    for bits in range(min(31, int(gaps.numbers[-1]).bit_length()) + 1):
+        steps = gaps.numbers >> bits
+        within = np.minimum(steps, _STEPS - 1)
+        tries = np.bincount(within, weights=gaps.counts, minlength=_STEPS)[::-1].cumsum()[::-1]
+        passed = np.append(tries[1:], ((steps - within) * gaps.counts).sum())
+        tries[-1] += passed[-1]  # the last estimate is that of all further steps
+        costs.append(bits * gaps.total + _bits_of(tries, passed))
+    return max(bits for bits, cost in enumerate(costs) if cost <= 1.002 * min(costs))
+
+
+def _bits_of(tries: Any, passed: Any) -> float:
+    """Entropy of the decisions of which `passed` out of `tries` went on."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = passed / tries
+        bits = -tries * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
+    return float(np.nansum(bits))
+
+
+def _payload(live: Live, kind: BitFields, limit: int, write: _Write) -> bytes | None:
+    """Head and stream, if they come to less than `limit` bytes. `kind` are the fields behind the mean."""
+    values = Histogram.of(live.running.values)
+    magnitudes = ((values.numbers >> 1) if live.signed else values.numbers) + 1
+    mean = float((magnitudes * values.counts).sum()) / values.total
+    mean_code = min(max(round(4.0 * float(np.log2(mean))), 0), (1 << _MEAN_BITS) - 1)
+    head = BitFields()
+    head.put(int(EntryLayout.ADAPTIVE), 2)
+    head.extend(live.masks)
     head.put(mean_code, _MEAN_BITS)
+    head.extend(kind)
     packed = head.pack()
     room = limit - len(packed) - 1
     if room < 0:
-        return
-    live = np.ascontiguousarray(live, dtype=np.int32)
+        return None
     out = np.empty(room + 1, dtype=np.uint8)  # an empty array has no address to give
+    rows, columns = live.levels.shape
     matrix = ffi.new(
         "bpz_matrix *",
         {
-            "levels": ffi.cast("int32_t *", live.ctypes.data),
-            "rows": live.shape[0],
-            "columns": live.shape[1],
-            "nonzero": magnitudes.size,
+            "rows": rows,
+            "columns": columns,
+            "nonzero": values.total,
             "mean_code": mean_code,
-            "is_signed": int(signed),
+            "is_signed": int(live.signed),
         },
     )
     workspace = ffi.new("uint64_t[]", (lib.bpz_adaptive_workspace_size() + 7) // 8)
     size = ffi.new("size_t *")
-    status = lib.bpz_write_adaptive(
-        matrix, ffi.cast("uint8_t *", out.ctypes.data), room, size, workspace, ffi.sizeof(workspace)
-    )
-    if status == lib.BPZ_OK:
-        yield packed + out[: size[0]].tobytes()
-    elif status != lib.BPZ_ERROR_BUFFER_TOO_SMALL:
+    status = write(matrix, ffi.cast("uint8_t *", out.ctypes.data), room, size, workspace)
+    if status == lib.BPZ_ERROR_BUFFER_TOO_SMALL:
+        return None
+    if status != lib.BPZ_OK:
         raise AssertionError(f"the adaptive writer refused its matrix with status {status}")
+    return packed + out[: size[0]].tobytes()

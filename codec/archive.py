@@ -11,15 +11,27 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InputError
-from .native import Opened, name_of, new_workspace, open_file, read_csr, read_tensor, read_values, shape_of
+from .native import (
+    Opened,
+    check_section,
+    name_of,
+    new_workspace,
+    open_file,
+    read_array,
+    read_csr,
+    read_tensor,
+    shape_of,
+)
 from .tensor import Tensor
 
 
 def open(path: Path | str, *, max_elements: int | None = None) -> Archive:  # noqa: A001 - as gzip.open and others
-    """A `.bpz` file with its checksum verified and nothing decoded; its bytes stay on disk, mapped.
+    """A `.bpz` file with its directory verified and nothing decoded; its bytes stay on disk, mapped.
+
+    The sections of a seekable file are verified one by one as they are decoded, those of a small file all at once now.
 
     max_elements  see decode
 
@@ -57,7 +69,7 @@ class Archive(Mapping[str, Tensor]):
         return iter(self._tensors)
 
     def __getitem__(self, name: str) -> Tensor:
-        """The tensor's levels and map, or its raw values. Raises KeyError, and CorruptFileError for a bad stream."""
+        """The tensor's levels and map, or its raw values. Raises KeyError, and CorruptFileError for a bad section."""
         return read_tensor(self._opened, self._tensors[name], new_workspace())
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -68,24 +80,39 @@ class Archive(Mapping[str, Tensor]):
         """How many of its elements are not 0; all of a raw tensor."""
         return int(self._tensors[name].nonzero)
 
-    def float32(self, name: str) -> NDArray[np.float32]:
-        """One tensor's values as a device computes them. Raises what `archive[name]` does."""
-        return read_values(self._opened, self._tensors[name], new_workspace())
+    def section(self, name: str) -> tuple[int, int]:
+        """Where in the file the tensor's section lies, and its bytes with its checksum."""
+        return int(self._tensors[name].section_offset), int(self._tensors[name].section_size)
 
-    def csr(self, name: str) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
-        """A quantised tensor as compressed sparse rows, never dense in memory: row pointer, columns, values.
+    def array(self, name: str, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """One tensor's values as float32 or float16, as a device computes them, or its levels as int8 or int32.
 
-        Rows are the first axis (one row up to rank 1), columns the others in C order. Raises InputError for a raw
-        tensor.
+        Raises what `archive[name]` does, and InputError where an element does not fit, or a raw tensor has no levels.
         """
-        return read_csr(self._opened, self._tensors[name], new_workspace())
+        return read_array(self._opened, self._tensors[name], new_workspace(), dtype)
 
-    def float32_all(self, threads: int | None = None) -> dict[str, NDArray[np.float32]]:
-        """float32 values of all tensors by name, the largest first and `threads` at a time (by default one a core)."""
+    def csr(
+        self, name: str, dtype: DTypeLike = np.float32
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[Any]]:
+        """A quantised tensor as compressed sparse rows, never dense in memory: row pointer, columns, elements.
+
+        Rows are the first axis (one row up to rank 1), columns the others in C order. Raises what `array` raises, and
+        InputError for a raw tensor.
+        """
+        return read_csr(self._opened, self._tensors[name], new_workspace(), dtype)
+
+    def arrays(self, threads: int | None = None, dtype: DTypeLike = np.float32) -> dict[str, NDArray[Any]]:
+        """`array` of all tensors by name, the largest first and `threads` at a time (by default one a core)."""
         order = sorted(self._tensors, key=lambda name: -self._tensors[name].count)
         with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-            decoded = dict(zip(order, pool.map(self.float32, order), strict=True))
+            decoded = dict(zip(order, pool.map(lambda name: self.array(name, dtype), order), strict=True))
         return {name: decoded[name] for name in self._tensors}
+
+    def verify(self) -> None:
+        """Check the checksum of every section, without decoding. Raises CorruptFileError naming the first bad one."""
+        workspace = new_workspace()
+        for tensor in self._tensors.values():
+            check_section(self._opened, tensor, workspace)
 
     def close(self) -> None:
         """Let go of the file; nothing can be decoded any more, and what was decoded stays."""

@@ -9,14 +9,19 @@ from cffi import FFI
 
 SOURCES = (
     "adaptive.c",
+    "checksum.c",
     "code.c",
     "container.c",
     "decode.c",
+    "directory.c",
     "encode.c",
+    "layouts.c",
     "mask.c",
     "name.c",
+    "number.c",
     "quick.c",
-    "record.c",
+    "range.c",
+    "section.c",
     "sink.c",
 )
 HEADERS = ("bpz.h", "bpz_levels.h", "bpz_encode.h")

@@ -15,6 +15,7 @@ from .huffman_code import MAX_SYMBOLS, canonical_codes, code_lengths, length_tok
 # Estimated bits of one symbol in a table of code lengths, used and unused: measured on Gaussian levels.
 _USED, _UNUSED = 2.0, 3.0
 _COUNTED = 1 << 20  # numbers below this are counted in an array, which is far quicker than sorting
+_PIECE = 1 << 22
 _TRIED = 3  # Huffman codes that are built, after estimates of all; more were never smaller by a byte
 
 
@@ -28,8 +29,11 @@ class Histogram:
     @classmethod
     def of(cls, stream: NDArray[np.uint32]) -> Histogram:
         """Count a stream."""
-        if stream.size and int(stream.max()) < _COUNTED:
-            counts = np.bincount(stream)
+        if stream.size and (largest := int(stream.max())) < _COUNTED:
+            # In pieces: bincount takes a copy of eight bytes a number.
+            counts = np.zeros(largest + 1, dtype=np.int64)
+            for start in range(0, stream.size, _PIECE):
+                counts += np.bincount(stream[start : start + _PIECE], minlength=largest + 1)
             numbers = np.flatnonzero(counts)
             return cls(numbers.astype(np.int64), counts[numbers].astype(np.int64))
         numbers, counts = np.unique(stream, return_counts=True)

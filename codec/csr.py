@@ -1,23 +1,26 @@
-"""A tensor as a matrix, its masks, and the entries of each layout (FORMAT.md, sections 5 and 7)."""
+"""A tensor as a matrix, its masks, and the entries of each layout (FORMAT.md, sections 6 and 8)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bits import BitFields, golomb_size
+from .maps import Levels
 
 
 class EntryLayout(IntEnum):
-    """How the live part of a matrix is stored; the numbers are the file's."""
+    """How the live part of a matrix is stored, as the C decoder tells it; the file's numbers up to ADAPTIVE."""
 
     DENSE = 0
     BY_ROW = 1
     RUNNING = 2
     ADAPTIVE = 3
+    ADAPTIVE_GAPS = 4
 
 
 @dataclass(frozen=True)
@@ -35,36 +38,71 @@ class Entries:
     values: NDArray[np.uint32]
 
 
-def matrix(levels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(rows, columns): one row up to rank 1, else (shape[0], the rest). Not for an empty tensor."""
-    return levels.reshape(1, -1) if levels.ndim < 2 else levels.reshape(levels.shape[0], -1)
+@dataclass(frozen=True, eq=False)
+class Live:
+    """What masks leave of a matrix with a non-zero at least.
+
+    levels         (live rows, live columns)
+    rows, columns  which ones of the whole matrix are live
+    signed         whether levels can be negative: not a codebook's
+    """
+
+    levels: Levels
+    rows: NDArray[np.bool_]
+    columns: NDArray[np.bool_]
+    signed: bool
+
+    @cached_property
+    def masks(self) -> BitFields:
+        """Both masks as the file has them."""
+        fields = mask_fields(self.rows)
+        fields.extend(mask_fields(self.columns))
+        return fields
+
+    @cached_property
+    def positions(self) -> NDArray[np.uint32]:
+        """Of the non-zeros, in the matrix's C order."""
+        return np.flatnonzero(self.levels).astype(np.uint32)
+
+    @cached_property
+    def running(self) -> Entries:
+        """One segment."""
+        gaps = self.positions.copy()
+        gaps[1:] -= self.positions[:-1]
+        gaps[1:] -= np.uint32(1)
+        return Entries(EntryLayout.RUNNING, np.array([gaps.size], dtype=np.uint32), gaps, self._values)
+
+    def entries(self, layout: EntryLayout) -> Entries:
+        """Of a layout under prefix codes."""
+        if layout is EntryLayout.RUNNING:
+            return self.running
+        if layout is EntryLayout.DENSE:
+            values = value_numbers(self.levels.ravel(), signed=self.signed, skip_zero=False)
+            return Entries(layout, np.array([values.size], dtype=np.uint32), None, values)
+        rows, columns = np.divmod(self.positions.astype(np.int64), self.levels.shape[1])
+        first = np.diff(rows, prepend=-1) != 0
+        gaps = np.where(first, columns, np.diff(columns, prepend=0) - 1)
+        in_row = np.bincount(rows, minlength=self.levels.shape[0])
+        return Entries(layout, in_row.astype(np.uint32), gaps.astype(np.uint32), self._values)
+
+    @cached_property
+    def _values(self) -> NDArray[np.uint32]:
+        return value_numbers(self.levels.ravel()[self.positions], signed=self.signed, skip_zero=True)
 
 
-def value_numbers(levels: NDArray[np.int32], *, signed: bool, skip_zero: bool) -> NDArray[np.uint32]:
-    """Levels as value numbers.
+def value_numbers(levels: Levels, *, signed: bool, skip_zero: bool) -> NDArray[np.uint32]:
+    """Levels as value numbers, in uint32's arithmetic modulo 2^32, which takes no room besides.
 
-    signed     levels of a grid: 0, 1, -1, 2, -2 become 0, 1, 2, 3, 4; else the levels are codebook indices
+    signed     0, 1, -1, 2, -2 become 0, 1, 2, 3, 4; else the levels are codebook indices
     skip_zero  no level is 0, and the numbers start with 0 at the level that had 1
     """
-    wide = levels.astype(np.int64)
-    numbers = np.where(wide > 0, 2 * wide - 1, -2 * wide) if signed else wide
-    return (numbers - int(skip_zero)).astype(np.uint32)
-
-
-def entries_of(live: NDArray[np.int32], layout: EntryLayout, positions: NDArray[np.int64], *, signed: bool) -> Entries:
-    """The entries of a live matrix that holds a non-zero at least; `positions` are its flat non-zeros."""
-    if layout is EntryLayout.DENSE:
-        values = value_numbers(live.ravel(), signed=signed, skip_zero=False)
-        return Entries(layout, np.array([values.size], dtype=np.uint32), None, values)
-    values = value_numbers(live.ravel()[positions], signed=signed, skip_zero=True)
-    if layout is EntryLayout.RUNNING:
-        gaps = np.diff(positions, prepend=-1) - 1
-        return Entries(layout, np.array([values.size], dtype=np.uint32), gaps.astype(np.uint32), values)
-    rows, columns = np.divmod(positions, live.shape[1])
-    first = np.diff(rows, prepend=-1) != 0
-    gaps = np.where(first, columns, np.diff(columns, prepend=0) - 1)
-    in_row = np.bincount(rows, minlength=live.shape[0])
-    return Entries(layout, in_row.astype(np.uint32), gaps.astype(np.uint32), values)
+    numbers = levels.astype(np.int32).view(np.uint32)
+    if signed:
+        numbers = numbers if numbers.base is None else numbers.copy()
+        numbers <<= np.uint32(1)
+        np.negative(numbers, out=numbers, where=levels < 0)
+        np.subtract(numbers, np.uint32(1), out=numbers, where=levels > 0)
+    return numbers - np.uint32(1) if skip_zero else numbers
 
 
 def mask_fields(live: NDArray[np.bool_]) -> BitFields:

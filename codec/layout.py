@@ -7,20 +7,32 @@ from typing import Any
 
 from ._bpz import lib
 from .csr import EntryLayout
-from .native import kind_of, name_of, new_workspace, open_file, read_levels, shape_of
+from .native import kind_of, name_of, new_workspace, open_file, read_spent, shape_of
 
 STREAMS = ("frame", "name", "shape", "map", "masks", "tables", "rows", "indices", "values", "padding")
 CONTAINER = "container"
-_KINDS = {lib.BPZ_KIND_RAW: "raw", lib.BPZ_KIND_GRID: "grid", lib.BPZ_KIND_CODEBOOK: "codebook"}
+_KINDS = {
+    lib.BPZ_KIND_RAW: "raw",
+    lib.BPZ_KIND_GRID: "grid",
+    lib.BPZ_KIND_CODEBOOK: "codebook",
+    lib.BPZ_KIND_MINIFLOAT: "minifloat",
+}
+_STORED = {
+    lib.BPZ_STORED_FLOAT32: "float32",
+    lib.BPZ_STORED_FLOAT16: "float16",
+    lib.BPZ_STORED_BFLOAT16: "bfloat16",
+    lib.BPZ_STORED_INT8: "int8",
+}
 
 
 @dataclass(frozen=True)
 class TensorLayout:
-    """One tensor's record.
+    """One tensor's entry in the directory and its section.
 
+    kind        "raw", with what the values are stored as behind it, "grid", "codebook" or "minifloat"
     index_bits  p of the relative indices; None where there are none
     step        of a grid, else None
-    entries     "dense", "by row" or "running"; None where nothing is stored, or raw values
+    entries     "dense", "by row", "running", "adaptive" or "adaptive gaps"; None where nothing is stored, or raw values
     streams     bytes of each stream, in STREAMS' order; a bit is an eighth
     """
 
@@ -36,7 +48,7 @@ class TensorLayout:
 
     @property
     def bytes(self) -> float:
-        """Bytes of the whole record."""
+        """Bytes of both."""
         return sum(self.streams.values())
 
 
@@ -49,7 +61,7 @@ class FileLayout:
 
     @property
     def container_bytes(self) -> float:
-        """Magic, version, number of tensors and checksum."""
+        """Magic, version, number of tensors, and a checksum."""
         return self.size - sum(tensor.bytes for tensor in self.tensors)
 
     def by_stream(self) -> dict[str, float]:
@@ -71,14 +83,14 @@ def layout(data: bytes, *, max_elements: int | None = None) -> FileLayout:
     workspace = new_workspace()
     tensors = []
     for tensor in opened.tensors:
-        described = kind_of(opened, tensor)
+        described = kind_of(opened, tensor, workspace)
         kind = _KINDS[described.kind]
-        _, spent = read_levels(opened, tensor, workspace)
+        spent = read_spent(opened, tensor, workspace)
         tensors.append(
             TensorLayout(
                 name=name_of(tensor),
                 shape=shape_of(tensor),
-                kind=kind,
+                kind=f"raw {_STORED[described.storage]}" if kind == "raw" else kind,
                 count=tensor.count,
                 nonzero=tensor.nonzero,
                 index_bits=spent.index_bits or None,

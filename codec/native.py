@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..errors import CorruptFileError, InputError
 from ._bpz import ffi, lib
-from .tensor import Codebook, Grid, QuantizedTensor, RawTensor, Tensor
+from .maps import Codebook, Grid, Minifloat, ValueMap
+from .tensor import QuantizedTensor, RawTensor, Tensor
 
 
 class StatusError(CorruptFileError):
@@ -56,19 +57,29 @@ def open_file(data: Any, max_elements: int | None) -> Opened:
     view = ffi.from_buffer(data)
     file = ffi.new("bpz_file *")
     check(lib.bpz_open(file, view, len(data)), "The .bpz file")
-    tensors = []
-    for index in range(file.tensor_count):
+    return Opened(view, file, tensors_of(file, len(data), max_elements))
+
+
+def tensors_of(file: Any, size: int, max_elements: int | None) -> list[Any]:
+    """The tensors that an opened file of `size` bytes lists. Raises what open_file raises."""
+    tensors: list[Any] = []
+    while len(tensors) < file.tensor_count:
         tensor = ffi.new("bpz_tensor *")
-        check(lib.bpz_tensor_at(file, index, tensor), f"Tensor {index} of the .bpz file")
+        if tensors:
+            tensor[0] = tensors[-1][0]
+            status = lib.bpz_next(file, tensor)
+        else:
+            status = lib.bpz_tensor_at(file, 0, tensor)
+        check(status, f"Tensor {len(tensors)} of the .bpz file")
         tensors.append(tensor)
     elements = sum(tensor.count for tensor in tensors)
-    limit = default_max_elements(len(data)) if max_elements is None else max_elements
+    limit = default_max_elements(size) if max_elements is None else max_elements
     if elements > limit:
         raise InputError(
-            f"The .bpz file of {len(data)} bytes declares {elements} elements, "
+            f"The .bpz file of {size} bytes declares {elements} elements, "
             f"more than the limit of {limit}; pass max_elements={elements} if it can be trusted."
         )
-    return Opened(view, file, tensors)
+    return tensors
 
 
 def new_workspace() -> Any:
@@ -86,71 +97,101 @@ def shape_of(tensor: Any) -> tuple[int, ...]:
     return tuple(tensor.shape[axis] for axis in range(tensor.rank))
 
 
-def read_levels(opened: Opened, tensor: Any, workspace: Any) -> tuple[NDArray[np.int32] | None, Any]:
-    """Levels in the tensor's shape, none for a raw tensor; and where the record's bits went (bpz_spent)."""
-    spent = ffi.new("bpz_spent *")
-    raw = kind_of(opened, tensor).kind == lib.BPZ_KIND_RAW
-    levels = np.empty(0 if raw else tensor.count, dtype=np.int32)
-    status = lib.bpz_decode_levels(
-        opened.file,
-        tensor,
-        _pointer("int32_t *", levels),
-        levels.size,
-        workspace,
-        ffi.sizeof(workspace),
-        spent,
+def read_array(opened: Opened, tensor: Any, workspace: Any, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """All elements in the tensor's shape: values as float32 or float16, levels as int8 or int32."""
+    element, out = _element(dtype), np.empty(tensor.count, dtype=dtype)
+    status = lib.bpz_decode(
+        opened.file, tensor, element, _pointer("void *", out), out.size, workspace, ffi.sizeof(workspace)
     )
-    if raw and status == lib.BPZ_ERROR_UNSUPPORTED:
-        return None, spent
-    check(status, f"Tensor {name_of(tensor)}")
-    return levels.reshape(shape_of(tensor)), spent
-
-
-def read_values(opened: Opened, tensor: Any, workspace: Any) -> NDArray[np.float32]:
-    """float32 values in the tensor's shape, as a device computes them."""
-    values = np.empty(tensor.count, dtype=np.float32)
-    status = lib.bpz_decode_f32(
-        opened.file, tensor, _pointer("float *", values), values.size, workspace, ffi.sizeof(workspace)
-    )
-    check(status, f"Tensor {name_of(tensor)}")
-    return values.reshape(shape_of(tensor))
+    _check_read(status, tensor, out.dtype)
+    return out.reshape(shape_of(tensor))
 
 
 def read_csr(
-    opened: Opened, tensor: Any, workspace: Any
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.float32]]:
-    """Row pointer (rows + 1,), column and value of each entry: the matrix that C's bpz_tensor speaks of."""
+    opened: Opened, tensor: Any, workspace: Any, dtype: DTypeLike = np.float32
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[Any]]:
+    """Row pointer (rows + 1,), column and element of each entry: the matrix that C's bpz_tensor speaks of."""
+    element = _element(dtype)
     row_pointer = np.empty(tensor.rows + 1, dtype=np.uint32)
-    columns, values = np.empty(tensor.nonzero, dtype=np.uint32), np.empty(tensor.nonzero, dtype=np.float32)
+    columns, values = np.empty(tensor.nonzero, dtype=np.uint32), np.empty(tensor.nonzero, dtype=dtype)
     status = lib.bpz_decode_csr(
-        opened.file, tensor, _pointer("uint32_t *", row_pointer), _pointer("uint32_t *", columns),
-        _pointer("float *", values), tensor.nonzero, workspace, ffi.sizeof(workspace),
+        opened.file, tensor, element, _pointer("uint32_t *", row_pointer), _pointer("uint32_t *", columns),
+        _pointer("void *", values), tensor.nonzero, workspace, ffi.sizeof(workspace),
     )  # fmt: skip
     if status == lib.BPZ_ERROR_UNSUPPORTED:
-        raise InputError(f"Tensor {name_of(tensor)} is stored as plain values and has no sparse rows; decode it whole.")
+        raise InputError(
+            f"Tensor {name_of(tensor)} is stored as plain values and has no sparse rows, or does not fit "
+            f"{values.dtype}; decode it whole."
+        )
     check(status, f"Tensor {name_of(tensor)}")
     return row_pointer, columns, values
 
 
-def kind_of(opened: Opened, tensor: Any) -> Any:
+def read_spent(opened: Opened, tensor: Any, workspace: Any) -> Any:
+    """Where the tensor's bits went (bpz_spent)."""
+    spent = ffi.new("bpz_spent *")
+    levels = np.empty(tensor.count, dtype=np.int32)
+    status = lib.bpz_decode_spent(
+        opened.file, tensor, _pointer("int32_t *", levels), levels.size, workspace, ffi.sizeof(workspace), spent
+    )
+    if status != lib.BPZ_ERROR_UNSUPPORTED:
+        check(status, f"Tensor {name_of(tensor)}")
+    return spent
+
+
+def check_section(opened: Opened, tensor: Any, workspace: Any) -> None:
+    """Raise StatusError if the section's checksum does not match."""
+    check(lib.bpz_check(opened.file, tensor, workspace, ffi.sizeof(workspace)), f"Tensor {name_of(tensor)}")
+
+
+def kind_of(opened: Opened, tensor: Any, workspace: Any) -> Any:
     """The tensor's bpz_value_map."""
     described = ffi.new("bpz_value_map *")
-    check(lib.bpz_value_map_of(opened.file, tensor, described), f"Tensor {name_of(tensor)}")
+    status = lib.bpz_value_map_of(opened.file, tensor, described, workspace, ffi.sizeof(workspace))
+    check(status, f"Tensor {name_of(tensor)}")
     return described
 
 
 def read_tensor(opened: Opened, tensor: Any, workspace: Any) -> Tensor:
     """One tensor, decoded."""
-    described = kind_of(opened, tensor)
+    described = kind_of(opened, tensor, workspace)
     if described.kind == lib.BPZ_KIND_RAW:
-        return RawTensor(name_of(tensor), read_values(opened, tensor, workspace))
-    levels, _ = read_levels(opened, tensor, workspace)
-    if levels is None:
-        raise AssertionError("levels of a tensor that is not raw")
+        return RawTensor(name_of(tensor), read_array(opened, tensor, workspace))
+    levels = read_array(opened, tensor, workspace, np.int32)
+    return QuantizedTensor(name_of(tensor), levels, _value_map(described))
+
+
+def _value_map(described: Any) -> ValueMap:
     if described.kind == lib.BPZ_KIND_GRID:
-        return QuantizedTensor(name_of(tensor), levels, Grid(described.step))
-    stored = np.frombuffer(ffi.buffer(described.codebook, 4 * (described.codebook_count - 1)), dtype="<f4")
-    return QuantizedTensor(name_of(tensor), levels, Codebook(np.concatenate([[0.0], stored]).astype(np.float32)))
+        return Grid(described.step)
+    if described.kind == lib.BPZ_KIND_MINIFLOAT:
+        return Minifloat(described.exponent_bits, described.mantissa_bits, described.unit)
+    wide = described.storage == lib.BPZ_STORED_FLOAT32
+    size = described.codebook_count - 1
+    stored = np.frombuffer(ffi.buffer(described.codebook, (4 if wide else 2) * size), dtype="<u4" if wide else "<u2")
+    bits = np.concatenate([[0], stored.astype(np.uint32) << (0 if wide else 16)]).astype(np.uint32)
+    return Codebook(bits.view(np.float32))
+
+
+_ELEMENTS = {
+    np.dtype(np.float32): lib.BPZ_FLOAT32,
+    np.dtype(np.float16): lib.BPZ_FLOAT16,
+    np.dtype(np.int8): lib.BPZ_INT8,
+    np.dtype(np.int32): lib.BPZ_INT32,
+}
+
+
+def _element(dtype: DTypeLike) -> int:
+    try:
+        return int(_ELEMENTS[np.dtype(dtype)])
+    except (KeyError, TypeError):
+        raise InputError(f"Tensors decode to float32, float16, int32 or int8, not to {dtype}.") from None
+
+
+def _check_read(status: int, tensor: Any, dtype: np.dtype[Any]) -> None:
+    if status == lib.BPZ_ERROR_UNSUPPORTED:
+        raise InputError(f"Tensor {name_of(tensor)} does not fit {dtype}, or has no levels; decode it to float32.")
+    check(status, f"Tensor {name_of(tensor)}")
 
 
 def _pointer(kind: str, array: NDArray[np.generic]) -> Any:

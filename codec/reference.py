@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptFileError, InputError
+from .maps import Codebook, Grid, Minifloat, ValueMap
 from .reference_adaptive import AdaptiveStream
-from .tensor import Codebook, Grid, QuantizedTensor, RawTensor, Tensor
+from .tensor import QuantizedTensor, RawTensor, Tensor
 
-_LARGEST = 2**31 - 1
+_LARGEST = 2**48 - 1
 _ENDINGS = (b".weight", b".bias", b".running_mean", b".running_var", b".num_batches_tracked")
 
 
@@ -38,15 +39,23 @@ class _Bytes:
 
     def varint(self) -> int:
         number = 0
-        for place in range(5):
+        for place in range(7):
             byte = self.take(1)[0]
             number |= (byte & 0x7F) << (7 * place)
             _require(byte != 0 or place == 0, "a number is spelled longer than needed")
             if byte < 0x80:
-                _require(number <= _LARGEST, f"a number is {number}, above 2^31 - 1")
+                _require(number <= _LARGEST, f"a number is {number}, above 2^48 - 1")
                 return number
-        _require(False, "a number has more than five bytes")
+        _require(False, "a number has more than seven bytes")
         return 0
+
+    def check(self, start: int = 0) -> None:
+        """A CRC-32 of what was taken since `start`."""
+        body = self.data[start : self.at]
+        _require(zlib.crc32(body) == int.from_bytes(self.take(4), "little"), "a checksum does not match")
+
+    def bfloat16(self) -> float:
+        return _Bytes(b"\0\0" + self.take(2)).float32()
 
     def float32(self) -> float:
         value = float(np.frombuffer(self.take(4), dtype="<f4")[0])
@@ -78,7 +87,7 @@ class _Bits:
 
 @dataclass
 class _Code:
-    """Section 6: `lookup` is the Huffman code by its bits, None for fixed-width."""
+    """Section 7: `lookup` is the Huffman code by its bits, None for fixed-width."""
 
     raw_bits: int
     base: int
@@ -102,59 +111,68 @@ def decode(data: bytes, *, max_elements: int | None = None) -> list[Tensor]:
     _require(data[:3] == b"BPZ"[: len(data)], "it does not begin with BPZ")
     _require(len(data) >= 4, "it ends within its first four bytes")
     _require(data[3] == 2, f"its version is {data[3]}, and this decoder knows 2")
-    _require(len(data) >= 9, "it is shorter than the shortest file")
-    _require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "the checksum does not match")
-    body = _Bytes(data[:-4])
+    body = _Bytes(data)
     body.take(4)
-    count = body.varint()
+    count, seekable = divmod(body.varint(), 2)
     _require(count <= 4096, f"it declares {count} tensors, more than 4096")
+    if seekable:
+        size = body.varint()
+        end = body.at + size
+        body.take(size)
+        body.check()
+        fields = _Bytes(data[:end])
+        fields.at = end - size
+    else:
+        _require(len(data) - body.at >= 4, "it is shorter than its checksum")
+        _require(zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little"), "the checksum does not match")
+        at, body = body.at, _Bytes(data[:-4])
+        fields, body.at = body, at
     heads: list[_Head] = []
     for _ in range(count):
-        heads.append(_Head(body.take(body.varint()), heads[-1].name.encode() if heads else b""))
-    _require(body.at == len(body.data), "bytes follow the last tensor")
+        heads.append(_Head(fields, heads[-1].name.encode() if heads else b""))
+    _require(not seekable or fields.at == len(fields.data), "the entries do not fill the directory")
     _require(len({head.name for head in heads}) == count, "two tensors have one name")
+    sections = sum(head.size + 4 * seekable for head in heads)
+    _require(sections == len(body.data) - body.at, "the sections do not fill the file")
     elements = sum(head.count for head in heads)
     if elements > (2**24 + 4096 * len(data) if max_elements is None else max_elements):
         raise InputError(f"The .bpz file declares {elements} elements, more than the limit; raise max_elements.")
+    for head in heads:
+        start = body.at
+        head.section = body.take(head.size)
+        if seekable:
+            body.check(start)
     return [head.tensor() for head in heads]
 
 
 class _Head:
-    """Section 4: the byte fields of a record."""
+    """Section 4: an entry; `section` is set once it was found."""
 
-    def __init__(self, record: bytes, before: bytes) -> None:
-        fields = _Bytes(record)
+    def __init__(self, fields: _Bytes, before: bytes) -> None:
         (kind_and_rank,) = fields.take(1)
         self.kind, rank = kind_and_rank >> 4, kind_and_rank & 15
-        _require(rank <= 8 and self.kind <= 3, f"a tensor has kind {self.kind} and rank {rank}")
+        _require(rank <= 8 and self.kind <= 8, f"a tensor has kind {self.kind} and rank {rank}")
         self.name = _name(fields, before)
         self.shape = tuple(fields.varint() for _ in range(rank))
         self.count = math.prod(self.shape)
         _require(self.count <= _LARGEST, f"{self.name} has {self.count} elements")
-        self.nonzero = fields.varint() if self.kind != 0 else self.count
-        _require(self.nonzero <= self.count, f"{self.name} has more non-zeros than elements")
-        self.value_map: Grid | Codebook | None = None
-        if self.kind == 1:
-            _require(record[fields.at : fields.at + 2] != b"\0\0", "a step is spelled longer than needed")
-            self.value_map = _grid(fields.float32())
-        elif self.kind == 3:
-            self.value_map = _grid(_Bytes(b"\0\0" + fields.take(2)).float32())
-        elif self.kind == 2:
-            stored = fields.varint()
-            _require(stored < 65536, f"a codebook has {stored + 1} values")
-            _require(4 * stored <= len(record) - fields.at, "a codebook runs past its record")
-            values = [0.0] + [fields.float32() for _ in range(stored)]
-            self.value_map = Codebook(np.array(values, dtype=np.float32))
-        self.payload = record[fields.at :]
-        _require(self.kind != 0 or len(self.payload) == 4 * self.count, "raw values do not fill their record")
-        _require(self.kind == 0 or self.nonzero > 0 or not self.payload, "bytes follow a tensor of zeros")
+        self.nonzero, self.size = self.count, self.count * (4, 2, 2, 1, 0, 0, 0, 0, 0)[self.kind]
+        self.section = b""
+        if self.kind >= 4:
+            self.nonzero, self.size = fields.varint(), fields.varint()
+            _require(self.nonzero <= self.count, f"{self.name} has more non-zeros than elements")
 
     def tensor(self) -> Tensor:
-        """The values or levels that follow the head."""
-        if self.value_map is None:
-            array = np.frombuffer(self.payload, dtype="<f4").astype(np.float32).reshape(self.shape)
+        """Section 5."""
+        if self.kind <= 3:
+            stored = np.frombuffer(self.section, dtype=("<f4", "<f2", "<u2", "i1")[self.kind])
+            array = (_upper_halves(stored) if self.kind == 2 else stored.astype(np.float32)).reshape(self.shape)
             _require(bool(np.isfinite(array).all()), f"{self.name} holds a value that is not finite")
             return RawTensor(self.name, array)
+        fields = _Bytes(self.section)
+        self.value_map = self._map(fields)
+        self.payload = self.section[fields.at :]
+        _require(self.nonzero > 0 or not self.payload, "bytes follow a tensor of zeros")
         levels = np.zeros(self.count, dtype=np.int32)
         if self.nonzero:
             rows = self.shape[0] if len(self.shape) >= 2 else 1
@@ -162,6 +180,28 @@ class _Head:
         tensor = QuantizedTensor(self.name, levels.reshape(self.shape), self.value_map)
         _require(bool(np.isfinite(tensor.values()).all()), f"{self.name} overflows float32")
         return tensor
+
+    def _map(self, fields: _Bytes) -> ValueMap:
+        if self.kind in (4, 5):
+            step = fields.float32() if self.kind == 4 else fields.bfloat16()
+            _require(step > 0, f"a step is {step}, not positive")
+            _require(self.kind == 5 or self.section[:2] != b"\0\0", "a step is spelled longer than needed")
+            return Grid(step)
+        if self.kind in (6, 7):
+            count = fields.varint()
+            _require(count < 65536, f"a codebook has {count + 1} values")
+            _require(count <= len(self.section), "a codebook runs past its section")
+            stored = [fields.float32() if self.kind == 6 else fields.bfloat16() for _ in range(count)]
+            return Codebook(np.array([0.0, *stored], dtype=np.float32))
+        widths, unit = fields.take(2)
+        try:
+            return Minifloat(widths >> 4, widths & 15, unit - 149)
+        except InputError as error:
+            raise CorruptFileError(str(error)) from None
+
+
+def _upper_halves(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    return (stored.astype(np.uint32) << 16).view(np.float32)
 
 
 def _name(fields: _Bytes, before: bytes) -> str:
@@ -181,13 +221,8 @@ def _name(fields: _Bytes, before: bytes) -> str:
         return ""
 
 
-def _grid(step: float) -> Grid:
-    _require(step > 0, f"a step is {step}, not positive")
-    return Grid(step)
-
-
 def _stream(head: _Head, levels: NDArray[np.int32]) -> None:
-    """Sections 5 to 7: fill the matrix of one tensor."""
+    """Sections 6 to 8: fill the matrix of one tensor."""
     bits = _Bits(head.payload)
     layout = bits.take(2)
     rows, columns = _mask(bits, levels.shape[0]), _mask(bits, levels.shape[1])
@@ -246,11 +281,14 @@ def _stream(head: _Head, levels: NDArray[np.int32]) -> None:
 def _adaptive(
     head: _Head, bits: _Bits, levels: NDArray[np.int32], rows: list[int] | range, columns: list[int] | range
 ) -> None:
-    """Section 8: fill the matrix from a range-coded stream."""
+    """Section 9: fill the matrix from a range-coded stream."""
     mean_code = bits.take(5)
+    gap_bits = bits.take(5) if bits.take(1) else None
     _require(bits.take(-bits.at % 8) == 0, "the padding is not zero")
-    signed = isinstance(head.value_map, Grid)
-    stream = AdaptiveStream(head.payload[bits.at // 8 :], len(rows), len(columns), head.nonzero, mean_code, signed)
+    signed = not isinstance(head.value_map, Codebook)
+    stream = AdaptiveStream(
+        head.payload[bits.at // 8 :], len(rows), len(columns), head.nonzero, mean_code, signed, gap_bits
+    )
     found = 0
     for row, column, negative, magnitude in stream.levels():
         found += 1
@@ -258,14 +296,15 @@ def _adaptive(
         level = -magnitude if negative else magnitude
         _require(-(2**31) <= level < 2**31, f"level {level} is no int32")
         if isinstance(head.value_map, Codebook):
-            _require(level < head.value_map.values.size, f"level {level} is outside its codebook")
+            _require(level < head.value_map.entries.size, f"level {level} is outside its codebook")
+        _require(_fits(level, head.value_map), f"level {level} is outside its minifloat")
         levels[rows[row], columns[column]] = level
     _require(found == head.nonzero, f"{head.name} has fewer non-zeros than it declares")
     _require(not stream.surplus, "bytes follow the last number of a stream")
 
 
 def _mask(bits: _Bits, extent: int) -> list[int] | range:
-    """Section 5: the live indices, ascending."""
+    """Section 6: the live indices, ascending."""
     mode = bits.take(2)
     _require(mode <= 2, f"a mask has mode {mode}")
     if mode == 0:
@@ -287,7 +326,7 @@ def _mask(bits: _Bits, extent: int) -> list[int] | range:
 
 
 def _code(bits: _Bits) -> _Code:
-    """Section 6: a code from its description."""
+    """Section 7: a code from its description."""
     if bits.take(1) == 0:
         width = bits.take(6)
         _require(width <= 32, f"a number has {width} bits")
@@ -317,11 +356,16 @@ def _code(bits: _Bits) -> _Code:
     return _Code(raw_bits, 0, lookup)
 
 
-def _level(number: int, value_map: Grid | Codebook | None) -> int:
-    """Section 7.4: what a value number means."""
+def _level(number: int, value_map: ValueMap) -> int:
+    """Section 8.5: what a value number means."""
     if isinstance(value_map, Codebook):
-        _require(number < value_map.values.size, f"level {number} is outside its codebook")
+        _require(number < value_map.entries.size, f"level {number} is outside its codebook")
         return number
     level = (number + 1) // 2 if number % 2 else -(number // 2)
     _require(-(2**31) <= level < 2**31, f"level {level} is no int32")
+    _require(_fits(level, value_map), f"level {level} is outside its minifloat")
     return level
+
+
+def _fits(level: int, value_map: ValueMap) -> bool:
+    return not isinstance(value_map, Minifloat) or abs(level) <= value_map.largest_level

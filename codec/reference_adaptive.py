@@ -1,4 +1,4 @@
-"""The slow, obvious decoder of the adaptive layout (FORMAT.md, section 8): an oracle, as reference.py is."""
+"""The slow, obvious decoder of the adaptive layout (FORMAT.md, section 9): an oracle, as reference.py is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# The tables of section 8.2 and 8.4, from their formulas.
+from ..errors import CorruptFileError
+
+# The tables of section 9.2 and 9.4, from their formulas.
 _LOGISTIC = [int(min(max(round(4096 / (1 + np.exp(-(i - 16) / 2))), 1), 4095)) for i in range(33)]
 _GEOMETRIC = [int(max(round(65536 * (1 - 2 ** (-code / 4))), 1311)) for code in range(32)]
 
@@ -44,27 +46,41 @@ class _Slot:
 
 
 class _Coder:
-    """Section 8.1: the interval and the 32 bits of the stream that lie in it."""
+    """Section 9.1: the interval's width, and where in it the stream lies."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.low, self.high, self.passed = data, 0, 0xFFFFFFFF, 0
-        self.value = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
+        self.data, self.taken, self.multiplied = data, 8, 0
+        self.range = 2**64 - 1
+        self.at = min(int.from_bytes(data[:8].ljust(8, b"\0"), "big"), 2**64 - 2)
 
     def bit(self, p: int) -> int:
-        middle = self.low + ((self.high - self.low) * p >> 16)
-        bit = int(self.value <= middle)
+        bound = (self.range >> 16) * p
+        bit = int(self.at < bound)
         if bit:
-            self.high = middle
+            self.range = bound
         else:
-            self.low = middle + 1
-        while self.low >> 24 == self.high >> 24:
-            at = self.passed + 4
-            following = self.data[at] if at < len(self.data) else 0
-            self.low = self.low << 8 & 0xFFFFFFFF
-            self.high = self.high << 8 & 0xFFFFFFFF | 255
-            self.value = self.value << 8 & 0xFFFFFFFF | following
-            self.passed += 1
+            self.range -= bound
+            self.at -= bound
+        self._widen()
         return bit
+
+    def plain(self, count: int) -> int:
+        number = 0
+        for _ in range(count):
+            self.range >>= 1
+            bit = int(self.at >= self.range)
+            self.at -= bit * self.range
+            number = 2 * number + bit
+        self._widen()
+        return number
+
+    def _widen(self) -> None:
+        if self.range < 2**32:
+            following = self.data[self.taken : self.taken + 4].ljust(4, b"\0")
+            self.range <<= 32
+            self.at = self.at << 32 | int.from_bytes(following, "big")
+            self.taken += 4
+            self.multiplied += 1
 
 
 def _within(p: int, least: int, most: int) -> int:
@@ -76,7 +92,7 @@ class AdaptiveStream:
     """The levels of a matrix of `rows` and `columns` live ones, in row-major order.
 
     nonzero    how many of them are not zero, as the record says
-    mean_code  the field of the head; signed, whether the map is a grid
+    mean_code  the field of the head; signed, whether the map is no codebook; gap_bits the k of gaps, if by gap
     """
 
     data: bytes
@@ -85,10 +101,11 @@ class AdaptiveStream:
     nonzero: int
     mean_code: int
     signed: bool
+    gap_bits: int | None
     coder: _Coder = field(init=False)
 
     def __post_init__(self) -> None:
-        """Section 8.3 and 8.4: where the estimates begin."""
+        """Section 9.3 to 9.5: where the estimates begin."""
         self.coder = _Coder(self.data)
         self.density = _within((self.nonzero << 16) // (self.rows * self.columns), 64, 65472)
         self.shift = 0
@@ -117,6 +134,9 @@ class AdaptiveStream:
 
     def levels(self) -> Iterator[tuple[int, int, int, int]]:
         """Row, column, whether negative, magnitude of each position that is not zero."""
+        if self.gap_bits is not None:
+            yield from self._by_gap(self.gap_bits)
+            return
         for row in range(self.rows):
             self.row_density, self.left, self.left_sign = self.density, 0, 0
             for column in range(self.columns):
@@ -125,11 +145,39 @@ class AdaptiveStream:
 
     @property
     def surplus(self) -> bool:
-        """Whether bytes follow the one that settles the last interval, or the last is a zero that is implied."""
-        return len(self.data) > self.coder.passed + 1 or self.data.endswith(b"\0")
+        """Whether bytes follow those that settle the last interval, or the last is a zero that is implied."""
+        return len(self.data) > 4 * self.coder.multiplied + 4 or self.data.endswith(b"\0")
+
+    def _by_gap(self, k: int) -> Iterator[tuple[int, int, int, int]]:
+        """Section 9.5."""
+        go_on = 65536 - self.density
+        for _ in range(k):
+            go_on = go_on**2 >> 16
+        slots = [[_Slot(_within(go_on, 300, 65000), 4) for _ in range(16)] for _ in range(4)]
+        context, position, self.left_sign = 0, 0, 0
+        for _ in range(self.nonzero):
+            steps = 0
+            while self._bit(slots[context][min(steps, 15)]):
+                steps += 1
+                if steps << k >= self.rows * self.columns:
+                    raise CorruptFileError("A gap leads past the matrix; fetch or make the file again.")
+            context = steps if steps < 2 else 2 if steps < 4 else 3
+            gap, left = steps, k
+            while left:
+                count = min(left, 16)
+                gap = gap << count | self.coder.plain(count)
+                left -= count
+            position += gap
+            if position >= self.rows * self.columns:
+                raise CorruptFileError("A gap leads past the matrix; fetch or make the file again.")
+            if gap:
+                self.left_sign = 0
+            self.above[0] = 0
+            yield *divmod(position, self.columns), *self._value(0)
+            position += 1
 
     def _survives(self, bucket: int) -> int:
-        """Section 8.3."""
+        """Section 9.3."""
         density = self.column_density[bucket]
         one = self.by_column[self._step(density) * 4 + 2 * (self.above[bucket] != 0) + (self.left & 1)]
         two = self.by_row[self._step(self.row_density) * 4 + self.left]
@@ -155,7 +203,7 @@ class AdaptiveStream:
         return bit
 
     def _value(self, bucket: int) -> tuple[int, int]:
-        """Section 8.4."""
+        """Section 9.4."""
         negative = self._bit(self.sign[self.left_sign * 3 + self.above[bucket]]) if self.signed else 0
         self.above[bucket] = self.left_sign = 1 + negative
         exponent = 0

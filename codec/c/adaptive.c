@@ -52,6 +52,17 @@ static void begin_magnitudes(bpz_model *model, uint32_t mean_code) {
     }
 }
 
+void bpz_model_begin_gaps(bpz_model *model, uint32_t gap_bits) {
+    uint32_t on = 65536u - model->density, doubled, index; /* that none of 2^doubled positions survives */
+    for (doubled = 0; doubled < gap_bits; doubled++) on = (uint32_t)((uint64_t)on * on >> 16);
+    for (index = 0; index < BPZ_GAP_CONTEXTS * BPZ_GAP_STEPS; index++) {
+        model->gap[index].p = within(on, BPZ_LEAST, 65000u);
+        model->gap[index].seen = BPZ_PRIMED;
+    }
+    model->gap_bits = gap_bits;
+    model->gap_context = 0;
+}
+
 void bpz_model_begin(bpz_model *model, uint64_t columns, uint64_t positions, uint64_t nonzero, uint32_t mean_code,
                      int is_signed) {
     int32_t d = -2047;

@@ -31,9 +31,9 @@ typedef struct bpz_write_code {
 
 /* One tensor's entries in file order. An array may be NULL where its count is 0. */
 typedef struct bpz_entries {
-    uint32_t segment_count;       /* rows in layout 1; 1 in the others */
+    uint64_t segment_count;       /* rows in layout 1; 1 in the others */
     const uint32_t *in_segment;   /* entries of each segment */
-    uint32_t count;               /* entries in all */
+    uint64_t count;               /* entries in all */
     const uint32_t *gaps;         /* dense layout: NULL */
     const uint32_t *values;
     uint32_t index_bits;          /* p: a gap of 2^p - 1 or more is written with fillers */
@@ -48,9 +48,8 @@ bpz_status bpz_write_bits(bpz_writer *writer, const uint32_t *numbers, const uin
 bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, const bpz_write_code *segment_code,
                              const bpz_write_code *index_code, const bpz_write_code *value_code);
 
-/* The live part of a matrix, for the adaptive layout. */
+/* What the adaptive layout is told of the live part of a matrix. */
 typedef struct bpz_matrix {
-    const int32_t *levels; /* rows * columns of them, in C order */
     uint64_t rows;
     uint64_t columns;
     uint64_t nonzero;      /* levels that are not 0; at least one */
@@ -58,12 +57,18 @@ typedef struct bpz_matrix {
     int is_signed;         /* whether levels can be negative: not a codebook's */
 } bpz_matrix;
 
-/* Workspace of bpz_write_adaptive in bytes; alignment of a uint64_t. */
+/* Workspace of the two calls below in bytes; alignment of a uint64_t. */
 size_t bpz_adaptive_workspace_size(void);
 
-/* The adaptive stream of a matrix: `*size` bytes at `out`. BPZ_ERROR_BUFFER_TOO_SMALL when they do not fit. */
-bpz_status bpz_write_adaptive(const bpz_matrix *matrix, uint8_t *out, size_t capacity, size_t *size, void *workspace,
-                              size_t workspace_size);
+/* The adaptive stream of a matrix by its rows * columns levels in C order: `*size` bytes at `out`.
+ * BPZ_ERROR_BUFFER_TOO_SMALL when they do not fit. */
+bpz_status bpz_write_adaptive(const bpz_matrix *matrix, const int32_t *levels, uint8_t *out, size_t capacity,
+                              size_t *size, void *workspace, size_t workspace_size);
+
+/* The same by gaps: for each non-zero the positions passed over before it, and its value number, zero having none.
+ * gap_bits is 0 to 31. */
+bpz_status bpz_write_gaps(const bpz_matrix *matrix, uint32_t gap_bits, const uint32_t *gaps, const uint32_t *values,
+                          uint8_t *out, size_t capacity, size_t *size, void *workspace, size_t workspace_size);
 
 #ifdef __cplusplus
 }

@@ -1,24 +1,12 @@
-/* container.c - the file around the records: magic, checksum, finding a tensor. */
-#include "record.h"
+/* container.c - the file around the sections: magic, directory, finding a tensor. */
+#include <string.h>
+
+#include "checksum.h"
+#include "directory.h"
 
 #define BPZ_VERSION 2u
 #define BPZ_HEAD 4u /* magic and version */
-#define BPZ_CRC 4u
-
-/* CRC-32 as in IEEE 802.3, zlib and PNG: reflected, polynomial 0xEDB88320, four bits at a time. */
-static uint32_t crc32(const uint8_t *data, size_t size) {
-    static const uint32_t table[16] = {
-        0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
-        0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
-    uint32_t crc = 0xFFFFFFFFu;
-    size_t at;
-    for (at = 0; at < size; at++) {
-        crc ^= data[at];
-        crc = crc >> 4 ^ table[crc & 15u];
-        crc = crc >> 4 ^ table[crc & 15u];
-    }
-    return ~crc;
-}
+#define BPZ_MOST_HEAD 18u /* with the two numbers behind it */
 
 /* memcmp is more of libc than a freestanding program must bring. */
 static int is_same(const void *one, const void *other, size_t size) {
@@ -34,7 +22,7 @@ const char *bpz_status_text(bpz_status status) {
         case BPZ_ERROR_VERSION: return "the file's format version is not one that this decoder knows";
         case BPZ_ERROR_TRUNCATED: return "the data end before the file does";
         case BPZ_ERROR_TRAILING: return "there are bytes after the end of the file";
-        case BPZ_ERROR_CHECKSUM: return "the checksum does not match: bytes were changed, cut or added";
+        case BPZ_ERROR_CHECKSUM: return "a checksum does not match: bytes were changed, cut or added";
         case BPZ_ERROR_CORRUPT: return "a field is outside its range, or fields contradict each other";
         case BPZ_ERROR_BUFFER_TOO_SMALL: return "the output buffer or the workspace is too small";
         case BPZ_ERROR_ARGUMENT: return "an argument is NULL, misaligned, unknown or out of range";
@@ -43,93 +31,153 @@ const char *bpz_status_text(bpz_status status) {
     return "an unknown status";
 }
 
-/* Whether an earlier record has this name. Quadratic over a file, which BPZ_MAX_TENSORS keeps short. */
-static int is_repeated(const bpz_file *file, const bpz_tensor *tensor, size_t end) {
-    size_t offset = file->first_tensor;
-    bpz_name name;
-    name.length = 0;
-    while (offset < tensor->offset) {
-        uint32_t length = 0;
-        size_t at;
-        /* Cannot fail: the walk has passed this record already. */
-        if (bpz_varint_read(file->data, &offset, end, &length) != BPZ_OK) return 1;
-        at = offset + 1u; /* behind the kind */
-        if (bpz_name_read(&name, file->data, &at, end) != BPZ_OK) return 1;
-        if (name.length == tensor->name_length && is_same(name.text, tensor->name, name.length)) return 1;
-        offset += length;
+/* Put the tensor before the first at `tensor`, so that bpz_next can go on from it. */
+static void before_first(const bpz_file *file, bpz_tensor *tensor) {
+    memset(tensor, 0, sizeof *tensor);
+    tensor->index = UINT32_MAX;
+    tensor->next_entry = file->first_entry;
+    tensor->section_offset = file->first_section;
+}
+
+bpz_status bpz_next(const bpz_file *file, bpz_tensor *tensor) {
+    if (file == NULL || tensor == NULL || tensor->index + 1u >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
+    tensor->index++;
+    return bpz_entry_read(tensor, file->directory, tensor->next_entry, file->directory_size, (int)file->is_seekable);
+}
+
+/* Whether an entry before has this name. Quadratic over a file, which BPZ_MAX_TENSORS keeps short. */
+static int is_repeated(const bpz_file *file, const bpz_tensor *tensor) {
+    bpz_tensor other;
+    before_first(file, &other);
+    /* bpz_next cannot fail: the walk has passed these entries already. */
+    while (other.index + 1u < tensor->index && bpz_next(file, &other) == BPZ_OK) {
+        if (other.name_length == tensor->name_length && is_same(other.name, tensor->name, other.name_length)) return 1;
     }
     return 0;
 }
 
-bpz_status bpz_open(bpz_file *file, const void *data, size_t size) {
-    const uint8_t *bytes = data;
-    uint32_t index;
-    size_t offset = BPZ_HEAD, end;
+/* Magic, version, the number of tensors and, of a seekable file, the size of the entries. */
+static bpz_status read_head(bpz_file *file, const uint8_t *data, size_t size, uint64_t *entries_size) {
+    uint64_t number;
     bpz_status status;
-    bpz_record record;
-    bpz_name name;
-
-    if (file == NULL || data == NULL) return BPZ_ERROR_ARGUMENT;
-    if (size < 3) return size == 0 || is_same(bytes, "BPZ", size) ? BPZ_ERROR_TRUNCATED : BPZ_ERROR_NOT_BPZ;
-    if (!is_same(bytes, "BPZ", 3)) return BPZ_ERROR_NOT_BPZ;
+    size_t offset = BPZ_HEAD;
+    if (size < 3) return size == 0 || is_same(data, "BPZ", size) ? BPZ_ERROR_TRUNCATED : BPZ_ERROR_NOT_BPZ;
+    if (!is_same(data, "BPZ", 3)) return BPZ_ERROR_NOT_BPZ;
     if (size < BPZ_HEAD) return BPZ_ERROR_TRUNCATED;
-    if (bytes[3] != BPZ_VERSION) return BPZ_ERROR_VERSION;
-    if (size < BPZ_HEAD + 1u + BPZ_CRC) return BPZ_ERROR_TRUNCATED;
-    end = size - BPZ_CRC;
-    if (crc32(bytes, end) != ((uint32_t)bytes[end] | (uint32_t)bytes[end + 1u] << 8 |
-                              (uint32_t)bytes[end + 2u] << 16 | (uint32_t)bytes[end + 3u] << 24)) {
-        return BPZ_ERROR_CHECKSUM;
-    }
-
-    file->data = bytes;
-    file->size = size;
-    status = bpz_varint_read(bytes, &offset, end, &file->tensor_count);
+    if (data[3] != BPZ_VERSION) return BPZ_ERROR_VERSION;
+    memset(file, 0, sizeof *file);
+    file->directory = data;
+    status = bpz_varint_read(data, &offset, size, &number);
     if (status != BPZ_OK) return status;
-    if (file->tensor_count > BPZ_MAX_TENSORS) return BPZ_ERROR_CORRUPT;
-    file->first_tensor = offset;
-    name.length = 0;
-    for (index = 0; index < file->tensor_count; index++) {
-        status = bpz_record_read(&record, &name, bytes, offset, end);
-        if (status != BPZ_OK) return status;
-        if (is_repeated(file, &record.tensor, end)) return BPZ_ERROR_CORRUPT;
-        offset += record.tensor.length;
-    }
-    return offset == end ? BPZ_OK : BPZ_ERROR_TRAILING;
+    file->is_seekable = (uint32_t)(number & 1u);
+    if (number / 2u > BPZ_MAX_TENSORS) return BPZ_ERROR_CORRUPT;
+    file->tensor_count = (uint32_t)(number / 2u);
+    *entries_size = 0;
+    if (file->is_seekable) status = bpz_varint_read(data, &offset, size, entries_size);
+    file->first_entry = offset;
+    return status;
 }
 
-bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tensor) {
-    size_t offset;
-    bpz_record record;
-    bpz_name name;
-    if (file == NULL || tensor == NULL || index >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
-    offset = file->first_tensor;
-    name.length = 0;
-    for (;;) {
-        const bpz_status status = bpz_record_read(&record, &name, file->data, offset, file->size - BPZ_CRC);
+/* Walk all entries, which end at or before directory_size. The sections follow `behind` bytes further on. */
+static bpz_status read_entries(bpz_file *file, size_t behind) {
+    bpz_tensor tensor;
+    before_first(file, &tensor);
+    while (tensor.index + 1u < file->tensor_count) {
+        const bpz_status status = bpz_next(file, &tensor);
         if (status != BPZ_OK) return status;
-        if (index-- == 0) break;
-        offset += record.tensor.length;
+        if (tensor.section_offset + tensor.section_size > BPZ_MAX_NUMBER) return BPZ_ERROR_CORRUPT;
+        if (is_repeated(file, &tensor)) return BPZ_ERROR_CORRUPT;
     }
-    *tensor = record.tensor;
+    file->directory_size = tensor.next_entry;
+    file->first_section = tensor.next_entry + behind;
+    /* Section offsets so far were relative to the first one. */
+    file->size = tensor.section_offset + tensor.section_size + file->first_section;
+    return BPZ_OK;
+}
+
+/* A seekable file's directory, of which `size` bytes are there. */
+static bpz_status open_directory(bpz_file *file, size_t size, uint64_t entries_size) {
+    bpz_status status;
+    size_t end;
+    if (size < file->first_entry + BPZ_CHECKSUM_BYTES || entries_size > size - file->first_entry - BPZ_CHECKSUM_BYTES) {
+        return BPZ_ERROR_TRUNCATED;
+    }
+    end = file->first_entry + (size_t)entries_size;
+    if (!bpz_checksum_matches(file->directory, end, NULL)) return BPZ_ERROR_CHECKSUM;
+    file->directory_size = end;
+    status = read_entries(file, BPZ_CHECKSUM_BYTES);
+    if (status != BPZ_OK) return status;
+    return file->directory_size == end ? BPZ_OK : BPZ_ERROR_CORRUPT;
+}
+
+/* A file under one checksum. */
+static bpz_status open_compact(bpz_file *file, size_t size) {
+    bpz_status status;
+    size_t end;
+    if (size - file->first_entry < BPZ_CHECKSUM_BYTES) return BPZ_ERROR_TRUNCATED;
+    end = size - BPZ_CHECKSUM_BYTES;
+    if (!bpz_checksum_matches(file->directory, end, NULL)) return BPZ_ERROR_CHECKSUM;
+    file->directory_size = end;
+    status = read_entries(file, 0);
+    file->size += BPZ_CHECKSUM_BYTES;
+    return status;
+}
+
+bpz_status bpz_open(bpz_file *file, const void *data, size_t size) {
+    uint64_t entries_size;
+    bpz_status status;
+    if (file == NULL || data == NULL) return BPZ_ERROR_ARGUMENT;
+    status = read_head(file, data, size, &entries_size);
+    if (status != BPZ_OK) return status;
+    status = file->is_seekable ? open_directory(file, size, entries_size) : open_compact(file, size);
+    if (status != BPZ_OK) return status;
+    if (file->size != size) return file->size > size ? BPZ_ERROR_TRUNCATED : BPZ_ERROR_TRAILING;
+    file->window = data;
+    file->window_size = size;
+    return BPZ_OK;
+}
+
+bpz_status bpz_open_directory(bpz_file *file, const void *data, size_t size, size_t *needed) {
+    uint64_t entries_size, whole;
+    bpz_status status;
+    if (file == NULL || data == NULL || needed == NULL) return BPZ_ERROR_ARGUMENT;
+    *needed = BPZ_MOST_HEAD;
+    status = read_head(file, data, size, &entries_size);
+    if (status != BPZ_OK) return status;
+    if (!file->is_seekable) return BPZ_ERROR_UNSUPPORTED;
+    whole = file->first_entry + entries_size + BPZ_CHECKSUM_BYTES;
+    if (whole > SIZE_MAX) return BPZ_ERROR_UNSUPPORTED;
+    *needed = (size_t)whole;
+    return open_directory(file, size, entries_size);
+}
+
+bpz_status bpz_window(bpz_file *file, uint64_t offset, const void *data, size_t size) {
+    if (file == NULL || data == NULL || offset > file->size || size > file->size - offset) return BPZ_ERROR_ARGUMENT;
+    file->window = data;
+    file->window_offset = offset;
+    file->window_size = size;
+    return BPZ_OK;
+}
+
+uint64_t bpz_file_size(const bpz_file *file) { return file == NULL ? 0 : file->size; }
+
+bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tensor) {
+    if (file == NULL || tensor == NULL || index >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
+    before_first(file, tensor);
+    do {
+        const bpz_status status = bpz_next(file, tensor);
+        if (status != BPZ_OK) return status;
+    } while (tensor->index != index);
     return BPZ_OK;
 }
 
 bpz_status bpz_find(const bpz_file *file, const char *name, size_t name_length, bpz_tensor *tensor) {
-    uint32_t index;
-    size_t offset;
-    bpz_record record;
-    bpz_name found;
+    bpz_status status;
     if (file == NULL || name == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
-    offset = file->first_tensor;
-    found.length = 0;
-    for (index = 0; index < file->tensor_count; index++) {
-        const bpz_status status = bpz_record_read(&record, &found, file->data, offset, file->size - BPZ_CRC);
+    before_first(file, tensor);
+    for (;;) {
+        status = bpz_next(file, tensor);
         if (status != BPZ_OK) return status;
-        if (record.tensor.name_length == name_length && is_same(record.tensor.name, name, name_length)) {
-            *tensor = record.tensor;
-            return BPZ_OK;
-        }
-        offset += record.tensor.length;
+        if (tensor->name_length == name_length && is_same(tensor->name, name, name_length)) return BPZ_OK;
     }
-    return BPZ_ERROR_ARGUMENT;
 }

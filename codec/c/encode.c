@@ -42,7 +42,7 @@ bpz_status bpz_write_bits(bpz_writer *writer, const uint32_t *numbers, const uin
 
 bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, const bpz_write_code *segment_code,
                              const bpz_write_code *index_code, const bpz_write_code *value_code) {
-    uint32_t segment, entry = 0;
+    uint64_t segment, entry = 0;
     uint32_t filler;
     if (entries->gaps != NULL && (entries->index_bits == 0 || entries->index_bits > 31)) return BPZ_ERROR_ARGUMENT;
     filler = entries->gaps == NULL ? 0 : (uint32_t)(((uint64_t)1 << entries->index_bits) - 1u);
@@ -67,35 +67,74 @@ bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, con
 
 size_t bpz_adaptive_workspace_size(void) { return sizeof(bpz_model); }
 
-bpz_status bpz_write_adaptive(const bpz_matrix *matrix, uint8_t *out, size_t capacity, size_t *size, void *workspace,
-                              size_t workspace_size) {
-    bpz_model *const model = workspace;
-    const int32_t *level = matrix->levels;
-    bpz_coder coder;
-    uint64_t row, column;
+static bpz_status begin(const bpz_matrix *matrix, bpz_model *model, size_t workspace_size) {
     if (matrix->nonzero == 0 || matrix->mean_code >= 1u << BPZ_MEAN_BITS) return BPZ_ERROR_ARGUMENT;
     if (workspace_size < sizeof *model) return BPZ_ERROR_BUFFER_TOO_SMALL;
-    bpz_coder_encode(&coder, out, capacity);
     bpz_model_begin(model, matrix->columns, matrix->rows * matrix->columns, matrix->nonzero, matrix->mean_code,
                     matrix->is_signed);
+    return BPZ_OK;
+}
+
+/* Any place in the interval ends the stream, and zeros at its end are implied: the place with the most of them. */
+static bpz_status end(bpz_coder *coder, size_t *size) {
+    uint64_t rounded = 0, zeros = UINT64_MAX >> 8; /* behind at least one byte */
+    unsigned byte;
+    while (zeros != 0) {
+        rounded = (0u - coder->at) & zeros; /* up to the next multiple */
+        if (rounded < coder->range) break;
+        zeros >>= 8;
+    }
+    bpz_coder_add(coder, zeros != 0 ? rounded : 0);
+    for (byte = 0; byte < 8; byte++, coder->at <<= 8) {
+        if (coder->passed < coder->capacity) coder->out[coder->passed] = (uint8_t)(coder->at >> 56);
+        if (coder->at == 0) break;
+        coder->passed++;
+    }
+    if (coder->passed > coder->capacity) return BPZ_ERROR_BUFFER_TOO_SMALL;
+    *size = (size_t)coder->passed;
+    while (*size != 0 && coder->out[*size - 1u] == 0) (*size)--;
+    return BPZ_OK;
+}
+
+bpz_status bpz_write_adaptive(const bpz_matrix *matrix, const int32_t *levels, uint8_t *out, size_t capacity,
+                              size_t *size, void *workspace, size_t workspace_size) {
+    bpz_model *const model = workspace;
+    bpz_coder coder;
+    uint64_t row, column;
+    const bpz_status status = begin(matrix, model, workspace_size);
+    if (status != BPZ_OK) return status;
+    bpz_coder_encode(&coder, out, capacity);
     for (row = 0; row < matrix->rows; row++) {
         bpz_model_row(model);
-        for (column = 0; column < matrix->columns; column++, level++) {
-            uint32_t negative = *level < 0;
-            uint32_t magnitude = negative ? 0u - (uint32_t)*level : (uint32_t)*level;
+        for (column = 0; column < matrix->columns; column++, levels++) {
+            uint32_t negative = *levels < 0;
+            uint32_t magnitude = negative ? 0u - (uint32_t)*levels : (uint32_t)*levels;
             if (negative && !matrix->is_signed) return BPZ_ERROR_ARGUMENT;
             if (bpz_model_survives(model, &coder, 1, column, magnitude != 0)) {
-                bpz_model_value(model, &coder, 1, column, &negative, &magnitude);
+                bpz_model_value(model, &coder, 1, bpz_model_above(model, column), &negative, &magnitude);
             }
         }
     }
-    /* Any number in the interval ends the stream, and zeros at its end are implied: one byte at most. */
-    if (coder.low != 0) {
-        if (coder.passed < capacity) out[coder.passed] = (uint8_t)((coder.low >> 24) + 1u);
-        coder.passed++;
+    return end(&coder, size);
+}
+
+bpz_status bpz_write_gaps(const bpz_matrix *matrix, uint32_t gap_bits, const uint32_t *gaps, const uint32_t *values,
+                          uint8_t *out, size_t capacity, size_t *size, void *workspace, size_t workspace_size) {
+    bpz_model *const model = workspace;
+    bpz_coder coder;
+    uint64_t entry;
+    const bpz_status status = begin(matrix, model, workspace_size);
+    if (status != BPZ_OK) return status;
+    if (gap_bits > 31) return BPZ_ERROR_ARGUMENT;
+    bpz_model_begin_gaps(model, gap_bits);
+    bpz_coder_encode(&coder, out, capacity);
+    for (entry = 0; entry < matrix->nonzero; entry++) {
+        uint32_t negative = matrix->is_signed ? values[entry] & 1u : 0;
+        uint32_t magnitude = (matrix->is_signed ? values[entry] >> 1 : values[entry]) + 1u;
+        uint8_t above = 0;
+        (void)bpz_model_gap(model, &coder, 1, gaps[entry], 0);
+        if (gaps[entry] != 0) model->left_sign = 0;
+        bpz_model_value(model, &coder, 1, &above, &negative, &magnitude);
     }
-    if (coder.passed > capacity) return BPZ_ERROR_BUFFER_TOO_SMALL;
-    *size = (size_t)coder.passed;
-    while (*size != 0 && out[*size - 1u] == 0) (*size)--;
-    return BPZ_OK;
+    return end(&coder, size);
 }

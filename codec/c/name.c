@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "record.h"
+#include "number.h"
 
 /* Bytes below 0x20 stand for what names of parameters end with; the others of these mean nothing. */
 static const char abbreviations[][sizeof ".num_batches_tracked"] = {
@@ -45,13 +45,13 @@ static int is_utf8(const char *chars, size_t size) {
 
 /* A nibble, or 15 and what is more than 15 behind it. */
 static bpz_status read_count(uint32_t nibble, const uint8_t *data, size_t *offset, size_t end, size_t *count) {
-    uint32_t more = 0;
+    uint64_t more = 0;
     if (nibble == 15) {
         const bpz_status status = bpz_varint_read(data, offset, end, &more);
         if (status != BPZ_OK) return status;
         if (more > BPZ_MAX_NAME) return BPZ_ERROR_CORRUPT;
     }
-    *count = nibble + more;
+    *count = nibble + (size_t)more;
     return BPZ_OK;
 }
 
@@ -66,19 +66,12 @@ static bpz_status read_head(const uint8_t *data, size_t *offset, size_t end, siz
     return status;
 }
 
-bpz_status bpz_name_skip(const uint8_t *data, size_t *offset, size_t end) {
-    size_t shared, stored;
-    const bpz_status status = read_head(data, offset, end, &shared, &stored);
-    if (status == BPZ_OK) *offset += stored;
-    return status;
-}
-
-bpz_status bpz_name_read(bpz_name *name, const uint8_t *data, size_t *offset, size_t end) {
-    size_t shared, stored;
+bpz_status bpz_name_read(char *name, size_t *length, const uint8_t *data, size_t *offset, size_t end) {
+    size_t shared, stored, at;
     const bpz_status status = read_head(data, offset, end, &shared, &stored);
     if (status != BPZ_OK) return status;
-    if (shared > name->length) return BPZ_ERROR_CORRUPT;
-    name->length = shared;
+    if (shared > *length) return BPZ_ERROR_CORRUPT;
+    at = shared;
     for (; stored != 0; stored--) {
         const uint8_t byte = data[(*offset)++];
         char plain[2] = {0, 0};
@@ -89,10 +82,11 @@ bpz_status bpz_name_read(bpz_name *name, const uint8_t *data, size_t *offset, si
             part = abbreviations[byte - 1u];
         }
         for (; *part != 0; part++) {
-            if (name->length == BPZ_MAX_NAME) return BPZ_ERROR_CORRUPT;
-            name->text[name->length++] = *part;
+            if (at == BPZ_MAX_NAME) return BPZ_ERROR_CORRUPT;
+            name[at++] = *part;
         }
     }
-    name->text[name->length] = 0;
-    return name->length != 0 && is_utf8(name->text, name->length) ? BPZ_OK : BPZ_ERROR_CORRUPT;
+    name[at] = 0;
+    *length = at;
+    return at != 0 && is_utf8(name, at) ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }

@@ -4,16 +4,8 @@
 
 #include "bits.h"
 
-/* A name in full; `text` ends with NUL. */
-typedef struct bpz_name {
-    char text[BPZ_MAX_NAME + 1];
-    size_t length;
-} bpz_name;
-
-/* Replace `name`, the one of the record before (empty for the first), by the name at `offset`, and move behind it. */
-bpz_status bpz_name_read(bpz_name *name, const uint8_t *data, size_t *offset, size_t end);
-
-/* Move behind a name without reading it. */
-bpz_status bpz_name_skip(const uint8_t *data, size_t *offset, size_t end);
+/* Replace `name`, `length` bytes and a NUL, which is that of the entry before (empty for the first), by the name at
+ * `offset`, and move behind it. Room for BPZ_MAX_NAME + 1. */
+bpz_status bpz_name_read(char *name, size_t *length, const uint8_t *data, size_t *offset, size_t end);
 
 #endif /* BPZ_NAME_H */

@@ -49,17 +49,15 @@ static inline int holds(bpz_bits *bits, unsigned needed) {
 
 bpz_status bpz_quick_running(bpz_quick *quick, bpz_bits *bits) {
     const bpz_code index_code = *quick->index_code, value_code = *quick->value_code;
-    float *const dense = quick->out->floats;
-    uint64_t entry = quick->entry, position = quick->position, row_end = 0;
+    uint64_t entry = quick->entry, position = quick->position;
+    bpz_flat flat = bpz_flat_begin(quick->out, quick->columns);
     bpz_bits at = *bits;
     const unsigned index_bits = longest(&index_code), value_bits = longest(&value_code);
     if (quick->known == 0 || index_bits > BPZ_QUICK_BITS || value_bits > BPZ_QUICK_BITS) return BPZ_OK;
-    if (dense == NULL) row_end = (quick->out->row + 1u) * quick->columns;
     while (entry < quick->nonzero && holds(&at, index_bits + value_bits)) {
         bpz_bits now = at;
         uint64_t place = position;
         uint32_t number;
-        float value;
         number = next_number(&index_code, &now);
         while (number == quick->filler && holds(&now, index_bits + value_bits)) {
             place += number;
@@ -72,19 +70,7 @@ bpz_status bpz_quick_running(bpz_quick *quick, bpz_bits *bits) {
         place += number;
         number = next_number(&value_code, &now);
         if (number >= quick->known) break;
-        value = quick->values[number];
-        if (dense != NULL) {
-            dense[place] = value;
-        } else {
-            bpz_sink *const out = quick->out;
-            if (place >= row_end) {
-                const uint64_t row = place / quick->columns;
-                while (out->row < row) out->row_pointer[++out->row] = (uint32_t)entry;
-                row_end = (row + 1u) * quick->columns;
-            }
-            out->columns[entry] = (uint32_t)(place - (row_end - quick->columns));
-            out->values[entry] = value;
-        }
+        bpz_flat_put(&flat, place, entry, quick->words[number]);
         position = place + 1u;
         entry++;
         at = now;
@@ -94,6 +80,6 @@ bpz_status bpz_quick_running(bpz_quick *quick, bpz_bits *bits) {
     *bits = at;
     quick->entry = entry;
     quick->position = position;
-    if (dense == NULL) quick->out->entries = entry;
+    quick->out->entries = entry;
     return BPZ_OK;
 }

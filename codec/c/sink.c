@@ -1,34 +1,40 @@
-/* sink.c - levels into values, and values into their places. */
+/* sink.c - levels into elements, and elements into their places. */
 #include "sink.h"
 
-bpz_status bpz_sink_value(const bpz_value_map *map, int32_t level, float *value) {
-    if (map->kind == BPZ_KIND_CODEBOOK) {
-        if (level < 0 || (uint32_t)level >= map->codebook_count) return BPZ_ERROR_CORRUPT;
-        *value = level == 0 ? 0.0f : bpz_float_at(map->codebook + 4u * ((size_t)level - 1u));
-        return BPZ_OK;
-    }
-    *value = (float)level * map->step;
-    return bpz_is_finite(*value) ? BPZ_OK : BPZ_ERROR_CORRUPT;
+#define BPZ_HALF_INFINITY 0x7C00u
+
+bpz_status bpz_sink_float(bpz_element element, uint32_t *word) {
+    if (element == BPZ_FLOAT32) return BPZ_OK;
+    *word = bpz_half_of_word(*word);
+    return (*word & BPZ_HALF_INFINITY) == BPZ_HALF_INFINITY ? BPZ_ERROR_UNSUPPORTED : BPZ_OK;
+}
+
+bpz_status bpz_sink_level(const bpz_value_map *map, bpz_element element, int32_t level, uint32_t *word) {
+    /* The value is asked for even where the level is wanted: a bad one is bad in every form. */
+    const bpz_status status = bpz_value_of(map, level, word);
+    if (status != BPZ_OK) return status;
+    if (element == BPZ_FLOAT32 || element == BPZ_FLOAT16) return bpz_sink_float(element, word);
+    *word = (uint32_t)level;
+    return element == BPZ_INT8 && (level < INT8_MIN || level > INT8_MAX) ? BPZ_ERROR_UNSUPPORTED : BPZ_OK;
 }
 
 bpz_status bpz_sink_put(bpz_sink *sink, uint64_t row, uint64_t column, uint64_t columns, int32_t level) {
-    float value;
-    const bpz_status status = bpz_sink_value(sink->map, level, &value);
+    uint32_t word;
+    const unsigned size = bpz_element_size(sink->element);
+    const bpz_status status = bpz_sink_level(sink->map, sink->element, level, &word);
     if (status != BPZ_OK) return status;
-    if (sink->floats != NULL) {
-        sink->floats[row * columns + column] = value;
-    } else if (sink->levels != NULL) {
-        sink->levels[row * columns + column] = level;
+    if (sink->columns == NULL) {
+        bpz_store(sink->out, size, row * columns + column, word);
     } else if (level != 0) {
-        if (sink->entries == sink->room) return BPZ_ERROR_CORRUPT; /* more non-zeros than the record says */
+        if (sink->entries == sink->room) return BPZ_ERROR_CORRUPT; /* more non-zeros than the entry says */
         while (sink->row < row) sink->row_pointer[++sink->row] = (uint32_t)sink->entries;
         sink->columns[sink->entries] = (uint32_t)column;
-        sink->values[sink->entries++] = value;
+        bpz_store(sink->out, size, sink->entries++, word);
     }
     return BPZ_OK;
 }
 
 void bpz_sink_end(bpz_sink *sink, uint64_t rows) {
-    if (sink->values == NULL) return;
+    if (sink->columns == NULL) return;
     while (sink->row < rows) sink->row_pointer[++sink->row] = (uint32_t)sink->entries;
 }

@@ -99,8 +99,8 @@ static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_s
             return BP_ERROR_MISMATCH;
         }
         if (status == BPZ_OK) {
-            status = bpz_decode_f32(&file, &tensor, (float *)(void *)(network->workspace + parameter->offset),
-                                    (size_t)tensor.count, scratch_of(network), scratch_size());
+            status = bpz_decode(&file, &tensor, BPZ_FLOAT32, network->workspace + parameter->offset,
+                                (size_t)tensor.count, scratch_of(network), scratch_size());
         }
     }
     network->weights_status = (int)status;

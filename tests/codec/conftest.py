@@ -6,61 +6,17 @@ import shutil
 import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from codec_files import FileBuilder
 from codec_sources import C_SOURCES, C_TESTS, STRICT
 
 from bayespress import codec
-from bayespress.codec.bits import BitFields, varint
 
 Run = Callable[[Sequence[bytes]], list[str]]
-
-
-def seal(body: bytes) -> bytes:
-    """The body with its checksum."""
-    return body + zlib.crc32(body).to_bytes(4, "little")
-
-
-def pack(fields: BitFields) -> bytes:
-    """Bits as bytes, independent of the C writer."""
-    text = "".join(f"{n:b}".zfill(w)[-w:] for n, w in zip(fields.numbers, fields.widths, strict=True) if w)
-    text += "0" * (-len(text) % 8)
-    return bytes(int(text[at : at + 8], 2) for at in range(0, len(text), 8))
-
-
-class FileBuilder:
-    """Hand-built files, field by field, correct in all that a test does not spoil."""
-
-    def record(self, *, kind=1, name=b"w", shape=(2, 3), nonzero=1, value_map=None, payload=b"") -> bytes:
-        head = bytes([kind << 4 | len(shape), len(name)]) + name + b"".join(varint(extent) for extent in shape)
-        if kind != 0:
-            head += varint(nonzero)
-        if value_map is None:
-            value_map = {
-                0: b"",
-                1: np.float32(0.1).tobytes(),
-                2: b"\1" + np.float32(2).tobytes(),
-                3: b"\0\x3f",
-            }[kind]
-        return head + value_map + payload
-
-    def file(self, *records: bytes, count: int | None = None) -> bytes:
-        body = b"BPZ\2" + varint(len(records) if count is None else count)
-        return seal(body + b"".join(varint(len(record)) + record for record in records))
-
-    def bits(self, *fields: tuple[int, int] | int) -> bytes:
-        """Fields as (number, width); a bare number is an exponential Golomb number of order 0."""
-        out = BitFields()
-        for item in fields:
-            if isinstance(item, int):
-                out.put_golomb(item)
-            else:
-                out.put(*item)
-        return pack(out)
 
 
 @pytest.fixture(scope="session")
@@ -79,10 +35,14 @@ def samples() -> list[bytes]:
     dense = rng.integers(-3, 4, (6, 11)).astype(np.int32)
     wide = np.where(rng.random((5, 4, 2, 2)) < 0.5, rng.integers(-(2**31), 2**31 - 1, (5, 4, 2, 2)), 0)
     book = codec.Codebook(np.array([0, -1.5, 0.25, 3], dtype=np.float32))
+    long_book = codec.Codebook(np.array([0, -1.1, 0.2, 3], dtype=np.float32))
+    small = codec.Minifloat(3, 2, -6)
+    far = np.zeros((3, 4000), dtype=np.int32)
+    far[:, ::97] = rng.integers(1, 9, far[:, ::97].shape)
     groups = [
         [
             codec.QuantizedTensor("fc.weight", sparse, codec.Grid(0.1)),
-            codec.RawTensor("fc.bias", np.float32([1, -2])),
+            codec.RawTensor("fc.bias", np.float32([1.1, -2])),
         ],
         [
             codec.QuantizedTensor("struck", struck, codec.Grid(0.5)),
@@ -90,7 +50,7 @@ def samples() -> list[bytes]:
         ],
         [
             codec.QuantizedTensor("dense", dense, codec.Grid(0.3)),
-            codec.QuantizedTensor("ä", np.abs(dense), book),
+            codec.QuantizedTensor("ä", np.abs(dense), long_book),
         ],
         [
             codec.QuantizedTensor("wide", wide.astype(np.int32), codec.Grid(1e-9)),
@@ -98,9 +58,17 @@ def samples() -> list[bytes]:
             codec.QuantizedTensor("empty", np.zeros((3, 0), dtype=np.int32), codec.Grid(1.0)),
             codec.QuantizedTensor("zero", np.zeros((300, 100), dtype=np.int32), book),
         ],
+        [
+            codec.QuantizedTensor("mini", small.nearest(rng.normal(0, 1, (20, 9))), small),
+            codec.QuantizedTensor("far", far, small),
+            codec.RawTensor("half", np.float32([0.1, 2, -0.0]).astype(np.float16)),
+            codec.RawTensor("brain", np.float32([1e30, -2])),
+            codec.RawTensor("whole", np.int8([[1, -128], [0, 127]])),
+        ],
         [],
     ]
-    return [codec.encode(group, profile=profile) for profile in ("fast", "small") for group in groups]
+    profiles = [codec.encode(group, profile=profile) for profile in ("fast", "small") for group in groups]
+    return profiles + [codec.encode(group, seekable=True) for group in groups]
 
 
 def compile_driver(command: Sequence[str], out: Path) -> None:

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from codec_files import parts_of, sealed
 from codec_sources import C_SOURCES, STRICT
 
 from bayespress import codec
@@ -32,21 +33,23 @@ def fnv1a(data: bytes) -> int:
 
 
 def mutations(whole: bytes, count: int, seed: int) -> list[bytes]:
-    """Damaged files whose checksum is right, so that the checks behind it are reached."""
+    """Damaged files whose checksums are right, so that the checks behind them are reached."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(count):
-        body = bytearray(whole[:-4])
+        parts = parts_of(whole)
         for _ in range(int(rng.integers(1, 5))):
-            at = int(rng.integers(4, len(body) + 1)) if len(body) > 5 else 4
+            which = int(rng.integers(len(parts)))
+            body, first = parts[which], 4 if which == 0 else 0
+            at = int(rng.integers(first, len(body) + 1)) if len(body) > first + 1 else first
             action = int(rng.integers(3))
             if action == 0 and at < len(body):
                 body[at] = int(rng.integers(256))
-            elif action == 1 and at < len(body) and len(body) > 6:
+            elif action == 1 and at < len(body) and len(body) > first + 2:
                 del body[at]
             else:
                 body.insert(at, int(rng.integers(256)))
-        made.append(bytes(body) + zlib.crc32(body).to_bytes(4, "little"))
+        made.append(sealed(parts))
     return made
 
 

@@ -38,7 +38,7 @@ def book(*values: float) -> codec.Codebook:
         ([codec.QuantizedTensor("\ud800", ZEROS, GRID)], r"UTF-8"),
         ([codec.QuantizedTensor("w", np.array([3], np.int32), book(0, 1))], r"levels from 3 to 3.*2 values"),
         ([codec.QuantizedTensor("w", np.array([-1], np.int32), book(0, 1))], r"levels from -1"),
-        ([codec.QuantizedTensor("w", ZEROS, 0.5)], r"needs a Grid or a Codebook, not a float"),
+        ([codec.QuantizedTensor("w", ZEROS, 0.5)], r"needs a Grid, a Codebook or a Minifloat, not a float"),
         ([codec.QuantizedTensor("w", np.array([9], np.int32), codec.Grid(1e38))], r"overflow float32"),
         ([codec.RawTensor("w", np.zeros((1,) * 9, np.float32))], r"at most 8 axes"),
         (["w"], r"must be a QuantizedTensor or a RawTensor, not a str"),

@@ -69,7 +69,9 @@ class GroupHorseshoeLayer(GroupScaleLayer):
         # E[z] starts at 1: what the global prior takes away, the heavy tail of b gives back at little cost.
         start = torch.zeros(2 + 2 * self.groups, dtype=weight.dtype)
         start[0] = 2.0 * math.log(settings.global_scale)
-        start[2 + self.groups :] = -2.0 * math.log(settings.global_scale) - math.exp(settings.initial_log_variance)
+        start[2 + self.groups :] = (
+            2.0 * math.log(self.start / settings.global_scale) - math.exp(settings.initial_log_variance)
+        )
         self.log_scale = nn.Parameter(start)
         self.log_scale_log_variance = nn.Parameter(torch.full_like(start, settings.initial_log_variance))
 

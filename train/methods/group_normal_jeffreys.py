@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +56,10 @@ class NormalJeffreysLayer(GroupScaleLayer):
     ) -> None:  # fmt: skip
         super().__init__(operation, weight, bias, max_deviation, settings.initial_log_variance)
         self.settings = settings
-        self.scale = nn.Parameter(torch.ones(self.groups, dtype=weight.dtype))
-        self.scale_log_variance = nn.Parameter(torch.full_like(self.scale, settings.initial_log_variance))
+        self.scale = nn.Parameter(torch.full((self.groups,), self.start, dtype=weight.dtype))
+        self.scale_log_variance = nn.Parameter(
+            torch.full_like(self.scale, settings.initial_log_variance + 2.0 * math.log(self.start))
+        )
 
     def log_alpha(self) -> Tensor:
         """Log of the noise-to-signal ratio of each z, (groups,)."""

@@ -14,7 +14,7 @@ from ..noise import gaussian_output
 from ..operation import Operation
 
 # Parameters of the scales' posterior that are logarithms.
-SCALE_PARAMETERS = ("log_scale", "log_scale_log_variance", "scale_log_variance")
+SCALE_PARAMETERS = ("log_scale", "log_scale_log_variance", "scale_log_variance", "log_variance")
 
 
 def scales_apart(net: nn.Module, learning_rate: float, factor: float) -> list[dict[str, Any]]:
@@ -46,7 +46,10 @@ class GroupScaleLayer(VariationalLayer):
     ) -> None:  # fmt: skip
         super().__init__(operation, bias)
         self.max_deviation = max_deviation
-        self.weight = nn.Parameter(weight.detach().clone())
+        self.start = float(weight.detach().square().mean().sqrt()) if weight.numel() else 0.0
+        if self.start == 0.0:
+            self.start = 1.0
+        self.weight = nn.Parameter(weight.detach() / self.start)
         self.log_variance = nn.Parameter(torch.full_like(weight, initial_log_variance))
 
     @property

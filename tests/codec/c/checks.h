@@ -37,21 +37,24 @@ static void *exactly(size_t size) {
     return room;
 }
 
-/* Sparse rows must agree with the dense values, and be refused when those are. */
-static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, const float *values, void *room) {
+/* Sparse rows of one kind of element must agree with the dense ones, and be refused when those are. */
+static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, size_t width,
+                       bpz_status expected, const uint8_t *dense, void *room) {
     uint32_t *row_pointer = exactly(((size_t)tensor->rows + 1u) * sizeof *row_pointer);
     uint32_t *columns = exactly((size_t)tensor->nonzero * sizeof *columns);
-    float *entries = exactly((size_t)tensor->nonzero * sizeof *entries);
+    uint8_t *entries = exactly((size_t)tensor->nonzero * width);
     uint64_t row, at = 0;
-    const bpz_status status = bpz_decode_csr(file, tensor, row_pointer, columns, entries, (size_t)tensor->nonzero, room,
-                                             bpz_workspace_size());
+    const bpz_status status = bpz_decode_csr(file, tensor, element, row_pointer, columns, entries,
+                                             (size_t)tensor->nonzero, room, bpz_workspace_size());
     if (status != BPZ_ERROR_UNSUPPORTED && (status == BPZ_OK) != (expected == BPZ_OK)) exit(8);
     for (row = 0; status == BPZ_OK && row < tensor->rows; row++) {
         uint32_t entry = row_pointer[row];
         uint64_t column;
-        for (column = 0; column < tensor->columns; column++, at++) {
+        for (column = 0; column < tensor->columns; column++, at += width) {
+            static const uint8_t zero[4] = {0, 0, 0, 0};
             const int stored = entry < row_pointer[row + 1u] && columns[entry] == column;
-            if (stored ? memcmp(&entries[entry++], &values[at], sizeof(float)) != 0 : values[at] != 0.0f) exit(9);
+            const uint8_t *const found = stored ? entries + width * entry++ : zero;
+            if (memcmp(found, dense + at, width) != 0) exit(9);
         }
         if (entry != row_pointer[row + 1u]) exit(10);
     }
@@ -60,34 +63,65 @@ static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_statu
     free(entries);
 }
 
+/* Every element in a buffer of its exact size; the dense ones of BPZ_FLOAT32 are hashed. */
+static bpz_status check_element(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, size_t width,
+                                void *room, uint64_t *hash) {
+    uint8_t *out = exactly((size_t)tensor->count * width);
+    bpz_status again;
+    const bpz_status status =
+        bpz_decode(file, tensor, element, out, (size_t)tensor->count, room, bpz_workspace_size());
+    if (tensor->count != 0 && bpz_decode(file, tensor, element, out, (size_t)tensor->count - 1u, room,
+                                         bpz_workspace_size()) != BPZ_ERROR_BUFFER_TOO_SMALL) {
+        exit(6);
+    }
+    /* Again: the call with too little room may have used the buffer. */
+    again = bpz_decode(file, tensor, element, out, (size_t)tensor->count, room, bpz_workspace_size());
+    if (again != status) exit(7);
+    if (status == BPZ_OK && hash != NULL) *hash = hash_of((const float *)(const void *)out, tensor->count);
+    check_rows(file, tensor, element, width, status, out, room);
+    free(out);
+    return status;
+}
+
+/* A file whose only bytes in memory are one section's must decode to the same. */
+static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, uint64_t hash, void *room) {
+    const size_t size = (size_t)tensor->section_size;
+    uint8_t *section = exactly(size);
+    float *values = exactly((size_t)tensor->count * sizeof *values);
+    bpz_file other = *file;
+    if (size != 0) memcpy(section, file->window + tensor->section_offset, size);
+    if (bpz_window(&other, tensor->section_offset, section, size) != BPZ_OK) exit(11);
+    if (bpz_decode(&other, tensor, BPZ_FLOAT32, values, (size_t)tensor->count, room, bpz_workspace_size()) != expected) {
+        exit(12);
+    }
+    if (expected == BPZ_OK && hash_of(values, tensor->count) != hash) exit(13);
+    if (bpz_window(&other, bpz_file_size(file), section, 1) != BPZ_ERROR_ARGUMENT) exit(14);
+    free(values);
+    free(section);
+}
+
 static checked check_tensor(const bpz_file *file, uint32_t index, uint64_t largest) {
     bpz_tensor tensor, found;
     bpz_spent spent;
     checked result = {0, BPZ_OK, BPZ_OK, 0};
     int32_t *levels;
-    float *values;
     void *room;
     if (bpz_tensor_at(file, index, &tensor) != BPZ_OK) exit(3);
-    if (bpz_find(file, tensor.name, tensor.name_length, &found) != BPZ_OK || found.offset != tensor.offset) exit(4);
+    if (bpz_find(file, tensor.name, tensor.name_length, &found) != BPZ_OK || found.index != index) exit(4);
+    if (bpz_next(file, &found) != (index + 1u < file->tensor_count ? BPZ_OK : BPZ_ERROR_ARGUMENT)) exit(15);
     if (tensor.rows * tensor.columns != tensor.count || tensor.nonzero > tensor.count) exit(5);
     result.skipped = tensor.count > largest;
     if (result.skipped) return result;
     room = exactly(bpz_workspace_size());
     levels = exactly((size_t)tensor.count * sizeof *levels);
-    values = exactly((size_t)tensor.count * sizeof *values);
-    result.levels = bpz_decode_levels(file, &tensor, levels, (size_t)tensor.count, room, bpz_workspace_size(), &spent);
-    result.values = bpz_decode_f32(file, &tensor, values, (size_t)tensor.count, room, bpz_workspace_size());
-    if (tensor.count != 0 && bpz_decode_f32(file, &tensor, values, (size_t)tensor.count - 1u, room,
-                                            bpz_workspace_size()) != BPZ_ERROR_BUFFER_TOO_SMALL) {
-        exit(6);
-    }
-    if (result.values == BPZ_OK) {
-        /* Again: the call with too little room may have used the buffer. */
-        if (bpz_decode_f32(file, &tensor, values, (size_t)tensor.count, room, bpz_workspace_size()) != BPZ_OK) exit(7);
-        result.hash = hash_of(values, tensor.count);
-    }
-    check_rows(file, &tensor, result.values, values, room);
-    free(values);
+    result.levels =
+        bpz_decode_spent(file, &tensor, levels, (size_t)tensor.count, room, bpz_workspace_size(), &spent);
+    result.values = check_element(file, &tensor, BPZ_FLOAT32, 4, room, &result.hash);
+    (void)check_element(file, &tensor, BPZ_FLOAT16, 2, room, NULL);
+    (void)check_element(file, &tensor, BPZ_INT8, 1, room, NULL);
+    (void)check_element(file, &tensor, BPZ_INT32, 4, room, NULL);
+    if (bpz_check(file, &tensor, room, bpz_workspace_size()) != BPZ_OK && result.values == BPZ_OK) exit(16);
+    check_window(file, &tensor, result.values, result.hash, room);
     free(levels);
     free(room);
     return result;

@@ -1,0 +1,75 @@
+/* directory.c - a tensor's entry in the directory. */
+#include "directory.h"
+
+#include "checksum.h"
+
+BPZ_STATIC_ASSERT(rank_fits_its_nibble, BPZ_MAX_RANK <= 15);
+
+/* Extents, their product, and the matrix view. */
+static bpz_status read_shape(bpz_tensor *tensor, const uint8_t *data, size_t *offset, size_t end) {
+    uint64_t count = 1;
+    uint32_t axis;
+    int is_empty = 0, is_too_large = 0;
+    for (axis = 0; axis < tensor->rank; axis++) {
+        uint64_t extent;
+        const bpz_status status = bpz_varint_read(data, offset, end, &extent);
+        if (status != BPZ_OK) return status;
+        tensor->shape[axis] = extent;
+        if (extent == 0) {
+            is_empty = 1;
+        } else if (count > BPZ_MAX_NUMBER / extent) {
+            is_too_large = 1; /* unless an extent is 0 */
+        } else {
+            count *= extent;
+        }
+    }
+    if (is_too_large && !is_empty) return BPZ_ERROR_CORRUPT;
+    tensor->count = is_empty ? 0 : count;
+    tensor->rows = is_empty ? 0 : tensor->rank < 2 ? 1 : tensor->shape[0];
+    tensor->columns = is_empty ? 0 : count / tensor->rows;
+    return BPZ_OK;
+}
+
+bpz_status bpz_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset, size_t end, int is_seekable) {
+    const uint64_t section = tensor->section_offset + tensor->section_size;
+    uint64_t size;
+    size_t before;
+    bpz_status status;
+
+    if (offset >= end) return BPZ_ERROR_TRUNCATED;
+    tensor->rank = data[offset] & 15u;
+    tensor->kind = data[offset] >> 4;
+    if (tensor->rank > BPZ_MAX_RANK || tensor->kind >= BPZ_STORED_KINDS) return BPZ_ERROR_CORRUPT;
+    before = ++offset;
+    status = bpz_name_read(tensor->name, &tensor->name_length, data, &offset, end);
+    if (status != BPZ_OK) return status;
+    tensor->name_bytes = (uint32_t)(offset - before);
+
+    before = offset;
+    status = read_shape(tensor, data, &offset, end);
+    if (status != BPZ_OK) return status;
+    tensor->nonzero = tensor->count;
+    if (!bpz_kind_is_raw(tensor->kind)) {
+        status = bpz_varint_read(data, &offset, end, &tensor->nonzero);
+        if (status != BPZ_OK) return status;
+        if (tensor->nonzero > tensor->count) return BPZ_ERROR_CORRUPT;
+    }
+    tensor->shape_bytes = (uint32_t)(offset - before);
+
+    before = offset;
+    if (bpz_kind_is_raw(tensor->kind)) {
+        size = tensor->count * bpz_raw_width(tensor->kind);
+    } else {
+        status = bpz_varint_read(data, &offset, end, &size);
+        if (status != BPZ_OK) return status;
+    }
+    tensor->frame_bytes = (uint32_t)(1u + (offset - before));
+    if (is_seekable) {
+        size += BPZ_CHECKSUM_BYTES;
+        tensor->frame_bytes += BPZ_CHECKSUM_BYTES;
+    }
+    tensor->section_offset = section;
+    tensor->section_size = size;
+    tensor->next_entry = offset;
+    return BPZ_OK;
+}

@@ -1,0 +1,61 @@
+"""Decoding from a stream that cannot go back: a pipe, a download, a file larger than memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO
+
+from ..errors import CorruptFileError
+from ._bpz import ffi, lib
+from .decode import decode
+from .native import Opened, check, new_workspace, read_tensor, tensors_of
+from .tensor import Tensor
+
+_HEAD = 18  # bytes after which the directory's size is known
+
+
+def stream(source: IO[bytes], *, max_elements: int | None = None) -> Iterator[Tensor]:
+    """The tensors of a `.bpz` file that is read from front to back, each as soon as its section is there.
+
+    Of a seekable file, which `encode` and `write` make of all but small networks, memory holds the directory and one
+    tensor; another is read whole before the first tensor comes, since only its end tells whether it is sound.
+
+    max_elements  see decode
+
+    Raises what `decode` raises.
+    """
+    front = _read(source, _HEAD)
+    needed = ffi.new("size_t *")
+    file = ffi.new("bpz_file *")
+    status = lib.bpz_open_directory(file, ffi.from_buffer(front), len(front), needed)
+    if status == lib.BPZ_ERROR_TRUNCATED and needed[0] > len(front):
+        front += _read(source, needed[0] - len(front))
+    directory = ffi.from_buffer(front)
+    status = lib.bpz_open_directory(file, directory, len(front), needed)
+    if status == lib.BPZ_ERROR_UNSUPPORTED:
+        yield from decode(front + source.read(), max_elements=max_elements)
+        return
+    check(status, "The .bpz file")
+    tensors = tensors_of(file, lib.bpz_file_size(file), max_elements)
+    workspace = new_workspace()
+    rest = front[needed[0] :]
+    for tensor in tensors:
+        size = tensor.section_size
+        section = rest[:size] + _read(source, size - len(rest[:size]))
+        rest = rest[size:]
+        view = ffi.from_buffer(section)
+        if len(section) < size:
+            check(lib.BPZ_ERROR_TRUNCATED, "The .bpz file")
+        check(lib.bpz_window(file, tensor.section_offset, view, len(section)), "The .bpz file")
+        yield read_tensor(Opened(view, file, tensors), tensor, workspace)
+    if rest or source.read(1):
+        raise CorruptFileError("The .bpz file cannot be read: bytes follow its end; fetch or make the file again.")
+
+
+def _read(source: IO[bytes], size: int) -> bytes:
+    """As many bytes as there are, up to `size`; a pipe gives fewer at a time."""
+    pieces = []
+    while size and (piece := source.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
