@@ -20,7 +20,8 @@ class BitFields:
     def put_golomb(self, number: int, order: int = 0) -> None:
         """Append an exponential Golomb number (FORMAT.md, section 2.3)."""
         prefix = golomb_prefix(number, order)
-        self.put(1, prefix + 1)
+        self.put(0, prefix)
+        self.put(1, 1)
         self.put(number - (((1 << prefix) - 1) << order), prefix + order)
 
     def extend(self, other: BitFields) -> None:

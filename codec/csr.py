@@ -98,7 +98,6 @@ def value_numbers(levels: Levels, *, signed: bool, skip_zero: bool) -> NDArray[n
     """
     numbers = levels.astype(np.int32).view(np.uint32)
     if signed:
-        numbers = numbers if numbers.base is None else numbers.copy()
         numbers <<= np.uint32(1)
         np.negative(numbers, out=numbers, where=levels < 0)
         np.subtract(numbers, np.uint32(1), out=numbers, where=levels > 0)

@@ -102,6 +102,17 @@ def sanitized(tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="session")
+def guarded(tmp_path_factory) -> Run:
+    """The driver in buffers that end where memory does."""
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        pytest.skip("gcc, which builds the driver, is not installed")
+    program = tmp_path_factory.mktemp("guarded") / "driver"
+    compile_driver([gcc, "-O2", "-DGUARDED", "-D_DEFAULT_SOURCE"], program)
+    return runner([str(program)])
+
+
+@pytest.fixture(scope="session")
 def foreign(tmp_path_factory) -> Callable[[str], Run]:
     """The driver on another machine, by Zig's target and under qemu."""
 
@@ -113,7 +124,7 @@ def foreign(tmp_path_factory) -> Callable[[str], Run]:
         program = tmp_path_factory.mktemp(machine) / "driver"
         environment = "musleabihf" if machine == "arm" else "musl"
         target = f"{machine}-linux-{environment}"
-        compile_driver([sys.executable, "-m", "ziglang", "cc", "-target", target, "-static"], program)
+        compile_driver([sys.executable, "-m", "ziglang", "cc", "-target", target, "-static", "-DGUARDED", "-D_DEFAULT_SOURCE"], program)
         return runner([emulator, str(program)])
 
     return make

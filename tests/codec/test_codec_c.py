@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -95,6 +97,39 @@ def test_forged_files_under_the_sanitizers(sanitized, samples, seed):
         assert line == want
         accepted += 1
     assert 0 < accepted < len(forged)
+
+
+def test_buffers_that_end_at_an_unmapped_page(guarded, samples):
+    assert guarded(samples) == [expected(data) for data in samples]
+    forged = [data for whole in samples for data in mutations(whole, 100, 9)]
+    assert len(guarded(forged)) == len(forged)
+
+
+def test_the_decoder_is_small_on_a_phone(tmp_path):
+    """Code and constants of everything but the encoder, for aarch64: both profiles under 30 kB."""
+    pytest.importorskip("ziglang", reason="ziglang, the cross compiler, is not installed")
+    size = 0
+    for source in sorted(C_SOURCES.glob("*.c")):
+        if source.name != "encode.c":
+            out = tmp_path / f"{source.stem}.o"
+            command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-O2", "-std=c99"]
+            subprocess.run([*command, "-c", str(source), "-o", str(out)], check=True)
+            size += loaded_bytes(out.read_bytes())
+    assert 5_000 < size < 30_000
+
+
+def loaded_bytes(elf: bytes) -> int:
+    """Bytes of a 64-bit little-endian object's sections that are loaded (SHF_ALLOC), unwind tables left out."""
+    (table,) = struct.unpack_from("<Q", elf, 40)
+    entry, count, names_at = struct.unpack_from("<HHH", elf, 58)
+    headers = [struct.unpack_from("<IIQQQQ", elf, table + entry * index) for index in range(count)]
+    names = headers[names_at][4]
+    total = 0
+    for name, _, flags, _, _, size in headers:
+        start = names + name
+        if flags & 2 and not elf[start : elf.index(0, start)].startswith((b".eh_frame", b".ARM")):
+            total += size
+    return total
 
 
 def test_noise_and_cuts_under_the_sanitizers(sanitized, samples):

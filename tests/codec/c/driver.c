@@ -34,7 +34,7 @@ int main(void) {
         printf("%d", (int)status);
         for (index = 0; status == BPZ_OK && index < file.tensor_count; index++) print_tensor(&file, index);
         printf("\n");
-        free(data);
+        release(data, size);
     }
     return 0;
 }

@@ -19,6 +19,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else {
         (void)bpz_open_directory(&front, whole, size, &needed);
     }
-    free(whole);
+    release(whole, size);
     return 0;
 }
