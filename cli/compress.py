@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,23 +80,21 @@ def compress(
 def _compress_file(path: Path, out: Path, tolerance: float, profile: str, *, as_json: bool) -> None:
     """Weights of the user's own into a .bpz file."""
     from ..compress.standalone import compress_file
-    from ..files import write_bytes
 
     def tell(done: int, count: int) -> None:
         if done == count or done % 10 == 0:
             step(f"tensor {done} of {count}")
 
-    data, errors = compress_file(path, tolerance, profile=profile, progress=tell)
-    write_bytes(out, data)
+    after, errors = compress_file(path, out, tolerance, profile=profile, threads=os.cpu_count() or 1, progress=tell)
     before, worst = path.stat().st_size, max(error for _, error in errors)
     if as_json:
-        ratio = before / len(data)
-        print_json({"path": str(out), "bytes": len(data), "ratio": ratio, "relative_error": dict(errors)})
+        ratio = before / after
+        print_json({"path": str(out), "bytes": after, "ratio": ratio, "relative_error": dict(errors)})
         return
     rows = [
         ("tensors", len(errors)),
         ("before", size(before)),
-        ("after", f"{size(len(data))}, {before / len(data):.1f}x"),
+        ("after", f"{size(after)}, {before / after:.1f}x"),
         ("largest relative error", f"{worst:.2g}"),
     ]
     show(table(str(out), ("", ""), rows), f"Back again: bayespress decode {out} -o {path.stem}.safetensors")

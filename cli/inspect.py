@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,25 +14,35 @@ from .console import JsonFlag, print_json, show, size, table
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..codec import HanSizes
     from ..codec.layout import FileLayout
 
 
 def inspect(
     path: Annotated[Path, typer.Argument(help="A .bpz file, or a bundle or packed directory that holds one.")],
+    han: Annotated[
+        bool, typer.Option("--han", help="Also what the storage scheme of Han et al. would make of the same weights.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show where each byte of a .bpz file goes, by tensor and by stream.
 
     Example: [bold]bayespress inspect lenet.bpz[/]
+
+    With --han the stages of appendix A of the soft weight-sharing paper stand beside it: r_p of its equation 9, and
+    the bytes of each matrix in plain compressed sparse rows, with tight row pointers (A.1), relative column indices
+    (A.2) and a codebook (A.3), and Huffman-coded.
     """
     from .. import codec
     from ..deploy.weights import weights_of
 
-    layout = codec.layout(weights_of(path))
+    data = weights_of(path)
+    layout = codec.layout(data)
+    sizes = codec.han_sizes(codec.decode(data)) if han else []
     if as_json:
-        print_json(layout.as_dict())
+        print_json(layout.as_dict() | ({"han": [asdict(each) for each in sizes]} if han else {}))
     else:
-        show(tensors_table(layout), streams_table(layout))
+        show(tensors_table(layout), streams_table(layout), *([han_table(sizes)] if han else []))
 
 
 def tensors_table(layout: FileLayout) -> Table:
@@ -57,3 +69,20 @@ def streams_table(layout: FileLayout) -> Table:
     """One row a kind of stream, over all tensors."""
     rows = [(name, f"{count:,.1f}", f"{100 * count / layout.size:.1f} %") for name, count in layout.by_stream().items()]
     return table("by stream", ("stream", "bytes", "share"), [*rows, ("total", f"{layout.size:,}", "100.0 %")])
+
+
+def han_table(sizes: Sequence[HanSizes]) -> Table:
+    """One row a matrix, and their sum; bytes at each stage of the scheme."""
+    rows = [
+        (each.name, f"{each.index_bits}", f"{each.fillers:,}", f"{each.rate:.1f}", *_stages([each])) for each in sizes
+    ]
+    total = ("total", "", f"{sum(each.fillers for each in sizes):,}", "", *_stages(sizes))
+    columns = ("matrix", "p", "fillers", "r_p", "float32", "sparse rows", "A.1", "A.2", "A.3", "Huffman", "ratio")
+    return table("as Han et al. would store them, bytes", columns, [*rows, total] if sizes else [])
+
+
+def _stages(sizes: Sequence[HanSizes]) -> list[str]:
+    from ..codec.han import STAGES
+
+    bits = [sum(getattr(each, stage) for each in sizes) for stage in STAGES]
+    return [f"{count / 8:,.1f}" for count in bits] + [f"{bits[0] / bits[-1]:.1f}"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from .archive import Archive, open  # noqa: A004 - codec.open, as gzip.open
 from .decode import decode
 from .encode import PROFILES, encode, write
+from .han import HanSizes, han_sizes
 from .layout import FileLayout, TensorLayout, layout
 from .maps import Codebook, Grid, Minifloat
 from .stream import stream
@@ -22,6 +23,7 @@ __all__ = [
     "Codebook",
     "FileLayout",
     "Grid",
+    "HanSizes",
     "Minifloat",
     "QuantizedTensor",
     "RawTensor",
@@ -29,6 +31,7 @@ __all__ = [
     "TensorLayout",
     "decode",
     "encode",
+    "han_sizes",
     "layout",
     "open",
     "stream",

@@ -24,8 +24,10 @@ _Write = Callable[[Any, Any, int, Any, Any], int]
 def smallest_adaptive(lives: Sequence[Live], best: bytes) -> bytes:
     """The smallest of `best` and the adaptive payloads under these choices of masks."""
     for live in lives:
-        best = _by_gap(live, len(best)) or best
-    limit = len(best) if lives[0].running.values.size < _MANY else int(len(best) / _SPARE)
+        # Where most positions are taken there are no gaps to speak of, and listing the positions costs memory.
+        if live.levels.size < _MANY or 2 * live.nonzero < live.levels.size:
+            best = _by_gap(live, len(best)) or best
+    limit = len(best) if lives[0].nonzero < _MANY else int(len(best) / _SPARE)
     for live in lives:
         if live.levels.size < _POSITIONS and (payload := _by_position(live, limit)):
             best, limit = payload, len(payload)
@@ -88,10 +90,7 @@ def _bits_of(tries: Any, passed: Any) -> float:
 
 def _payload(live: Live, kind: BitFields, limit: int, write: _Write) -> bytes | None:
     """Head and stream, if they come to less than `limit` bytes. `kind` are the fields behind the mean."""
-    values = Histogram.of(live.running.values)
-    magnitudes = ((values.numbers >> 1) if live.signed else values.numbers) + 1
-    mean = float((magnitudes * values.counts).sum()) / values.total
-    mean_code = min(max(round(4.0 * float(np.log2(mean))), 0), (1 << _MEAN_BITS) - 1)
+    mean_code = min(max(round(4.0 * float(np.log2(live.mean_magnitude))), 0), (1 << _MEAN_BITS) - 1)
     head = BitFields()
     head.put(int(EntryLayout.ADAPTIVE), 2)
     head.extend(live.masks)
@@ -108,7 +107,7 @@ def _payload(live: Live, kind: BitFields, limit: int, write: _Write) -> bytes | 
         {
             "rows": rows,
             "columns": columns,
-            "nonzero": values.total,
+            "nonzero": live.nonzero,
             "mean_code": mean_code,
             "is_signed": int(live.signed),
         },

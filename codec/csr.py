@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from .bits import BitFields, golomb_size
 from .maps import Levels
 
+_PIECE = 1 << 20  # levels that are widened at a time
+
 
 class EntryLayout(IntEnum):
     """How the live part of a matrix is stored, as the C decoder tells it; the file's numbers up to ADAPTIVE."""
@@ -58,6 +60,18 @@ class Live:
         fields = mask_fields(self.rows)
         fields.extend(mask_fields(self.columns))
         return fields
+
+    @cached_property
+    def nonzero(self) -> int:
+        """How many levels are not 0."""
+        return int(np.count_nonzero(self.levels))
+
+    @cached_property
+    def mean_magnitude(self) -> float:
+        """Of the levels that are not 0."""
+        flat = self.levels.reshape(-1)
+        pieces = (flat[start : start + _PIECE].astype(np.int64) for start in range(0, flat.size, _PIECE))
+        return sum(int(np.abs(piece).sum()) for piece in pieces) / self.nonzero
 
     @cached_property
     def positions(self) -> NDArray[np.uint32]:

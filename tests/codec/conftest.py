@@ -124,7 +124,10 @@ def foreign(tmp_path_factory) -> Callable[[str], Run]:
         program = tmp_path_factory.mktemp(machine) / "driver"
         environment = "musleabihf" if machine == "arm" else "musl"
         target = f"{machine}-linux-{environment}"
-        compile_driver([sys.executable, "-m", "ziglang", "cc", "-target", target, "-static", "-DGUARDED", "-D_DEFAULT_SOURCE"], program)
+        compile_driver(
+            [sys.executable, "-m", "ziglang", "cc", "-target", target, "-static", "-DGUARDED", "-D_DEFAULT_SOURCE"],
+            program,
+        )
         return runner([emulator, str(program)])
 
     return make

@@ -49,7 +49,9 @@ def written(folder, kind, tensors):
 @pytest.mark.parametrize("tolerance", [0.3, 0.01, 1e-4])
 @pytest.mark.parametrize("kind", [".safetensors", ".pt", ".pth", ".onnx"])
 def test_each_kind_of_file_and_back(tmp_path, kind, tolerance):
-    data, errors = compress_file(written(tmp_path, kind, state()), tolerance)
+    size, errors = compress_file(written(tmp_path, kind, state()), tmp_path / "net.bpz", tolerance)
+    data = (tmp_path / "net.bpz").read_bytes()
+    assert len(data) == size
     decoded = {tensor.name: tensor.values() for tensor in codec.decode(data)}
     assert decoded.keys() == state().keys() == dict(errors).keys()
     for name, tensor in state().items():
@@ -66,14 +68,15 @@ def test_each_kind_of_file_and_back(tmp_path, kind, tolerance):
 
 def test_a_larger_tolerance_is_a_smaller_file(tmp_path):
     path = written(tmp_path, ".pt", state())
-    sizes = [len(compress_file(path, tolerance)[0]) for tolerance in (1e-3, 1e-2, 1e-1)]
+    sizes = [compress_file(path, tmp_path / "net.bpz", tolerance)[0] for tolerance in (1e-3, 1e-2, 1e-1)]
     assert sizes[0] > sizes[1] > sizes[2]
 
 
 def test_a_weight_far_outside_keeps_its_tensor_exact(tmp_path):
     tensors = {"w": torch.full((2_000_000,), 1e-9)}
     tensors["w"][7] = 1.0
-    data, errors = compress_file(written(tmp_path, ".safetensors", tensors), 1e-7)
+    _, errors = compress_file(written(tmp_path, ".safetensors", tensors), tmp_path / "net.bpz", 1e-7)
+    data = (tmp_path / "net.bpz").read_bytes()
     assert isinstance(codec.decode(data)[0], codec.RawTensor)
     assert errors == [("w", 0.0)]
 
@@ -81,7 +84,7 @@ def test_a_weight_far_outside_keeps_its_tensor_exact(tmp_path):
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -1.0, float("nan")])
 def test_tolerances_out_of_range(tmp_path, tolerance):
     with pytest.raises(InputError, match="above 0 and below 1"):
-        compress_file(tmp_path / "net.pt", tolerance)
+        compress_file(tmp_path / "net.pt", tmp_path / "net.bpz", tolerance)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_tolerances_out_of_range(tmp_path, tolerance):
 def test_weights_that_are_refused(tmp_path, tensors, message):
     torch.save(tensors, tmp_path / "net.pt")
     with pytest.raises(InputError, match=message):
-        compress_file(tmp_path / "net.pt", 0.01)
+        compress_file(tmp_path / "net.pt", tmp_path / "net.bpz", 0.01)
 
 
 @pytest.mark.parametrize("kind", [".safetensors", ".pt", ".onnx"])
@@ -107,7 +110,7 @@ def test_files_that_are_cut(tmp_path, kind):
     path = written(tmp_path, kind, state())
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CorruptFileError, match=r"net\S+ is no"):
-        compress_file(path, 0.01)
+        compress_file(path, tmp_path / "net.bpz", 0.01)
 
 
 def test_a_pickle_that_would_run_a_program_is_refused(tmp_path):
@@ -117,7 +120,7 @@ def test_a_pickle_that_would_run_a_program_is_refused(tmp_path):
 
     torch.save({"w": Program()}, tmp_path / "net.pt")
     with pytest.raises(CorruptFileError, match="reads safely"):
-        compress_file(tmp_path / "net.pt", 0.01)
+        compress_file(tmp_path / "net.pt", tmp_path / "net.bpz", 0.01)
 
 
 def test_the_command_there_and_back(tmp_path):

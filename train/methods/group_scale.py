@@ -13,20 +13,20 @@ from ..layers import Marginal, VariationalLayer
 from ..noise import gaussian_output
 from ..operation import Operation
 
-# Parameters of the scales' posterior that are logarithms.
-SCALE_PARAMETERS = ("log_scale", "log_scale_log_variance", "scale_log_variance", "log_variance")
+# Parameters that are logarithms of scales and of variances.
+LOGARITHMS = ("log_scale", "log_scale_log_variance", "scale_log_variance", "log_variance")
 
 
 def scales_apart(net: nn.Module, learning_rate: float, factor: float) -> list[dict[str, Any]]:
-    """Parameter groups with the scales' posterior at `factor` times the learning rate.
+    """Parameter groups with the logarithms of scales and of variances at `factor` times the learning rate.
 
-    Under Adam a parameter moves by about the learning rate a step, and logarithms of scales have a long way to go
-    before a group is noise.
+    Under Adam a parameter moves by about the learning rate a step, and logarithms have a long way to go before a weight
+    or a group is noise: from -9 to 0 where they begin.
     """
     scales: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in net.named_parameters():
-        (scales if name.rpartition(".")[2] in SCALE_PARAMETERS else others).append(parameter)
+        (scales if name.rpartition(".")[2] in LOGARITHMS else others).append(parameter)
     return [{"params": others, "lr": learning_rate}, {"params": scales, "lr": factor * learning_rate}]
 
 
@@ -35,10 +35,16 @@ class GroupScaleLayer(VariationalLayer):
 
     Groups are the inputs of a dense layer and the output channels of a convolution (section 3.1 of the paper).
 
+    Scales start at the root mean square of the layer's weights, so that w~ has the unit size that its prior expects;
+    starting at 1, as the paper leaves it open, the means have to grow and the scales to shrink by a factor of twenty
+    before any weight is noise, which no run of a hundred epochs sees the end of.
+
     mu       parameter `weight`
     sigma^2  parameter `log_variance` holds its logarithm
     z        what a subclass says; `groups` of them
     """
+
+    initial_scale: Tensor
 
     def __init__(
         self, operation: Operation, weight: Tensor, bias: Tensor | None, max_deviation: float | None,
@@ -46,10 +52,9 @@ class GroupScaleLayer(VariationalLayer):
     ) -> None:  # fmt: skip
         super().__init__(operation, bias)
         self.max_deviation = max_deviation
-        self.start = float(weight.detach().square().mean().sqrt()) if weight.numel() else 0.0
-        if self.start == 0.0:
-            self.start = 1.0
-        self.weight = nn.Parameter(weight.detach() / self.start)
+        size = weight.detach().square().mean().sqrt()
+        self.register_buffer("initial_scale", torch.where(size > 0.0, size, torch.ones_like(size)))
+        self.weight = nn.Parameter(weight.detach() / self.initial_scale)
         self.log_variance = nn.Parameter(torch.full_like(weight, initial_log_variance))
 
     @property
