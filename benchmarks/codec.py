@@ -1,16 +1,21 @@
-"""Size of both profiles against entropy and other containers, and decode time against zlib, in one run.
+"""Size of both profiles against entropy and other containers, and speed against zlib, zstd and NNCodec, in one run.
 
-python benchmarks/codec.py              synthetic LeNet-300-100 at five densities
+python benchmarks/codec.py              synthetic LeNet-300-100 at five densities, and a synthetic VGG
 python benchmarks/codec.py net.bpz      the tensors of a file
 python benchmarks/codec.py --large      64 million weights at 5 % density: encode, decode to dense and to sparse rows,
                                         against zstd -19 where the package zstandard is installed
+python benchmarks/codec.py --memory     2 GB of weights from a safetensors file: the peak of compressing and decoding
+
+With --nncodec PYTHON, an interpreter that has nncodec (see nncodec_peer.py), it stands beside all of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,16 +34,35 @@ from bayespress.files import read_bytes
 SHAPES = {"fc1.weight": (300, 784), "fc2.weight": (100, 300), "fc3.weight": (10, 100)}
 
 
-def synthetic(densities: tuple[float, float, float], largest: int = 6) -> list[codec.Tensor]:
+def synthetic(
+    densities: Sequence[float], shapes: dict[str, tuple[int, int]] = SHAPES, largest: int = 6
+) -> list[codec.Tensor]:
     """Levels with Gaussian sizes up to `largest` at random places; the seed is fixed."""
     rng = np.random.default_rng(0)
     tensors: list[codec.Tensor] = []
-    for (name, shape), density in zip(SHAPES.items(), densities, strict=True):
+    for (name, shape), density in zip(shapes.items(), densities, strict=True):
         levels = np.zeros(int(np.prod(shape)), dtype=np.int32)
         where = rng.choice(levels.size, round(levels.size * density), replace=False)
         sizes = np.clip(np.abs(np.round(rng.normal(0, 2.5, where.size))), 1, largest)
         levels[where] = (sizes * rng.choice([-1, 1], where.size)).astype(np.int32)
         tensors.append(codec.QuantizedTensor(name, levels.reshape(shape), codec.Grid(0.1)))
+    return tensors
+
+
+def vgg_like() -> list[codec.Tensor]:
+    """The shapes of a VGG for CIFAR-10, at densities that fall as layers widen, rows and columns of unequal use."""
+    rng = np.random.default_rng(1)
+    widths = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+    densities = (0.5, 0.2, 0.2, 0.15, 0.1, 0.06, 0.05, 0.02, 0.01, 0.005, 0.004, 0.003, 0.003)
+    tensors: list[codec.Tensor] = []
+    inputs = 3
+    for index, (width, density) in enumerate(zip(widths, densities, strict=True)):
+        use = rng.lognormal(0, 1, (width, 1, 1)) * rng.lognormal(0, 1, (1, inputs, 1)) * np.ones((1, 1, 9))
+        alive = rng.random(use.shape) < np.minimum(1, density * use / use.mean())
+        sizes = np.rint(rng.laplace(0, 1.5, use.shape)) + rng.choice([-1, 1], use.shape)
+        levels = np.where(alive, sizes, 0).astype(np.int32).reshape(width, inputs, 3, 3)
+        tensors.append(codec.QuantizedTensor(f"features.{index}.weight", levels, codec.Grid(0.02)))
+        inputs = width
     return tensors
 
 
@@ -85,10 +109,40 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[
     return times
 
 
-def report(title: str, tensors: Sequence[codec.Tensor], seconds: float) -> None:
+def report(title: str, tensors: Sequence[codec.Tensor], seconds: float, nncodec: str | None = None) -> None:
     """Print one set's lines."""
+    sizes = {}
     for profile in codec.PROFILES:
-        _report(f"{title}, {profile}", tensors, codec.encode(tensors, profile=profile), seconds)
+        data = codec.encode(tensors, profile=profile)
+        sizes[profile] = len(data)
+        _report(f"{title}, {profile}", tensors, data, seconds)
+    print(f"  fast against small                  {sizes['fast'] / sizes['small']:6.3f}")
+    if nncodec is not None:
+        quantized = [tensor for tensor in tensors if isinstance(tensor, codec.QuantizedTensor)]
+        if peer := nncodec_of(nncodec, quantized):
+            ours = {profile: len(codec.encode(quantized, profile=profile)) for profile in codec.PROFILES}
+            fast = codec.encode(quantized, profile="fast")
+            speed = peer["seconds"] / _fastest(lambda: codec.decode(fast))
+            print(f"  NNCodec: {peer['bytes']:,} bytes; small against it {ours['small'] / peer['bytes']:.3f}, "
+                  f"fast {ours['fast'] / peer['bytes']:.3f}; fast decodes {speed:.1f}x as fast")  # fmt: skip
+
+
+def nncodec_of(python: str, tensors: Sequence[codec.QuantizedTensor]) -> dict[str, Any] | None:
+    """Bytes and decoding seconds of the same levels under NNCodec, or a line that says why there are none."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "levels.npz"
+        np.savez(path, **{tensor.name: np.atleast_1d(tensor.levels) for tensor in tensors})  # type: ignore[arg-type]
+        peer = Path(__file__).with_name("nncodec_peer.py")
+        try:
+            done = subprocess.run([python, str(peer), str(path), str(Path(folder) / "bitstream.nnc")],
+                                  capture_output=True, text=True, check=False)  # fmt: skip
+        except OSError as error:
+            print(f"  NNCodec: {python} cannot be run ({error.strerror})")
+            return None
+        if done.returncode:
+            print(f"  NNCodec: {done.stderr.strip().splitlines()[-1]}")
+            return None
+        return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def _report(title: str, tensors: Sequence[codec.Tensor], data: bytes, seconds: float) -> None:
@@ -110,7 +164,7 @@ def _report(title: str, tensors: Sequence[codec.Tensor], data: bytes, seconds: f
           f"p90 {high:,.0f}; zlib {theirs:,.0f} us)")  # fmt: skip
 
 
-def large(weights: int = 64_000_000, density: float = 0.05) -> None:
+def large(weights: int = 64_000_000, density: float = 0.05, nncodec: str | None = None) -> None:
     """Print speeds on one large tensor: best of three, since the first call of each finds its memory not yet there."""
     rng = np.random.default_rng(0)
     levels = np.zeros(weights, dtype=np.int32)
@@ -132,6 +186,8 @@ def large(weights: int = 64_000_000, density: float = 0.05) -> None:
                 f"dense {gigabytes / dense:5.2f} GB/s   sparse rows {where.size / rows / 1e6:6.1f} M non-zeros/s",
                 flush=True,
             )
+    if nncodec is not None and (peer := nncodec_of(nncodec, [tensor])):
+        print(f"  NNCodec {peer['bytes']:10,} bytes   dense {gigabytes / peer['seconds']:5.2f} GB/s")
     try:
         import zstandard
     except ImportError:
@@ -141,6 +197,33 @@ def large(weights: int = 64_000_000, density: float = 0.05) -> None:
     packed = zstandard.ZstdCompressor(level=19).compress(plain)
     seconds = _fastest(lambda: zstandard.ZstdDecompressor().decompress(packed))
     print(f"  zstd  {len(packed):12,} bytes   dense {gigabytes / seconds:5.2f} GB/s")
+
+
+def memory(tensors: int = 16, elements: int = 1 << 25) -> None:
+    """Print the peak memory of compressing a safetensors file of 2 GB, and of decoding the result by tensor."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = [Path(folder) / name for name in ("net.safetensors", "net.bpz")]
+        _peak("import sys, numpy as np; from safetensors.numpy import save_file; rng = np.random.default_rng(0); "
+              f"save_file({{str(i): rng.standard_normal({elements}, dtype=np.float32) for i in range({tensors})}}, "
+              "sys.argv[1])", *names)  # fmt: skip
+        print(f"{names[0].stat().st_size / 1e9:.2f} GB in {tensors} tensors")
+        base = _peak("import torch, safetensors, bayespress.codec", *names)
+        print(f"  imports alone   {base:6.0f} MB")
+        for profile in codec.PROFILES:
+            peak = _peak("import sys, pathlib; from bayespress.compress.standalone import compress_file; "
+                         "compress_file(*map(pathlib.Path, sys.argv[1:3]), 0.01, "
+                         f"profile={profile!r})", *names)  # fmt: skip
+            print(f"  compress, {profile:5} {peak:6.0f} MB   to {names[1].stat().st_size / 1e9:.2f} GB", flush=True)
+        peak = _peak("import sys; from bayespress import codec; "
+                     "[None for _ in codec.stream(open(sys.argv[2], 'rb'), max_elements=2**40)]", *names)  # fmt: skip
+        print(f"  stream          {peak:6.0f} MB")
+
+
+def _peak(program: str, *arguments: Path) -> float:
+    """Megabytes that a fresh interpreter needed at most to run a program."""
+    tail = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    command = [sys.executable, "-c", program + tail, *map(str, arguments)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]) / 1e6
 
 
 def _fastest(call: Callable[[], object]) -> float:
@@ -158,21 +241,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, help="a .bpz file whose tensors to take")
     parser.add_argument("--large", action="store_true", help="speeds on 64 million weights")
+    parser.add_argument("--memory", action="store_true", help="peak memory on 2 GB of weights")
+    parser.add_argument("--nncodec", metavar="PYTHON", help="an interpreter that has nncodec, to compare with")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timing for each set")
     options = parser.parse_args()
     try:
         if options.file is not None:
-            report(str(options.file), codec.decode(read_bytes(options.file, ".bpz file")), options.seconds)
+            report(
+                str(options.file), codec.decode(read_bytes(options.file, ".bpz file")), options.seconds, options.nncodec
+            )
             return 0
     except BayespressError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
-    if options.large:
-        large()
+    if options.memory:
+        memory()
         return 0
-    report("LeNet-300-100, 1 %, 4 %, 40 %", synthetic((0.01, 0.04, 0.4)), options.seconds)
+    if options.large:
+        large(nncodec=options.nncodec)
+        return 0
+    report("LeNet-300-100, 1 %, 4 %, 40 %", synthetic((0.01, 0.04, 0.4)), options.seconds, options.nncodec)
     for density in (0.01, 0.05, 0.1, 0.5):
-        report(f"LeNet-300-100, {density:.0%}", synthetic((density,) * 3), options.seconds)
+        report(f"LeNet-300-100, {density:.0%}", synthetic((density,) * 3), options.seconds, options.nncodec)
+    for density in (0.01, 0.05, 0.1, 0.5):
+        square = synthetic((density,), {"weight": (1000, 1000)})
+        report(f"1000 x 1000, {density:.0%}", square, options.seconds, options.nncodec)
+    report("VGG, synthetic", vgg_like(), options.seconds, options.nncodec)
     return 0
 
 

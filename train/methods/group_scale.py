@@ -117,10 +117,10 @@ class GroupScaleLayer(VariationalLayer):
             )
 
     def after_step(self, progress: float) -> None:  # noqa: ARG002
-        """Keep sigma within its bound, which holds noise back until the data had a say (section 4.1)."""
+        """Keep sigma z, with z as it began, within its bound: noise waits until the data had a say (section 4.1)."""
         if self.max_deviation is not None:
             with torch.no_grad():
-                self.log_variance.clamp_(max=2.0 * torch.tensor(self.max_deviation).log().item())
+                self.log_variance.clamp_(max=2.0 * torch.log(self.max_deviation / self.initial_scale))
 
     def _per_weight(self, group: Tensor) -> Tensor:
         """(groups,) in a shape that multiplies the weight."""
