@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from bayespress.train.bayesian import BayesianNetwork, bayesianize
-from bayespress.train.elbo import negative_elbo
 from bayespress.train.methods import METHODS
 from bayespress.train.models import build_model
 
@@ -39,14 +38,15 @@ def deterministic(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> Calla
 
 
 def variational(net: BayesianNetwork, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
-    """A step by the ELBO."""
+    """A step by the ELBO, as `fit` takes it."""
     net.train()
     net.start_prior()
     optimizer = torch.optim.Adam(net.method.parameter_groups(net, 1e-3), fused=True)
 
     def step() -> None:
         optimizer.zero_grad()
-        negative_elbo(F.cross_entropy(net(x), y), net.kl(), _EXAMPLES).backward()
+        F.cross_entropy(net(x), y).backward()
+        net.add_kl_gradient(1.0 / _EXAMPLES)
         optimizer.step()
         net.after_step(0.5)
 
@@ -54,13 +54,12 @@ def variational(net: BayesianNetwork, x: torch.Tensor, y: torch.Tensor) -> Calla
 
 
 def divergence(net: BayesianNetwork) -> Callable[[], None]:
-    """The KL term alone, with its gradient."""
+    """The KL term's gradient alone, added to what is there."""
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
 
     def step() -> None:
-        kl = net.kl()
-        if kl.requires_grad:
-            kl.backward()
-        net.zero_grad()
+        net.add_kl_gradient(1.0)
 
     return step
 

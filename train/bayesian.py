@@ -48,6 +48,16 @@ class BayesianNetwork(nn.Module):
             terms.append(self.prior.penalty(self._weights()))
         return torch.stack(terms).sum()
 
+    def add_kl_gradient(self, weight: float) -> None:
+        """Add `weight` times the gradient of `kl()` to the parameters' `grad`: behind a backward pass of the log loss
+        with weight = 1 / n_examples the same as adding `kl() / n_examples` to the loss, but quicker.
+        """
+        terms = [layer.kl() for _, layer in self.variational_layers() if not layer.add_kl_gradient(weight)]
+        if self.prior is not None:
+            terms.append(self.prior.penalty(self._weights()))
+        if any(term.requires_grad for term in terms):
+            (weight * torch.stack(terms).sum()).backward()
+
     def start_prior(self) -> None:
         """Fit a prior that all layers share to the present weights, where the method has one."""
         if self.prior is not None:

@@ -103,6 +103,7 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         self._nll_sum, self._batches, self._wrong, self._seen = 0.0, 0, 0, 0
         self._random_state: Tensor | None = None
         self._prior_started = False
+        self._step_kl_weight = 0.0
 
     def configure_optimizers(self) -> Any:
         """Adam with a learning rate that falls linearly to zero, stepped by batch."""
@@ -131,7 +132,9 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
                 self._prior_started = True
             if self.settings.kl_weighting == "blundell":
                 weight *= blundell_weight(batch_index, int(self.trainer.num_training_batches))
-            loss = negative_elbo(loss, self.net.kl(), self.examples, weight)
+            if not self._adds_gradient():
+                loss = negative_elbo(loss, self.net.kl(), self.examples, weight)
+        self._step_kl_weight = weight
         if not bool(torch.isfinite(loss)):
             raise InputError(
                 f"The loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_index}{self._suspect()}; "
@@ -140,6 +143,20 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         self._nll_sum += nll.item()
         self._batches += 1
         return loss
+
+    def on_after_backward(self) -> None:
+        """Add the KL's gradient to that of the log loss."""
+        if self._adds_gradient() and self._step_kl_weight > 0.0:
+            self.net.add_kl_gradient(self._step_kl_weight / self.examples)
+
+    def _adds_gradient(self) -> bool:
+        """Whether the KL's gradient is added behind the backward pass, which is quicker.
+
+        Several processes exchange gradients within that pass, and mixed float16 scales them: there the KL is part of
+        the loss. The loss of a step, which is looked at for NaN only, is then the log loss alone: a KL that is not
+        finite makes parameters that are not, and those the next step's log loss.
+        """
+        return int(self.trainer.world_size) == 1 and self.settings.precision != "16-mixed"
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:  # noqa: ARG002
         """Let the method hold its bounds and follow its schedule."""

@@ -69,7 +69,7 @@ class _TotalLogUniformKL(torch.autograd.Function):
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor]:
         if ctx.compiled:
             mean, log_variance = ctx.saved_tensors
-            by_mean, by_log_variance = torch.empty_like(mean), torch.empty_like(mean)
+            by_mean, by_log_variance = torch.zeros_like(mean), torch.zeros_like(mean)
             lib.bp_log_uniform_kl_gradient(
                 mean.numel(), floats(mean), floats(log_variance), outer.item(),
                 floats(by_mean), floats(by_log_variance),
@@ -78,6 +78,20 @@ class _TotalLogUniformKL(torch.autograd.Function):
         mean, square, slope = ctx.saved_tensors
         by_log_variance = slope * outer
         return torch.mul(by_log_variance, mean).div_(square).mul_(-2.0), by_log_variance
+
+
+def add_log_uniform_kl_gradient(mean: Tensor, log_variance: Tensor, weight: float) -> bool:
+    """Add `weight` times the gradient of total_log_uniform_kl to the parameters' `grad`, in place, where that can be.
+
+    Through autograd the same costs four new tensors of the weights' size, whose memory the system has to hand out anew
+    in every step: in small dense networks more than all arithmetic of the KL.
+    """
+    gradients = [parameter.grad for parameter in (mean, log_variance)]
+    if any(gradient is None or not takes(gradient) for gradient in gradients) or not takes(mean, log_variance):
+        return False
+    arrays = [floats(tensor) for tensor in (mean, log_variance)]
+    lib.bp_log_uniform_kl_gradient(mean.numel(), *arrays, weight, *[floats(g) for g in gradients if g is not None])
+    return True
 
 
 def standard_normal_kl(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -51,6 +51,10 @@ class VariationalLayer(nn.Module, ABC):
         Methods without a closed form give an unbiased estimate, new at each call.
         """
 
+    def add_kl_gradient(self, weight: float) -> bool:  # noqa: ARG002
+        """Add `weight` times the KL's gradient to the parameters' `grad` without autograd; False where it has to do."""
+        return False
+
     @abstractmethod
     def marginal(self) -> Marginal:
         """Marginal posterior mean and variance of each weight, detached; 0 as mean says that it is pruned."""

@@ -10,6 +10,7 @@ import bayespress
 from bayespress.errors import InputError
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.layers import VariationalLayer
+from bayespress.train.methods import METHODS
 from bayespress.train.models import build_model
 
 
@@ -150,3 +151,28 @@ def test_layers_that_share_one_weight_stay_deterministic():
     assert set(net.deterministic()) == {"0.weight", "0.bias", "2.bias"}
     x = torch.randn(2, 3)
     torch.testing.assert_close(net.point_network()(x), network(x))
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("used", [True, False])
+def test_the_kl_gradient_added_in_place_is_autograd_s(method, used):
+    """Behind a backward pass of the log loss, and where a layer took no part in it and has no gradient yet."""
+    x = torch.randn(7, 6)
+
+    def gradients(in_place: bool) -> dict[str, torch.Tensor]:
+        torch.manual_seed(3)
+        net = bayesianize(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4)), method).train()
+        net.start_prior()
+        torch.manual_seed(4)
+        loss = net(x).square().mean() if used else torch.zeros((), requires_grad=True)
+        if in_place:
+            loss.backward()
+            net.add_kl_gradient(0.25)
+        else:
+            (loss + 0.25 * net.kl()).backward()
+        return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+    expected, got = gradients(in_place=False), gradients(in_place=True)
+    assert expected.keys() == got.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(got[name], gradient, rtol=2e-5, atol=1e-6)

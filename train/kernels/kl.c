@@ -98,8 +98,8 @@ WIDEST void bp_log_uniform_kl_gradient(size_t count, const float *mean, const fl
         float inverse = 1.0f / (s * t * square);
         float by_s = t * square * inverse, by_t = s * square * inverse;
         float slope = outer * (-K1 * K3 * by_s * (1.0f - by_s) - 0.5f * by_t);
-        by_log_variance[i] = slope;
-        by_mean[i] = -2.0f * slope * mean[i] * (s * t * inverse);
+        by_log_variance[i] += slope;
+        by_mean[i] -= 2.0f * slope * mean[i] * (s * t * inverse);
     }
 }
 

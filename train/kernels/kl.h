@@ -11,7 +11,7 @@
 /* Sum of KL(N(mean, exp(log_variance)) || log-uniform), see train/kl.py for the formula. */
 double bp_log_uniform_kl(size_t count, const float *mean, const float *log_variance);
 
-/* Its gradient times `outer`, by the mean and by the log variance. */
+/* Its gradient times `outer`, by the mean and by the log variance, added to what the arrays hold. */
 void bp_log_uniform_kl_gradient(size_t count, const float *mean, const float *log_variance, float outer,
                                 float *by_mean, float *by_log_variance);
 

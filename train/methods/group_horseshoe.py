@@ -22,9 +22,9 @@ class GroupHorseshoe(Method):
 
     global_scale           tau0 of the layer's half-Cauchy prior C+(0, tau0)
     initial_log_variance   log variances of weights and of log scales at the start
-    scale_rate             learning rate of logarithms relative to the run's; see group_scale.scales_apart
+    scale_rate             learning rate of the scales' posterior relative to the run's
     first_max_deviation    bound on sigma in the network's first layer
-    log_mode_threshold     groups whose posterior mode of z, relative to its start, has a smaller logarithm are dead
+    log_mode_threshold     groups whose posterior mode of z has a smaller logarithm are dead
     """
 
     global_scale: float = 1e-5
@@ -66,12 +66,10 @@ class GroupHorseshoeLayer(GroupScaleLayer):
     ) -> None:  # fmt: skip
         super().__init__(operation, weight, bias, max_deviation, settings.initial_log_variance)
         self.settings = settings
-        # What the global prior takes away of E[z], the heavy tail of b gives back at little cost.
+        # E[z] starts at 1: what the global prior takes away, the heavy tail of b gives back at little cost.
         start = torch.zeros(2 + 2 * self.groups, dtype=weight.dtype)
         start[0] = 2.0 * math.log(settings.global_scale)
-        start[2 + self.groups :] = 2.0 * torch.log(self.initial_scale / settings.global_scale) - math.exp(
-            settings.initial_log_variance
-        )
+        start[2 + self.groups :] = -2.0 * math.log(settings.global_scale) - math.exp(settings.initial_log_variance)
         self.log_scale = nn.Parameter(start)
         self.log_scale_log_variance = nn.Parameter(torch.full_like(start, settings.initial_log_variance))
 
@@ -101,9 +99,9 @@ class GroupHorseshoeLayer(GroupScaleLayer):
         return layer.sum() + groups.sum()
 
     def dead(self) -> Tensor:
-        """Groups whose mode of z, exp(m - v), fell below the threshold relative to where it began (section 4.1)."""
+        """Groups whose mode of z, exp(m - v), lies below the threshold (section 4.1)."""
         mean, variance = self.log_scale_moments()
-        return mean - variance - self.initial_scale.log() < self.settings.log_mode_threshold
+        return mean - variance < self.settings.log_mode_threshold
 
     def _per_group(self, parts: Tensor) -> Tensor:
         """Sum over the four factors, (groups,)."""

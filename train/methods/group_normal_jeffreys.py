@@ -21,8 +21,8 @@ _LOG_ALPHA_RANGE = 10.0
 class GroupNormalJeffreys(Method):
     """Settings of the method.
 
-    initial_log_variance   log variances of weights and scales at the start, relative to the scales' squares
-    scale_rate             learning rate of logarithms relative to the run's; see group_scale.scales_apart
+    initial_log_variance   log variances of weights and scales at the start
+    scale_rate             learning rate of the scales' posterior relative to the run's
     first_max_deviation    bound on sigma in the network's first layer; the paper's is 0.2 for the LeNets
     log_alpha_threshold    groups with a larger log alpha of z are noise
     """
@@ -55,8 +55,8 @@ class NormalJeffreysLayer(GroupScaleLayer):
     ) -> None:  # fmt: skip
         super().__init__(operation, weight, bias, max_deviation, settings.initial_log_variance)
         self.settings = settings
-        self.scale = nn.Parameter(self.initial_scale.repeat(self.groups))
-        self.scale_log_variance = nn.Parameter(settings.initial_log_variance + 2.0 * self.scale.detach().log())
+        self.scale = nn.Parameter(torch.ones(self.groups, dtype=weight.dtype))
+        self.scale_log_variance = nn.Parameter(torch.full_like(self.scale, settings.initial_log_variance))
 
     def log_alpha(self) -> Tensor:
         """Log of the noise-to-signal ratio of each z, (groups,)."""

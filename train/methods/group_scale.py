@@ -13,20 +13,20 @@ from ..layers import Marginal, VariationalLayer
 from ..noise import gaussian_output
 from ..operation import Operation
 
-# Parameters that are logarithms of scales and of variances.
-LOGARITHMS = ("log_scale", "log_scale_log_variance", "scale_log_variance", "log_variance")
+# Parameters of the scales' posterior that are logarithms.
+SCALE_PARAMETERS = ("log_scale", "log_scale_log_variance", "scale_log_variance")
 
 
 def scales_apart(net: nn.Module, learning_rate: float, factor: float) -> list[dict[str, Any]]:
-    """Parameter groups with the logarithms of scales and of variances at `factor` times the learning rate.
+    """Parameter groups with the scales' posterior at `factor` times the learning rate.
 
-    Under Adam a parameter moves by about the learning rate a step, and logarithms have a long way to go before a weight
-    or a group is noise: from -9 to 0 where they begin.
+    Under Adam a parameter moves by about the learning rate a step, and logarithms of scales have a long way to go
+    before a group is noise.
     """
     scales: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in net.named_parameters():
-        (scales if name.rpartition(".")[2] in LOGARITHMS else others).append(parameter)
+        (scales if name.rpartition(".")[2] in SCALE_PARAMETERS else others).append(parameter)
     return [{"params": others, "lr": learning_rate}, {"params": scales, "lr": factor * learning_rate}]
 
 
@@ -35,16 +35,10 @@ class GroupScaleLayer(VariationalLayer):
 
     Groups are the inputs of a dense layer and the output channels of a convolution (section 3.1 of the paper).
 
-    Scales start at the root mean square of the layer's weights, so that w~ has the unit size that its prior expects;
-    starting at 1, as the paper leaves it open, the means have to grow and the scales to shrink by a factor of twenty
-    before any weight is noise, which no run of a hundred epochs sees the end of.
-
     mu       parameter `weight`
     sigma^2  parameter `log_variance` holds its logarithm
     z        what a subclass says; `groups` of them
     """
-
-    initial_scale: Tensor
 
     def __init__(
         self, operation: Operation, weight: Tensor, bias: Tensor | None, max_deviation: float | None,
@@ -52,9 +46,7 @@ class GroupScaleLayer(VariationalLayer):
     ) -> None:  # fmt: skip
         super().__init__(operation, bias)
         self.max_deviation = max_deviation
-        size = weight.detach().square().mean().sqrt()
-        self.register_buffer("initial_scale", torch.where(size > 0.0, size, torch.ones_like(size)))
-        self.weight = nn.Parameter(weight.detach() / self.initial_scale)
+        self.weight = nn.Parameter(weight.detach().clone())
         self.log_variance = nn.Parameter(torch.full_like(weight, initial_log_variance))
 
     @property
@@ -107,6 +99,16 @@ class GroupScaleLayer(VariationalLayer):
         """KL of scales and of weights given scales, summed (equation 8), in nats."""
         return self.scale_kl() + standard_normal_kl(self.weight, self.log_variance).sum()
 
+    def add_kl_gradient(self, weight: float) -> bool:
+        """That of the many weights in place, that of the few scales by autograd."""
+        if self.weight.grad is None or self.log_variance.grad is None:
+            return False
+        (weight * self.scale_kl()).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            self.weight.grad.add_(self.weight, alpha=weight)
+            self.log_variance.grad.add_(torch.expm1(self.log_variance), alpha=0.5 * weight)
+        return True
+
     def marginal(self) -> Marginal:
         """E[w] and V[w] = V[z] (sigma^2 + mu^2) + E[z]^2 sigma^2 (equation 9), mean 0 in dead groups."""
         with torch.no_grad():
@@ -117,10 +119,10 @@ class GroupScaleLayer(VariationalLayer):
             )
 
     def after_step(self, progress: float) -> None:  # noqa: ARG002
-        """Keep sigma z, with z as it began, within its bound: noise waits until the data had a say (section 4.1)."""
+        """Keep sigma within its bound, which holds noise back until the data had a say (section 4.1)."""
         if self.max_deviation is not None:
             with torch.no_grad():
-                self.log_variance.clamp_(max=2.0 * torch.log(self.max_deviation / self.initial_scale))
+                self.log_variance.clamp_(max=2.0 * torch.tensor(self.max_deviation).log().item())
 
     def _per_weight(self, group: Tensor) -> Tensor:
         """(groups,) in a shape that multiplies the weight."""

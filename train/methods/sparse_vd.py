@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..kl import TINY, total_log_uniform_kl
+from ..kl import TINY, add_log_uniform_kl_gradient, total_log_uniform_kl
 from ..layers import GaussianLayer
 from ..noise import gaussian_output
 from ..operation import Operation
@@ -68,3 +68,7 @@ class SparseVDLayer(GaussianLayer):
     def kl(self) -> Tensor:
         """Sum of the log-uniform KL over the weights, in nats."""
         return total_log_uniform_kl(self.weight, self.log_variance)
+
+    def add_kl_gradient(self, weight: float) -> bool:
+        """In place; see kl.add_log_uniform_kl_gradient."""
+        return add_log_uniform_kl_gradient(self.weight, self.log_variance, weight)
