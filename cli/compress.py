@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +32,9 @@ def compress(
     tolerance: Annotated[
         float, typer.Option(help="Of own weights: relative root mean square error of each tensor.")
     ] = 0.01,
+    threads: Annotated[
+        int, typer.Option(help="Of own weights: tensors at once; each takes about 8 bytes of memory an element.")
+    ] = 1,
     log_alpha: Annotated[float, typer.Option(help="Drop weights whose log alpha is above this.")] = 3.0,
     sparsity: Annotated[
         float | None, typer.Option(help="Drop this percentage of all weights instead, by --rule.")
@@ -63,7 +65,7 @@ def compress(
     from ..compress.standalone import SUFFIXES
 
     if run.suffix in SUFFIXES and not run.is_dir():
-        _compress_file(run, out or run.with_suffix(".bpz"), tolerance, profile, as_json=as_json)
+        _compress_file(run, out or run.with_suffix(".bpz"), tolerance, profile, threads, as_json=as_json)
         return
     from ..compress.settings import CompressSettings
 
@@ -77,7 +79,7 @@ def compress(
         show(steps_table(record), f"Next: bayespress build {out or run / 'packed'}")
 
 
-def _compress_file(path: Path, out: Path, tolerance: float, profile: str, *, as_json: bool) -> None:
+def _compress_file(path: Path, out: Path, tolerance: float, profile: str, threads: int, *, as_json: bool) -> None:
     """Weights of the user's own into a .bpz file."""
     from ..compress.standalone import compress_file
 
@@ -85,7 +87,7 @@ def _compress_file(path: Path, out: Path, tolerance: float, profile: str, *, as_
         if done == count or done % 10 == 0:
             step(f"tensor {done} of {count}")
 
-    after, errors = compress_file(path, out, tolerance, profile=profile, threads=os.cpu_count() or 1, progress=tell)
+    after, errors = compress_file(path, out, tolerance, profile=profile, threads=threads, progress=tell)
     before, worst = path.stat().st_size, max(error for _, error in errors)
     if as_json:
         ratio = before / after

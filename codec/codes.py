@@ -60,7 +60,7 @@ class StreamCode:
 
     @cached_property
     def description(self) -> BitFields:
-        """The fields that describe the code (FORMAT.md, section 6)."""
+        """The fields that describe the code (FORMAT.md, section 7)."""
         fields = BitFields()
         if self.lengths:
             fields.put(1, 1)

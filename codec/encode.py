@@ -55,7 +55,7 @@ def encode(
 
 
 def write(
-    path: Path,
+    path: Path | str,
     tensors: Iterable[Tensor],
     progress: Progress | None = None,
     *,
@@ -71,7 +71,7 @@ def write(
     where `tensors` cannot tell it. Raises what `encode` raises, and InputError when `path` cannot be written.
     """
     in_all = count if count is not None else len(tensors) if isinstance(tensors, Sequence) else 0
-    with replacing_file(path) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as spool:
+    with replacing_file(Path(path)) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as spool:
         entries: list[Entry] = []
         checksums: list[int] = []
         for entry, section in _encoded(tensors, in_all, profile, threads, progress):

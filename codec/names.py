@@ -10,7 +10,7 @@ ABBREVIATIONS = (b".weight", b".bias", b".running_mean", b".running_var", b".num
 
 
 def name_bytes(name: bytes, before: bytes) -> bytes:
-    """The bytes of `name` behind a record called `before` (empty: there is none), as few as can be."""
+    """The bytes of `name` behind an entry called `before` (empty: there is none), as few as can be."""
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, before, strict=False)))
     # Sharing less may be shorter: an abbreviation begins with the dot that comes before it.
     return min((_spelled(name, shared) for shared in range(common, -1, -1)), key=len)

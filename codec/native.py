@@ -57,11 +57,13 @@ def open_file(data: Any, max_elements: int | None) -> Opened:
     view = ffi.from_buffer(data)
     file = ffi.new("bpz_file *")
     check(lib.bpz_open(file, view, len(data)), "The .bpz file")
-    return Opened(view, file, tensors_of(file, len(data), max_elements))
+    tensors = tensors_of(file)
+    check_elements(sum(tensor.count for tensor in tensors), len(data), max_elements)
+    return Opened(view, file, tensors)
 
 
-def tensors_of(file: Any, size: int, max_elements: int | None) -> list[Any]:
-    """The tensors that an opened file of `size` bytes lists. Raises what open_file raises."""
+def tensors_of(file: Any) -> list[Any]:
+    """The tensors that an opened file lists. Raises CorruptFileError for an entry that is none."""
     tensors: list[Any] = []
     while len(tensors) < file.tensor_count:
         tensor = ffi.new("bpz_tensor *")
@@ -72,14 +74,17 @@ def tensors_of(file: Any, size: int, max_elements: int | None) -> list[Any]:
             status = lib.bpz_tensor_at(file, 0, tensor)
         check(status, f"Tensor {len(tensors)} of the .bpz file")
         tensors.append(tensor)
-    elements = sum(tensor.count for tensor in tensors)
+    return tensors
+
+
+def check_elements(elements: int, size: int, max_elements: int | None) -> None:
+    """Raise InputError when a file, `size` bytes of which are there, declares more elements than it may."""
     limit = default_max_elements(size) if max_elements is None else max_elements
     if elements > limit:
         raise InputError(
             f"The .bpz file of {size} bytes declares {elements} elements, "
             f"more than the limit of {limit}; pass max_elements={elements} if it can be trusted."
         )
-    return tensors
 
 
 def new_workspace() -> Any:

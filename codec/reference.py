@@ -311,7 +311,7 @@ def _mask(bits: _Bits, extent: int) -> list[int] | range:
         return range(extent)
     live: list[int] = []
     if mode == 1:
-        _require(extent <= len(bits.bits) - bits.at, "a mask runs past its record")
+        _require(extent <= len(bits.bits) - bits.at, "a mask runs past its section")
         live = [index for index in range(extent) if bits.take(1)]
     else:
         order, alive, at = bits.take(3), bits.take(1), 0

@@ -91,7 +91,7 @@ def _within(p: int, least: int, most: int) -> int:
 class AdaptiveStream:
     """The levels of a matrix of `rows` and `columns` live ones, in row-major order.
 
-    nonzero    how many of them are not zero, as the record says
+    nonzero    how many of them are not zero, as the entry says
     mean_code  the field of the head; signed, whether the map is no codebook; gap_bits the k of gaps, if by gap
     """
 

@@ -8,7 +8,7 @@ from typing import IO
 from ..errors import CorruptFileError
 from ._bpz import ffi, lib
 from .decode import decode
-from .native import Opened, check, new_workspace, read_tensor, tensors_of
+from .native import Opened, check, check_elements, new_workspace, read_tensor, tensors_of
 from .tensor import Tensor
 
 _HEAD = 18  # bytes after which the directory's size is known
@@ -20,7 +20,7 @@ def stream(source: IO[bytes], *, max_elements: int | None = None) -> Iterator[Te
     Of a seekable file, which `encode` and `write` make of all but small networks, memory holds the directory and one
     tensor; another is read whole before the first tensor comes, since only its end tells whether it is sound.
 
-    max_elements  see decode
+    max_elements  see decode; the default counts the bytes that have come so far
 
     Raises what `decode` raises.
     """
@@ -36,9 +36,11 @@ def stream(source: IO[bytes], *, max_elements: int | None = None) -> Iterator[Te
         yield from decode(front + source.read(), max_elements=max_elements)
         return
     check(status, "The .bpz file")
-    tensors = tensors_of(file, lib.bpz_file_size(file), max_elements)
+    tensors = tensors_of(file)
+    if max_elements is not None:
+        check_elements(sum(tensor.count for tensor in tensors), lib.bpz_file_size(file), max_elements)
     workspace = new_workspace()
-    rest = front[needed[0] :]
+    rest, elements = front[needed[0] :], 0
     for tensor in tensors:
         size = tensor.section_size
         section = rest[:size] + _read(source, size - len(rest[:size]))
@@ -46,6 +48,9 @@ def stream(source: IO[bytes], *, max_elements: int | None = None) -> Iterator[Te
         view = ffi.from_buffer(section)
         if len(section) < size:
             check(lib.BPZ_ERROR_TRUNCATED, "The .bpz file")
+        # What the directory says of sections to come may be a lie.
+        elements += tensor.count
+        check_elements(elements, tensor.section_offset + size, max_elements)
         check(lib.bpz_window(file, tensor.section_offset, view, len(section)), "The .bpz file")
         yield read_tensor(Opened(view, file, tensors), tensor, workspace)
     if rest or source.read(1):

@@ -40,7 +40,7 @@ def compress_file(
 
     A tensor is rounded to a uniform grid, whose error is step / sqrt(12) where levels are many; small weights become 0
     by the way. Tensors of a few elements, and whole numbers, stay as they are. Everything decodes to float32. Of a
-    safetensors file memory holds `threads` tensors at a time.
+    safetensors file memory holds `threads` tensors at a time, and one more.
 
     Raises InputError for a tolerance that is none, for weights that are not finite and for a file of another kind, and
     CorruptFileError for one that is not whole.

@@ -6,8 +6,8 @@
  *             at          decoding: where the stream's next 64 bits lie, from the interval's lower end;
  *                         encoding: the lower end, the bytes that the interval has left behind cut off
  *             passed      bytes that it has left behind
- * Invariants  range >= 2^32; decoding, at < range. Whatever the bits say, each call takes a bounded number of steps, and
- *             no byte at or after `end` is touched: behind it the stream is zeros.
+ * Invariants  range >= 2^32; decoding, at < range. Whatever the bits say, each call takes a bounded number of steps,
+ *             and no byte at or after `end` is touched: behind it the stream is zeros.
  */
 #ifndef BPZ_ADAPTIVE_H
 #define BPZ_ADAPTIVE_H
@@ -231,8 +231,8 @@ static inline uint32_t bpz_model_survives(bpz_model *model, bpz_coder *coder, in
                                           uint32_t bit) {
     const size_t bucket = (size_t)(column >> model->column_shift);
     uint16_t *const density = &model->column_density[bucket];
-    bpz_slot *const by_column =
-        &model->by_column[bpz_density_step(model, *density) * 4u + (model->above[bucket] != 0 ? 2u : 0u) + (model->left & 1u)];
+    const uint32_t nearest = (model->above[bucket] != 0 ? 2u : 0u) + (model->left & 1u);
+    bpz_slot *const by_column = &model->by_column[bpz_density_step(model, *density) * 4u + nearest];
     bpz_slot *const by_row = &model->by_row[bpz_density_step(model, model->row_density) * 4u + model->left];
     bit = bpz_model_mixed(model, coder, encoding, by_column, by_row, bit);
     if (bit) {
@@ -262,8 +262,10 @@ static inline uint64_t bpz_model_gap(bpz_model *model, bpz_coder *coder, int enc
     model->gap_context = steps < 2u ? (uint32_t)steps : steps < 4u ? 2u : 3u;
     while (left != 0) {
         const uint32_t count = left < BPZ_PLAIN_BITS ? left : BPZ_PLAIN_BITS;
+        uint32_t part;
         left -= count;
-        steps = steps << count | bpz_coder_plain(coder, encoding, count, (uint32_t)(gap >> left) & ((1u << count) - 1u));
+        part = (uint32_t)(gap >> left) & ((1u << count) - 1u);
+        steps = steps << count | bpz_coder_plain(coder, encoding, count, part);
     }
     return steps;
 }

@@ -81,7 +81,7 @@ typedef struct bpz_tensor {
 bpz_status bpz_open(bpz_file *file, const void *data, size_t size);
 
 /* Open a seekable file (FORMAT.md, section 3) by its first `size` bytes. When those are too few, BPZ_ERROR_TRUNCATED,
- * and `*needed` says how many to come with, at most once more. BPZ_ERROR_UNSUPPORTED for a file that has to be opened
+ * and `*needed` says how many to come with; after 18 bytes it is all of the directory. BPZ_ERROR_UNSUPPORTED for a file that has to be opened
  * whole. No section can be decoded before bpz_window. */
 bpz_status bpz_open_directory(bpz_file *file, const void *data, size_t size, size_t *needed);
 
@@ -108,13 +108,15 @@ size_t bpz_workspace_size(void);
 bpz_status bpz_check(const bpz_file *file, const bpz_tensor *tensor, void *workspace, size_t workspace_size);
 
 /* All `tensor->count` elements in C order, zeros included. `out_count` is the room in `out`, in elements, which need
- * their natural alignment. BPZ_ERROR_UNSUPPORTED for levels of a raw tensor, unless it holds int8. */
+ * their natural alignment. BPZ_ERROR_UNSUPPORTED for levels of a raw tensor, unless it holds int8, and for more bytes
+ * than the machine can address. */
 bpz_status bpz_decode(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, void *out, size_t out_count,
                       void *workspace, size_t workspace_size);
 
 /* The matrix as compressed sparse rows: `row_pointer`, rows + 1 numbers; for each entry its column and its element, in
  * the order of rows and columns. `entries` is the room in the latter two, at least `tensor->nonzero`. An entry's value
- * is zero only where a codebook says so. BPZ_ERROR_UNSUPPORTED for a raw tensor, and for 2^32 columns or entries. */
+ * is zero only where a codebook says so. BPZ_ERROR_UNSUPPORTED for a raw tensor, for 2^32 columns or entries, and for
+ * arrays that the machine cannot address. */
 bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, uint32_t *row_pointer,
                           uint32_t *columns, void *values, size_t entries, void *workspace, size_t workspace_size);
 

@@ -1,4 +1,4 @@
-/* code.h - private: how one stream of numbers is coded, fixed-width or Huffman (FORMAT.md, section 6). */
+/* code.h - private: how one stream of numbers is coded, fixed-width or Huffman (FORMAT.md, section 7). */
 #ifndef BPZ_CODE_H
 #define BPZ_CODE_H
 

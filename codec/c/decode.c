@@ -6,7 +6,9 @@
 size_t bpz_workspace_size(void) { return sizeof(bpz_workspace); }
 
 /* An account for readers of the head, whether or not somebody wants one. */
-static bpz_spent *account_of(bpz_decoder *self, bpz_spent *unused) { return self->spent != NULL ? self->spent : unused; }
+static bpz_spent *account_of(bpz_decoder *self, bpz_spent *unused) {
+    return self->spent != NULL ? self->spent : unused;
+}
 
 static bpz_status read_masks(bpz_decoder *self, uint64_t rows) {
     bpz_status status = bpz_mask_read(&self->row_mask, &self->bits, rows);
@@ -52,7 +54,8 @@ static bpz_status read_head(bpz_decoder *self, uint64_t rows, bpz_workspace *roo
     if (status != BPZ_OK) return status;
     spent->masks = before - bpz_bits_left(&self->bits);
     spent->index_bits = 0;
-    status = self->layout == BPZ_LAYOUT_ADAPTIVE ? read_adaptive_head(self) : read_codes(self, room, &spent->index_bits);
+    status = self->layout == BPZ_LAYOUT_ADAPTIVE ? read_adaptive_head(self)
+                                                 : read_codes(self, room, &spent->index_bits);
     spent->layout = self->layout + self->by_gap;
     spent->tables = start - bpz_bits_left(&self->bits) - spent->masks;
     return status;
@@ -143,7 +146,10 @@ static bpz_status decode_dense(const bpz_file *file, const bpz_tensor *tensor, b
     bpz_sink to;
     bpz_status status = check_arguments(file, tensor, workspace, workspace_size);
     if (status != BPZ_OK) return status;
-    if (out == NULL || element > BPZ_INT32 || (uintptr_t)out % bpz_element_size(element) != 0) return BPZ_ERROR_ARGUMENT;
+    if (out == NULL || element > BPZ_INT32) return BPZ_ERROR_ARGUMENT;
+    if ((uintptr_t)out % bpz_element_size(element) != 0) return BPZ_ERROR_ARGUMENT;
+    /* More than the machine can address: its caller may have been misled by a product that wrapped around. */
+    if (tensor->count > SIZE_MAX / bpz_element_size(element)) return BPZ_ERROR_UNSUPPORTED;
     if (out_count < tensor->count) return BPZ_ERROR_BUFFER_TOO_SMALL;
     status = bpz_section_read(&section, file, tensor, workspace);
     if (status != BPZ_OK) return status;
@@ -187,7 +193,8 @@ bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, bpz_el
         (uintptr_t)values % bpz_element_size(element) != 0) {
         return BPZ_ERROR_ARGUMENT;
     }
-    if (bpz_kind_is_raw(tensor->kind) || tensor->columns > UINT32_MAX || tensor->nonzero > UINT32_MAX) {
+    if (bpz_kind_is_raw(tensor->kind) || tensor->columns > UINT32_MAX || tensor->nonzero > UINT32_MAX ||
+        tensor->rows >= SIZE_MAX / sizeof *row_pointer || tensor->nonzero > SIZE_MAX / sizeof *columns) {
         return BPZ_ERROR_UNSUPPORTED;
     }
     if (entries < tensor->nonzero) return BPZ_ERROR_BUFFER_TOO_SMALL;

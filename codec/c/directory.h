@@ -27,8 +27,8 @@ static inline uint32_t bpz_raw_width(uint32_t kind) {
     return kind == BPZ_STORED_RAW_FLOAT32 ? 4u : kind == BPZ_STORED_RAW_INT8 ? 1u : 2u;
 }
 
-/* Read the entry at `offset`, which must end at or before `end`. `tensor` goes in with the name of the entry before (its
- * length 0: there is none) and with `section_offset` and `section_size` of its section, and comes out whole. */
+/* Read the entry at `offset`, which must end at or before `end`. `tensor` goes in with the name of the entry before
+ * (its length 0: there is none) and with `section_offset` and `section_size` of its section, and comes out whole. */
 bpz_status bpz_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset, size_t end, int is_seekable);
 
 #endif /* BPZ_DIRECTORY_H */

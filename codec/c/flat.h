@@ -1,4 +1,5 @@
-/* flat.h - private: entries of a matrix without masks into their places, by position: no division and no call for each. */
+/* flat.h - private: entries of a matrix without masks into their places, by position, without a division or a call for
+ * each. */
 #ifndef BPZ_FLAT_H
 #define BPZ_FLAT_H
 

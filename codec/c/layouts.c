@@ -4,7 +4,9 @@
 #include "decoder.h"
 
 /* Bits since `before` were left, added to one account. */
-static void spend(uint64_t *account, const bpz_bits *bits, uint64_t before) { *account += before - bpz_bits_left(bits); }
+static void spend(uint64_t *account, const bpz_bits *bits, uint64_t before) {
+    *account += before - bpz_bits_left(bits);
+}
 
 /* A value number as a level. `skipped` is 1 where zero has no number of its own, else 0. */
 static bpz_status level_of(uint32_t kind, uint32_t number, uint32_t skipped, int32_t *level) {

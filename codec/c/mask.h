@@ -1,4 +1,4 @@
-/* mask.h - private: which rows, or which columns, are live, read straight from the file (FORMAT.md, section 5).
+/* mask.h - private: which rows, or which columns, are live, read straight from the file (FORMAT.md, section 6).
  *
  * A mask is never expanded into memory: a cursor walks it, and is copied to begin again.
  */

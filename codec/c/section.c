@@ -64,7 +64,8 @@ static bpz_status read_minifloat(bpz_section *section) {
     return map->unit + (int32_t)map->mantissa_bits + (1 << map->exponent_bits) - 1 <= 128 ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-/* The section's bytes where the window has them, without its checksum, which must match. `table` as bpz_checksum_matches has it. */
+/* The section's bytes where the window has them, without its checksum, which must match. `table` as
+ * bpz_checksum_matches has it. */
 static bpz_status find_section(const bpz_file *file, const bpz_tensor *tensor, uint32_t *table, const uint8_t **bytes,
                                size_t *size) {
     uint64_t from;
@@ -107,8 +108,9 @@ static bpz_status minifloat_of(const bpz_value_map *map, int32_t level, uint32_t
     const uint32_t exponent = magnitude >> map->mantissa_bits;
     const uint32_t mantissa = magnitude & ((1u << map->mantissa_bits) - 1u);
     if (magnitude >> (map->exponent_bits + map->mantissa_bits) != 0) return BPZ_ERROR_CORRUPT;
-    *word = exponent == 0 ? bpz_scaled(negative, mantissa, map->unit)
-                          : bpz_scaled(negative, mantissa | 1u << map->mantissa_bits, map->unit + (int32_t)exponent - 1);
+    *word = exponent == 0
+                ? bpz_scaled(negative, mantissa, map->unit)
+                : bpz_scaled(negative, mantissa | 1u << map->mantissa_bits, map->unit + (int32_t)exponent - 1);
     return BPZ_OK;
 }
 

@@ -129,6 +129,15 @@ def test_streams_that_end_early_or_late_or_are_damaged(seekable):
         list(codec.stream(io.BytesIO(data), max_elements=9))
 
 
+def test_a_stream_that_promises_much_gets_no_memory_for_it(build):
+    """The default limit goes by the size of a file: here that of which has come, and not what the directory says."""
+    huge = build.record(shape=(2**40,), nonzero=0)
+    entry, section = build.record(name=b"v", size=2**40)
+    data = build.seekable(huge, (entry, section))
+    with pytest.raises(InputError, match=r"of \d\d bytes declares 1099511627776 elements"):
+        list(codec.stream(io.BytesIO(data)))
+
+
 def test_one_bad_section_spoils_no_other(tmp_path):
     data = bytearray(codec.encode(list(tensors())))
     start, size = sections_of(bytes(data))[2]

@@ -107,14 +107,16 @@ static bpz_status check_element(const bpz_file *file, const bpz_tensor *tensor, 
 }
 
 /* A file whose only bytes in memory are one section's must decode to the same. */
-static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, uint64_t hash, void *room) {
+static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, uint64_t hash,
+                         void *room) {
     const size_t size = (size_t)tensor->section_size;
     uint8_t *section = exactly(size);
     float *values = exactly((size_t)tensor->count * sizeof *values);
     bpz_file other = *file;
     if (size != 0) memcpy(section, file->window + tensor->section_offset, size);
     if (bpz_window(&other, tensor->section_offset, section, size) != BPZ_OK) exit(11);
-    if (bpz_decode(&other, tensor, BPZ_FLOAT32, values, (size_t)tensor->count, room, bpz_workspace_size()) != expected) {
+    if (bpz_decode(&other, tensor, BPZ_FLOAT32, values, (size_t)tensor->count, room, bpz_workspace_size()) !=
+        expected) {
         exit(12);
     }
     if (expected == BPZ_OK && hash_of(values, tensor->count) != hash) exit(13);
