@@ -46,6 +46,9 @@ def compress(
         float,
         typer.Option(help="Nats that rounding may cost a weight under the posterior; larger is smaller."),
     ] = 0.03,
+    rate: Annotated[
+        float, typer.Option(help="Nats of the posterior to give for a nat of the file; 0 keeps the nearest levels.")
+    ] = 0.0,
     profile: Annotated[
         str, typer.Option(help="Of the file: small, or fast to decode and some percent larger.")
     ] = "small",
@@ -69,7 +72,9 @@ def compress(
         return
     from ..compress.settings import CompressSettings
 
-    settings = CompressSettings(log_alpha=log_alpha, sparsity=sparsity, rule=rule, budget=budget, profile=profile)
+    settings = CompressSettings(
+        log_alpha=log_alpha, sparsity=sparsity, rule=rule, budget=budget, rate=rate, profile=profile
+    )
     record, notes = run_compression(run, out or run / "packed", settings, data_dir=data_dir)
     for text in notes:
         note(text)

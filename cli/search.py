@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..train.data import DataSet
     from ..train.recipe import Range
 
-_COMPRESS = ("compress.log_alpha", "compress.sparsity", "compress.budget")
+_COMPRESS = ("compress.log_alpha", "compress.sparsity", "compress.budget", "compress.rate")
 _HELD_OUT = 0.1  # of the training set, to measure the error on
 
 

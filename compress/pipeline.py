@@ -17,6 +17,7 @@ from .posterior import Posterior
 from .precision import grid_step
 from .prune import prune
 from .quantize import grid_levels, grid_values, storable_step, to_tensors
+from .rate import rate_levels
 from .settings import CompressSettings
 from .shrink import Shrunk, shrink
 
@@ -74,11 +75,11 @@ def compress_network(
 
     tell("levels")
     steps_by_tensor, shared = _weight_steps(struck, posterior, settings.budget)
-    _round(struck.network, steps_by_tensor)
+    _round(struck, posterior, steps_by_tensor, settings.rate)
     # Rounding takes small weights to zero, and with them the last of some units.
     struck = _then(struck, shrink(struck.network, example))
     bias_steps = _bias_steps(struck.network, steps_by_tensor)
-    _round(struck.network, bias_steps)
+    _round(struck, posterior, bias_steps, rate=0.0)
     weights = codec.encode(to_tensors(struck.network, steps_by_tensor | bias_steps, shared), profile=settings.profile)
     _check_decoded(weights, struck.network)
     record("levels", struck.network, len(weights))
@@ -134,10 +135,15 @@ def _bias_steps(network: nn.Module, weight_steps: dict[str, float]) -> dict[str,
     return steps
 
 
-def _round(network: nn.Module, steps: dict[str, float]) -> None:
-    state = network.state_dict()
+def _round(struck: Shrunk, posterior: Posterior, steps: dict[str, float], rate: float) -> None:
+    """Round tensors to their grids in place: biases to the nearest level, weights as `rate` says."""
+    state = struck.network.state_dict()
     for name, step in steps.items():
-        state[name].copy_(grid_values(grid_levels(name, state[name], step), step))
+        levels = grid_levels(name, state[name], step)
+        if rate > 0.0 and name in posterior.variances:
+            variance = posterior.variances[name].flatten()[struck.kept[name]]
+            levels = rate_levels(state[name], variance, step, rate)
+        state[name].copy_(grid_values(levels, step))
 
 
 def _then(first: Shrunk, second: Shrunk) -> Shrunk:

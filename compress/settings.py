@@ -19,12 +19,14 @@ class CompressSettings:
     rule       which weights go first then: signal-to-noise, magnitude or random
     profile    small or fast, see codec.encode
     budget     nats that rounding to the grid may cost a weight, see precision.py; larger is coarser and smaller
+    rate       nats of the posterior that a nat of the file is worth, see rate.py; 0 takes the nearest levels
     """
 
     log_alpha: float = 3.0
     sparsity: float | None = None
     rule: str = "signal-to-noise"
     budget: float = 0.03
+    rate: float = 0.0
     profile: str = "small"
 
     def __post_init__(self) -> None:
@@ -39,3 +41,5 @@ class CompressSettings:
             raise InputError(f"There is no profile {self.profile!r}; there are {' and '.join(PROFILES)}.")
         if not 0.0 < self.budget < float("inf"):
             raise InputError(f"The precision budget is {self.budget}; it has to be above 0 nats a weight.")
+        if not 0.0 <= self.rate < float("inf"):
+            raise InputError(f"The rate is {self.rate}; it has to be 0 or more, and 1 is already much.")

@@ -17,7 +17,7 @@ STAGES = ("train", "compress", "codec", "deploy", "cli")
 # What each may import of the package beside its own files; the face (cli, api) may import everything.
 COMMON = {"errors", "files", "pages"}
 ALLOWED = {
-    "codec": {"errors"},
+    "codec": {"errors", "files"},
     "train": COMMON,
     "compress": COMMON | {"codec", "handover"},
     "deploy": COMMON | {"codec", "handover"},

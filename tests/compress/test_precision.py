@@ -14,6 +14,7 @@ from bayespress.compress.posterior import Posterior, read_posterior
 from bayespress.compress.precision import grid_step
 from bayespress.compress.prune import prune, prune_by_log_alpha, prune_to_sparsity
 from bayespress.compress.quantize import grid_levels, grid_values, storable_step, to_tensors
+from bayespress.compress.rate import rate_levels
 from bayespress.compress.settings import CompressSettings
 from bayespress.errors import CorruptFileError, InputError
 
@@ -164,3 +165,41 @@ def test_budgets_out_of_range(budget):
         CompressSettings(budget=budget)
     with pytest.raises(InputError, match="NaN"):
         CompressSettings(log_alpha=float("nan"))
+
+
+def cost_of(levels, mean, variance, step, rate):
+    """Equations (4) and (5), weight by weight."""
+    magnitudes = [abs(int(level)) for level in levels if level != 0]
+    survival = (len(magnitudes) + 0.5) / (len(levels) + 1)
+    total = 0.0
+    for level, w, v in zip(levels.tolist(), mean.tolist(), variance.tolist(), strict=True):
+        if level == 0:
+            bits = -math.log2(1 - survival)
+        else:
+            bits = 1 - math.log2(survival) - math.log2(magnitudes.count(abs(level)) / len(magnitudes))
+        total += (w - level * step) ** 2 / (2 * v) + rate * math.log(2) * bits
+    return total
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 1.0])
+def test_levels_by_rate_cost_less_and_take_fewer_bits(rate):
+    generator = torch.Generator().manual_seed(1)
+    mean = torch.randn(3000, generator=generator).pow(3) * 0.1 * (torch.rand(3000, generator=generator) < 0.3)
+    variance = torch.full_like(mean, 0.002)
+    nearest, chosen = (rate_levels(mean, variance, 0.1, each) for each in (0.0, rate))
+    assert nearest.tolist() == grid_levels("w", mean, 0.1).tolist()
+    assert cost_of(chosen, mean, variance, 0.1, rate) < cost_of(nearest, mean, variance, 0.1, rate)
+    assert torch.count_nonzero(chosen) < torch.count_nonzero(nearest)
+    assert bool((chosen.abs() <= nearest.abs()).all())
+    assert bool((chosen * nearest >= 0).all())
+
+
+def test_a_certain_weight_keeps_its_level_at_any_rate():
+    mean, variance = torch.tensor([0.31, 0.0, -0.12, 0.11]), torch.tensor([1e-9, 0.0, 1e-9, 10.0])
+    assert rate_levels(mean, variance, 0.1, 1.0).tolist() == [3, 0, -1, 0]
+    assert rate_levels(torch.zeros(3), torch.zeros(3), 0.1, 1.0).tolist() == [0, 0, 0]
+
+
+def test_a_negative_rate_is_refused():
+    with pytest.raises(InputError, match=r"rate is -0\.1"):
+        CompressSettings(rate=-0.1)
