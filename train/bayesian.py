@@ -56,7 +56,7 @@ class BayesianNetwork(nn.Module):
         if self.prior is not None:
             terms.append(self.prior.penalty(self._weights()))
         if any(term.requires_grad for term in terms):
-            (weight * torch.stack(terms).sum()).backward()
+            (weight * torch.stack(terms).sum()).backward()  # type: ignore[no-untyped-call]
 
     def start_prior(self) -> None:
         """Fit a prior that all layers share to the present weights, where the method has one."""
