@@ -90,26 +90,26 @@ def runner(command: Sequence[str]) -> Run:
     return run
 
 
+def local(folder: Path, *flags: str) -> Run:
+    """The driver on this machine."""
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        pytest.skip("gcc, which builds the driver, is not installed")
+    compile_driver([gcc, *flags], folder / "driver")
+    return runner([str(folder / "driver")])
+
+
 @pytest.fixture(scope="session")
 def sanitized(tmp_path_factory) -> Run:
     """The driver under the address and undefined-behaviour sanitizers."""
-    gcc = shutil.which("gcc")
-    if gcc is None:
-        pytest.skip("gcc, whose sanitizers this test runs under, is not installed")
-    program = tmp_path_factory.mktemp("sanitized") / "driver"
-    compile_driver([gcc, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"], program)
-    return runner([str(program)])
+    flags = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    return local(tmp_path_factory.mktemp("sanitized"), *flags)
 
 
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory) -> Run:
     """The driver in buffers that end where memory does."""
-    gcc = shutil.which("gcc")
-    if gcc is None:
-        pytest.skip("gcc, which builds the driver, is not installed")
-    program = tmp_path_factory.mktemp("guarded") / "driver"
-    compile_driver([gcc, "-O2", "-DGUARDED", "-D_DEFAULT_SOURCE"], program)
-    return runner([str(program)])
+    return local(tmp_path_factory.mktemp("guarded"), "-O2", "-DGUARDED", "-D_DEFAULT_SOURCE")
 
 
 @pytest.fixture(scope="session")
