@@ -67,7 +67,7 @@ def compress(
     """
     from ..compress.standalone import SUFFIXES
 
-    if run.suffix in SUFFIXES and not run.is_dir():
+    if run.is_file() or (run.suffix in SUFFIXES and not run.is_dir()):
         _compress_file(run, out or run.with_suffix(".bpz"), tolerance, profile, threads, as_json=as_json)
         return
     from ..compress.settings import CompressSettings

@@ -135,3 +135,10 @@ def test_the_command_there_and_back(tmp_path):
     done = CliRunner().invoke(app, ["decode", str(tmp_path / "m.bpz"), "-o", str(tmp_path / "back.npz")])
     assert done.exit_code == 0, done.output
     assert np.load(tmp_path / "back.npz")["half.weight"].shape == (40, 30)
+
+
+def test_a_file_that_holds_no_weights_is_refused_by_its_ending(tmp_path):
+    (tmp_path / "net.bpz").write_bytes(b"BPZ")
+    result = CliRunner().invoke(app, ["compress", str(tmp_path / "net.bpz")])
+    assert isinstance(result.exception, InputError)
+    assert "ends in '.bpz'; weights are read from .safetensors" in str(result.exception)
