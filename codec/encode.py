@@ -67,7 +67,7 @@ def write(
     """Write what `encode` returns to `path`, whole or not at all; returns its size in bytes.
 
     Tensors are taken one by one, and sections wait on the disk beside `path`: memory holds `threads` tensors and what
-    encoding them takes, some 20 bytes an element, however many there are. `count` is their number, for `progress`,
+    encoding them takes, 8 to 20 bytes an element, however many there are. `count` is their number, for `progress`,
     where `tensors` cannot tell it. Raises what `encode` raises, and InputError when `path` cannot be written.
     """
     in_all = count if count is not None else len(tensors) if isinstance(tensors, Sequence) else 0

@@ -5,11 +5,6 @@
 
 size_t bpz_workspace_size(void) { return sizeof(bpz_workspace); }
 
-/* An account for readers of the head, whether or not somebody wants one. */
-static bpz_spent *account_of(bpz_decoder *self, bpz_spent *unused) {
-    return self->spent != NULL ? self->spent : unused;
-}
-
 static bpz_status read_masks(bpz_decoder *self, uint64_t rows) {
     bpz_status status = bpz_mask_read(&self->row_mask, &self->bits, rows);
     if (status == BPZ_OK) status = bpz_mask_read(&self->first_column, &self->bits, self->columns);
@@ -46,7 +41,7 @@ static bpz_status read_head(bpz_decoder *self, uint64_t rows, bpz_workspace *roo
     const uint64_t start = bpz_bits_left(&self->bits);
     uint64_t before;
     bpz_spent unused;
-    bpz_spent *const spent = account_of(self, &unused);
+    bpz_spent *const spent = self->spent != NULL ? self->spent : &unused;
     bpz_status status = bpz_bits_read(&self->bits, 2, &self->layout);
     if (status != BPZ_OK) return status;
     before = bpz_bits_left(&self->bits);

@@ -155,7 +155,9 @@ def test_one_bad_section_spoils_no_other(tmp_path):
 
 def test_a_sound_file_verifies(tmp_path):
     codec.write(tmp_path / "net.bpz", tensors())
-    codec.open(tmp_path / "net.bpz").verify()
+    archive = codec.open(tmp_path / "net.bpz")
+    archive.verify()
+    assert all(np.array_equal(archive[tensor.name].levels, tensor.levels) for tensor in tensors())
 
 
 def test_more_elements_than_32_bits_count(build, tmp_path):
