@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO
 
-from ..errors import CorruptFileError
+from ..errors import CorruptFileError, InputError
 from ._bpz import ffi, lib
 from .decode import decode
 from .native import Opened, check, check_elements, new_workspace, read_tensor, tensors_of
@@ -61,6 +61,8 @@ def _read(source: IO[bytes], size: int) -> bytes:
     """As many bytes as there are, up to `size`; a pipe gives fewer at a time."""
     pieces = []
     while size and (piece := source.read(size)):
+        if not isinstance(piece, bytes):
+            raise InputError(f"The stream gives {type(piece).__name__}, and bytes are needed; open it in binary mode.")
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)

@@ -90,7 +90,7 @@ def check_tensor(tensor: object) -> None:
 
 def _check_array(name: str, array: object, dtypes: tuple[str, ...]) -> None:
     if not isinstance(array, np.ndarray) or array.dtype.name not in dtypes:
-        raise InputError(f"Tensor {name} must be an array of {dtypes[0]}, not {describe(array)}; convert it.")
+        raise InputError(f"Tensor {name} must be an array of {' or '.join(dtypes)}, not {describe(array)}; convert it.")
     if array.ndim > 8 or array.size > MAX_ELEMENTS:
         raise InputError(
             f"Tensor {name} has shape {array.shape}; at most 8 axes and 2^32 - 1 elements are written; split it."

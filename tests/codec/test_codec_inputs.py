@@ -28,9 +28,12 @@ def book(*values: float) -> codec.Codebook:
     [
         ([codec.RawTensor("w", np.array([1, np.nan], np.float32))], r"Tensor w holds 1 values that are NaN"),
         ([codec.RawTensor("w", np.array([np.inf], np.float32))], r"NaN or infinite"),
-        ([codec.RawTensor("w", np.zeros(2))], r"w must be an array of float32, not float64 of shape \(2,\)"),
-        ([codec.QuantizedTensor("w", np.zeros(2, np.int64), GRID)], r"array of int32, not int64"),
-        ([codec.QuantizedTensor("w", [0], GRID)], r"array of int32, not a list"),
+        (
+            [codec.RawTensor("w", np.zeros(2))],
+            r"w must be an array of float32 or float16 or int8, not float64 of shape \(2,\)",
+        ),
+        ([codec.QuantizedTensor("w", np.zeros(2, np.int64), GRID)], r"array of int32 or int16 or int8, not int64"),
+        ([codec.QuantizedTensor("w", [0], GRID)], r"array of int32 or int16 or int8, not a list"),
         ([codec.QuantizedTensor("w", ZEROS, GRID)] * 2, r"Two tensors are called w"),
         ([codec.QuantizedTensor("", ZEROS, GRID)], r"1 to 255 bytes"),
         ([codec.QuantizedTensor("é" * 128, ZEROS, GRID)], r"1 to 255 bytes"),

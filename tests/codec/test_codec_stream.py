@@ -129,6 +129,11 @@ def test_streams_that_end_early_or_late_or_are_damaged(seekable):
         list(codec.stream(io.BytesIO(data), max_elements=9))
 
 
+def test_a_stream_of_text_is_refused():
+    with pytest.raises(InputError, match="gives str, and bytes are needed; open it in binary mode"):
+        list(codec.stream(io.StringIO("BPZ")))
+
+
 def test_a_stream_that_promises_much_gets_no_memory_for_it(build):
     """The default limit goes by the size of a file: here that of which has come, and not what the directory says."""
     huge = build.record(shape=(2**40,), nonzero=0)
