@@ -35,13 +35,15 @@ def compress(
     threads: Annotated[
         int, typer.Option(help="Of own weights: tensors at once; each takes about 8 bytes of memory an element.")
     ] = 1,
-    log_alpha: Annotated[float, typer.Option(help="Drop weights whose log alpha is above this.")] = 3.0,
-    sparsity: Annotated[
-        float | None, typer.Option(help="Drop this percentage of all weights instead, by --rule.")
-    ] = None,
     rule: Annotated[
-        str, typer.Option(help="Which go first: signal-to-noise, magnitude, or random to compare with.")
-    ] = "signal-to-noise",
+        str, typer.Option(help="Which weights go: log-alpha, signal-to-noise, group-scale, magnitude, random.")
+    ] = "log-alpha",
+    threshold: Annotated[
+        float | None, typer.Option(help="Where the rule cuts [default: log-alpha 3, the others alike].")
+    ] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Drop this percentage of all weights instead, ranked by the rule.")
+    ] = None,
     budget: Annotated[
         float,
         typer.Option(help="Nats that rounding may cost a weight under the posterior; larger is smaller."),
@@ -73,7 +75,7 @@ def compress(
     from ..compress.settings import CompressSettings
 
     settings = CompressSettings(
-        log_alpha=log_alpha, sparsity=sparsity, rule=rule, budget=budget, rate=rate, profile=profile
+        rule=rule, threshold=threshold, sparsity=sparsity, budget=budget, rate=rate, profile=profile
     )
     record, notes = run_compression(run, out or run / "packed", settings, data_dir=data_dir)
     for text in notes:

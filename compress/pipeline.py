@@ -1,9 +1,9 @@
-"""From a posterior to a packed network: threshold, strike, levels, strike again, biases, bytes."""
+"""From a posterior to a packed network: threshold, strike, levels, retrained levels, bytes."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,12 @@ from .. import codec
 from ..codec import QuantizedTensor
 from ..errors import InputError, reason_of
 from ..handover import StepRecord
+from .codings import choose_codings, round_to, with_biases
 from .packed import Packed
 from .posterior import Posterior
-from .precision import grid_step
 from .prune import prune
-from .quantize import grid_levels, grid_values, storable_step, to_tensors
-from .rate import rate_levels
+from .quantize import Coding, to_tensors
+from .retrain import Labelled, retrain
 from .settings import CompressSettings
 from .shrink import Shrunk, shrink
 
@@ -31,20 +31,24 @@ def compress_network(
     settings: CompressSettings | None = None,
     *,
     evaluate: Evaluate | None = None,
+    data: Labelled | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Packed:
     """Compress `network`, whose weights become the posterior's means; the module given is left as it is.
 
     example   inputs (n >= 1, ...) for tracing the graph, from the data if possible
     evaluate  top-1 error in percent of a network; called after each step, the figures are only reported
+    data      what to retrain on, where `settings` ask for that
     progress  called with the name of each step as it begins
 
-    Raises InputError when the posterior does not fit the network, when nothing is left of it, and when the network
-    does not give one tensor for these inputs.
+    Raises InputError when the posterior does not fit the network, when nothing is left of it, when the network does
+    not give one tensor for these inputs, and when retraining is asked for without data.
     """
     settings = settings or CompressSettings()
     tell = progress or (lambda _step: None)
     steps: list[StepRecord] = []
+    if settings.retrain and data is None:
+        raise InputError(f"{settings.retrain} epochs of retraining were asked for without data; give some to train on.")
     original = copy.deepcopy(network).eval().requires_grad_(False)
     posterior.load_into(original)
     _check_runs(original, example)
@@ -61,12 +65,7 @@ def compress_network(
     tell("threshold")
     pruned = copy.deepcopy(original)
     pruned.load_state_dict({**pruned.state_dict(), **prune(posterior, settings)})
-    if not any(bool((pruned.state_dict()[name] != 0).any()) for name in posterior.variances):
-        raise InputError(
-            f"No weight has a log alpha below {settings.log_alpha}; raise the threshold or train with less KL."
-            if settings.sparsity is None
-            else f"A sparsity of {settings.sparsity} % leaves no weight; ask for less."
-        )
+    _check_left(pruned, posterior, settings)
     record("threshold", pruned)
 
     tell("strike")
@@ -74,17 +73,67 @@ def compress_network(
     record("strike", struck.network)
 
     tell("levels")
-    steps_by_tensor, shared = _weight_steps(struck, posterior, settings.budget)
-    _round(struck, posterior, steps_by_tensor, settings.rate)
+    codings = choose_codings(struck, posterior, settings)
+    rounded = round_to(struck, posterior, codings, settings)
     # Rounding takes small weights to zero, and with them the last of some units.
-    struck = _then(struck, shrink(struck.network, example))
-    bias_steps = _bias_steps(struck.network, steps_by_tensor)
-    _round(struck, posterior, bias_steps, rate=0.0)
-    weights = codec.encode(to_tensors(struck.network, steps_by_tensor | bias_steps, shared), profile=settings.profile)
-    _check_decoded(weights, struck.network)
-    record("levels", struck.network, len(weights))
+    levelled, weights = _finish(struck, rounded, codings, example, settings.profile)
+    _check_left(levelled.network, posterior, settings)
+    record("levels", levelled.network, len(weights))
 
-    return Packed(weights, struck.network, original, example, tuple(steps), (struck.note,) if struck.note else ())
+    if settings.retrain and data is not None:
+        tell("retraining")
+        network = copy.deepcopy(struck.network)
+        # Grids are trained from the means, and codebooks from where k-means put them.
+        network.load_state_dict(
+            {**network.state_dict(), **{n: t for n, t in rounded.items() if not isinstance(codings[n], codec.Grid)}}
+        )
+        codings = retrain(network, codings, data, settings, teacher=original, progress=tell)
+        levelled, weights = _finish(struck, network.state_dict(), codings, example, settings.profile)
+        _check_left(levelled.network, posterior, settings)
+        record("retrained", levelled.network, len(weights))
+
+    note = struck.note or levelled.note
+    return Packed(weights, levelled.network, original, example, tuple(steps), (note,) if note else ())
+
+
+def _finish(
+    struck: Shrunk, values: Mapping[str, Tensor], codings: Mapping[str, Coding], example: Tensor, profile: str
+) -> tuple[Shrunk, bytes]:
+    """The struck network with these values, struck again, and its file."""
+    network = copy.deepcopy(struck.network)
+    network.load_state_dict({**network.state_dict(), **values})
+    again = shrink(network, example)
+    state = again.network.state_dict()
+    codings = with_biases(state, codings)
+    again.network.load_state_dict({**state, **_on_codings(state, codings)})
+    weights = codec.encode(to_tensors(again.network, codings), profile=profile)
+    _check_decoded(weights, again.network)
+    return again, weights
+
+
+def _on_codings(state: Mapping[str, Tensor], codings: Mapping[str, Coding]) -> dict[str, Tensor]:
+    """The values that the file will hold. They are there already, but for biases that took up constants."""
+    found = {}
+    for name, coding in codings.items():
+        if isinstance(coding, codec.Grid):
+            levels = torch.round(state[name].double() / coding.step)
+            found[name] = levels.float() * torch.tensor(coding.step, dtype=torch.float32)
+        elif isinstance(coding, codec.Minifloat):
+            values = coding.values(coding.nearest(state[name].float().numpy()))
+            found[name] = torch.from_numpy(values).reshape(state[name].shape)
+    return found
+
+
+def _check_left(network: nn.Module, posterior: Posterior, settings: CompressSettings) -> None:
+    state = network.state_dict()
+    if any(bool((state[name] != 0).any()) for name in posterior.variances if name in state):
+        return
+    raise InputError(
+        f"No weight is left by the rule {settings.rule} at {settings.cut:g}, a budget of {settings.budget:g} and a "
+        f"rate of {settings.rate:g}; move the threshold, lower budget and rate, or train with less KL."
+        if settings.sparsity is None
+        else f"A sparsity of {settings.sparsity} % leaves no weight; ask for less."
+    )
 
 
 def _check_runs(network: nn.Module, example: Tensor) -> None:
@@ -103,55 +152,6 @@ def _check_runs(network: nn.Module, example: Tensor) -> None:
         raise InputError(
             f"{name} gives {what} for inputs of shape {shape}; one tensor with a row for each input is needed."
         )
-
-
-def _weight_steps(struck: Shrunk, posterior: Posterior, budget: float) -> tuple[dict[str, float], set[str]]:
-    """Grid step of each variational weight, from the variances of its elements that are left.
-
-    And the names of those that are point estimates, without variance: their values are shared, or as they are.
-    """
-    steps, shared = {}, set()
-    for name, tensor in struck.network.state_dict().items():
-        if name not in posterior.variances:
-            continue
-        variance = posterior.variances[name].flatten()[struck.kept[name]][tensor != 0]
-        if variance.numel() and not bool(variance.any()):
-            shared.add(name)
-        elif variance.numel():
-            steps[name] = storable_step(grid_step(variance, budget))
-        else:
-            steps[name] = 1.0  # nothing left to round; any step codes zeros
-    return steps, shared
-
-
-def _bias_steps(network: nn.Module, weight_steps: dict[str, float]) -> dict[str, float]:
-    """A bias is the weight of an input that is always one: it shares its layer's grid."""
-    steps = {}
-    for name in network.state_dict():
-        layer, _, leaf = name.rpartition(".")
-        weight = f"{layer}.weight" if layer else "weight"
-        if leaf == "bias" and weight in weight_steps:
-            steps[name] = weight_steps[weight]
-    return steps
-
-
-def _round(struck: Shrunk, posterior: Posterior, steps: dict[str, float], rate: float) -> None:
-    """Round tensors to their grids in place: biases to the nearest level, weights as `rate` says."""
-    state = struck.network.state_dict()
-    for name, step in steps.items():
-        levels = grid_levels(name, state[name], step)
-        if rate > 0.0 and name in posterior.variances:
-            variance = posterior.variances[name].flatten()[struck.kept[name]]
-            levels = rate_levels(state[name], variance, step, rate)
-        state[name].copy_(grid_values(levels, step))
-
-
-def _then(first: Shrunk, second: Shrunk) -> Shrunk:
-    """The second strike seen from the network before the first."""
-    kept = {
-        name: first.kept[name].flatten()[index] if name in first.kept else index for name, index in second.kept.items()
-    }
-    return Shrunk(second.network, kept, first.note or second.note)
 
 
 def _check_decoded(weights: bytes, network: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..errors import CorruptFileError, InputError
 
 _VARIANCE = "/variance"
+_NOISE = "/group_noise"
 # Added under the logarithm, as in training: a mean of exactly 0 has an infinite log alpha.
 _TINY = 1e-8
 
@@ -24,10 +25,13 @@ class Posterior:
 
     values     posterior means of the variational weights, and all other tensors as they are
     variances  marginal posterior variances of the variational weights, in squared units of the weight
+    group_noise  of weights that share scales: how much of a group's scale is noise, as its method measures it;
+               (inputs,) of a dense layer and (output channels,) of a convolution
     """
 
     values: Mapping[str, Tensor]
     variances: Mapping[str, Tensor]
+    group_noise: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises InputError for NaN or infinite values, negative variances and variances that fit no value."""
@@ -39,14 +43,23 @@ class Posterior:
                 raise InputError(f"The variance of {name} has no mean of the same shape beside it; train again.")
             if not bool((torch.isfinite(variance) & (variance >= 0)).all()):
                 raise InputError(f"The variance of {name} holds negative or non-finite values; train again.")
+        for name, noise in self.group_noise.items():
+            shape = self.values[name].shape if name in self.values else ()
+            if len(shape) < 2 or noise.shape != (shape[1 if len(shape) == 2 else 0],):
+                raise InputError(f"The noise of the groups of {name} fits no weight of that name; train again.")
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Posterior:
-        """From tensors named as the run directory names them: `NAME`, and `NAME/variance` of variational weights."""
-        return cls(
-            values={name: tensor for name, tensor in tensors.items() if not name.endswith(_VARIANCE)},
-            variances={name.removesuffix(_VARIANCE): t for name, t in tensors.items() if name.endswith(_VARIANCE)},
-        )
+        """From tensors named as the run directory names them: `NAME`, and of variational weights `NAME/variance`.
+
+        `NAME/group_noise` is there where weights share scales.
+        """
+
+        def ending(suffix: str) -> dict[str, Tensor]:
+            return {name.removesuffix(suffix): t for name, t in tensors.items() if name.endswith(suffix)}
+
+        values = {name: tensor for name, tensor in tensors.items() if not name.endswith((_VARIANCE, _NOISE))}
+        return cls(values, ending(_VARIANCE), ending(_NOISE))
 
     def log_alpha(self, name: str) -> Tensor:
         """Log of the noise-to-signal ratio variance / mean^2 of each weight of tensor `name`."""

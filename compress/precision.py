@@ -12,6 +12,16 @@ Rounding to a grid of step s makes d_i uniform in [-s/2, s/2], so that E[d_i^2] 
 A tensor that may lose `budget` nats a weight is therefore kept on a grid of step
 
     (3)  s = sqrt(24 * budget * H),   H the harmonic mean of the V_i.
+
+Beside it stands the rule of Louizos, Ullrich and Welling 2017 (section 3.3): the mean variance of a tensor says which
+unit round-off it bears, and that how many digits a floating-point number needs. Rounding to a significand of t bits,
+the leading one among them, moves a number of the size m by at most 2^-t m; with the largest weight for m this stays
+within a posterior standard deviation where
+
+    (4)  t >= log2(max_i |w_i| / sqrt(mean_i V_i)).
+
+The exponent has the bits that the range from the largest weight down to that deviation takes, below which a digit is
+noise; what is smaller still is kept with fewer digits, as subnormal numbers are.
 """
 
 from __future__ import annotations
@@ -21,7 +31,11 @@ import math
 import torch
 from torch import Tensor
 
+from ..codec import Minifloat
 from ..errors import InputError
+
+_LARGEST_MANTISSA = 15
+_LARGEST_EXPONENT = 8
 
 
 def grid_step(variance: Tensor, budget: float) -> float:
@@ -35,3 +49,36 @@ def grid_step(variance: Tensor, budget: float) -> float:
     if not bool((variance > 0).all()):
         raise InputError("A kept weight has posterior variance 0, so no grid is fine enough; train again.")
     return math.sqrt(24.0 * budget / float(torch.mean(1.0 / variance.double())))
+
+
+def implied_variance(step: float, budget: float) -> float:
+    """The variance of which equation (3) makes `step`: what stands in for parameters that have none, as biases."""
+    return step * step / (24.0 * budget)
+
+
+def largest_float(form: Minifloat) -> float:
+    """The largest number of a format, rounding to it included."""
+    return math.ldexp(
+        2.0 - math.ldexp(1.0, -form.mantissa_bits - 1), form.unit + form.mantissa_bits + (1 << form.exponent_bits) - 2
+    )
+
+
+def round_off_float(mean: Tensor, variance: Tensor) -> Minifloat:
+    """The floating-point format of a tensor by equation (4).
+
+    mean, variance  of the weights that are kept, one axis, neither all 0
+
+    Raises InputError when no weight is left or all are known exactly.
+    """
+    largest, deviation = float(mean.abs().max()), math.sqrt(float(variance.double().mean()))
+    if not (largest > 0.0 and deviation > 0.0):
+        raise InputError("A tensor without non-zero weights or without variance has no round-off; train again.")
+    significand = max(1, math.ceil(math.log2(largest / deviation)))
+    mantissa = min(_LARGEST_MANTISSA, significand - 1)
+    top = math.frexp(largest)[1] - 1  # largest is in [2^top, 2^(top + 1))
+    if math.ldexp(2.0 - math.ldexp(1.0, -mantissa), top) < largest * (1.0 - math.ldexp(1.0, -mantissa - 2)):
+        top += 1  # it rounds up to the next power of two
+    bottom = min(top, math.frexp(deviation)[1] - 1)
+    # Exponents 1 to 2^bits - 1 are of full precision, and the largest of them is `top`.
+    bits = min(_LARGEST_EXPONENT, max(1, math.ceil(math.log2(top - bottom + 2))))
+    return Minifloat(bits, mantissa, top - mantissa - ((1 << bits) - 2))

@@ -1,55 +1,74 @@
-"""Which weights to drop."""
+"""Which weights to drop.
+
+A rule gives each weight a score, the higher the sooner it is dropped:
+
+    log-alpha        log(V / mean^2), the noise-to-signal ratio (Molchanov et al. 2017, section 4.4, cut at 3: a binary
+                     dropout rate of 0.95)
+    signal-to-noise  -|mean| / sqrt(V) (Blundell et al. 2015, section 5.3); its threshold is a ratio
+    group-scale      the noise of the scale that the weight shares with its group, as the training method measures it
+                     (Louizos et al. 2017, section 4.1: log alpha of the scale, or minus the logarithm of its mode)
+    magnitude        -|mean|; its threshold is a magnitude
+    random           nothing, the comparison that any rule has to stand
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from .posterior import Posterior
 from .settings import CompressSettings
 
 _SEED = 0  # of the random rule: which weights it drops is repeatable, and tells nothing about them
+# Rules whose scores are the negative of what their threshold is said in: what lies below it goes.
+_BELOW = ("signal-to-noise", "magnitude")
 
 
 def prune(posterior: Posterior, settings: CompressSettings) -> dict[str, Tensor]:
-    """Posterior means with the weights that `settings` drops set to zero, by tensor name; shapes are unchanged."""
-    if settings.sparsity is None:
-        return prune_by_log_alpha(posterior, settings.log_alpha)
-    return prune_to_sparsity(posterior, settings.rule, settings.sparsity)
+    """Posterior means with the weights that `settings` drops set to zero, by tensor name; shapes are unchanged.
 
-
-def prune_by_log_alpha(posterior: Posterior, threshold: float) -> dict[str, Tensor]:
-    """Posterior means with every weight of log alpha above `threshold` set to zero, by tensor name.
-
-    Such a weight is noise of at least exp(threshold) times its own power. Source: Molchanov et al. 2017,
-    section 4.4, where the threshold is 3 (a binary dropout rate of 0.95).
+    Raises InputError when the rule asks for what the posterior does not hold.
     """
-    return {
-        name: posterior.values[name].masked_fill(posterior.log_alpha(name) > threshold, 0.0)
-        for name in posterior.variances
-    }
+    scores = _scores(posterior, settings.rule)
+    if settings.sparsity is not None:
+        dropped = _most(scores, settings.sparsity)
+    else:
+        cut = -settings.cut if settings.rule in _BELOW else settings.cut
+        dropped = {name: score > cut for name, score in scores.items()}
+    return {name: posterior.values[name].masked_fill(mask, 0.0) for name, mask in dropped.items()}
 
 
-def prune_to_sparsity(posterior: Posterior, rule: str, percent: float) -> dict[str, Tensor]:
-    """Posterior means with the least `percent` of all variational weights set to zero, ranked across the network.
-
-    rule  signal-to-noise: by |mean| / deviation (Blundell et al. 2015, section 5.3); magnitude: by |mean|;
-          random: by nothing, the comparison that any rule has to stand
-    """
-    generator = torch.Generator().manual_seed(_SEED)
-    rules: dict[str, Callable[[str], Tensor]] = {
-        "signal-to-noise": lambda name: -posterior.log_alpha(name),
-        "magnitude": lambda name: posterior.values[name].abs(),
-        "random": lambda name: torch.rand(posterior.values[name].shape, generator=generator),
-    }
-    scores = {name: rules[rule](name) for name in posterior.variances}
-    order = torch.cat([each.flatten() for each in scores.values()]).argsort()
+def _most(scores: dict[str, Tensor], percent: float) -> dict[str, Tensor]:
+    """The `percent` of all weights that score highest, ranked across the network."""
+    order = torch.cat([each.flatten() for each in scores.values()]).argsort(descending=True, stable=True)
     dropped = torch.zeros(len(order), dtype=torch.bool)
     dropped[order[: round(len(order) * percent / 100.0)]] = True
     parts = torch.split(dropped, [each.numel() for each in scores.values()])
-    return {
-        name: posterior.values[name].masked_fill(part.reshape(scores[name].shape), 0.0)
-        for name, part in zip(scores, parts, strict=True)
-    }
+    return {name: part.reshape(scores[name].shape) for name, part in zip(scores, parts, strict=True)}
+
+
+def _scores(posterior: Posterior, rule: str) -> dict[str, Tensor]:
+    """Scores of all variational weights, each of the weight's shape."""
+    generator = torch.Generator().manual_seed(_SEED)
+
+    def score(name: str) -> Tensor:
+        mean = posterior.values[name]
+        if rule == "log-alpha":
+            return posterior.log_alpha(name)
+        if rule == "signal-to-noise":
+            return -torch.exp(-0.5 * posterior.log_alpha(name))
+        if rule == "magnitude":
+            return -mean.abs()
+        if rule == "random":
+            return torch.rand(mean.shape, generator=generator)
+        noise = posterior.group_noise.get(name)
+        if noise is None:
+            raise InputError(
+                f"Tensor {name} has no groups with scales, so the rule group-scale cannot rank it; train with "
+                "group-normal-jeffreys or group-horseshoe, or prune by another rule."
+            )
+        # Groups are the inputs of a dense layer and the output channels of a convolution.
+        return (noise if mean.ndim == 2 else noise.reshape(-1, *(1,) * (mean.ndim - 1))).expand(mean.shape)
+
+    return {name: score(name) for name in posterior.variances}

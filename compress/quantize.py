@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from ..codec import Codebook, Grid, QuantizedTensor, RawTensor
+from ..codec import Codebook, Grid, Minifloat, QuantizedTensor, RawTensor
 from ..errors import InputError
+
+SHARED: Final = "shared"
+# How a tensor that already has its final values is written: on a grid, as small floats, or by its distinct values.
+Coding: TypeAlias = Grid | Minifloat | Literal["shared"]
 
 # A level beyond this says that the step does not fit the tensor: 20 bits a weight are no compression.
 _LARGEST_LEVEL = 1 << 20
-# Beyond this many values a codebook costs more than it saves.
-_LARGEST_CODEBOOK = 1024
 
 
 def grid_levels(name: str, tensor: Tensor, step: float) -> Tensor:
@@ -42,36 +45,35 @@ def storable_step(step: float) -> float:
     return math.ldexp(round(mantissa * 256), exponent - 8)
 
 
+def distinct_values(tensor: Tensor) -> Tensor:
+    """The values other than 0, sorted; float32."""
+    return torch.unique(tensor[tensor != 0]).float()
+
+
 def codebook_tensor(name: str, tensor: Tensor) -> QuantizedTensor:
-    """A tensor of few distinct values, exactly. Raises InputError when they are more than a codebook is good for."""
-    values = torch.unique(tensor[tensor != 0]).float()
-    if len(values) > _LARGEST_CODEBOOK:
-        raise InputError(
-            f"Tensor {name} has no posterior variance to pick a precision from, and {len(values)} distinct values, "
-            f"more than the {_LARGEST_CODEBOOK} of a codebook; train with a method that has either."
-        )
+    """A tensor of few distinct values as indices into them; index 0 is 0."""
+    values = distinct_values(tensor)
     levels = torch.where(tensor == 0, 0, torch.searchsorted(values, tensor.float().contiguous()) + 1)
     book = torch.cat([values.new_zeros(1), values])
     return QuantizedTensor(name, levels.to(torch.int32).numpy(), Codebook(book.numpy()))
 
 
-def to_tensors(
-    network: nn.Module, steps: Mapping[str, float], shared: Container[str] = ()
-) -> list[QuantizedTensor | RawTensor]:
+def to_tensors(network: nn.Module, codings: Mapping[str, Coding]) -> list[QuantizedTensor | RawTensor]:
     """The network's tensors for the codec, in state-dict order.
 
-    steps   grid step of each tensor that already lies on a grid
-    shared  names of tensors that become codebooks; all others are written as raw float32. Integer buffers (batch
-            counters) mean nothing at inference and are left out.
+    Those without a coding are written as raw float32. Integer buffers (batch counters) mean nothing at inference and
+    are left out.
     """
     tensors: list[QuantizedTensor | RawTensor] = []
     for name, tensor in network.state_dict().items():
+        coding = codings.get(name)
         if not tensor.dtype.is_floating_point:
             continue
-        if name in steps:
-            levels = grid_levels(name, tensor, steps[name])
-            tensors.append(QuantizedTensor(name, levels.numpy(), Grid(steps[name])))
-        elif name in shared:
+        if isinstance(coding, Grid):
+            tensors.append(QuantizedTensor(name, grid_levels(name, tensor, coding.step).numpy(), coding))
+        elif isinstance(coding, Minifloat):
+            tensors.append(QuantizedTensor(name, coding.nearest(tensor.float().numpy()), coding))
+        elif coding == SHARED:
             tensors.append(codebook_tensor(name, tensor))
         else:
             tensors.append(RawTensor(name, tensor.float().numpy()))

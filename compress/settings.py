@@ -2,44 +2,95 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..codec import PROFILES
 from ..errors import InputError
 
-RULES = ("signal-to-noise", "magnitude", "random")
+# Pruning rules, each with the threshold that it has unless told otherwise; None for those that need a sparsity.
+RULES: dict[str, float | None] = {
+    "log-alpha": 3.0,
+    "signal-to-noise": math.exp(-1.5),  # the same weights as a log alpha of 3
+    "group-scale": 0.0,
+    "magnitude": 0.0,
+    "random": None,
+}
+PRECISIONS = ("posterior", "round-off", "codebook")
+CODEBOOK_STARTS = ("linear", "density", "random")
+LARGEST_CODEBOOK = 1024  # values; beyond them a codebook costs more than it saves
 
 
 @dataclass(frozen=True)
 class CompressSettings:
     """How to compress.
 
-    log_alpha  weights whose log alpha is above this are dropped, unless a sparsity is asked for
-    sparsity   percent of all variational weights to drop; None goes by log_alpha
-    rule       which weights go first then: signal-to-noise, magnitude or random
-    profile    small or fast, see codec.encode
+    rule       which weights go first: log-alpha, signal-to-noise, group-scale, magnitude or random; see prune.py
+    threshold  where the rule cuts, in its own units; None takes the rule's usual one
+    sparsity   percent of all variational weights to drop in place of a threshold; None goes by the threshold
+    precision  posterior: grids that follow the variance; round-off: the small floats of Louizos et al.; both in
+               precision.py; codebook: shared values, see codebook.py
     budget     nats that rounding to the grid may cost a weight, see precision.py; larger is coarser and smaller
-    rate       nats of the posterior that a nat of the file is worth, see rate.py; 0 takes the nearest levels
+    rate       nats of the posterior, or of the likelihood in retraining, that a nat of the file is worth, see rate.py;
+               0 takes the nearest levels
+    clusters   shared values of a codebook
+    codebook_start  where k-means starts: linear, density or random
+    shared     one codebook for the whole network in place of one for each tensor
+    retrain    epochs of retraining with the structure fixed, see retrain.py; 0 for none
+    learning_rate  of retraining, in grid steps (or in distances of shared values) an update
+    distill    weight of the original network's outputs among the labels in retraining, from 0 to 1
+    profile    small or fast, see codec.encode
     """
 
-    log_alpha: float = 3.0
+    rule: str = "log-alpha"
+    threshold: float | None = None
     sparsity: float | None = None
-    rule: str = "signal-to-noise"
+    precision: str = "posterior"
     budget: float = 0.03
     rate: float = 0.0
+    clusters: int = 32
+    codebook_start: str = "linear"
+    shared: bool = False
+    retrain: int = 0
+    learning_rate: float = 0.02
+    distill: float = 0.0
     profile: str = "small"
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
-        if self.log_alpha != self.log_alpha:
-            raise InputError("The log alpha threshold is NaN; give a number, 3 is usual.")
-        if self.rule not in RULES:
-            raise InputError(f"There is no pruning rule {self.rule!r}; there are {', '.join(RULES)}.")
+        for what, value, allowed in (
+            ("pruning rule", self.rule, RULES),
+            ("precision", self.precision, PRECISIONS),
+            ("start of a codebook", self.codebook_start, CODEBOOK_STARTS),
+            ("profile", self.profile, PROFILES),
+        ):
+            if value not in allowed:
+                raise InputError(f"There is no {what} {value!r}; there are {', '.join(allowed)}.")
+        if self.threshold is not None and math.isnan(self.threshold):
+            raise InputError("The threshold is NaN; give a number, for log-alpha 3 is usual.")
         if self.sparsity is not None and not 0.0 <= self.sparsity < 100.0:
             raise InputError(f"The sparsity is {self.sparsity} %; it has to be at least 0 and below 100.")
-        if self.profile not in PROFILES:
-            raise InputError(f"There is no profile {self.profile!r}; there are {' and '.join(PROFILES)}.")
+        if self.sparsity is None and RULES[self.rule] is None:
+            raise InputError(f"The rule {self.rule} has no threshold; say how many weights to drop by a sparsity.")
+        if self.sparsity is not None and self.threshold is not None:
+            raise InputError("A sparsity and a threshold were asked for; one of them decides, so give one.")
         if not 0.0 < self.budget < float("inf"):
             raise InputError(f"The precision budget is {self.budget}; it has to be above 0 nats a weight.")
         if not 0.0 <= self.rate < float("inf"):
             raise InputError(f"The rate is {self.rate}; it has to be 0 or more, and 1 is already much.")
+        if not 2 <= self.clusters <= LARGEST_CODEBOOK:
+            raise InputError(f"A codebook of {self.clusters} values was asked for; it holds 2 to {LARGEST_CODEBOOK}.")
+        if self.retrain < 0:
+            raise InputError(f"{self.retrain} epochs of retraining were asked for; it has to be 0 or more.")
+        if not 0.0 < self.learning_rate < float("inf"):
+            raise InputError(f"The learning rate is {self.learning_rate}; it has to be above 0 steps an update.")
+        if not 0.0 <= self.distill <= 1.0:
+            raise InputError(f"The weight of distillation is {self.distill}; it goes from 0 (labels) to 1 (outputs).")
+
+    @property
+    def cut(self) -> float:
+        """The threshold in force, where no sparsity is asked for."""
+        usual = RULES[self.rule]
+        if self.threshold is not None:
+            return self.threshold
+        return math.nan if usual is None else usual

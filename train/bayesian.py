@@ -94,7 +94,8 @@ class BayesianNetwork(nn.Module):
         """The posterior by the original network's state-dict names, detached copies on the CPU.
 
         For a variational weight NAME: `NAME`, its posterior mean, and `NAME/variance`, its marginal variance, both
-        of the weight's shape and in its units. Everything else stands under its name as it is.
+        of the weight's shape and in its units; where weights share scales `NAME/group_noise`, see
+        VariationalLayer.group_noise. Everything else stands under its name as it is.
         """
         state = dict(self.network.state_dict())
         for layer_name, layer in self.network.named_modules(remove_duplicate=False):  # as a state dict lists them
@@ -105,6 +106,8 @@ class BayesianNetwork(nn.Module):
             for key in own:
                 del state[prefix + key]
             state[f"{prefix}weight"], state[f"{prefix}weight/variance"] = layer.marginal()
+            if (noise := layer.group_noise()) is not None:
+                state[f"{prefix}weight/group_noise"] = noise
         return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
 
     def point_network(self) -> nn.Module:

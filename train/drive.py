@@ -53,9 +53,11 @@ def train_run(
     """
     numbers = record.training.model_dump()
     loading = {key: numbers.pop(key) for key in LOADING}
+    held_out = numbers.pop("held_out")
     settings = FitSettings(**numbers)
     if data is None:
         data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None)
+    seen = data.held_out(held_out) if held_out else data
     torch.manual_seed(settings.seed)
     network = build_model(record.model.name, record.model.options)
     if record.start is not None:
@@ -64,7 +66,7 @@ def train_run(
     if names := net.deterministic():
         tell(f"deterministic parameters: {', '.join(names)}")
     _check_fits(net, data.train_images[:2], len(data.labels))
-    train_batches = batches(data.train_images, data.train_labels, seed=settings.seed, **loading)
+    train_batches = batches(seen.train_images, seen.train_labels, seed=settings.seed, **loading)
     live = live and sys.stdout.isatty()
     began, before = time.monotonic(), record.seconds
 
@@ -89,7 +91,7 @@ def train_run(
         fit(
             net,
             train_batches,
-            batches(data.test_images, data.test_labels, 1000),
+            batches(seen.test_images, seen.test_labels, 1000),
             settings,
             folder=folder / CHECKPOINTS, resume=resume, report=after_epoch, progress=live,
             devices=int(devices) if devices.isdigit() else devices, strategy=strategy,

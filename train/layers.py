@@ -59,6 +59,10 @@ class VariationalLayer(nn.Module, ABC):
     def marginal(self) -> Marginal:
         """Marginal posterior mean and variance of each weight, detached; 0 as mean says that it is pruned."""
 
+    def group_noise(self) -> Tensor | None:
+        """Where weights share scales, how much of each group's scale is noise, (groups,)."""
+        return None
+
     def after_step(self, progress: float) -> None:
         """Called after each optimiser step with the finished fraction of the run: bounds, masks, schedules."""
 

@@ -27,7 +27,7 @@ from ..errors import InputError, reason_of
 from ..files import read_bytes
 
 _FOLDER = "recipes"
-# Fields of Training that say how batches are made; the others are FitSettings'.
+# Fields of Training that say what the batches are made of, and how; the others are FitSettings'.
 LOADING = ("batch_size", "shift", "mirror")
 
 
@@ -76,6 +76,9 @@ class Training(_Strict):
     precision: str = "32-true"
     shift: int = Field(default=0, ge=0)
     mirror: bool = False
+    held_out: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="part of the training set kept back, for `compress` to choose by"
+    )
     seed: int = 0
 
 

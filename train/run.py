@@ -101,7 +101,7 @@ def start_from(network: nn.Module, folder: Path) -> None:
     if not path.is_file():
         raise InputError(f"There is no {POSTERIOR} in {folder} to start from; name a run that is complete.")
     try:
-        tensors = {name: tensor for name, tensor in load_file(path).items() if not name.endswith("/variance")}
+        tensors = {name: tensor for name, tensor in load_file(path).items() if "/" not in name}
         network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError) as error:
         raise InputError(

@@ -9,12 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayespress.codec import QuantizedTensor, RawTensor
+from bayespress.codec import Grid, QuantizedTensor, RawTensor
 from bayespress.compress.posterior import Posterior, read_posterior
-from bayespress.compress.precision import grid_step
-from bayespress.compress.prune import prune, prune_by_log_alpha, prune_to_sparsity
+from bayespress.compress.precision import grid_step, implied_variance, largest_float, round_off_float
+from bayespress.compress.prune import prune
 from bayespress.compress.quantize import grid_levels, grid_values, storable_step, to_tensors
-from bayespress.compress.rate import rate_levels
 from bayespress.compress.settings import CompressSettings
 from bayespress.errors import CorruptFileError, InputError
 
@@ -68,7 +67,7 @@ def test_a_step_far_too_fine_is_refused():
 
 def test_tensors_for_the_codec():
     network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
-    tensors = to_tensors(network, {"0.weight": 0.25})
+    tensors = to_tensors(network, {"0.weight": Grid(0.25)})
     assert [tensor.name for tensor in tensors] == [
         "0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
     ]  # fmt: skip
@@ -79,7 +78,10 @@ def test_tensors_for_the_codec():
 def test_pruning_follows_log_alpha():
     values = {"w": torch.tensor([1.0, 1.0, 0.0, -2.0])}
     variances = {"w": torch.tensor([math.exp(2.9), math.exp(3.1), 1.0, 4 * math.exp(2.9)])}
-    assert prune_by_log_alpha(Posterior(values, variances), 3.0)["w"].tolist() == [1.0, 0.0, 0.0, -2.0]
+    posterior = Posterior(values, variances)
+    assert prune(posterior, CompressSettings())["w"].tolist() == [1.0, 0.0, 0.0, -2.0]
+    by_ratio = CompressSettings(rule="signal-to-noise")
+    assert prune(posterior, by_ratio)["w"].tolist() == [1.0, 0.0, 0.0, -2.0], "the usual cuts are the same"
 
 
 def ranked():
@@ -93,34 +95,70 @@ def ranked():
     [
         # signal-to-noise is 100, 5 / 0.3, 0.2 in a and 4, 100 in b
         ("signal-to-noise", [[0.1, -5.0], [0.0, 0.0]], [0.0, 1.0]),
+        ("log-alpha", [[0.1, -5.0], [0.0, 0.0]], [0.0, 1.0]),
         ("magnitude", [[0.0, -5.0], [3.0, 0.0]], [4.0, 0.0]),
     ],
 )
 def test_pruning_to_a_sparsity_ranks_across_the_network(rule, a, b):
-    pruned = prune_to_sparsity(ranked(), rule, 50.0)
+    pruned = prune(ranked(), CompressSettings(rule=rule, sparsity=50.0))
     assert torch.equal(pruned["a"], torch.tensor(a))
     assert torch.equal(pruned["b"], torch.tensor(b))
 
 
 def test_random_pruning_drops_as_many_and_the_same_each_time():
     posterior = Posterior({"w": torch.ones(1000)}, {"w": torch.ones(1000)})
-    first = prune_to_sparsity(posterior, "random", 73.0)["w"]
+    settings = CompressSettings(rule="random", sparsity=73.0)
+    first = prune(posterior, settings)["w"]
     assert first.count_nonzero() == 270
-    assert torch.equal(first, prune_to_sparsity(posterior, "random", 73.0)["w"])
+    assert torch.equal(first, prune(posterior, settings)["w"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "threshold", "a", "b"),
+    [
+        ("log-alpha", -20.0, [[0.0, 0.0], [0.0, 0.0]], [0.0, 0.0]),
+        ("signal-to-noise", 10.0, [[0.1, 0.0], [0.0, 0.0]], [0.0, 1.0]),
+        ("magnitude", 2.0, [[0.0, -5.0], [3.0, 0.0]], [4.0, 0.0]),
+    ],
+)
+def test_thresholds_are_in_the_units_of_their_rule(rule, threshold, a, b):
+    values = ranked().values | {"a": torch.tensor([[0.1, -2.0], [3.0, 0.2]])}
+    if rule == "magnitude":
+        values["a"][0, 1] = -5.0
+    pruned = prune(Posterior(values, ranked().variances), CompressSettings(rule=rule, threshold=threshold))
+    assert torch.equal(pruned["a"], torch.tensor(a))
+    assert torch.equal(pruned["b"], torch.tensor(b))
+
+
+def test_groups_go_by_the_noise_of_their_scale():
+    """Inputs of a dense layer, output channels of a convolution."""
+    values = {"fc.weight": torch.ones(2, 3), "conv.weight": torch.ones(2, 1, 3, 3)}
+    noise = {"fc.weight": torch.tensor([-1.0, 2.0, 0.5]), "conv.weight": torch.tensor([0.1, -0.1])}
+    posterior = Posterior(values, values, noise)
+    pruned = prune(posterior, CompressSettings(rule="group-scale"))
+    assert pruned["fc.weight"].tolist() == [[1.0, 0.0, 0.0]] * 2
+    assert pruned["conv.weight"].flatten(1).sum(1).tolist() == [0.0, 9.0]
+    assert prune(posterior, CompressSettings(rule="group-scale", threshold=1.0))["fc.weight"].sum() == 4
+    assert prune(posterior, CompressSettings(rule="group-scale", sparsity=100 * 2 / 24))["fc.weight"].sum() == 4
+    with pytest.raises(InputError, match=r"w has no groups with scales, .* train with group-normal-jeffreys"):
+        prune(Posterior({"w": torch.ones(2, 2)}, {"w": torch.ones(2, 2)}), CompressSettings(rule="group-scale"))
 
 
 def test_a_sparsity_takes_the_place_of_the_threshold():
     assert prune(ranked(), CompressSettings(sparsity=0.0))["b"].tolist() == [4.0, 1.0]
-    assert prune(ranked(), CompressSettings(log_alpha=-20.0))["b"].tolist() == [0.0, 0.0]
+    with pytest.raises(InputError, match="one of them decides"):
+        CompressSettings(sparsity=50.0, threshold=3.0)
+    with pytest.raises(InputError, match="rule random has no threshold"):
+        CompressSettings(rule="random")
 
 
 @pytest.mark.parametrize("sparsity", [-1.0, 100.0, float("nan")])
 def test_sparsities_and_rules_out_of_range(sparsity):
     with pytest.raises(InputError, match="at least 0 and below 100"):
         CompressSettings(sparsity=sparsity)
-    with pytest.raises(InputError, match="no pruning rule 'size'; there are signal-to-noise"):
+    with pytest.raises(InputError, match="no pruning rule 'size'; there are log-alpha, signal-to-noise"):
         CompressSettings(rule="size")
-    with pytest.raises(InputError, match="no profile 'tiny'; there are small and fast"):
+    with pytest.raises(InputError, match="no profile 'tiny'; there are small, fast"):
         CompressSettings(profile="tiny")
 
 
@@ -164,42 +202,30 @@ def test_budgets_out_of_range(budget):
     with pytest.raises(InputError, match="above 0"):
         CompressSettings(budget=budget)
     with pytest.raises(InputError, match="NaN"):
-        CompressSettings(log_alpha=float("nan"))
+        CompressSettings(threshold=float("nan"))
 
 
-def cost_of(levels, mean, variance, step, rate):
-    """Equations (4) and (5), weight by weight."""
-    magnitudes = [abs(int(level)) for level in levels if level != 0]
-    survival = (len(magnitudes) + 0.5) / (len(levels) + 1)
-    total = 0.0
-    for level, w, v in zip(levels.tolist(), mean.tolist(), variance.tolist(), strict=True):
-        if level == 0:
-            bits = -math.log2(1 - survival)
-        else:
-            bits = 1 - math.log2(survival) - math.log2(magnitudes.count(abs(level)) / len(magnitudes))
-        total += (w - level * step) ** 2 / (2 * v) + rate * math.log(2) * bits
-    return total
+def test_the_variance_that_a_step_implies():
+    assert grid_step(torch.full((9,), implied_variance(0.25, 0.1)), 0.1) == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("rate", [0.05, 0.3, 1.0])
-def test_levels_by_rate_cost_less_and_take_fewer_bits(rate):
-    generator = torch.Generator().manual_seed(1)
-    mean = torch.randn(3000, generator=generator).pow(3) * 0.1 * (torch.rand(3000, generator=generator) < 0.3)
-    variance = torch.full_like(mean, 0.002)
-    nearest, chosen = (rate_levels(mean, variance, 0.1, each) for each in (0.0, rate))
-    assert nearest.tolist() == grid_levels("w", mean, 0.1).tolist()
-    assert cost_of(chosen, mean, variance, 0.1, rate) < cost_of(nearest, mean, variance, 0.1, rate)
-    assert torch.count_nonzero(chosen) < torch.count_nonzero(nearest)
-    assert bool((chosen.abs() <= nearest.abs()).all())
-    assert bool((chosen * nearest >= 0).all())
+@given(
+    st.integers(0, 1000), st.floats(1e-4, 10.0), st.floats(1e-3, 0.9),
+)  # fmt: skip
+def test_small_floats_keep_the_largest_weight_within_its_deviation(seed, scale, noise):
+    """Equation (4): the error of every weight stays within a posterior standard deviation."""
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(200, generator=generator, dtype=torch.float64) * scale
+    deviation = noise * float(mean.abs().max())
+    form = round_off_float(mean, torch.full_like(mean, deviation**2))
+    kept = torch.from_numpy(form.values(form.nearest(mean.numpy())))
+    assert float((kept - mean).abs().max()) <= deviation * 1.001
+    assert float(mean.abs().max()) <= largest_float(form) * 1.001
+    digits = -math.log2(noise)
+    assert math.ceil(digits - 1e-6) <= form.mantissa_bits + 1 <= max(1, math.ceil(digits + 1e-6)), "and no more"
 
 
-def test_a_certain_weight_keeps_its_level_at_any_rate():
-    mean, variance = torch.tensor([0.31, 0.0, -0.12, 0.11]), torch.tensor([1e-9, 0.0, 1e-9, 10.0])
-    assert rate_levels(mean, variance, 0.1, 1.0).tolist() == [3, 0, -1, 0]
-    assert rate_levels(torch.zeros(3), torch.zeros(3), 0.1, 1.0).tolist() == [0, 0, 0]
-
-
-def test_a_negative_rate_is_refused():
-    with pytest.raises(InputError, match=r"rate is -0\.1"):
-        CompressSettings(rate=-0.1)
+def test_small_floats_of_what_has_no_digits():
+    for mean, variance in ((torch.zeros(2), torch.ones(2)), (torch.ones(2), torch.zeros(2))):
+        with pytest.raises(InputError, match="has no round-off"):
+            round_off_float(mean, variance)

@@ -98,10 +98,14 @@ class GroupHorseshoeLayer(GroupScaleLayer):
         groups = log_normal_gamma_kl(a, a_v, 1.0) + log_normal_inverse_gamma_kl(b, b_v)
         return layer.sum() + groups.sum()
 
-    def dead(self) -> Tensor:
-        """Groups whose mode of z, exp(m - v), lies below the threshold (section 4.1)."""
+    def group_noise(self) -> Tensor:
+        """Minus the logarithm of the mode of z, which is exp(m - v)."""
         mean, variance = self.log_scale_moments()
-        return mean - variance < self.settings.log_mode_threshold
+        return variance - mean
+
+    def dead(self) -> Tensor:
+        """Groups whose mode of z lies below the threshold (section 4.1)."""
+        return self.group_noise() > -self.settings.log_mode_threshold
 
     def _per_group(self, parts: Tensor) -> Tensor:
         """Sum over the four factors, (groups,)."""

@@ -76,6 +76,10 @@ class NormalJeffreysLayer(GroupScaleLayer):
         """The improper log-uniform KL of each z (equation 7: Molchanov's approximation), summed."""
         return log_uniform_kl(self.log_alpha()).sum()
 
+    def group_noise(self) -> Tensor:
+        """Log alpha."""
+        return self.log_alpha()
+
     def dead(self) -> Tensor:
         """Groups whose log alpha is above the threshold."""
         return self.log_alpha() > self.settings.log_alpha_threshold

@@ -75,6 +75,10 @@ class GroupScaleLayer(VariationalLayer):
     def dead(self) -> Tensor:
         """Which groups are noise; bool (groups,)."""
 
+    @abstractmethod
+    def group_noise(self) -> Tensor:
+        """How much of each scale is noise, (groups,): above the method's threshold a group is dead."""
+
     def sampled_forward(self, x: Tensor) -> Tensor:
         """Draw z for each example, then outputs given z by local reparameterisation (algorithms 1 and 2)."""
         scale = self.draw_scale(len(x))

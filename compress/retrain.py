@@ -1,0 +1,200 @@
+"""Retraining of levels and codebooks with the structure fixed.
+
+What is trained is what the file will hold. A weight on a grid of step s is s round(u), u its real-valued level; the
+rounding is passed over backwards (Bengio et al. 2013, section 2.3), and the step is trained with the levels. A weight
+that shares a value moves with all that share it (Han et al. 2016, section 3.3). The loss is the length, in nats an
+example, of a message that tells a receiver first the network and then the labels (Hinton and van Camp 1993),
+
+    (7)  -mean log p(label | input, s round(u))  +  rate * log 2 * bits(u) / N,
+
+with the bits of equation (6) in rate.py, by straight lines between whole levels, and N training examples. Weights that
+were struck out stay so; others may go on to 0. Everything that is neither variational nor its bias stays as it is,
+batch-norm statistics with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..codec import Grid
+from ..errors import InputError
+from .quantize import SHARED, Coding, grid_values, storable_step
+from .rate import LevelBits
+from .settings import CompressSettings
+
+_REFRESH = 100  # batches between two counts of how often each level occurs
+_STEP_RATE = 0.1  # learning rate of the logarithm of a step, relative to that of levels
+_SPARE = 4  # magnitudes beyond the present largest that have a price until the next count
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Data to retrain on.
+
+    batches   the batches of an epoch, by its number: inputs (n, ...) and classes int64 (n,)
+    count     batches in an epoch
+    examples  in an epoch
+    """
+
+    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]]
+    count: int
+    examples: int
+
+
+class _OnGrid(nn.Module):
+    """Tensors of one layer that share a step."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], step: float) -> None:
+        super().__init__()
+        self.names = list(tensors)
+        self.log_step = nn.Parameter(torch.tensor(math.log(step)))
+        self.levels = nn.ParameterList([tensor.float() / step for tensor in tensors.values()])
+        self.masks = [tensor != 0 for tensor in tensors.values()]
+        self.count()
+
+    def count(self) -> None:
+        """See afresh how often each level occurs."""
+        self.bits = [LevelBits(self.rounded(k), _SPARE) for k in range(len(self.names))]
+
+    def rounded(self, k: int) -> Tensor:
+        return (self.levels[k].detach() * self.masks[k]).round()
+
+    def values(self) -> dict[str, Tensor]:
+        """The tensors as the file will hold them, with gradients that see no rounding."""
+        step = self.log_step.exp()
+        return {
+            name: step * (levels * mask + (self.rounded(k) - levels * mask).detach())
+            for k, (name, levels, mask) in enumerate(zip(self.names, self.levels, self.masks, strict=True))
+        }
+
+    def length(self) -> Tensor:
+        """Bits of all levels."""
+        parts = zip(self.bits, self.levels, self.masks, strict=True)
+        return torch.stack([(bits.between(levels * mask) * mask).sum() for bits, levels, mask in parts]).sum()
+
+    def codings(self) -> dict[str, tuple[Tensor, Coding]]:
+        step = storable_step(math.exp(self.log_step.item()))
+        return {
+            name: (grid_values(self.rounded(k).to(torch.int32), step), Grid(step)) for k, name in enumerate(self.names)
+        }
+
+
+class _OnCodebook(nn.Module):
+    """A tensor whose weights share values."""
+
+    def __init__(self, name: str, tensor: Tensor) -> None:
+        super().__init__()
+        self.name = name
+        entries, self.index = torch.unique(tensor.float(), return_inverse=True)
+        self.zero = entries == 0
+        self.entries = nn.Parameter(entries)
+
+    def values(self) -> dict[str, Tensor]:
+        return {self.name: self.entries.masked_fill(self.zero, 0.0)[self.index]}
+
+    def codings(self) -> dict[str, tuple[Tensor, Coding]]:
+        return {self.name: (self.values()[self.name].detach(), SHARED)}
+
+
+def retrain(
+    network: nn.Module,
+    codings: Mapping[str, Coding],
+    data: Labelled,
+    settings: CompressSettings,
+    *,
+    teacher: nn.Module | None = None,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> dict[str, Coding]:
+    """Retrain `network` in place; the codings that its tensors then lie on.
+
+    codings  by tensor name. What is to lie on a grid need not do so yet: its levels are rounded from where it is
+    teacher  whose outputs are among the labels, by the weight settings.distill; takes the same inputs
+
+    Raises InputError when the loss stops being finite.
+    """
+    state = network.state_dict()
+    parts = _parts(state, codings)
+    if not len(parts) or settings.retrain == 0:
+        return dict(codings)
+    optimizer = torch.optim.Adam(_groups(parts, settings.learning_rate))
+    steps = settings.retrain * data.count
+    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1.0 - step / steps))
+    network.eval()
+    for epoch in range(settings.retrain):
+        total = 0.0
+        for batch, (inputs, labels) in enumerate(data.batches(epoch)):
+            if batch % _REFRESH == 0:
+                for part in parts:
+                    if isinstance(part, _OnGrid):
+                        part.count()
+            nll = _log_loss(network, parts, inputs, labels, teacher, settings.distill)
+            loss = nll
+            if settings.rate > 0.0:
+                lengths = [part.length() for part in parts if isinstance(part, _OnGrid)]
+                if lengths:
+                    loss = nll + settings.rate * math.log(2.0) / data.examples * torch.stack(lengths).sum()
+            if not bool(torch.isfinite(loss)):
+                raise InputError(
+                    f"The loss of retraining became {loss.item()} in epoch {epoch}; lower its learning rate."
+                )
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            decay.step()
+            total += nll.item()
+        progress(f"retraining, epoch {epoch + 1} of {settings.retrain}: log loss {total / data.count:.4f}")
+    found = dict(codings)
+    with torch.no_grad():
+        for part in parts:
+            for name, (values, coding) in part.codings().items():
+                state[name].copy_(values)
+                found[name] = coding
+    return found
+
+
+def _parts(state: Mapping[str, Tensor], codings: Mapping[str, Coding]) -> nn.ModuleList:
+    """What is trained, layer by layer."""
+    by_step: dict[tuple[str, float], dict[str, Tensor]] = {}
+    parts: list[nn.Module] = []
+    for name, coding in codings.items():
+        if isinstance(coding, Grid):
+            by_step.setdefault((name.rpartition(".")[0], coding.step), {})[name] = state[name]
+        elif coding == SHARED:
+            parts.append(_OnCodebook(name, state[name]))
+    return nn.ModuleList([_OnGrid(tensors, step) for (_, step), tensors in by_step.items()] + parts)
+
+
+def _groups(parts: nn.ModuleList, learning_rate: float) -> list[dict[str, object]]:
+    """Levels and shared values move by their own distances, steps by their logarithm."""
+    groups: list[dict[str, object]] = []
+    for part in parts:
+        if isinstance(part, _OnGrid):
+            groups.append({"params": list(part.levels), "lr": learning_rate})
+            groups.append({"params": [part.log_step], "lr": learning_rate * _STEP_RATE})
+        elif isinstance(part, _OnCodebook):
+            entries = part.entries.detach()
+            distance = float(entries.max() - entries.min()) / max(1, len(entries) - 1)
+            groups.append({"params": [part.entries], "lr": learning_rate * distance})
+    return groups
+
+
+def _log_loss(
+    network: nn.Module, parts: nn.ModuleList, inputs: Tensor, labels: Tensor, teacher: nn.Module | None, weight: float
+) -> Tensor:
+    """Cross entropy, in nats an example, between outputs and labels, of which the teacher's have their weight."""
+    values: dict[str, Tensor] = {}
+    for part in parts:
+        values |= part.values()  # type: ignore[operator]
+    outputs = torch.func.functional_call(network, values, (inputs,))
+    loss = F.cross_entropy(outputs, labels)
+    if teacher is None or weight == 0.0:
+        return loss
+    with torch.no_grad():
+        taught = teacher(inputs).softmax(1)
+    return (1.0 - weight) * loss + weight * F.cross_entropy(outputs, taught)

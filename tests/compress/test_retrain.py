@@ -1,0 +1,142 @@
+"""Retraining: what the file holds is what was trained, and it is better for it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bayespress import codec
+from bayespress.codec import Grid
+from bayespress.compress.pipeline import compress_network
+from bayespress.compress.posterior import Posterior
+from bayespress.compress.quantize import SHARED
+from bayespress.compress.retrain import Labelled, retrain
+from bayespress.compress.settings import CompressSettings
+from bayespress.errors import InputError
+
+
+
+def teacher():
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4)).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def data():
+    x = torch.randn(600, 12, generator=torch.Generator().manual_seed(1))
+    y = teacher()(x).argmax(1)
+    batches = [(x[k : k + 50], y[k : k + 50]) for k in range(0, 600, 50)]
+    return Labelled(lambda _epoch: batches, len(batches), len(x))
+
+
+def posterior_of(network, deviation=0.06):
+    values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
+    return Posterior(values, {n: torch.full_like(t, deviation**2) for n, t in values.items() if t.ndim > 1})
+
+
+def log_loss(network, data):
+    with torch.no_grad():
+        return sum(float(F.cross_entropy(network(x), y)) for x, y in data.batches(0)) / data.count
+
+
+def pack(data, **settings):
+    settings = {"budget": 1.0, "threshold": 20.0, **settings}
+    return compress_network(
+        teacher(), posterior_of(teacher()), torch.randn(2, 12), CompressSettings(**settings), data=data
+    )
+
+
+def test_retrained_levels_say_more_in_no_more_bytes(data):
+    before, after = pack(data), pack(data, retrain=15, rate=1.0, learning_rate=0.05)
+    assert log_loss(after.network, data) < 0.9 * log_loss(before.network, data)
+    assert len(after.weights) <= len(before.weights)
+    assert [step.name for step in after.steps] == ["trained", "threshold", "strike", "levels", "retrained"]
+    assert after.steps[-1].bytes == len(after.weights)
+
+
+def test_a_higher_rate_gives_a_smaller_file(data):
+    sizes = [len(pack(data, retrain=6, learning_rate=0.05, rate=rate).weights) for rate in (0.0, 1.0, 4.0)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 1.1 * sizes[-1]
+
+
+def test_what_was_struck_out_stays_so(data):
+    network = teacher()
+    with torch.no_grad():
+        network[0].weight[:, 3] = 0
+        network[2].weight[1] = 0
+    codings = {"0.weight": Grid(0.1), "2.weight": Grid(0.1)}
+    settings = CompressSettings(retrain=2, learning_rate=0.5)
+    found = retrain(network, codings, data, settings)
+    assert not network[0].weight[:, 3].any()
+    assert not network[2].weight[1].any()
+    for name in codings:
+        levels = network.state_dict()[name] / found[name].step
+        torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+        assert found[name].step != 0.1, "the step is trained, too"
+
+
+def test_shared_values_move_together(data):
+    network = teacher()
+    with torch.no_grad():
+        for layer in (network[0], network[2]):
+            layer.weight.copy_((layer.weight / 0.2).round() * 0.2)
+    before = copy.deepcopy(network)
+    codings = {"0.weight": SHARED, "2.weight": SHARED}
+    assert retrain(network, codings, data, CompressSettings(retrain=4, learning_rate=0.01)) == codings
+    for k in (0, 2):
+        old, new = before[k].weight, network[k].weight
+        assert bool((new[old == 0] == 0).all())
+        for value in old.unique():
+            assert len(new[old == value].unique()) == 1
+        assert not torch.equal(old, new)
+    assert log_loss(network, data) < log_loss(before, data)
+
+
+def test_distillation_follows_the_teacher(data):
+    """With labels that are noise, only the teacher can tell."""
+    noise = torch.randint(0, 4, (50,), generator=torch.Generator().manual_seed(5))
+    deaf = Labelled(lambda epoch: [(x, noise) for x, _ in data.batches(epoch)], data.count, data.examples)
+    taught = pack(deaf, retrain=8, learning_rate=0.05, distill=1.0)
+    untaught = pack(deaf, retrain=8, learning_rate=0.05)
+    assert log_loss(taught.network, data) < log_loss(untaught.network, data) - 0.1
+
+
+def test_the_same_settings_give_the_same_file(data):
+    assert pack(data, retrain=2, rate=0.5).weights == pack(data, retrain=2, rate=0.5).weights
+
+
+def test_codebooks_are_retrained_in_the_pipeline(data):
+    plain, trained = (pack(data, precision="codebook", clusters=4, retrain=epochs) for epochs in (0, 6))
+    assert log_loss(trained.network, data) < log_loss(plain.network, data)
+    maps = [t.value_map for t in codec.decode(trained.weights) if isinstance(t, codec.QuantizedTensor)]
+    assert maps
+    assert all(isinstance(book, codec.Codebook) and len(book.entries) <= 5 for book in maps)
+
+
+def test_retraining_needs_data_and_a_loss_that_is_finite(data):
+    with pytest.raises(InputError, match="3 epochs of retraining were asked for without data"):
+        pack(None, retrain=3)
+    poisoned = Labelled(lambda _epoch: [(torch.full((2, 12), float("nan")), torch.zeros(2, dtype=torch.long))], 1, 2)
+    with pytest.raises(InputError, match="loss of retraining became nan in epoch 0; lower its learning rate"):
+        pack(poisoned, retrain=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"retrain": -1}, "-1 epochs of retraining"),
+        ({"learning_rate": 0.0}, "learning rate is 0.0"),
+        ({"distill": 1.5}, "distillation is 1.5"),
+        ({"clusters": 1}, "codebook of 1 values"),
+        ({"precision": "float"}, "no precision 'float'; there are posterior, round-off, codebook"),
+        ({"codebook_start": "middle"}, "no start of a codebook 'middle'"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(InputError, match=message):
+        CompressSettings(**settings)
