@@ -50,6 +50,51 @@ class StepRecord(_Strict):
     bytes: int | None = Field(default=None, description="size of the .bpz, for the step that writes it")
 
 
+class LayerRecord(_Strict):
+    """One tensor of the file."""
+
+    name: str
+    shape: tuple[int, ...] = Field(description="in the shrunk network; units are the first axis")
+    original_shape: tuple[int, ...] = Field(description="empty for a bias that the network did not have")
+    nonzero: int
+    coding: str = Field(description="what its values are, in words")
+    step: float | None = Field(default=None, description="of its grid, if it lies on one")
+    bits: dict[str, float] = Field(description="of each stream of the file, see codec.layout")
+
+
+class PapersRecord(_Strict):
+    """The two columns that papers give beside a file's size, in bytes; see compress/account.py."""
+
+    fast_prediction: int
+    maximum_compression: int
+
+
+class PointRecord(_Strict):
+    """What some settings came to in a search."""
+
+    error_percent: float = Field(description="on the held-out data")
+    bytes: int
+    settings: dict[str, float]
+
+
+class ChoiceRecord(_Strict):
+    """How the settings were chosen. The test set had no part in it."""
+
+    goal: str
+    held_out: int = Field(description="examples that the error was measured on")
+    error_percent: float
+    bytes: int
+    points: tuple[PointRecord, ...] = Field(description="all that were seen, by bytes")
+
+    def front(self) -> list[PointRecord]:
+        """The points that no other beats in both error and bytes, by bytes."""
+        best: list[PointRecord] = []
+        for point in sorted(self.points, key=lambda point: (point.bytes, point.error_percent)):
+            if not best or point.error_percent < best[-1].error_percent:
+                best.append(point)
+        return best
+
+
 class PackedRecord(_Strict):
     """`packed.json`."""
 
@@ -64,6 +109,12 @@ class PackedRecord(_Strict):
     original_bytes: int = Field(description="4 bytes a parameter of the network as given")
     packed_bytes: int = Field(description="size of weights.bpz")
     steps: tuple[StepRecord, ...] = ()
+    settings: dict[str, str | float | bool | None] = Field(
+        default_factory=dict, description="of compression, see compress/settings.py"
+    )
+    layers: tuple[LayerRecord, ...] = ()
+    papers: PapersRecord | None = None
+    choice: ChoiceRecord | None = Field(default=None, description="none when the settings were given")
 
     @property
     def ratio(self) -> float:

@@ -43,8 +43,8 @@ def build(
 def run_build(packed: Path, out: Path | None = None, targets: list[str] | None = None) -> tuple[Manifest, Path]:
     """Build a bundle with its report inside; the manifest and where the bundle is."""
     from .. import codec
+    from ..compress.report import report_html
     from ..deploy.build import build as build_bundle
-    from ..deploy.report import report_html
     from ..files import read_bytes
     from ..handover import WEIGHTS, PackedRecord
 

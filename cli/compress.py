@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError
 from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..compress.settings import CompressSettings
-    from ..handover import PackedRecord
-    from ..train.data import DataSet
+    from ..handover import ChoiceRecord, PackedRecord
 
-_GOLDEN = 16  # examples that every later runtime must reproduce
+_TRIALS = 30
+_SEARCH, _PRUNING, _PRECISION = "Search", "Pruning", "Precision"
+_RETRAINING, _OWN = "Retraining", "Weights of your own"
 
 
 def compress(
@@ -29,43 +28,112 @@ def compress(
         Path | None,
         typer.Option("--out", "-o", help="Packed directory to write [default: RUN/packed]; of own weights a .bpz."),
     ] = None,
-    tolerance: Annotated[
-        float, typer.Option(help="Of own weights: relative root mean square error of each tensor.")
-    ] = 0.01,
-    threads: Annotated[
-        int, typer.Option(help="Of own weights: tensors at once; each takes about 8 bytes of memory an element.")
-    ] = 1,
+    max_error: Annotated[
+        float | None,
+        typer.Option(help="Search: the smallest file with this error in percent.", rich_help_panel=_SEARCH),
+    ] = None,
+    max_loss: Annotated[
+        float | None,
+        typer.Option(help="Search: the same, in points above the trained network's error.", rich_help_panel=_SEARCH),
+    ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="Search: the lowest error within this size.", rich_help_panel=_SEARCH)
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="Search: how many settings to try [default: 30]; alone, for the knee of the curve.",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="SQLite file or database URL of the search [default: RUN/search.db].", rich_help_panel=_SEARCH
+        ),
+    ] = None,
     rule: Annotated[
-        str, typer.Option(help="Which weights go: log-alpha, signal-to-noise, group-scale, magnitude, random.")
+        str,
+        typer.Option(
+            help="Which weights go: log-alpha, signal-to-noise, group-scale, magnitude, random.",
+            rich_help_panel=_PRUNING,
+        ),
     ] = "log-alpha",
     threshold: Annotated[
-        float | None, typer.Option(help="Where the rule cuts [default: log-alpha 3, the others alike].")
+        float | None,
+        typer.Option(help="Where the rule cuts [default: log-alpha 3, others alike].", rich_help_panel=_PRUNING),
     ] = None,
     sparsity: Annotated[
-        float | None, typer.Option(help="Drop this percentage of all weights instead, ranked by the rule.")
+        float | None,
+        typer.Option(help="Drop this percentage of all weights instead, ranked by the rule.", rich_help_panel=_PRUNING),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="posterior: grids that follow the variance; round-off: small floats; codebook: shared values.",
+            rich_help_panel=_PRECISION,
+        ),
+    ] = "posterior",
     budget: Annotated[
         float,
-        typer.Option(help="Nats that rounding may cost a weight under the posterior; larger is smaller."),
+        typer.Option(
+            help="Nats that rounding may cost a weight under the posterior; larger is smaller.",
+            rich_help_panel=_PRECISION,
+        ),
     ] = 0.03,
     rate: Annotated[
-        float, typer.Option(help="Nats of the posterior to give for a nat of the file; 0 keeps the nearest levels.")
+        float,
+        typer.Option(
+            help="Nats of the model to give for a nat of the file; 0 keeps the nearest levels.",
+            rich_help_panel=_PRECISION,
+        ),
+    ] = 0.0,
+    clusters: Annotated[int, typer.Option(help="Shared values of a codebook.", rich_help_panel=_PRECISION)] = 32,
+    codebook_start: Annotated[
+        str, typer.Option(help="Where k-means starts: linear, density or random.", rich_help_panel=_PRECISION)
+    ] = "linear",
+    shared: Annotated[
+        bool, typer.Option("--shared", help="One codebook for all tensors.", rich_help_panel=_PRECISION)
+    ] = False,
+    retrain: Annotated[
+        int, typer.Option(help="Epochs of training levels or shared values once more.", rich_help_panel=_RETRAINING)
+    ] = 0,
+    learning_rate: Annotated[
+        float, typer.Option(help="Grid steps that a level moves an update.", rich_help_panel=_RETRAINING)
+    ] = 0.02,
+    distill: Annotated[
+        float,
+        typer.Option(
+            help="Weight of the trained network's outputs among the labels, 0 to 1.", rich_help_panel=_RETRAINING
+        ),
     ] = 0.0,
     profile: Annotated[
         str, typer.Option(help="Of the file: small, or fast to decode and some percent larger.")
     ] = "small",
+    tolerance: Annotated[
+        float,
+        typer.Option(help="Relative root mean square error of each tensor.", rich_help_panel=_OWN),
+    ] = 0.01,
+    threads: Annotated[
+        int,
+        typer.Option(help="Tensors at once; each takes about 8 bytes of memory an element.", rich_help_panel=_OWN),
+    ] = 1,
     data_dir: DataDir = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Prune, shrink and quantise a trained network into a .bpz file.
 
-    Example: [bold]bayespress compress runs/lenet -o packed/lenet --budget 0.2[/]
+    Example: [bold]bayespress compress runs/lenet -o packed/lenet --max-error 1.0[/]
 
-    Or weights that were trained elsewhere: [bold]bayespress compress net.safetensors -o net.bpz --tolerance 0.02[/]
+    Smaller yet: [bold]bayespress compress runs/lenet --max-bytes 1600 --retrain 10 --trials 12[/]
+
+    Weights that were trained elsewhere: [bold]bayespress compress net.safetensors -o net.bpz --tolerance 0.02[/]
 
     Weights that are noise are dropped, dead units leave the network, and what is left is rounded to a grid that
-    follows the posterior variance. The test error is reported after each step and chooses nothing. Weights without
-    a posterior are rounded to one grid a tensor; `bayespress decode` gives them back.
+    follows the posterior variance. A search measures the error on the part of the training set that `train
+    --held-out` kept back, and goes on where an earlier one with the same goal stopped. The test error is reported
+    after each step and chooses nothing. Weights without a posterior are rounded to one grid a tensor; `bayespress
+    decode` gives them back.
     """
     from ..compress.standalone import SUFFIXES
 
@@ -73,17 +141,30 @@ def compress(
         _compress_file(run, out or run.with_suffix(".bpz"), tolerance, profile, threads, as_json=as_json)
         return
     from ..compress.settings import CompressSettings
+    from .compression import run_compression
 
     settings = CompressSettings(
-        rule=rule, threshold=threshold, sparsity=sparsity, budget=budget, rate=rate, profile=profile
-    )
-    record, notes = run_compression(run, out or run / "packed", settings, data_dir=data_dir)
+        rule=rule, threshold=threshold, sparsity=sparsity, precision=precision, budget=budget, rate=rate,
+        clusters=clusters, codebook_start=codebook_start, shared=shared, retrain=retrain, learning_rate=learning_rate,
+        distill=distill, profile=profile,
+    )  # fmt: skip
+    search = None
+    if any(value is not None for value in (max_error, max_loss, max_bytes, trials)):
+        from ..compress.choose import Goal
+        from .compression import Search
+
+        goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
+        search = Search(goal, _TRIALS if trials is None else trials, storage or str(run / "search.db"))
+    record, notes = run_compression(run, out or run / "packed", settings, data_dir=data_dir, search=search)
     for text in notes:
         note(text)
     if as_json:
         print_json(record)
-    else:
-        show(steps_table(record), f"Next: bayespress build {out or run / 'packed'}")
+        return
+    shown: list[Table | str] = [steps_table(record)]
+    if record.choice is not None:
+        shown.append(curve_table(record.choice))
+    show(*shown, f"Next: bayespress build {out or run / 'packed'}")
 
 
 def _compress_file(path: Path, out: Path, tolerance: float, profile: str, threads: int, *, as_json: bool) -> None:
@@ -109,48 +190,6 @@ def _compress_file(path: Path, out: Path, tolerance: float, profile: str, thread
     show(table(str(out), ("", ""), rows), f"Back again: bayespress decode {out} -o {path.stem}.safetensors")
 
 
-def run_compression(
-    run: Path, out: Path, settings: CompressSettings | None = None, *, data_dir: Path | None = None,
-    data: DataSet | None = None,
-) -> tuple[PackedRecord, tuple[str, ...]]:  # fmt: skip
-    """Compress a run directory into a packed directory; the record and what the user should know.
-
-    data  to measure the error on, instead of the data set that the run names
-    """
-    from ..compress.pipeline import compress_network
-    from ..compress.posterior import read_posterior
-    from ..handover import Preprocessing
-    from ..train.data import load_data
-    from ..train.evaluate import error_percent
-    from ..train.models import build_model
-    from ..train.run import POSTERIOR, RunRecord
-
-    record = RunRecord.read(run)
-    if record.status != "complete":
-        raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")
-    folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
-    posterior = read_posterior(run / POSTERIOR)
-    data = data or load_data(record.data.name, folder)
-    packed = compress_network(
-        build_model(record.model.name, record.model.options),
-        posterior,
-        data.train_images[:_GOLDEN],
-        settings,
-        evaluate=lambda network: error_percent(network, data.test_images, data.test_labels),
-        progress=step,
-    )
-    step("exporting the graph")
-    written = packed.write(
-        out,
-        name=record.model.name.replace(":", "-"),
-        golden=data.test_images[:_GOLDEN],
-        preprocessing=Preprocessing(scale=data.scale, description=data.description),
-        labels=data.labels,
-        data=data.name,
-    )
-    return written, packed.notes
-
-
 def steps_table(record: PackedRecord) -> Table:
     """Error and size after each step of compression."""
     return table(
@@ -166,3 +205,14 @@ def steps_table(record: PackedRecord) -> Table:
             for each in record.steps
         ],
     )
+
+
+def curve_table(choice: ChoiceRecord) -> Table:
+    """The points of a search that no other beats, the chosen one marked."""
+    rows = []
+    for point in choice.front():
+        chosen = (point.error_percent, point.bytes) == (choice.error_percent, choice.bytes)
+        words = ", ".join(f"{name} {value:.3g}" for name, value in point.settings.items())
+        rows.append((f"{size(point.bytes)}{' ← chosen' if chosen else ''}", percent(point.error_percent), words))
+    title = f"{choice.goal}, of {len(choice.points)} settings, on {choice.held_out:,} held-out examples"
+    return table(title, ("size", "held-out error", "settings"), rows)

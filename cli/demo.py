@@ -31,7 +31,8 @@ def demo(
     A run that is there already with the same settings is used again, and one that was cut short goes on.
     """
     from .bench import latency_table
-    from .compress import run_compression, steps_table
+    from .compress import steps_table
+    from .compression import run_compression
     from .inspect import streams_table
     from .report import report_packed
     from .verify import checks_table

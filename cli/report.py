@@ -51,8 +51,8 @@ def report_run(run: Path, out: Path) -> None:
 def report_packed(packed: Path, out: Path, bench: Path | None = None) -> None:
     """Write the page of a packed directory, or its picture alone."""
     from .. import codec
+    from ..compress.report import report_html, summary_svg
     from ..deploy.bench import BenchReport
-    from ..deploy.report import report_html, summary_svg
     from ..files import read_bytes, write_text
     from ..handover import WEIGHTS, PackedRecord
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BayespressError, InputError, MissingToolError
+from ..errors import BayespressError, InputError
 from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
 
 if TYPE_CHECKING:
     from ..train.data import DataSet
     from ..train.recipe import Range
 
-_COMPRESS = ("compress.log_alpha", "compress.sparsity", "compress.budget", "compress.rate")
+_COMPRESS = "compress."
 _HELD_OUT = 0.1  # of the training set, to measure the error on
 
 
@@ -45,8 +45,10 @@ def search(
     command in several terminals, or on several machines with a database URL, shares the work.
 
     The table gives each field a range: "training.learning_rate" = { low = 1e-4, high = 1e-2, log = true },
-    "method.global_scale" = { choices = [1e-5, 1e-4] }, and compress.log_alpha and compress.budget alike.
+    "method.global_scale" = { choices = [1e-5, 1e-4] }, and settings of compress alike, as compress.threshold
+    and compress.budget.
     """
+    from ..studies import open_study
     from ..train.data import load_data
     from ..train.recipe import recipe_fields, search_ranges, set_field
 
@@ -59,7 +61,7 @@ def search(
     if not ranges:
         raise InputError(f"Recipe {recipe} has no [search] table; see `bayespress search --help` for how to write one.")
     out.mkdir(parents=True, exist_ok=True)
-    study = _study(storage or f"sqlite:///{out / 'search.db'}", recipe)
+    study = open_study(storage or str(out / "search.db"), recipe, objectives=2)
     record = _record(fields, {})
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
     data = load_data(record.data.name, folder).held_out(_HELD_OUT)
@@ -98,15 +100,16 @@ def _measure(
     """Train and compress one network: its error in percent on the held-out part, and the size of its .bpz."""
     from ..compress.settings import CompressSettings
     from ..train.drive import train_run
-    from .compress import run_compression
+    from .compression import run_compression
 
     chosen = {key: _suggest(trial, key, span) for key, span in ranges.items()}
-    knobs = {key.removeprefix("compress."): chosen.pop(key) for key in _COMPRESS if key in chosen}
+    knobs = {key.removeprefix(_COMPRESS): chosen.pop(key) for key in list(chosen) if key.startswith(_COMPRESS)}
     record = _record(fields, chosen)
     step(f"trial {trial.number}: {_words(trial.params)}")
     try:
         train_run(folder / "run", record, data=data, live=False)
-        packed, _ = run_compression(folder / "run", folder / "packed", CompressSettings(**knobs), data=data)
+        settings = CompressSettings(**knobs)
+        packed, _ = run_compression(folder / "run", folder / "packed", settings, data=data)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -137,35 +140,12 @@ def _record(fields: Mapping[str, Any], chosen: Mapping[str, Any]) -> Any:
     return RunRecord.checked(changed, "The recipe")
 
 
-def _study(storage: str, name: str) -> Any:
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingToolError(
-            f"Optuna is needed for searching and cannot be imported ({error}); "
-            "install it with `pip install 'bayespress[train]'`."
-        ) from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    url = storage if "://" in storage else f"sqlite:///{storage}"
-    try:
-        return optuna.create_study(
-            study_name=name, storage=url, load_if_exists=True, directions=["minimize", "minimize"],
-            sampler=optuna.samplers.TPESampler(multivariate=True, warn_independent_sampling=False),
-        )  # fmt: skip
-    except Exception as error:
-        # SQLAlchemy's drivers raise their own types; all mean that the storage cannot be used.
-        from ..errors import reason_of
-
-        raise InputError(
-            f"Storage {storage} cannot be used ({reason_of(error)}); name a file or a database URL."
-        ) from None
-
-
 def _plot(study: Any, path: Path) -> None:
     from ..files import write_text
     from ..pages import BLUE, GREY, new_figure, svg_of
+    from ..studies import finished
 
-    done = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    done = finished(study)
     best = sorted(study.best_trials, key=lambda trial: trial.values[1])
     with new_figure(1, width=6.0, height=4.0) as (figure, (axes,)):
         axes.scatter([t.values[1] for t in done], [t.values[0] for t in done], s=14, color=GREY, label="trials")

@@ -71,6 +71,10 @@ def train(
         str | None,
         typer.Option(help="Of the network's products: 32-true, bf16-mixed or 16-mixed.", **_default("32-true")),
     ] = None,
+    held_out: Annotated[
+        float | None,
+        typer.Option(help="Part of the training set kept back, for `compress` to choose by.", **_default(0)),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Start from the posterior means of this run, instead of random weights.")
     ] = None,
@@ -112,7 +116,8 @@ def train(
             "data.folder": None if data_dir is None else str(data_dir), "start": None if start is None else str(start),
             "training.epochs": epochs, "training.batch_size": batch_size, "training.learning_rate": learning_rate,
             "training.warmup_start": warmup_start, "training.warmup_end": warmup_end,
-            "training.kl_weighting": kl_weighting, "training.precision": precision, "training.seed": seed,
+            "training.kl_weighting": kl_weighting, "training.precision": precision, "training.held_out": held_out,
+            "training.seed": seed,
         }  # fmt: skip
         choices |= {f"model.{key}": value for key, value in _json_object("--model-args", model_args).items()}
         choices |= {f"method.{key}": value for key, value in _json_object("--method-args", method_args).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from ..errors import InputError, reason_of
 from ..files import replacing_folder, write_bytes
-from ..handover import GOLDEN, NETWORK, ORIGINAL, WEIGHTS, PackedRecord, Preprocessing, StepRecord
+from ..handover import GOLDEN, NETWORK, ORIGINAL, WEIGHTS, ChoiceRecord, PackedRecord, Preprocessing, StepRecord
+from .account import layer_records, papers_columns
+from .settings import CompressSettings
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Packed:
     original  the network as it was given, posterior means and all
     example   the inputs (n >= 1, ...) that it was compressed with
     steps     error and size after each step
+    settings  that it was compressed by
     notes     what the user should know, one sentence each
     """
 
@@ -33,6 +36,7 @@ class Packed:
     original: nn.Module
     example: Tensor
     steps: tuple[StepRecord, ...]
+    settings: CompressSettings = field(default_factory=CompressSettings)
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -58,10 +62,12 @@ class Packed:
         preprocessing: Preprocessing | None = None,
         labels: Sequence[str] = (),
         data: str | None = None,
+        choice: ChoiceRecord | None = None,
     ) -> PackedRecord:
         """Write the packed directory (see handover.py) and return its record.
 
         golden  inputs (n >= 1, ...) whose outputs every later runtime must reproduce; by default `example`
+        choice  how the settings were chosen, where they were
         Raises InputError when the network cannot be exported for inputs of this shape.
         """
         golden = self.example if golden is None else golden
@@ -78,6 +84,10 @@ class Packed:
             original_bytes=4 * self.original_parameters,
             packed_bytes=len(self.weights),
             steps=self.steps,
+            settings=asdict(self.settings),
+            layers=layer_records(self.weights, self.original),
+            papers=papers_columns(self.weights, self.network),
+            choice=choice,
         )
         with replacing_folder(folder) as fresh:
             (fresh / WEIGHTS).write_bytes(self.weights)

@@ -93,7 +93,8 @@ def compress_network(
         record("retrained", levelled.network, len(weights))
 
     note = struck.note or levelled.note
-    return Packed(weights, levelled.network, original, example, tuple(steps), (note,) if note else ())
+    notes = (note,) if note else ()
+    return Packed(weights, levelled.network, original, example, tuple(steps), settings, notes)
 
 
 def _finish(

@@ -47,7 +47,8 @@ def storable_step(step: float) -> float:
 
 def distinct_values(tensor: Tensor) -> Tensor:
     """The values other than 0, sorted; float32."""
-    return torch.unique(tensor[tensor != 0]).float()
+    values: Tensor = torch.unique(tensor[tensor != 0])
+    return values.float()
 
 
 def codebook_tensor(name: str, tensor: Tensor) -> QuantizedTensor:

@@ -15,7 +15,8 @@ batch-norm statistics with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +48,19 @@ class Labelled:
     examples: int
 
 
-class _OnGrid(nn.Module):
+class _Part(nn.Module):
+    """Tensors of the network that are trained together."""
+
+    @abstractmethod
+    def values(self) -> dict[str, Tensor]:
+        """The tensors as the file will hold them, with gradients that see no rounding."""
+
+    @abstractmethod
+    def codings(self) -> dict[str, tuple[Tensor, Coding]]:
+        """The same at the end, without gradients, and what they lie on."""
+
+
+class _OnGrid(_Part):
     """Tensors of one layer that share a step."""
 
     def __init__(self, tensors: Mapping[str, Tensor], step: float) -> None:
@@ -63,10 +76,10 @@ class _OnGrid(nn.Module):
         self.bits = [LevelBits(self.rounded(k), _SPARE) for k in range(len(self.names))]
 
     def rounded(self, k: int) -> Tensor:
-        return (self.levels[k].detach() * self.masks[k]).round()
+        levels: Tensor = self.levels[k].detach()
+        return (levels * self.masks[k]).round()
 
     def values(self) -> dict[str, Tensor]:
-        """The tensors as the file will hold them, with gradients that see no rounding."""
         step = self.log_step.exp()
         return {
             name: step * (levels * mask + (self.rounded(k) - levels * mask).detach())
@@ -85,21 +98,24 @@ class _OnGrid(nn.Module):
         }
 
 
-class _OnCodebook(nn.Module):
-    """A tensor whose weights share values."""
+class _OnCodebook(_Part):
+    """Tensors whose weights share values."""
 
-    def __init__(self, name: str, tensor: Tensor) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.name = name
-        entries, self.index = torch.unique(tensor.float(), return_inverse=True)
+        together = torch.cat([tensor.float().flatten() for tensor in tensors.values()])
+        entries, index = torch.unique(together, return_inverse=True)
+        parts = torch.split(index, [tensor.numel() for tensor in tensors.values()])
+        self.index = {name: part.reshape(t.shape) for (name, t), part in zip(tensors.items(), parts, strict=True)}
         self.zero = entries == 0
         self.entries = nn.Parameter(entries)
 
     def values(self) -> dict[str, Tensor]:
-        return {self.name: self.entries.masked_fill(self.zero, 0.0)[self.index]}
+        entries = self.entries.masked_fill(self.zero, 0.0)
+        return {name: entries[index] for name, index in self.index.items()}
 
     def codings(self) -> dict[str, tuple[Tensor, Coding]]:
-        return {self.name: (self.values()[self.name].detach(), SHARED)}
+        return {name: (values.detach(), SHARED) for name, values in self.values().items()}
 
 
 def retrain(
@@ -119,8 +135,8 @@ def retrain(
     Raises InputError when the loss stops being finite.
     """
     state = network.state_dict()
-    parts = _parts(state, codings)
-    if not len(parts) or settings.retrain == 0:
+    parts = _parts(state, codings, together=settings.shared)
+    if not parts or settings.retrain == 0:
         return dict(codings)
     optimizer = torch.optim.Adam(_groups(parts, settings.learning_rate))
     steps = settings.retrain * data.count
@@ -158,19 +174,20 @@ def retrain(
     return found
 
 
-def _parts(state: Mapping[str, Tensor], codings: Mapping[str, Coding]) -> nn.ModuleList:
-    """What is trained, layer by layer."""
+def _parts(state: Mapping[str, Tensor], codings: Mapping[str, Coding], *, together: bool) -> list[_Part]:
+    """What is trained, layer by layer; weights that share values across layers go `together`."""
     by_step: dict[tuple[str, float], dict[str, Tensor]] = {}
-    parts: list[nn.Module] = []
+    books: dict[str, dict[str, Tensor]] = {}
     for name, coding in codings.items():
         if isinstance(coding, Grid):
             by_step.setdefault((name.rpartition(".")[0], coding.step), {})[name] = state[name]
         elif coding == SHARED:
-            parts.append(_OnCodebook(name, state[name]))
-    return nn.ModuleList([_OnGrid(tensors, step) for (_, step), tensors in by_step.items()] + parts)
+            books.setdefault("" if together and state[name].ndim > 1 else name, {})[name] = state[name]
+    grids = [_OnGrid(tensors, step) for (_, step), tensors in by_step.items()]
+    return [*grids, *(_OnCodebook(tensors) for tensors in books.values())]
 
 
-def _groups(parts: nn.ModuleList, learning_rate: float) -> list[dict[str, object]]:
+def _groups(parts: Sequence[_Part], learning_rate: float) -> list[dict[str, object]]:
     """Levels and shared values move by their own distances, steps by their logarithm."""
     groups: list[dict[str, object]] = []
     for part in parts:
@@ -185,12 +202,12 @@ def _groups(parts: nn.ModuleList, learning_rate: float) -> list[dict[str, object
 
 
 def _log_loss(
-    network: nn.Module, parts: nn.ModuleList, inputs: Tensor, labels: Tensor, teacher: nn.Module | None, weight: float
+    network: nn.Module, parts: Sequence[_Part], inputs: Tensor, labels: Tensor, teacher: nn.Module | None, weight: float
 ) -> Tensor:
     """Cross entropy, in nats an example, between outputs and labels, of which the teacher's have their weight."""
     values: dict[str, Tensor] = {}
     for part in parts:
-        values |= part.values()  # type: ignore[operator]
+        values |= part.values()
     outputs = torch.func.functional_call(network, values, (inputs,))
     loss = F.cross_entropy(outputs, labels)
     if teacher is None or weight == 0.0:

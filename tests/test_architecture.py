@@ -15,15 +15,16 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "cli")
 # What each may import of the package beside its own files; the face (cli, api) may import everything.
-COMMON = {"errors", "files", "pages"}
+COMMON = {"errors", "files", "pages"}  # of all stages but the codec
 ALLOWED = {
     "codec": {"errors", "files"},
     "train": COMMON,
-    "compress": COMMON | {"codec", "handover"},
+    "compress": COMMON | {"codec", "handover", "studies"},
     "deploy": COMMON | {"codec", "handover"},
     "handover": COMMON,
     "files": {"errors"},
     "pages": {"errors"},
+    "studies": {"errors"},
     "errors": set(),
 }
 

@@ -19,7 +19,6 @@ from bayespress.compress.settings import CompressSettings
 from bayespress.errors import InputError
 
 
-
 def teacher():
     torch.manual_seed(2)
     return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4)).requires_grad_(False)

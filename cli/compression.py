@@ -1,0 +1,164 @@
+"""A run directory into a packed directory: what `compress`, `search` and `demo` share.
+
+The face knows both stages, so it is here that training's data meet compression: the part held out to choose by, the
+part to retrain on, the test set to report on.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .console import step
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..compress.choose import Choice, Goal
+    from ..compress.posterior import Posterior
+    from ..compress.retrain import Labelled
+    from ..compress.settings import CompressSettings
+    from ..handover import ChoiceRecord, PackedRecord
+    from ..train.data import DataSet
+    from ..train.run import RunRecord
+
+_GOLDEN = 16  # examples that every later runtime must reproduce
+_HELD_OUT = 0.1  # of the training set, where the run kept nothing back
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for settings: its goal, how many to try, and the file or database that keeps what was seen."""
+
+    goal: Goal
+    trials: int
+    storage: str
+
+
+def run_compression(
+    run: Path,
+    out: Path,
+    settings: CompressSettings | None = None,
+    *,
+    data_dir: Path | None = None,
+    data: DataSet | None = None,
+    search: Search | None = None,
+) -> tuple[PackedRecord, tuple[str, ...]]:
+    """Compress a run directory into a packed directory; the record and what the user should know.
+
+    settings  how, or where a search begins
+    data      to measure the error on, instead of the data set that the run names
+    """
+    from ..compress.pipeline import compress_network
+    from ..compress.posterior import read_posterior
+    from ..compress.settings import CompressSettings
+    from ..handover import Preprocessing
+    from ..train.data import load_data
+    from ..train.evaluate import error_percent
+    from ..train.models import build_model
+    from ..train.run import POSTERIOR, RunRecord
+
+    record = RunRecord.read(run)
+    if record.status != "complete":
+        raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")
+    folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
+    posterior = read_posterior(run / POSTERIOR)
+    data = data or load_data(record.data.name, folder)
+    network = build_model(record.model.name, record.model.options)
+    settings = settings or CompressSettings()
+    held_out = record.training.held_out
+    notes: tuple[str, ...] = ()
+    choice: ChoiceRecord | None = None
+    if search is not None and not held_out:
+        held_out = _HELD_OUT
+        notes = (
+            "The run was trained on all of its data, so the errors that the settings were chosen by flatter; "
+            "train with --held-out 0.1 to choose by data that it has not seen.",
+        )
+    seen = data.held_out(held_out) if held_out else data
+    labelled = _labelled(record, seen) if settings.retrain else None
+    if search is not None:
+        found = _search(network, posterior, seen, settings, search, labelled, about=f"{run.resolve()} {record.seconds}")
+        settings, choice = found.chosen.settings, _choice_record(found, len(seen.test_images))
+    packed = compress_network(
+        network,
+        posterior,
+        data.train_images[:_GOLDEN],
+        settings,
+        evaluate=lambda network: error_percent(network, data.test_images, data.test_labels),
+        data=labelled,
+        progress=step,
+    )
+    step("exporting the graph")
+    written = packed.write(
+        out,
+        name=record.model.name.replace(":", "-"),
+        golden=data.test_images[:_GOLDEN],
+        preprocessing=Preprocessing(scale=data.scale, description=data.description),
+        labels=data.labels,
+        data=data.name,
+        choice=choice,
+    )
+    return written, packed.notes + notes
+
+
+def _labelled(record: RunRecord, seen: DataSet) -> Labelled:
+    """The training set as training saw it: in batches of the same size, moved and mirrored alike."""
+    from ..compress.retrain import Labelled
+    from ..train.data import batches
+
+    training = record.training
+    loader = batches(
+        seen.train_images, seen.train_labels, training.batch_size, seed=training.seed,
+        shift=training.shift, mirror=training.mirror,
+    )  # fmt: skip
+
+    def of_epoch(epoch: int) -> object:
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        return loader
+
+    return Labelled(of_epoch, len(loader), len(seen.train_images))  # type: ignore[arg-type]
+
+
+def _search(
+    network: nn.Module, posterior: Posterior, seen: DataSet, settings: CompressSettings, search: Search,
+    labelled: Labelled | None, *, about: str,
+) -> Choice:  # fmt: skip
+    """Settings by their error on the held-out part, which is the test set of `seen`."""
+    from ..compress.choose import choose
+    from ..compress.pipeline import compress_network
+    from ..train.evaluate import error_percent
+
+    def attempt(tried: CompressSettings) -> tuple[float, int]:
+        packed = compress_network(network, posterior, seen.train_images[:_GOLDEN], tried, data=labelled)
+        return error_percent(packed.network, seen.test_images, seen.test_labels), len(packed.weights)
+
+    goal = search.goal
+    if goal.max_loss is not None:
+        before = copy.deepcopy(network)
+        posterior.load_into(before)
+        goal = goal.over(error_percent(before, seen.test_images, seen.test_labels))
+    return choose(attempt, settings, goal, trials=search.trials, storage=search.storage, about=about, progress=step)
+
+
+def _choice_record(found: Choice, examples: int) -> ChoiceRecord:
+    from ..compress.choose import searched
+    from ..handover import ChoiceRecord, PointRecord
+
+    return ChoiceRecord(
+        goal=str(found.goal),
+        held_out=examples,
+        error_percent=found.chosen.error_percent,
+        bytes=found.chosen.bytes,
+        points=tuple(
+            PointRecord(
+                error_percent=point.error_percent,
+                bytes=point.bytes,
+                settings={name: float(getattr(point.settings, name)) for name in searched(point.settings)},
+            )
+            for point in found.points
+        ),
+    )

@@ -1,0 +1,235 @@
+"""Choosing settings by what they come to: error on data that training did not see, against bytes.
+
+Optuna proposes (Bergstra et al. 2011, with constraints for a goal), each proposal is compressed and measured, and the
+points are kept, so that a search that was cut short goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..errors import InputError
+from ..studies import finished, open_study
+from .settings import CompressSettings
+
+_SEED = 0  # of the sampler: the same search finds the same settings
+_FAILED = 1 << 62  # bytes of what left no network
+# What is searched, and where: low, high, and whether the scale is logarithmic.
+_SPANS: dict[str, tuple[float, float, bool]] = {
+    "threshold": (-1.0, 3.5, False),
+    "budget": (0.003, 3.0, True),
+    "rate": (0.001, 1.0, True),
+    "clusters": (4, 64, True),
+}
+# Retraining mends what rounding breaks, and its rate weighs the likelihood, which bears more than the posterior.
+_RETRAINED_SPANS = _SPANS | {"budget": (0.03, 8.0, True), "rate": (0.1, 10.0, True)}
+# Where searches begin: a way from fine to coarse that suits many networks.
+_LADDER = ({"budget": 0.03, "rate": 0.01}, {"budget": 0.2, "rate": 0.05}, {"budget": 1.0, "rate": 0.3})
+_RETRAINED_LADDER = ({"budget": 0.3, "rate": 0.5}, {"budget": 1.0, "rate": 1.0}, {"budget": 2.0, "rate": 2.0})
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a search is for; without either it looks for the knee of the curve.
+
+    max_error  percent on the held-out data; the smallest file within it is chosen
+    max_loss   the same, in points above the error of the network before compression
+    max_bytes  of the file; the lowest error within it is chosen
+    """
+
+    max_error: float | None = None
+    max_loss: float | None = None
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for several at once and for what no network can come to."""
+        given = [f"{name} {value:g}" for name, value in asdict(self).items() if value is not None]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)} were asked for; a search has one goal, so give one.")
+        if self.max_loss is not None and not 0.0 <= self.max_loss < 100.0:
+            raise InputError(f"The largest loss is {self.max_loss} points; it has to be at least 0 and below 100.")
+        if self.max_error is not None and not 0.0 <= self.max_error < 100.0:
+            raise InputError(f"The highest error is {self.max_error} %; it has to be at least 0 and below 100.")
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise InputError(f"The largest file is {self.max_bytes} bytes; it has to be above 0.")
+
+    def over(self, error_percent: float) -> Goal:
+        """The goal for a network whose error before compression is this."""
+        return self if self.max_loss is None else Goal(max_error=error_percent + self.max_loss)
+
+    def __str__(self) -> str:
+        if self.max_error is not None:
+            return f"the smallest file with an error of at most {self.max_error:g} %"
+        if self.max_bytes is not None:
+            return f"the lowest error within {self.max_bytes:,} bytes"
+        return "the knee of the curve"
+
+    def excess(self, point: Point) -> float:
+        """By how much a point misses the goal; 0 or less if it does not."""
+        if self.max_error is not None:
+            return point.error_percent - self.max_error
+        if self.max_bytes is not None:
+            return point.bytes / self.max_bytes - 1.0
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """What some settings came to: error in percent on the held-out data, and the file's bytes."""
+
+    settings: CompressSettings
+    error_percent: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The point chosen, what for, and all that were seen, in the order of their bytes."""
+
+    goal: Goal
+    chosen: Point
+    points: tuple[Point, ...]
+
+
+def choose(
+    attempt: Callable[[CompressSettings], tuple[float, int]],
+    start: CompressSettings,
+    goal: Goal,
+    *,
+    trials: int,
+    storage: str,
+    about: str,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Choice:
+    """Look for the settings that serve `goal` best.
+
+    attempt  compresses by some settings: error in percent on held-out data, and bytes. Raises InputError where they
+             leave nothing
+    start    what is held fixed, and where the search begins
+    trials   how many settings to try, those of earlier calls with the same storage counted
+    about    what tells this search from others in the same storage, as the network's digest
+
+    Raises InputError when no settings come within the goal, naming the closest that was reached.
+    """
+    if trials < 1:
+        raise InputError(f"{trials} trials were asked for; at least 1 is needed.")
+    fields = searched(start)
+    if not fields:
+        raise InputError(
+            f"With the rule {start.rule} and the precision {start.precision} there is nothing to search; use the rule "
+            "log-alpha, or the precision posterior or codebook."
+        )
+    spans = _RETRAINED_SPANS if start.retrain else _SPANS
+    fixed = {key: value for key, value in asdict(start).items() if key not in fields}
+    name = hashlib.sha256(json.dumps([about, fixed, asdict(goal)]).encode()).hexdigest()[:16]
+    single = goal.max_error is not None or goal.max_bytes is not None
+    study = open_study(storage, name, 1 if single else 2, seed=_SEED)
+    if not study.trials:
+        for first in ({}, *(_RETRAINED_LADDER if start.retrain else _LADDER)):
+            study.enqueue_trial(_clamped(start, first, fields, spans))
+    while (done := len(finished(study))) < trials:
+        trial = study.ask()
+        settings = replace(start, **{field: _suggest(trial, field, spans[field]) for field in fields})
+        try:
+            point = Point(settings, *attempt(settings))
+        except InputError as error:
+            progress(f"trial {done + 1} of {trials}: {error}")
+            point = Point(settings, 100.0, _FAILED)
+        for key, value in (("settings", asdict(settings)), ("error", point.error_percent), ("bytes", point.bytes)):
+            trial.set_user_attr(key, value)
+        if single:
+            trial.set_constraint("goal", goal.excess(point))
+        study.tell(trial, _objectives(goal, point))
+        if point.bytes < _FAILED:
+            outcome = f"{point.error_percent:.2f} % at {point.bytes:,} bytes"
+            progress(f"trial {done + 1} of {trials}: {outcome} ({words(settings)})")
+    points = [
+        Point(CompressSettings(**trial.user_attrs["settings"]), trial.user_attrs["error"], trial.user_attrs["bytes"])
+        for trial in finished(study)
+        if trial.user_attrs["bytes"] < _FAILED
+    ]
+    return Choice(goal, _best(points, goal), tuple(sorted(points, key=lambda point: point.bytes)))
+
+
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in both error and bytes, by bytes."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.bytes, point.error_percent)):
+        if not best or point.error_percent < best[-1].error_percent:
+            best.append(point)
+    return best
+
+
+def words(settings: CompressSettings) -> str:
+    """The settings that a search turns, in words."""
+    return ", ".join(f"{name} {getattr(settings, name) or 0:.3g}" for name in searched(settings))
+
+
+def searched(settings: CompressSettings) -> list[str]:
+    """Names of the settings that a search turns, the others given."""
+    names = ["threshold"] if settings.rule == "log-alpha" and settings.sparsity is None else []
+    if settings.precision == "posterior":
+        return [*names, "budget", "rate"]
+    return [*names, "clusters"] if settings.precision == "codebook" else names
+
+
+def _best(points: Sequence[Point], goal: Goal) -> Point:
+    if not points:
+        raise InputError("No settings left a network to measure; train with less KL, or start from other settings.")
+    within = [point for point in points if goal.excess(point) <= 0.0]
+    if not within:
+        closest = min(points, key=goal.excess)
+        raise InputError(
+            f"None of {len(points)} settings tried gives {goal}; the closest is {closest.error_percent:.2f} % at "
+            f"{closest.bytes:,} bytes ({words(closest.settings)}); ask for no more than that, or for more trials."
+        )
+    if goal.max_error is not None:
+        return min(within, key=lambda point: (point.bytes, point.error_percent))
+    if goal.max_bytes is not None:
+        return min(within, key=lambda point: (point.error_percent, point.bytes))
+    return _knee(pareto(points))
+
+
+def _knee(front: Sequence[Point]) -> Point:
+    """The point farthest below the line between the ends of the front, bytes on a logarithmic scale."""
+    first, last = front[0], front[-1]
+    width = math.log(last.bytes / first.bytes) or 1.0
+    height = (first.error_percent - last.error_percent) or 1.0
+
+    def depth(point: Point) -> float:
+        along = math.log(point.bytes / first.bytes) / width
+        return (1.0 - along) - (point.error_percent - last.error_percent) / height
+
+    return max(front, key=depth)
+
+
+def _objectives(goal: Goal, point: Point) -> list[float]:
+    size = math.log2(point.bytes)
+    if goal.max_error is not None:
+        return [size]
+    return [point.error_percent] if goal.max_bytes is not None else [point.error_percent, size]
+
+
+def _clamped(
+    start: CompressSettings, changes: Mapping[str, float], fields: Sequence[str], spans: Mapping[str, Any]
+) -> dict[str, float]:
+    """The start's own values, some changed, moved into their spans."""
+    values: dict[str, float] = {}
+    for field in fields:
+        low, high, _ = spans[field]
+        value = changes.get(field, start.cut if field == "threshold" else getattr(start, field))
+        value = min(max(value, low), high)
+        values[field] = int(value) if field == "clusters" else value
+    return values
+
+
+def _suggest(trial: Any, field: str, span: tuple[float, float, bool]) -> Any:
+    low, high, log = span
+    if field == "clusters":
+        return trial.suggest_int(field, int(low), int(high), log=log)
+    return trial.suggest_float(field, low, high, log=log)
