@@ -70,7 +70,7 @@ def compress(
     precision: Annotated[
         str,
         typer.Option(
-            help="posterior: grids that follow the variance; round-off: small floats; codebook: shared values.",
+            help="posterior: grids that follow the variance; size: or the weights' own size; round-off; codebook.",
             rich_help_panel=_PRECISION,
         ),
     ] = "posterior",

@@ -81,6 +81,11 @@ def run_compression(
     seen = data.held_out(held_out) if held_out else data
     labelled = _labelled(record, seen) if settings.retrain else None
     if search is not None:
+        if settings.precision == "posterior" and not any(bool(v.any()) for v in posterior.variances.values()):
+            raise InputError(
+                f"The weights of {run} have no posterior variance for a search to follow; add --precision size, or "
+                "codebook."
+            )
         found = _search(network, posterior, seen, settings, search, labelled, about=f"{run.resolve()} {record.seconds}")
         settings, choice = found.chosen.settings, _choice_record(found, len(seen.test_images))
     packed = compress_network(

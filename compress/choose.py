@@ -110,7 +110,7 @@ def choose(
 
     attempt  compresses by some settings: error in percent on held-out data, and bytes. Raises InputError where they
              leave nothing
-    start    what is held fixed, and where the search begins
+    start    what is held fixed: all but the settings that are searched
     trials   how many settings to try, those of earlier calls with the same storage counted
     about    what tells this search from others in the same storage, as the network's digest
 
@@ -122,7 +122,7 @@ def choose(
     if not fields:
         raise InputError(
             f"With the rule {start.rule} and the precision {start.precision} there is nothing to search; use the rule "
-            "log-alpha, or the precision posterior or codebook."
+            "log-alpha, or a precision other than round-off."
         )
     spans = _RETRAINED_SPANS if start.retrain else _SPANS
     fixed = {key: value for key, value in asdict(start).items() if key not in fields}
@@ -130,15 +130,17 @@ def choose(
     single = goal.max_error is not None or goal.max_bytes is not None
     study = open_study(storage, name, 1 if single else 2, seed=_SEED)
     if not study.trials:
-        for first in ({}, *(_RETRAINED_LADDER if start.retrain else _LADDER)):
+        for first in _RETRAINED_LADDER if start.retrain else _LADDER:
             study.enqueue_trial(_clamped(start, first, fields, spans))
+    problem = ""
     while (done := len(finished(study))) < trials:
         trial = study.ask()
         settings = replace(start, **{field: _suggest(trial, field, spans[field]) for field in fields})
         try:
             point = Point(settings, *attempt(settings))
         except InputError as error:
-            progress(f"trial {done + 1} of {trials}: {error}")
+            problem = str(error)
+            progress(f"trial {done + 1} of {trials}: {problem}")
             point = Point(settings, 100.0, _FAILED)
         for key, value in (("settings", asdict(settings)), ("error", point.error_percent), ("bytes", point.bytes)):
             trial.set_user_attr(key, value)
@@ -153,6 +155,8 @@ def choose(
         for trial in finished(study)
         if trial.user_attrs["bytes"] < _FAILED
     ]
+    if not points:
+        raise InputError(f"None of {trials} settings left a network to measure. {problem}".rstrip())
     return Choice(goal, _best(points, goal), tuple(sorted(points, key=lambda point: point.bytes)))
 
 
@@ -173,14 +177,12 @@ def words(settings: CompressSettings) -> str:
 def searched(settings: CompressSettings) -> list[str]:
     """Names of the settings that a search turns, the others given."""
     names = ["threshold"] if settings.rule == "log-alpha" and settings.sparsity is None else []
-    if settings.precision == "posterior":
+    if settings.precision in ("posterior", "size"):
         return [*names, "budget", "rate"]
     return [*names, "clusters"] if settings.precision == "codebook" else names
 
 
 def _best(points: Sequence[Point], goal: Goal) -> Point:
-    if not points:
-        raise InputError("No settings left a network to measure; train with less KL, or start from other settings.")
     within = [point for point in points if goal.excess(point) <= 0.0]
     if not within:
         closest = min(points, key=goal.excess)
@@ -218,7 +220,7 @@ def _objectives(goal: Goal, point: Point) -> list[float]:
 def _clamped(
     start: CompressSettings, changes: Mapping[str, float], fields: Sequence[str], spans: Mapping[str, Any]
 ) -> dict[str, float]:
-    """The start's own values, some changed, moved into their spans."""
+    """A first proposal: some values, and the start's own for the others, moved into their spans."""
     values: dict[str, float] = {}
     for field in fields:
         low, high, _ = spans[field]

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..codec import Grid, Minifloat
 from .codebook import kmeans, nearest_shared
 from .posterior import Posterior
-from .precision import grid_step, implied_variance, largest_float, round_off_float
+from .precision import assumed_variance, grid_step, implied_variance, largest_float, round_off_float
 from .quantize import SHARED, Coding, distinct_values, grid_levels, grid_values, storable_step
 from .rate import rate_levels
 from .settings import LARGEST_CODEBOOK, CompressSettings
@@ -31,7 +31,9 @@ def choose_codings(struck: Shrunk, posterior: Posterior, settings: CompressSetti
         variance = variance_of(struck, posterior, name)[kept]
         bias = _bias_of(name)
         has_bias = bias in state
-        if settings.precision == "codebook" or (variance.numel() and not bool(variance.any())):
+        if settings.precision == "size" and variance.numel():
+            codings[name] = Grid(storable_step(grid_step(_assumed(tensor), settings.budget)))
+        elif settings.precision == "codebook" or (variance.numel() and not bool(variance.any())):
             codings[name] = SHARED
             if has_bias and settings.precision == "codebook":
                 codings[bias] = SHARED
@@ -81,6 +83,8 @@ def round_to(
         if isinstance(coding, Grid):
             if name in posterior.variances:
                 variance = variance_of(struck, posterior, name)
+                if settings.precision == "size":
+                    variance = _assumed(tensor)
             else:
                 variance = torch.full_like(tensor, implied_variance(coding.step, settings.budget))
             levels = grid_levels(name, tensor, coding.step)  # refuses what is too fine
@@ -93,6 +97,11 @@ def round_to(
         else:
             found[name] = _shared(tensor, settings, centroids if name in posterior.variances else None)
     return found
+
+
+def _assumed(tensor: Tensor) -> Tensor:
+    """What stands in for the variances of a tensor's weights."""
+    return torch.full_like(tensor, assumed_variance(tensor[tensor != 0]) if bool(tensor.any()) else 1.0)
 
 
 def _bias_of(weight: str) -> str:

@@ -34,6 +34,7 @@ from torch import Tensor
 from ..codec import Minifloat
 from ..errors import InputError
 
+_ASSUMED_NOISE = 0.01
 _LARGEST_MANTISSA = 15
 _LARGEST_EXPONENT = 8
 
@@ -49,6 +50,14 @@ def grid_step(variance: Tensor, budget: float) -> float:
     if not bool((variance > 0).all()):
         raise InputError("A kept weight has posterior variance 0, so no grid is fine enough; train again.")
     return math.sqrt(24.0 * budget / float(torch.mean(1.0 / variance.double())))
+
+
+def assumed_variance(mean: Tensor) -> float:
+    """What stands in for the variance of weights that have no posterior: a hundredth of their mean square.
+
+    mean  the weights that are kept, at least one of them not 0
+    """
+    return _ASSUMED_NOISE * float(mean.double().square().mean())
 
 
 def implied_variance(step: float, budget: float) -> float:

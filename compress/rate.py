@@ -22,6 +22,7 @@ has the likelihood in place of the first part, and no such trouble.
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -59,17 +60,22 @@ class LevelBits:
         share = (alive.sum(axis, keepdim=True) + _PRIOR * whole) / (alive.shape[axis] + _PRIOR)
         return torch.logit(share)
 
+    def at(self, index: Tensor) -> LevelBits:
+        """The same for some of the tensor's elements, by flat index (n,); float32."""
+        part = copy.copy(self)
+        part.zero, part.survival = (each.flatten()[index].float() for each in (self.zero, self.survival))
+        part.magnitude = self.magnitude.float()
+        return part
+
     def of(self, levels: Tensor) -> Tensor:
         """Bits of each of these levels (of the tensor's shape, or with axes in front)."""
         index = (levels.abs().long() - 1).clamp(0, len(self.magnitude) - 1)
         return torch.where(levels == 0, self.zero, self.survival + self.magnitude[index])
 
-    def between(self, levels: Tensor) -> Tensor:
-        """Bits of real-valued levels, by straight lines between those of whole ones: what a gradient can follow."""
-        size = levels.abs()
-        below = size.detach().floor()
-        low, high = self.of(below), self.of(below + 1)
-        return low + (high - low) * (size - below)
+    def slope(self, levels: Tensor) -> Tensor:
+        """Gradient of the bits of real-valued levels, between whole ones on straight lines; 0 at 0."""
+        below = levels.abs().floor()
+        return torch.sign(levels) * (self.of(below + 1) - self.of(below))
 
 
 def rate_levels(mean: Tensor, variance: Tensor, step: float, rate: float) -> Tensor:

@@ -61,41 +61,54 @@ class _Part(nn.Module):
 
 
 class _OnGrid(_Part):
-    """Tensors of one layer that share a step."""
+    """Tensors of one layer that share a step. Only weights that are not 0 at the start have a level to train."""
 
     def __init__(self, tensors: Mapping[str, Tensor], step: float) -> None:
         super().__init__()
         self.names = list(tensors)
+        self.shapes = [tensor.shape for tensor in tensors.values()]
+        self.places = [tensor.flatten().nonzero().flatten() for tensor in tensors.values()]
         self.log_step = nn.Parameter(torch.tensor(math.log(step)))
-        self.levels = nn.ParameterList([tensor.float() / step for tensor in tensors.values()])
-        self.masks = [tensor != 0 for tensor in tensors.values()]
+        self.levels = nn.ParameterList(
+            [
+                tensor.flatten()[place].float() / step
+                for tensor, place in zip(tensors.values(), self.places, strict=True)
+            ]
+        )
         self.count()
 
     def count(self) -> None:
         """See afresh how often each level occurs."""
-        self.bits = [LevelBits(self.rounded(k), _SPARE) for k in range(len(self.names))]
+        self.bits = [LevelBits(self.whole(k), _SPARE).at(place) for k, place in enumerate(self.places)]
 
-    def rounded(self, k: int) -> Tensor:
+    def whole(self, k: int) -> Tensor:
+        """The k-th tensor's levels as they round."""
         levels: Tensor = self.levels[k].detach()
-        return (levels * self.masks[k]).round()
+        return self._spread(k, levels.round())
 
     def values(self) -> dict[str, Tensor]:
         step = self.log_step.exp()
         return {
-            name: step * (levels * mask + (self.rounded(k) - levels * mask).detach())
-            for k, (name, levels, mask) in enumerate(zip(self.names, self.levels, self.masks, strict=True))
+            name: self._spread(k, step * (levels + (levels.round() - levels).detach()))
+            for k, (name, levels) in enumerate(zip(self.names, self.levels, strict=True))
         }
 
-    def length(self) -> Tensor:
-        """Bits of all levels."""
-        parts = zip(self.bits, self.levels, self.masks, strict=True)
-        return torch.stack([(bits.between(levels * mask) * mask).sum() for bits, levels, mask in parts]).sum()
+    def add_length_gradient(self, weight: float) -> None:
+        """Add `weight` times the gradient of the levels' bits to theirs, behind the backward pass."""
+        for bits, levels in zip(self.bits, self.levels, strict=True):
+            if levels.grad is not None:
+                levels.grad.add_(bits.slope(levels.detach()), alpha=weight)
 
     def codings(self) -> dict[str, tuple[Tensor, Coding]]:
         step = storable_step(math.exp(self.log_step.item()))
         return {
-            name: (grid_values(self.rounded(k).to(torch.int32), step), Grid(step)) for k, name in enumerate(self.names)
+            name: (grid_values(self.whole(k).to(torch.int32), step), Grid(step)) for k, name in enumerate(self.names)
         }
+
+    def _spread(self, k: int, values: Tensor) -> Tensor:
+        """Values (n,) of the weights that have a level, among zeros in the k-th tensor's shape."""
+        flat = values.new_zeros(self.shapes[k].numel())
+        return flat.index_put((self.places[k],), values).reshape(self.shapes[k])
 
 
 class _OnCodebook(_Part):
@@ -138,7 +151,8 @@ def retrain(
     parts = _parts(state, codings, together=settings.shared)
     if not parts or settings.retrain == 0:
         return dict(codings)
-    optimizer = torch.optim.Adam(_groups(parts, settings.learning_rate))
+    grids = [part for part in parts if isinstance(part, _OnGrid)]
+    optimizer = torch.optim.Adam(_groups(parts, settings.learning_rate), fused=True)
     steps = settings.retrain * data.count
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1.0 - step / steps))
     network.eval()
@@ -146,24 +160,21 @@ def retrain(
         total = 0.0
         for batch, (inputs, labels) in enumerate(data.batches(epoch)):
             if batch % _REFRESH == 0:
-                for part in parts:
-                    if isinstance(part, _OnGrid):
-                        part.count()
-            nll = _log_loss(network, parts, inputs, labels, teacher, settings.distill)
-            loss = nll
-            if settings.rate > 0.0:
-                lengths = [part.length() for part in parts if isinstance(part, _OnGrid)]
-                if lengths:
-                    loss = nll + settings.rate * math.log(2.0) / data.examples * torch.stack(lengths).sum()
+                for part in grids:
+                    part.count()
+            loss = _log_loss(network, parts, inputs, labels, teacher, settings.distill)
             if not bool(torch.isfinite(loss)):
                 raise InputError(
                     f"The loss of retraining became {loss.item()} in epoch {epoch}; lower its learning rate."
                 )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if settings.rate > 0.0:
+                for part in grids:
+                    part.add_length_gradient(settings.rate * math.log(2.0) / data.examples)
             optimizer.step()
             decay.step()
-            total += nll.item()
+            total += loss.item()
         progress(f"retraining, epoch {epoch + 1} of {settings.retrain}: log loss {total / data.count:.4f}")
     found = dict(codings)
     with torch.no_grad():

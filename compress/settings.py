@@ -16,7 +16,7 @@ RULES: dict[str, float | None] = {
     "magnitude": 0.0,
     "random": None,
 }
-PRECISIONS = ("posterior", "round-off", "codebook")
+PRECISIONS = ("posterior", "size", "round-off", "codebook")
 CODEBOOK_STARTS = ("linear", "density", "random")
 LARGEST_CODEBOOK = 1024  # values; beyond them a codebook costs more than it saves
 
@@ -28,8 +28,9 @@ class CompressSettings:
     rule       which weights go first: log-alpha, signal-to-noise, group-scale, magnitude or random; see prune.py
     threshold  where the rule cuts, in its own units; None takes the rule's usual one
     sparsity   percent of all variational weights to drop in place of a threshold; None goes by the threshold
-    precision  posterior: grids that follow the variance; round-off: the small floats of Louizos et al.; both in
-               precision.py; codebook: shared values, see codebook.py
+    precision  posterior: grids that follow the variance; size: grids that follow the weights' own size, for those
+               without one; round-off: the small floats of Louizos et al., all three in precision.py; codebook: shared
+               values, see codebook.py
     budget     nats that rounding to the grid may cost a weight, see precision.py; larger is coarser and smaller
     rate       nats of the posterior, or of the likelihood in retraining, that a nat of the file is worth, see rate.py;
                0 takes the nearest levels

@@ -209,3 +209,63 @@ def test_a_record_that_is_none(tmp_path, text, message):
     (tmp_path / "packed.json").write_text(text)
     with pytest.raises(InputError, match=message):
         PackedRecord.read(tmp_path)
+
+
+def points(name):
+    """A network's weights as point estimates, a third of them zero."""
+    network = ZOO[name].network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter[parameter.abs() < parameter.abs().median() / 2] = 0
+    values = {key: tensor.detach() for key, tensor in network.state_dict().items()}
+    variances = {key: torch.zeros_like(tensor) for key, tensor in values.items() if tensor.ndim > 1}
+    return network, Posterior(values, variances)
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "residual"])
+@pytest.mark.parametrize("precision", ["size", "codebook", "round-off", "posterior"])
+def test_every_precision_holds_the_network(name, precision):
+    """Fine enough, each gives the network back; the file is what the network was rounded to."""
+    specimen = ZOO[name]
+    network, posterior = points(name) if precision in ("size", "codebook") else (specimen.network(), None)
+    if posterior is None:
+        posterior = posterior_of(network)
+        posterior = Posterior(posterior.values, {key: 1e-4 * v for key, v in posterior.variances.items()})
+    settings = CompressSettings(precision=precision, budget=0.001, clusters=512, threshold=30.0)
+    packed = compress_network(network, posterior, specimen.inputs(), settings)
+    maps = {type(t.value_map).__name__ for t in codec.decode(packed.weights) if isinstance(t, codec.QuantizedTensor)}
+    kinds = {"size": "Grid", "codebook": "Codebook", "round-off": "Minifloat", "posterior": "Grid"}
+    assert kinds[precision] in maps
+    x = specimen.inputs(16)
+    with torch.no_grad():
+        reach = float(network(x).abs().max())
+        assert float((packed.network(x) - network(x)).abs().max()) < 0.05 * reach
+
+
+def test_one_codebook_for_the_whole_network():
+    network, posterior = points("mlp")
+    settings = CompressSettings(precision="codebook", clusters=8, shared=True)
+    packed = compress_network(network, posterior, ZOO["mlp"].inputs(), settings)
+    books = [t.value_map.entries for t in codec.decode(packed.weights) if t.name in posterior.variances]
+    values = {float(value) for book in books for value in book} - {0.0}
+    assert len(books) > 1
+    assert len(values) <= 8
+
+
+def test_the_record_says_where_the_bits_are(tmp_path):
+    packed = packed_specimen("conv", budget=0.1)
+    record = packed.write(tmp_path / "packed", name="net")
+    assert sum(bits for layer in record.layers for bits in layer.bits.values()) <= 8 * record.packed_bytes
+    state = packed.network.state_dict()
+    for layer in record.layers:
+        assert layer.shape == tuple(state[layer.name].shape)
+        assert layer.nonzero == int(torch.count_nonzero(state[layer.name]))
+        before = packed.original.state_dict().get(layer.name)
+        assert layer.original_shape == (() if before is None else tuple(before.shape))
+        assert layer.coding.startswith("levels -")
+        assert layer.step > 0
+    parameters = sum(parameter.numel() for parameter in packed.network.parameters())
+    assert record.papers.fast_prediction == 4 * parameters < record.original_bytes
+    assert record.papers.maximum_compression < record.papers.fast_prediction
+    assert record.settings["budget"] == 0.1

@@ -1,0 +1,135 @@
+"""Choosing settings: the goal is kept, the search goes on where it stopped, and what cannot be reached is said."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from bayespress.compress.choose import Goal, Point, choose, pareto
+from bayespress.compress.settings import CompressSettings
+from bayespress.errors import InputError
+
+
+class Attempts:
+    """A network whose curve is known: coarser is smaller and worse, and too coarse leaves nothing."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, settings):
+        self.seen.append(settings)
+        if settings.budget > 2.0:
+            raise InputError("No weight is left.")
+        coarseness = math.log10(settings.budget / 0.003) + 0.5 * math.log10(max(settings.rate, 0.001) / 0.001)
+        return 1.0 + 0.2 * coarseness**2, round(8000 / (1.0 + coarseness))
+
+
+def search(tmp_path, goal, attempts=None, trials=16, about="net", **settings):
+    return choose(
+        attempts or Attempts(), CompressSettings(**settings), goal,
+        trials=trials, storage=str(tmp_path / "s.db"), about=about,
+    )  # fmt: skip
+
+
+def test_the_smallest_file_within_an_error(tmp_path):
+    found = search(tmp_path, Goal(max_error=1.8))
+    assert found.chosen.error_percent <= 1.8
+    assert all(point.error_percent > 1.8 for point in found.points if point.bytes < found.chosen.bytes)
+    assert [point.bytes for point in found.points] == sorted(point.bytes for point in found.points)
+
+
+def test_the_lowest_error_within_a_size(tmp_path):
+    found = search(tmp_path, Goal(max_bytes=3000))
+    assert found.chosen.bytes <= 3000
+    assert all(p.bytes > 3000 for p in found.points if p.error_percent < found.chosen.error_percent)
+
+
+def test_without_a_goal_the_knee_is_taken(tmp_path):
+    found = search(tmp_path, Goal())
+    front = pareto(found.points)
+    assert found.chosen in front
+    assert front[0].bytes < found.chosen.bytes < front[-1].bytes
+    assert front[-1].error_percent < found.chosen.error_percent < front[0].error_percent
+
+
+def test_a_search_goes_on_where_it_stopped(tmp_path):
+    first = Attempts()
+    search(tmp_path, Goal(max_error=1.8), first, trials=6)
+    second = Attempts()
+    found = search(tmp_path, Goal(max_error=1.8), second, trials=8)
+    assert (len(first.seen), len(second.seen)) == (6, 2)
+    assert not {(s.budget, s.rate) for s in first.seen} & {(s.budget, s.rate) for s in second.seen}
+    assert len(found.points) + sum(s.budget > 2.0 for s in first.seen + second.seen) == 8
+    third = Attempts()
+    assert search(tmp_path, Goal(max_error=1.8), third, trials=8) == found
+    assert third.seen == []
+
+
+@pytest.mark.parametrize("change", [{"about": "other"}, {"retrain": 3}, {"precision": "codebook"}])
+def test_another_network_or_another_way_is_another_search(tmp_path, change):
+    search(tmp_path, Goal(max_error=5.0), trials=2)
+    attempts = Attempts()
+    search(tmp_path, Goal(max_error=50.0), attempts, trials=2, **change)
+    assert len(attempts.seen) == 2
+
+
+def test_what_is_fixed_stays_and_what_is_turned_is_in_its_span(tmp_path):
+    attempts = Attempts()
+    search(tmp_path, Goal(max_error=50.0), attempts, trials=10, precision="codebook", rate=0.25, distill=0.5)
+    assert {(s.rate, s.distill, s.precision) for s in attempts.seen} == {(0.25, 0.5, "codebook")}
+    assert all(4 <= s.clusters <= 64 and isinstance(s.clusters, int) for s in attempts.seen)
+    assert len({s.clusters for s in attempts.seen}) > 3
+
+
+def test_a_goal_out_of_reach_names_the_closest_point(tmp_path):
+    with pytest.raises(
+        InputError,
+        match=r"None of \d+ settings tried gives the smallest file with an error of at most "
+        r"0\.5 %; the closest is 1\.\d\d % at [\d,]+ bytes \(threshold",
+    ):
+        search(tmp_path, Goal(max_error=0.5), trials=8)
+    with pytest.raises(InputError, match=r"lowest error within 10 bytes; the closest is .* ask for no more than that"):
+        search(tmp_path, Goal(max_bytes=10), trials=8)
+
+
+def test_nothing_left_says_why(tmp_path):
+    def nothing(settings):
+        raise InputError("The posterior has no tensor fc.weight.")
+
+    with pytest.raises(InputError, match=r"None of 3 settings left a network to measure. The posterior has no tensor"):
+        search(tmp_path, Goal(max_error=1.0), nothing, trials=3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Goal(max_error=1.0, max_bytes=10), "max_error 1 and max_bytes 10 were asked for; a search"),
+        (lambda: Goal(max_error=100.0), "highest error is 100.0 %"),
+        (lambda: Goal(max_loss=-1.0), "largest loss is -1.0 points"),
+        (lambda: Goal(max_bytes=0), "largest file is 0 bytes"),
+    ],
+)  # fmt: skip
+def test_goals_that_are_none(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_searches_that_cannot_begin(tmp_path):
+    with pytest.raises(InputError, match="0 trials"):
+        search(tmp_path, Goal(), trials=0)
+    with pytest.raises(InputError, match="rule magnitude and the precision round-off there is nothing to search"):
+        search(tmp_path, Goal(), rule="magnitude", precision="round-off")
+    with pytest.raises(InputError, match=r"Storage .*s\.db cannot be used"):
+        search(tmp_path / "nowhere", Goal())
+
+
+def test_a_loss_is_counted_from_the_network_before():
+    assert Goal(max_loss=0.25).over(1.5) == Goal(max_error=1.75)
+    assert Goal(max_bytes=7).over(1.5) == Goal(max_bytes=7)
+
+
+def test_the_front_is_what_nothing_beats():
+    settings = CompressSettings()
+    points = [Point(settings, error, size) for error, size in ((2.0, 10), (1.0, 20), (1.5, 20), (1.0, 30), (0.5, 40))]
+    assert [(p.error_percent, p.bytes) for p in pareto(points)] == [(2.0, 10), (1.0, 20), (0.5, 40)]
