@@ -11,13 +11,14 @@ C_SOURCES := $(wildcard codec/c/*.[ch] train/kernels/*.[ch]) codec/build_cffi.py
 STAGES := codec train compress deploy cli
 MODULES := api errors files handover pages studies __main__
 
-.PHONY: help setup demo test lint typecheck check-tests clean
+.PHONY: help setup demo test reproduce-mnist lint typecheck check-tests clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup      a virtual environment in .venv with everything, and the C core compiled"
 	@echo "make demo       train, compress, build, bench and verify; BAYESPRESS_DATA=folder takes MNIST from there"
 	@echo "make test       lint, types and all tests"
+	@echo "make reproduce-mnist   the rows of the MNIST tables, trained and compressed; hours, resumable"
 	@echo "make clean      remove what was built (not .venv, not out)"
 
 # One stamp for the environment, one for the extension, so that the second call does nothing.
@@ -49,6 +50,10 @@ typecheck: setup
 
 check-tests: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+# Hours, in the background; what is finished is not done again. Rows by name: ONLY=lenet-300
+reproduce-mnist: setup
+	$(BIN)/python benchmarks/reproduce_mnist.py --only "$(ONLY)"
 
 clean:
 	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info codec/_bpz.c codec/*.so train/kernels/_kl.c train/kernels/*.so

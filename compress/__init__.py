@@ -7,6 +7,7 @@ of the same name would be overwritten by it on import, so the module itself is m
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sized
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,19 +30,44 @@ class Trained(Protocol):
         ...
 
 
-def compress(net: Trained, example: Tensor, *, evaluate: Evaluate | None = None, **settings: Any) -> Packed:
+class Loader(Protocol):
+    """Batches of inputs and classes, as torch's DataLoader gives them."""
+
+    dataset: Sized
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+def compress(
+    net: Trained,
+    example: Tensor,
+    *,
+    evaluate: Evaluate | None = None,
+    loader: Loader | None = None,
+    **settings: Any,
+) -> Packed:
     """Compress a trained Bayesian network.
 
     example   inputs (n, ...) as the network takes them, a few from the data
     evaluate  error in percent of a network; when given, it is reported after each step
+    loader    the training set, for `retrain=EPOCHS`
     settings  fields of settings.CompressSettings
     """
     from .pipeline import compress_network
     from .posterior import Posterior
+    from .retrain import Labelled
     from .settings import CompressSettings
 
-    posterior = Posterior.from_tensors(net.posterior_tensors())
-    return compress_network(net.point_network(), posterior, example, CompressSettings(**settings), evaluate=evaluate)
+    return compress_network(
+        net.point_network(),
+        Posterior.from_tensors(net.posterior_tensors()),
+        example,
+        CompressSettings(**settings),
+        evaluate=evaluate,
+        data=None if loader is None else Labelled(lambda _epoch: loader, len(loader), len(loader.dataset)),
+    )
 
 
 class _CallableStage(ModuleType):

@@ -1,7 +1,7 @@
 """Choosing settings by what they come to: error on data that training did not see, against bytes.
 
-Optuna proposes (Bergstra et al. 2011, with constraints for a goal), each proposal is compressed and measured, and the
-points are kept, so that a search that was cut short goes on.
+A search first walks on a path from fine to coarse, halving it towards the goal, and then lets Optuna look around
+(Bergstra et al. 2011, with constraints for a goal). The points are kept, so that a search that was cut short goes on.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ _SPANS: dict[str, tuple[float, float, bool]] = {
 }
 # Retraining mends what rounding breaks, and its rate weighs the likelihood, which bears more than the posterior.
 _RETRAINED_SPANS = _SPANS | {"budget": (0.03, 8.0, True), "rate": (0.1, 10.0, True)}
-# Where searches begin: a way from fine to coarse that suits many networks.
-_LADDER = ({"budget": 0.03, "rate": 0.01}, {"budget": 0.2, "rate": 0.05}, {"budget": 1.0, "rate": 0.3})
-_RETRAINED_LADDER = ({"budget": 0.3, "rate": 0.5}, {"budget": 1.0, "rate": 1.0}, {"budget": 2.0, "rate": 2.0})
+_WALK = 6  # proposals on the path
 
 
 @dataclass(frozen=True)
@@ -129,12 +127,14 @@ def choose(
     name = hashlib.sha256(json.dumps([about, fixed, asdict(goal)]).encode()).hexdigest()[:16]
     single = goal.max_error is not None or goal.max_bytes is not None
     study = open_study(storage, name, 1 if single else 2, seed=_SEED)
-    if not study.trials:
-        for first in _RETRAINED_LADDER if start.retrain else _LADDER:
-            study.enqueue_trial(_clamped(start, first, fields, spans))
     problem = ""
     while (done := len(finished(study))) < trials:
+        walked = [(trial.user_attrs["place"], _point(trial)) for trial in finished(study)[:_WALK]]
+        place = _next_place(goal, walked) if len(walked) < _WALK else None
+        if place is not None:
+            study.enqueue_trial(_on_path(start, place, fields, spans))
         trial = study.ask()
+        trial.set_user_attr("place", place)
         settings = replace(start, **{field: _suggest(trial, field, spans[field]) for field in fields})
         try:
             point = Point(settings, *attempt(settings))
@@ -150,14 +150,31 @@ def choose(
         if point.bytes < _FAILED:
             outcome = f"{point.error_percent:.2f} % at {point.bytes:,} bytes"
             progress(f"trial {done + 1} of {trials}: {outcome} ({words(settings)})")
-    points = [
-        Point(CompressSettings(**trial.user_attrs["settings"]), trial.user_attrs["error"], trial.user_attrs["bytes"])
-        for trial in finished(study)
-        if trial.user_attrs["bytes"] < _FAILED
-    ]
+    points = [point for point in map(_point, finished(study)) if point.bytes < _FAILED]
     if not points:
         raise InputError(f"None of {trials} settings left a network to measure. {problem}".rstrip())
     return Choice(goal, _best(points, goal), tuple(sorted(points, key=lambda point: point.bytes)))
+
+
+def _point(trial: Any) -> Point:
+    """What a finished trial came to."""
+    kept = trial.user_attrs
+    return Point(CompressSettings(**kept["settings"]), kept["error"], kept["bytes"])
+
+
+def _next_place(goal: Goal, walked: Sequence[tuple[float, Point]]) -> float:
+    """Where on the path, 0 fine and 1 coarse, to look next: halving towards the goal, or evenly without one."""
+    fine, coarse = 0.0, 1.0
+    for place, point in walked:
+        if goal.max_error is None and goal.max_bytes is None:
+            return (len(walked) + 1) / (_WALK + 1)
+        within = goal.excess(point) <= 0.0
+        # A size is kept by what is coarse enough, an error by what is fine enough; where nothing is left, neither.
+        if within == (goal.max_bytes is not None) or point.bytes == _FAILED:
+            coarse = min(coarse, place)
+        else:
+            fine = max(fine, place)
+    return (fine + coarse) / 2.0
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
@@ -217,16 +234,22 @@ def _objectives(goal: Goal, point: Point) -> list[float]:
     return [point.error_percent] if goal.max_bytes is not None else [point.error_percent, size]
 
 
-def _clamped(
-    start: CompressSettings, changes: Mapping[str, float], fields: Sequence[str], spans: Mapping[str, Any]
+def _on_path(
+    start: CompressSettings, place: float, fields: Sequence[str], spans: Mapping[str, tuple[float, float, bool]]
 ) -> dict[str, float]:
-    """A first proposal: some values, and the start's own for the others, moved into their spans."""
+    """Values at a place of the path: all go from their fine end to their coarse one, but for the threshold."""
     values: dict[str, float] = {}
     for field in fields:
-        low, high, _ = spans[field]
-        value = changes.get(field, start.cut if field == "threshold" else getattr(start, field))
-        value = min(max(value, low), high)
-        values[field] = int(value) if field == "clusters" else value
+        low, high, log = spans[field]
+        along = 1.0 - place if field == "clusters" else place
+        if field == "threshold":
+            values[field] = min(max(start.cut, low), high)
+        elif log:
+            values[field] = low * (high / low) ** along
+        else:
+            values[field] = low + (high - low) * along
+        if field == "clusters":
+            values[field] = round(values[field])
     return values
 
 

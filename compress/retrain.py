@@ -178,8 +178,8 @@ def retrain(
         progress(f"retraining, epoch {epoch + 1} of {settings.retrain}: log loss {total / data.count:.4f}")
     found = dict(codings)
     with torch.no_grad():
-        for part in parts:
-            for name, (values, coding) in part.codings().items():
+        for each in parts:
+            for name, (values, coding) in each.codings().items():
                 state[name].copy_(values)
                 found[name] = coding
     return found

@@ -230,8 +230,8 @@ def test_every_precision_holds_the_network(name, precision):
     specimen = ZOO[name]
     network, posterior = points(name) if precision in ("size", "codebook") else (specimen.network(), None)
     if posterior is None:
-        posterior = posterior_of(network)
-        posterior = Posterior(posterior.values, {key: 1e-4 * v for key, v in posterior.variances.items()})
+        known = posterior_of(network)
+        posterior = Posterior(known.values, {key: torch.full_like(v, 1e-6) for key, v in known.variances.items()})
     settings = CompressSettings(precision=precision, budget=0.001, clusters=512, threshold=30.0)
     packed = compress_network(network, posterior, specimen.inputs(), settings)
     maps = {type(t.value_map).__name__ for t in codec.decode(packed.weights) if isinstance(t, codec.QuantizedTensor)}
