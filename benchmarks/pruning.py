@@ -12,13 +12,14 @@ import argparse
 from pathlib import Path
 
 from bayespress.compress.posterior import read_posterior
-from bayespress.compress.prune import prune_to_sparsity
-from bayespress.compress.settings import RULES
+from bayespress.compress.prune import prune
+from bayespress.compress.settings import CompressSettings
 from bayespress.train.data import load_data
 from bayespress.train.evaluate import error_percent
 from bayespress.train.models import build_model
 from bayespress.train.run import POSTERIOR, RunRecord
 
+_RULES = ("signal-to-noise", "magnitude", "random")
 _PERCENTS = (0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0)
 
 
@@ -35,11 +36,11 @@ def main() -> None:
     network = build_model(record.model.name, record.model.options).eval()
     posterior.load_into(network)
     print(f"{record.model.name} by {record.method.name} on {data.name}: test error, %")
-    print("pruned  " + "".join(f"{rule:>18}" for rule in RULES))
+    print("pruned  " + "".join(f"{rule:>18}" for rule in _RULES))
     for percent in _PERCENTS:
         errors = []
-        for rule in RULES:
-            network.load_state_dict({**network.state_dict(), **prune_to_sparsity(posterior, rule, percent)})
+        for rule in _RULES:
+            network.load_state_dict({**network.state_dict(), **prune(posterior, CompressSettings(rule=rule, sparsity=percent))})
             errors.append(error_percent(network, data.test_images, data.test_labels))
         print(f"{percent:4.0f} %  " + "".join(f"{error:18.2f}" for error in errors), flush=True)
 

@@ -24,8 +24,8 @@ from pathlib import Path
 
 LENET_300, LENET_5 = "lenet-300-100", "lenet-5-caffe"
 ORIGINAL = {LENET_300: 4 * 266_610, LENET_5: 4 * 431_080}
-SHORT = ("--retrain", "10", "--learning-rate", "0.05", "--trials", "6")
-LONG = ("--retrain", "20", "--learning-rate", "0.05", "--trials", "6", "--distill", "0.5")
+SHORT = ("--retrain", "10", "--trials", "5")
+LONG = ("--retrain", "16", "--trials", "4", "--distill", "0.5")
 POINT = ("--precision", "size")  # of methods that leave no posterior variance
 
 

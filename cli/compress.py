@@ -100,7 +100,7 @@ def compress(
     ] = 0,
     learning_rate: Annotated[
         float, typer.Option(help="Grid steps that a level moves an update.", rich_help_panel=_RETRAINING)
-    ] = 0.02,
+    ] = 0.05,
     distill: Annotated[
         float,
         typer.Option(

@@ -53,7 +53,7 @@ class CompressSettings:
     codebook_start: str = "linear"
     shared: bool = False
     retrain: int = 0
-    learning_rate: float = 0.02
+    learning_rate: float = 0.05
     distill: float = 0.0
     profile: str = "small"
 
