@@ -40,7 +40,9 @@ def main() -> None:
     for percent in _PERCENTS:
         errors = []
         for rule in _RULES:
-            network.load_state_dict({**network.state_dict(), **prune(posterior, CompressSettings(rule=rule, sparsity=percent))})
+            network.load_state_dict(
+                {**network.state_dict(), **prune(posterior, CompressSettings(rule=rule, sparsity=percent))}
+            )
             errors.append(error_percent(network, data.test_images, data.test_labels))
         print(f"{percent:4.0f} %  " + "".join(f"{error:18.2f}" for error in errors), flush=True)
 

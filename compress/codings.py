@@ -9,8 +9,17 @@ from torch import Tensor
 
 from ..codec import Grid, Minifloat
 from .codebook import kmeans, nearest_shared
+from .normalise import normalise_statistics
 from .posterior import Posterior
-from .precision import assumed_variance, grid_step, implied_variance, largest_float, round_off_float
+from .precision import (
+    SCALE_NOISE,
+    WEIGHT_NOISE,
+    assumed_variance,
+    grid_step,
+    implied_variance,
+    largest_float,
+    round_off_float,
+)
 from .quantize import SHARED, Coding, distinct_values, grid_levels, grid_values, storable_step
 from .rate import rate_levels
 from .settings import LARGEST_CODEBOOK, CompressSettings
@@ -18,12 +27,16 @@ from .shrink import Shrunk
 
 
 def choose_codings(struck: Shrunk, posterior: Posterior, settings: CompressSettings) -> dict[str, Coding]:
-    """The coding of each tensor but those that stay raw: variational weights, and the biases beside them.
+    """The coding of each tensor but those that stay raw: variational weights, the biases beside them, batch norms.
+
+    The network's batch norms are normalised, see normalise.py.
 
     A weight without variance is a point estimate: it shares values whatever `settings` say.
     """
     codings: dict[str, Coding] = {}
     state = struck.network.state_dict()
+    for name in normalise_statistics(struck.network):
+        codings |= _norm_codings(name, state, settings)
     for name, tensor in state.items():
         if name not in posterior.variances:
             continue
@@ -32,7 +45,7 @@ def choose_codings(struck: Shrunk, posterior: Posterior, settings: CompressSetti
         bias = _bias_of(name)
         has_bias = bias in state
         if settings.precision == "size" and variance.numel():
-            codings[name] = Grid(storable_step(grid_step(_assumed(tensor), settings.budget)))
+            codings[name] = Grid(storable_step(grid_step(_assumed(tensor, WEIGHT_NOISE), settings.budget)))
         elif settings.precision == "codebook" or (variance.numel() and not bool(variance.any())):
             codings[name] = SHARED
             if has_bias and settings.precision == "codebook":
@@ -51,13 +64,13 @@ def choose_codings(struck: Shrunk, posterior: Posterior, settings: CompressSetti
 def with_biases(state: Mapping[str, Tensor], codings: Mapping[str, Coding]) -> dict[str, Coding]:
     """The codings of tensors in `state`, and of biases that constants of dead units went into.
 
-    A bias is the weight of an input that is always one: it shares its layer's grid. One that small floats do not reach
-    stays raw.
+    A bias is the weight of an input that is always one: it shares its layer's grid, unless it has one of its own. One
+    that small floats do not reach stays raw.
     """
     found = {name: coding for name, coding in codings.items() if name in state}
     for name, coding in codings.items():
         bias = _bias_of(name)
-        if isinstance(coding, Grid) and bias in state:
+        if isinstance(coding, Grid) and bias in state and bias not in codings:
             found[bias] = coding
         reach = found.get(bias)
         if isinstance(reach, Minifloat) and float(state[bias].abs().max()) > largest_float(reach):
@@ -84,7 +97,7 @@ def round_to(
             if name in posterior.variances:
                 variance = variance_of(struck, posterior, name)
                 if settings.precision == "size":
-                    variance = _assumed(tensor)
+                    variance = _assumed(tensor, WEIGHT_NOISE)
             else:
                 variance = torch.full_like(tensor, implied_variance(coding.step, settings.budget))
             levels = grid_levels(name, tensor, coding.step)  # refuses what is too fine
@@ -99,9 +112,25 @@ def round_to(
     return found
 
 
-def _assumed(tensor: Tensor) -> Tensor:
-    """What stands in for the variances of a tensor's weights."""
-    return torch.full_like(tensor, assumed_variance(tensor[tensor != 0]) if bool(tensor.any()) else 1.0)
+def _norm_codings(name: str, state: Mapping[str, Tensor], settings: CompressSettings) -> dict[str, Coding]:
+    """Grids for a normalised batch norm; scale and shift stay raw where shared values or small floats are asked for."""
+    prefix = f"{name}." if name else ""
+    codings: dict[str, Coding] = {
+        f"{prefix}running_mean": Grid(1.0),
+        f"{prefix}running_var": Grid(float(state[f"{prefix}running_var"][0])),
+    }
+    if settings.precision in ("posterior", "size"):
+        for leaf in ("weight", "bias"):
+            tensor = state[f"{prefix}{leaf}"]
+            codings[f"{prefix}{leaf}"] = Grid(
+                storable_step(grid_step(_assumed(tensor, SCALE_NOISE), settings.budget)) if bool(tensor.any()) else 1.0
+            )
+    return codings
+
+
+def _assumed(tensor: Tensor, noise: float) -> Tensor:
+    """What stands in for the variances of a tensor's elements."""
+    return torch.full_like(tensor, assumed_variance(tensor[tensor != 0], noise) if bool(tensor.any()) else 1.0)
 
 
 def _bias_of(weight: str) -> str:

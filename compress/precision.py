@@ -34,7 +34,8 @@ from torch import Tensor
 from ..codec import Minifloat
 from ..errors import InputError
 
-_ASSUMED_NOISE = 0.01
+WEIGHT_NOISE = 0.01
+SCALE_NOISE = 1e-4
 _LARGEST_MANTISSA = 15
 _LARGEST_EXPONENT = 8
 
@@ -52,12 +53,13 @@ def grid_step(variance: Tensor, budget: float) -> float:
     return math.sqrt(24.0 * budget / float(torch.mean(1.0 / variance.double())))
 
 
-def assumed_variance(mean: Tensor) -> float:
-    """What stands in for the variance of weights that have no posterior: a hundredth of their mean square.
+def assumed_variance(mean: Tensor, noise: float) -> float:
+    """What stands in for the variance of parameters that have no posterior: a share of their mean square.
 
-    mean  the weights that are kept, at least one of them not 0
+    mean   the parameters that are kept, at least one of them not 0
+    noise  WEIGHT_NOISE or, for those that a whole channel hangs on, SCALE_NOISE
     """
-    return _ASSUMED_NOISE * float(mean.double().square().mean())
+    return noise * float(mean.double().square().mean())
 
 
 def implied_variance(step: float, budget: float) -> float:

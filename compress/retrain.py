@@ -148,7 +148,8 @@ def retrain(
     Raises InputError when the loss stops being finite.
     """
     state = network.state_dict()
-    parts = _parts(state, codings, together=settings.shared)
+    parameters = dict(network.named_parameters())  # batch norms' statistics are not trained
+    parts = _parts(parameters, codings, together=settings.shared)
     if not parts or settings.retrain == 0:
         return dict(codings)
     grids = [part for part in parts if isinstance(part, _OnGrid)]
@@ -185,15 +186,19 @@ def retrain(
     return found
 
 
-def _parts(state: Mapping[str, Tensor], codings: Mapping[str, Coding], *, together: bool) -> list[_Part]:
+def _parts(parameters: Mapping[str, Tensor], codings: Mapping[str, Coding], *, together: bool) -> list[_Part]:
     """What is trained, layer by layer; weights that share values across layers go `together`."""
     by_step: dict[tuple[str, float], dict[str, Tensor]] = {}
     books: dict[str, dict[str, Tensor]] = {}
     for name, coding in codings.items():
+        if name not in parameters:
+            continue
         if isinstance(coding, Grid):
-            by_step.setdefault((name.rpartition(".")[0], coding.step), {})[name] = state[name]
+            by_step.setdefault((name.rpartition(".")[0], coding.step), {})[name] = parameters[name].detach()
         elif coding == SHARED:
-            books.setdefault("" if together and state[name].ndim > 1 else name, {})[name] = state[name]
+            books.setdefault("" if together and parameters[name].detach().ndim > 1 else name, {})[name] = parameters[
+                name
+            ].detach()
     grids = [_OnGrid(tensors, step) for (_, step), tensors in by_step.items()]
     return [*grids, *(_OnCodebook(tensors) for tensors in books.values())]
 

@@ -80,8 +80,9 @@ def output_pruner(layer: nn.Module) -> object:
 def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:
     """The groups of units that may be struck out without changing what the network computes.
 
-    Left out: units of the network's output, of layers that run more than once a pass, of grouped convolutions,
-    and of whatever passes a module that mixes channels or that we do not know (layer norm, attention).
+    Depthwise convolutions are on the way, as normalisations are: they neither make units nor end them. Left out: units
+    of the network's output, of layers that run more than once a pass, of other grouped convolutions, and of whatever
+    passes a module that mixes channels or that we do not know (layer norm, attention).
     """
     names = {module: name for name, module in network.named_modules()}
     calls = _count_calls(network, example)
@@ -89,7 +90,7 @@ def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:
     groups: list[UnitGroup] = []
     covered: set[str] = set()
     for name, module in network.named_modules():
-        if not isinstance(module, _LAYERS) or name in covered or calls[name] == 0:
+        if not isinstance(module, _LAYERS) or _is_depthwise(module) or name in covered or calls[name] == 0:
             continue
         count = module.weight.shape[0]
         group = UnitGroup(name, count)
@@ -97,7 +98,9 @@ def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:
         for item in graph.get_pruning_group(module, output_pruner(module), list(range(count))):
             target = item.dep.target.module
             part = Slice(names.get(target, ""), torch.tensor(list(item.idxs)), torch.tensor(list(item.root_idxs)))
-            if isinstance(target, _LAYERS):
+            if isinstance(target, _LAYERS) and _is_depthwise(target):
+                sound &= calls[part.name] == 1
+            elif isinstance(target, _LAYERS):
                 sound &= calls[part.name] == 1 and getattr(target, "groups", 1) == 1
                 outputs = graph.is_out_channel_pruning_fn(item.dep.handler)
                 (group.producers if outputs else group.consumers).append(part)
@@ -107,6 +110,11 @@ def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:
         if sound and group.consumers:
             groups.append(group)
     return groups
+
+
+def _is_depthwise(layer: Layer) -> bool:
+    """Whether each channel is convolved with a filter of its own and nothing else."""
+    return not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels == layer.out_channels > 1
 
 
 def _count_calls(network: nn.Module, example: Tensor) -> Counter[str]:

@@ -179,3 +179,22 @@ def test_any_mask_of_an_mlp(data):
     for group in find_units(shrunk.network, x[:2]):
         living = group.alive(shrunk.network, outgoing=True) & group.alive(shrunk.network, outgoing=False)
         assert group.count == 1 or bool(living.all())
+
+
+def test_a_unit_takes_its_depthwise_filter_along():
+    specimen = ZOO["depthwise"]
+    network = specimen.network()
+    with torch.no_grad():
+        network.project.weight[:, [2, 5]] = 0  # unheard
+        network.expand.weight[7] = 0  # constant before the filter, whose padding makes it uneven
+        for norm in (network.norm1, network.norm2):
+            norm.running_mean[7], norm.weight[7], norm.bias[7] = 0.0, 1.0, 1.0
+        network.filter.weight[7] = 0.1
+    x = specimen.inputs(8)
+    with torch.no_grad():
+        expected = network(x)
+        shrunk = shrink(network, specimen.inputs()).network
+        torch.testing.assert_close(shrunk(x), expected, atol=2e-5, rtol=2e-5)
+    assert shrunk.filter.weight.shape == (8, 1, 3, 3)
+    assert shrunk.filter.groups == shrunk.expand.out_channels == shrunk.project.in_channels == 8
+    assert shrunk.norm2.running_mean.shape == (8,)

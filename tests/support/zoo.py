@@ -93,6 +93,26 @@ class Constants(nn.Module):
         return self.last(x) * torch.tensor([1.0, -2.0, 0.5])
 
 
+class Depthwise(nn.Module):
+    """An inverted residual: narrow to wide, a depthwise convolution, back to narrow, and an add."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.expand = nn.Conv2d(4, 10, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(10)
+        self.filter = nn.Conv2d(10, 10, 3, padding=1, groups=10, bias=False)
+        self.norm2 = nn.BatchNorm2d(10)
+        self.project = nn.Conv2d(10, 4, 1, bias=False)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        inner = nn.functional.relu6(self.norm1(self.expand(x)))
+        x = x + self.project(nn.functional.relu6(self.norm2(self.filter(inner))))
+        return self.head(x.mean((2, 3)))
+
+
 @dataclass(frozen=True)
 class Specimen:
     """`shrinks`: whether units of it can be struck."""
@@ -179,6 +199,20 @@ ZOO: dict[str, Specimen] = {
             nn.Linear(54, 3),
         ),
         (4, 7, 7),
+    ),
+    "depthwise": Specimen(Depthwise, (2, 6, 6)),
+    "two-groups": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 6, 3),
+            nn.ReLU(),
+            nn.Conv2d(6, 8, 2, groups=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(72, 6),
+            nn.ReLU(),
+            nn.Linear(6, 3),
+        ),
+        (2, 6, 6),
     ),
     "shared": Specimen(Shared, (5,), shrinks=False),
     "aliased": Specimen(Aliased, (5,), shrinks=False),
