@@ -63,8 +63,10 @@ def build(
             between.mkdir()
             made = compile_network(program, target, folder / "targets" / target.name, between)
             entries[target.name] = _entry(target, folder, made)
+        # How the weights were compressed is in the packed directory; a device has no use for it.
+        shared = set(Manifest.model_fields) & set(type(record).model_fields) - {"version"}
         manifest = Manifest(
-            **record.model_dump(exclude={"version"}),
+            **record.model_dump(include=shared),
             golden_examples=len(inputs), targets=entries, files=(),
         )  # fmt: skip
         manifest = seal(folder, manifest)

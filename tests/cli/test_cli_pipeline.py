@@ -61,6 +61,83 @@ def test_compress_knows_its_knobs(made, cli):
     assert record["packed_bytes"] < summary["bpz_bytes"]
 
 
+def test_a_search_keeps_its_goal_and_goes_on(made, cli):
+    """Chosen on held-out data, drawn in the report, and not done twice."""
+    folder, _ = made
+    searching = ("compress", folder / "run", "--max-bytes", 6000, "--storage", "s.db", "-o", "sought")
+    first = cli(*searching, "--trials", 3, "--json", cwd=folder)
+    record = json.loads(first.stdout)
+    assert record["packed_bytes"] <= 6000
+    assert record["choice"]["goal"] == "the lowest error within 6,000 bytes"
+    assert record["choice"]["held_out"] == 144, "a tenth of the digits' training set"
+    assert len(record["choice"]["points"]) == 3
+    assert "was trained on all of its data" in first.stderr
+    again = cli(*searching, "--trials", 4, cwd=folder)
+    assert again.stderr.count("trial") == 1
+    assert "← chosen" in again.stdout
+    cli("report", "sought", "-o", "sought.html", cwd=folder)
+    page = (folder / "sought.html").read_text()
+    assert "Search for the lowest error within 6,000 bytes" in page
+    assert "fast prediction" in page
+    assert page.count("<svg") == 2
+
+
+def test_retraining_from_the_command_line(made, cli):
+    folder, _ = made
+    result = cli(
+        "compress", folder / "run", "--retrain", 2, "--rate", 1, "--budget", 1, "-o", "again", "--json", cwd=folder
+    )
+    steps = json.loads(result.stdout)["steps"]
+    assert [step["name"] for step in steps][-2:] == ["levels", "retrained"]
+    assert "retraining, epoch 2 of 2: log loss" in result.stderr
+    cli("build", "again", "-t", "host", "-o", "again.bundle", cwd=folder)
+    cli("verify", "again.bundle", cwd=folder)
+
+
+def test_a_goal_out_of_reach_writes_nothing(made, cli):
+    folder, _ = made
+    result = cli(
+        "compress",
+        folder / "run",
+        "--max-bytes",
+        20,
+        "--trials",
+        2,
+        "--storage",
+        "t.db",
+        "-o",
+        "none",
+        cwd=folder,
+        code=2,
+    )
+    assert "None of 2 settings tried gives the lowest error within 20 bytes; the closest is" in result.stderr
+    assert not (folder / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda tensors: tensors.pop("fc1.weight"), "The variance of fc1.weight has no mean of the same shape beside it"),
+        (lambda tensors: tensors.pop("fc1.bias"), "The posterior has no tensor fc1.bias, which the network has"),
+        (lambda tensors: tensors["fc1.weight/variance"].neg_(), "The variance of fc1.weight holds negative"),
+        (lambda tensors: tensors["fc2.bias"].fill_(float("nan")), "Tensor fc2.bias of the posterior holds NaN"),
+    ],
+    ids=["no-mean", "no-bias", "negative", "nan"],
+)
+def test_a_damaged_posterior_is_one_sentence(made, cli, damage, message, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = made
+    shutil.copytree(folder / "run", tmp_path / "run")
+    tensors = load_file(tmp_path / "run" / "posterior.safetensors")
+    damage(tensors)
+    save_file(tensors, tmp_path / "run" / "posterior.safetensors")
+    result = cli("compress", "run", "-o", "packed", cwd=tmp_path, code=2)
+    assert message in result.stderr
+    assert result.stderr.strip().splitlines()[-1].startswith("bayespress: ")
+    assert not (tmp_path / "packed").exists()
+
+
 def test_build_as_zip_verifies_and_decodes(made, cli):
     folder, _ = made
     cli("build", folder / "packed", "-t", "host", "-o", "lenet.zip", cwd=folder)
