@@ -19,7 +19,7 @@ def build(
     packed: Annotated[Path, typer.Argument(help="Packed directory that `compress` wrote.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Bundle to write; *.zip gives one file [default: NAME.bundle]."),
+        typer.Option("--out", "-o", help="Bundle to write; *.zip gives one file.", show_default="NAME.bundle"),
     ] = None,
     target: Annotated[
         list[str] | None, typer.Option("--target", "-t", help="What to compile for; repeat for several.")
@@ -30,8 +30,11 @@ def build(
 
     Example: [bold]bayespress build packed/lenet -t host -t arm64-linux -o lenet.bundle[/]
 
-    Targets: host, and arm64-linux (a static binary that also runs on Android through adb). The bundle holds the
-    weights, the graph, golden vectors and, for each target, a runner: `runner weights.bpz INPUT.f32`.
+    For a certain processor: [bold]bayespress build packed/lenet -t arm64-android:cortex-a76+dotprod[/]
+
+    `bayespress targets` lists what there is. The bundle holds the weights, the graph, golden vectors and, for each
+    target, a static library with its C header and a runner: `runner weights.bpz INPUT.f32`. The ARM runner also runs on
+    Android through adb.
     """
     manifest, path = run_build(packed, out, target)
     if as_json:

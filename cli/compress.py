@@ -26,7 +26,9 @@ def compress(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Packed directory to write [default: RUN/packed]; of own weights a .bpz."),
+        typer.Option(
+            "--out", "-o", help="Packed directory to write; of own weights a .bpz.", show_default="RUN/packed"
+        ),
     ] = None,
     max_error: Annotated[
         float | None,
@@ -42,14 +44,15 @@ def compress(
     trials: Annotated[
         int | None,
         typer.Option(
-            help="Search: how many settings to try [default: 30]; alone, for the knee of the curve.",
+            help="Search: how many settings to try; alone, for the knee of the curve.",
+            show_default=str(_TRIALS),
             rich_help_panel=_SEARCH,
         ),
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
-            help="SQLite file or database URL of the search [default: RUN/search.db].", rich_help_panel=_SEARCH
+            help="SQLite file or database URL of the search.", show_default="RUN/search.db", rich_help_panel=_SEARCH
         ),
     ] = None,
     rule: Annotated[
@@ -61,7 +64,7 @@ def compress(
     ] = "log-alpha",
     threshold: Annotated[
         float | None,
-        typer.Option(help="Where the rule cuts [default: log-alpha 3, others alike].", rich_help_panel=_PRUNING),
+        typer.Option(help="Where the rule cuts.", show_default="log-alpha 3, others alike", rich_help_panel=_PRUNING),
     ] = None,
     sparsity: Annotated[
         float | None,

@@ -55,6 +55,7 @@ def run_compression(
     from ..compress.pipeline import compress_network
     from ..compress.posterior import read_posterior
     from ..compress.settings import CompressSettings
+    from ..files import sha256
     from ..handover import Preprocessing
     from ..train.data import load_data
     from ..train.evaluate import error_percent
@@ -86,7 +87,7 @@ def run_compression(
                 f"The weights of {run} have no posterior variance for a search to follow; add --precision size, or "
                 "codebook."
             )
-        found = _search(network, posterior, seen, settings, search, labelled, about=f"{run.resolve()} {record.seconds}")
+        found = _search(network, posterior, seen, settings, search, labelled, about=sha256(run / POSTERIOR))
         settings, choice = found.chosen.settings, _choice_record(found, len(seen.test_images))
     packed = compress_network(
         network,

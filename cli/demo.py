@@ -20,7 +20,9 @@ def demo(
     data_dir: DataDir = None,
     model: Annotated[str, typer.Option(help="lenet-300-100 or lenet-5-caffe.")] = "lenet-300-100",
     epochs: Annotated[int | None, typer.Option(help="Instead of the demo's own number.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for everything [default: out/DATA].")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for everything.", show_default="out/DATA")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the same run is there.")] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -24,7 +24,7 @@ def search(
     recipe: Annotated[str, typer.Argument(help="A recipe with a [search] table: one of the package's, or a .toml.")],
     trials: Annotated[int, typer.Option(help="How many more networks to train.")] = 20,
     storage: Annotated[
-        str | None, typer.Option(help="SQLite file or database URL that workers share [default: OUT/search.db].")
+        str | None, typer.Option(help="SQLite file or database URL that workers share.", show_default="OUT/search.db")
     ] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="Any field of the recipe, as in training.epochs=20.")

@@ -86,7 +86,7 @@ def train(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Run directory to write [default: runs/MODEL-METHOD-DATA]."),
+        typer.Option("--out", "-o", help="Run directory to write.", show_default="runs/MODEL-METHOD-DATA"),
     ] = None,
     resume: Annotated[
         Path | None,

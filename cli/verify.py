@@ -20,7 +20,9 @@ def verify(
     path: Annotated[Path, typer.Argument(help="A bundle (folder or .zip) or a .bpz file.")],
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", "-d", help="Where to run the golden vectors: host, qemu-arm64."),
+        typer.Option(
+            "--device", "-d", help="Where to run the golden vectors: host, qemu-arm64, qemu-armv7, qemu-riscv64."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

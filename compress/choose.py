@@ -164,10 +164,10 @@ def _point(trial: Any) -> Point:
 
 def _next_place(goal: Goal, walked: Sequence[tuple[float, Point]]) -> float:
     """Where on the path, 0 fine and 1 coarse, to look next: halving towards the goal, or evenly without one."""
+    if goal.max_error is None and goal.max_bytes is None:
+        return (len(walked) + 1) / (_WALK + 1)
     fine, coarse = 0.0, 1.0
     for place, point in walked:
-        if goal.max_error is None and goal.max_bytes is None:
-            return (len(walked) + 1) / (_WALK + 1)
         within = goal.excess(point) <= 0.0
         # A size is kept by what is coarse enough, an error by what is fine enough; where nothing is left, neither.
         if within == (goal.max_bytes is not None) or point.bytes == _FAILED:

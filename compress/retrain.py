@@ -8,8 +8,8 @@ example, of a message that tells a receiver first the network and then the label
     (7)  -mean log p(label | input, s round(u))  +  rate * log 2 * bits(u) / N,
 
 with the bits of equation (6) in rate.py, by straight lines between whole levels, and N training examples. Weights that
-were struck out stay so; others may go on to 0. Everything that is neither variational nor its bias stays as it is,
-batch-norm statistics with it.
+were struck out stay so; others may go on to 0. Tensors that have no coding, and the statistics of batch norms, stay as
+they are.
 """
 
 from __future__ import annotations

@@ -83,6 +83,8 @@ class CompressSettings:
             raise InputError(f"A codebook of {self.clusters} values was asked for; it holds 2 to {LARGEST_CODEBOOK}.")
         if self.retrain < 0:
             raise InputError(f"{self.retrain} epochs of retraining were asked for; it has to be 0 or more.")
+        if self.retrain and self.precision == "round-off":
+            raise InputError("Small floats are not retrained; leave --retrain out, or take the precision posterior.")
         if not 0.0 < self.learning_rate < float("inf"):
             raise InputError(f"The learning rate is {self.learning_rate}; it has to be above 0 steps an update.")
         if not 0.0 <= self.distill <= 1.0:

@@ -1,7 +1,9 @@
-"""Ahead of time: an exported network to a runner, and for the host a shared library."""
+"""Ahead of time: an exported network to a static library, a runner, and for the host a shared library."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,40 @@ from typing import Any
 from .lower import lower, tvm_target
 from .schedule import schedule_source
 from .targets import Target
-from .tools import c_compiler, run_tool
+from .tools import archiver, c_compiler, run_tool
 
 RUNNER = "runner"
+ARCHIVE = "libnetwork.a"
+HEADER = "bayespress.h"
+SCHEDULE = "schedule.c"
 LIBRARY = "libnetwork.so"
 
 _ENCODER = "encode.c"  # of the codec's sources the one that a device does without
-# Sections of their own, so that the linker can leave out what nobody calls.
-_FLAGS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden")
+# Sections of their own, so that the linker can leave out what nobody calls; position-independent, so that the static
+# library may go into an app's shared one.
+_FLAGS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections", "-fPIC")
 
 
-def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -> list[Path]:
-    """Compile `program` for `target` and link it into `folder`; the files made there.
+@dataclass(frozen=True)
+class Compiled:
+    """What a target comes to; all in one folder.
+
+    runner    program that runs and times the network
+    archive   static library: kernels, schedule, runtime and decoder
+    header    the library's C header
+    schedule  the generated C source of the kernels' order, to be read; it is in the library
+    library   shared library, for targets that have one
+    """
+
+    runner: Path
+    archive: Path
+    header: Path
+    schedule: Path
+    library: Path | None
+
+
+def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -> Compiled:
+    """Compile `program` for `target` into `folder`.
 
     scratch  an empty folder for what lies between
     """
@@ -31,38 +55,34 @@ def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -
         library = tvm.tirx.build(module, tvm_target(target), pipeline="default")
     kernels = scratch / "kernels.o"
     library.write_to_file(str(kernels), "o")
-    schedule = scratch / "schedule.c"
-    schedule.write_text(schedule_source(plan))
     folder.mkdir(parents=True, exist_ok=True)
+    made = Compiled(
+        folder / RUNNER, folder / ARCHIVE, folder / HEADER, folder / SCHEDULE,
+        folder / LIBRARY if target.shared else None,
+    )  # fmt: skip
+    made.schedule.write_text(schedule_source(plan))
     package = files(__package__ or "bayespress.deploy")
     with as_file(package / "runtime") as runtime, as_file(package / ".." / "codec" / "c") as codec:
-        sources: list[str | Path] = [
-            schedule,
-            runtime / "runtime.c",
-            *sorted(path for path in codec.glob("*.c") if path.name != _ENCODER),
-            kernels,
-        ]
-        common: list[str | Path] = [*c_compiler(target.triple), *_FLAGS, "-I", runtime, "-I", codec]
+        shutil.copyfile(runtime / HEADER, made.header)
+        # What a shared library offers is listed in its version script, which can only choose among what is visible.
+        visibility = "default" if target.shared else "hidden"
+        compiler: list[str | Path] = [
+            *c_compiler(target.triple), *_FLAGS, f"-fvisibility={visibility}", "-I", runtime, "-I", codec,
+        ]  # fmt: skip
+        objects = [kernels]
+        sources = [made.schedule, runtime / "runtime.c", *sorted(p for p in codec.glob("*.c") if p.name != _ENCODER)]
+        for source in sources:
+            objects.append(scratch / f"{source.stem}.o")
+            run_tool([*compiler, "-c", source, "-o", objects[-1]])
+        run_tool([*archiver(), "rcs", made.archive, *objects])
         static: list[str | Path] = [] if target.triple is None else ["-static"]
-        made = [folder / RUNNER]
         run_tool(
-            [
-                *common,
-                *static,
-                "-s",
-                "-Wl,--gc-sections",
-                runtime / "runner.c",
-                *sources,
-                "-lm",
-                "-o",
-                made[0],
-            ]
-        )
-        if target.shared:
-            made.append(folder / LIBRARY)
-            exported = runtime / "exported.map"
+            [*compiler, *static, "-s", "-Wl,--gc-sections", runtime / "runner.c", made.archive, "-lm",
+             "-o", made.runner]
+        )  # fmt: skip
+        if made.library is not None:
             run_tool(
-                [*common, "-fvisibility=default", "-fPIC", "-shared", "-s", f"-Wl,--version-script={exported}",
-                 *sources, "-lm", "-o", made[1]]
+                [*compiler, "-shared", "-s", f"-Wl,--version-script={runtime / 'exported.map'}", *objects, "-lm",
+                 "-o", made.library]
             )  # fmt: skip
     return made

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from ..files import read_bytes, replacing_file, replacing_folder
 from ..handover import GOLDEN, NETWORK, WEIGHTS, PackedRecord
 from .bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, GRAPH, Manifest, TargetEntry, seal, write_zip
 from .targets import Target, target_named
+
+if TYPE_CHECKING:
+    from .aot import Compiled
 
 
 def build(
@@ -61,7 +64,7 @@ def build(
             tell(f"compiling for {target.name}")
             between = Path(scratch) / f"between-{target.name}"
             between.mkdir()
-            made = compile_network(program, target, folder / "targets" / target.name, between)
+            made = compile_network(program, target, folder / "targets" / target.folder, between)
             entries[target.name] = _entry(target, folder, made)
         # How the weights were compressed is in the packed directory; a device has no use for it.
         shared = set(Manifest.model_fields) & set(type(record).model_fields) - {"version"}
@@ -74,10 +77,17 @@ def build(
     return manifest
 
 
-def _entry(target: Target, folder: Path, made: Sequence[Path]) -> TargetEntry:
-    names = [path.relative_to(folder).as_posix() for path in made]
-    machine = platform.machine() if target.triple is None else target.triple.partition("-")[0]
-    return TargetEntry(machine=machine, runner=names[0], library=names[1] if len(names) > 1 else None)
+def _entry(target: Target, folder: Path, made: Compiled) -> TargetEntry:
+    def inside(path: Path) -> str:
+        return path.relative_to(folder).as_posix()
+
+    return TargetEntry(
+        machine=target.machine,
+        runner=inside(made.runner),
+        archive=inside(made.archive),
+        header=inside(made.header),
+        library=None if made.library is None else inside(made.library),
+    )
 
 
 def _golden(packed: Path, record: PackedRecord) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

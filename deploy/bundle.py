@@ -61,6 +61,8 @@ class TargetEntry(_Strict):
 
     machine: str
     runner: str
+    archive: str
+    header: str
     library: str | None = None
 
 
@@ -103,7 +105,7 @@ class Manifest(_Strict):
             raise CorruptFileError(f"{MANIFEST} was changed since it was built; fetch or build the bundle again.")
         covered = {entry.path for entry in manifest.files}
         for name, target in manifest.targets.items():
-            for path in filter(None, (target.runner, target.library)):
+            for path in filter(None, (target.runner, target.archive, target.header, target.library)):
                 if path not in covered:
                     raise CorruptFileError(
                         f"{MANIFEST}: {path} of target {name} is not among its files; build the bundle again."

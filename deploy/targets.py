@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import InputError
+
+_ARM64_CPUS = (
+    "cortex-a53", "cortex-a55", "cortex-a57", "cortex-a72", "cortex-a73", "cortex-a75", "cortex-a76", "cortex-a77",
+    "cortex-a78", "cortex-x1", "neoverse-n1",
+)  # fmt: skip
+# What users call an extension, and what LLVM does.
+_ARM64_FEATURES = {"dotprod": "+dotprod", "fp16": "+fullfp16", "i8mm": "+i8mm"}
 
 
 @dataclass(frozen=True)
@@ -15,32 +23,95 @@ class Target:
 
     compiler   TVM's target attributes; None to take the machine that builds
     triple     what ziglang links for; None for the system's own compiler
+    machine    kind of processor, as `uname -m` says
     shared     also link a shared library, which a process on that machine may load
+    cpus       models that may be named behind a colon
+    features   extensions that may be added behind a plus, by LLVM's names
     """
 
     name: str
     description: str
     compiler: Mapping[str, Any] | None
     triple: str | None
+    machine: str
     shared: bool = False
+    cpus: tuple[str, ...] = ()
+    features: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """What it is called inside a bundle, where a colon could not stand on every file system."""
+        return self.name.replace(":", "-").replace("+", "-")
 
 
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
-        Target("host", "this machine, its own instruction set", None, None, shared=True),
+        Target("host", "this machine, its own instruction set", None, None, platform.machine(), shared=True),
         Target(
             "arm64-linux",
             "64-bit ARM, static: Linux boards, and Android through adb",
             {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]},
             "aarch64-linux-musl",
+            "aarch64",
+            cpus=_ARM64_CPUS,
+            features=_ARM64_FEATURES,
+        ),
+        Target(
+            "arm64-android",
+            "64-bit ARM for an app: the NDK links the static library; the runner is for adb",
+            {"kind": "llvm", "mtriple": "aarch64-linux-android", "mattr": ["+neon"]},
+            "aarch64-linux-musl",
+            "aarch64",
+            cpus=_ARM64_CPUS,
+            features=_ARM64_FEATURES,
+        ),
+        Target(
+            "armv7-linux",
+            "32-bit ARM with NEON, hard float, static: older boards and phones",
+            {"kind": "llvm", "mtriple": "armv7a-linux-gnueabihf", "mattr": ["+neon"], "mfloat-abi": "hard"},
+            "arm-linux-musleabihf",
+            "armv7l",
+            cpus=("cortex-a7", "cortex-a9", "cortex-a15"),
+        ),
+        Target(
+            "riscv64-linux",
+            "64-bit RISC-V with the general extensions, static",
+            {
+                "kind": "llvm",
+                "mtriple": "riscv64-linux-gnu",
+                "mcpu": "generic-rv64",
+                "mattr": ["+m", "+a", "+f", "+d", "+c"],
+                "mabi": "lp64d",
+            },
+            "riscv64-linux-musl",
+            "riscv64",
         ),
     )
 }
 
 
 def target_named(name: str) -> Target:
-    """The target of this name. Raises InputError for an unknown one."""
-    if name not in TARGETS:
-        raise InputError(f"There is no target {name!r}; the targets are {', '.join(TARGETS)}.")
-    return TARGETS[name]
+    """The target of this name, as in arm64-linux, arm64-linux:cortex-a76 or arm64-linux:cortex-a76+dotprod+fp16.
+
+    Raises InputError for an unknown target, processor or extension, listing those there are.
+    """
+    first, *features = name.split("+")
+    base, _, cpu = first.partition(":")
+    if base not in TARGETS:
+        raise InputError(f"There is no target {base!r}; the targets are {', '.join(TARGETS)}.")
+    target = TARGETS[base]
+    if not cpu and not features:
+        return target
+    if cpu and cpu not in target.cpus:
+        known = ", ".join(target.cpus) or "none: it is compiled for as it is"
+        raise InputError(f"Target {base} knows no processor {cpu!r}; there are {known}.")
+    for feature in features:
+        if feature not in target.features:
+            known = ", ".join(target.features) or "none"
+            raise InputError(f"Target {base} knows no extension {feature!r}; there are {known}.")
+    compiler = dict(target.compiler or {})
+    compiler["mattr"] = [*compiler.get("mattr", ()), *(target.features[feature] for feature in features)]
+    if cpu:
+        compiler["mcpu"] = cpu
+    return replace(target, name=name, compiler=compiler)

@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingToolError
+
+if TYPE_CHECKING:
+    from .targets import Target
 
 
 def require(module: str) -> Any:
@@ -41,6 +44,32 @@ def c_compiler(triple: str | None) -> list[str]:
         )
     command = [sys.executable, "-m", "ziglang", "cc"]
     return command if triple is None else [*command, "-target", triple]
+
+
+def archiver() -> list[str]:
+    """Command that makes static libraries, of any machine's objects: ziglang's, or else the system's.
+
+    Raises MissingToolError when there is none.
+    """
+    if find_spec("ziglang") is not None:
+        return [sys.executable, "-m", "ziglang", "ar"]
+    if (found := shutil.which("ar")) is not None:
+        return [found]
+    raise MissingToolError("No archiver `ar` was found; install binutils, or `pip install 'bayespress[deploy]'`.")
+
+
+def missing_for(target: Target) -> list[str]:
+    """What must be installed before `target` can be compiled for, as sentences; empty when nothing is missing."""
+    missing = [
+        f"{module} (pip install 'bayespress[deploy]')" for module in ("tvm", "torch") if find_spec(module) is None
+    ]
+    finders: tuple[Callable[[], list[str]], ...] = (lambda: c_compiler(target.triple), archiver)
+    for find in finders:
+        try:
+            find()
+        except MissingToolError as error:
+            missing.append(str(error))
+    return missing
 
 
 def run_tool(command: Sequence[str | Path]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ...errors import InputError
 from .base import Device
 from .host import Host
-from .qemu import QemuArm64
+from .qemu import ARM64, ARMV7, RISCV64
 
-DEVICES: dict[str, Device] = {device.name: device for device in (Host(), QemuArm64())}
+DEVICES: dict[str, Device] = {device.name: device for device in (Host(), ARM64, ARMV7, RISCV64)}
 
 
 def device_named(name: str) -> Device:

@@ -17,16 +17,27 @@ _TIMEOUT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Why a device cannot run a bundle here, as one sentence."""
+    """Why a device cannot run a bundle here, as one sentence.
+
+    no_target  because the bundle was not built for it
+    """
 
     reason: str
+    no_target: bool = False
 
 
 class Device(Protocol):
     """One transport to one kind of machine."""
 
-    name: str
-    description: str
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """For reports."""
+        ...
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when `run` can be tried."""

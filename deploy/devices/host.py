@@ -22,7 +22,7 @@ class Host:
         """None when the bundle has a `host` target for this kind of processor."""
         target = bundle.manifest.targets.get("host")
         if target is None:
-            return Unavailable("the bundle has no target `host`")
+            return Unavailable("the bundle has no target `host`", no_target=True)
         if target.machine != platform.machine():
             return Unavailable(f"its host target is for {target.machine}, and this machine is {platform.machine()}")
         return None

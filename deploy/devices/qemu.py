@@ -1,40 +1,65 @@
-"""A 64-bit ARM processor emulated by qemu-user: right or wrong can be told here, fast or slow cannot."""
+"""Foreign processors emulated by qemu-user: right or wrong can be told here, fast or slow cannot."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...handover import WEIGHTS
-from ..bundle import Bundle
+from ..bundle import Bundle, TargetEntry
 from .base import Unavailable, run_runner
 
-_PROGRAMS = ("qemu-aarch64-static", "qemu-aarch64")
-_TARGET = "arm64-linux"
 
+@dataclass(frozen=True)
+class QemuUser:
+    """Runs a bundle's runner for one kind of processor.
 
-def qemu_program() -> str | None:
-    """The emulator's path, or None when it is not installed."""
-    return next((found for found in map(shutil.which, _PROGRAMS) if found), None)
+    name     of the device
+    machine  the kind of processor, as targets call it
+    program  qemu's name for it
+    """
 
+    name: str
+    machine: str
+    program: str
 
-class QemuArm64:
-    """Runs the bundle's `arm64-linux` target."""
+    @property
+    def description(self) -> str:
+        """For reports."""
+        return f"{self.machine} runner under qemu-{self.program}"
 
-    name = "qemu-arm64"
-    description = "arm64-linux runner under qemu-aarch64"
+    def path(self) -> str | None:
+        """The emulator's path, or None when it is not installed."""
+        found = map(shutil.which, (f"qemu-{self.program}-static", f"qemu-{self.program}"))
+        return next((path for path in found if path), None)
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
-        """None when the emulator is installed and the bundle has the target."""
-        if _TARGET not in bundle.manifest.targets:
-            return Unavailable(f"the bundle has no target `{_TARGET}`")
-        if qemu_program() is None:
-            return Unavailable("qemu-aarch64 is not installed (Debian: apt install qemu-user-static)")
+        """None when the emulator is installed and the bundle has a target for this processor."""
+        if self._target(bundle) is None:
+            return Unavailable(f"the bundle has no target for {self.machine}", no_target=True)
+        if self.path() is None:
+            return Unavailable(f"qemu-{self.program} is not installed (Debian: apt install qemu-user-static)")
         return None
 
     def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
         """See Device.run."""
-        runner = bundle.folder / bundle.manifest.targets[_TARGET].runner
-        return run_runner([str(qemu_program()), runner, bundle.folder / WEIGHTS, inputs, *arguments])
+        target = self._target(bundle)
+        if target is None:
+            raise ValueError(f"no target for {self.machine}")  # `unavailable` says so before
+        runner = bundle.folder / target.runner
+        # The emulated processor has every extension that a target may ask for.
+        command: list[str | Path] = [str(self.path()), "-cpu", "max", runner, bundle.folder / WEIGHTS, inputs]
+        return run_runner([*command, *arguments])
+
+    def _target(self, bundle: Bundle) -> TargetEntry | None:
+        """The first target for this processor that is not the host's own."""
+        entries = bundle.manifest.targets.items()
+        return next((entry for name, entry in entries if name != "host" and entry.machine == self.machine), None)
+
+
+ARM64 = QemuUser("qemu-arm64", "aarch64", "aarch64")
+ARMV7 = QemuUser("qemu-armv7", "armv7l", "arm")
+RISCV64 = QemuUser("qemu-riscv64", "riscv64", "riscv64")

@@ -117,7 +117,10 @@ def test_a_goal_out_of_reach_writes_nothing(made, cli):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda tensors: tensors.pop("fc1.weight"), "The variance of fc1.weight has no mean of the same shape beside it"),
+        (
+            lambda tensors: tensors.pop("fc1.weight"),
+            "The variance of fc1.weight has no mean of the same shape beside it",
+        ),
         (lambda tensors: tensors.pop("fc1.bias"), "The posterior has no tensor fc1.bias, which the network has"),
         (lambda tensors: tensors["fc1.weight/variance"].neg_(), "The variance of fc1.weight holds negative"),
         (lambda tensors: tensors["fc2.bias"].fill_(float("nan")), "Tensor fc2.bias of the posterior holds NaN"),

@@ -131,6 +131,7 @@ def test_retraining_needs_data_and_a_loss_that_is_finite(data):
         ({"retrain": -1}, "-1 epochs of retraining"),
         ({"learning_rate": 0.0}, "learning rate is 0.0"),
         ({"distill": 1.5}, "distillation is 1.5"),
+        ({"retrain": 1, "precision": "round-off"}, "Small floats are not retrained"),
         ({"clusters": 1}, "codebook of 1 values"),
         ({"precision": "float"}, "no precision 'float'; there are posterior, size, round-off, codebook"),
         ({"codebook_start": "middle"}, "no start of a codebook 'middle'"),

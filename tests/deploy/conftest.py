@@ -10,7 +10,7 @@ import pytest
 
 import bayespress
 from bayespress.compress.pipeline import compress_network
-from bayespress.deploy.devices.qemu import qemu_program
+from bayespress.deploy.devices.qemu import ARM64, ARMV7, RISCV64
 from zoo import ZOO, posterior_of
 
 
@@ -46,6 +46,9 @@ def bundle(pristine, tmp_path):
 
 @pytest.fixture(scope="session")
 def arm():
-    """Skip where no ARM processor can be emulated."""
-    if qemu_program() is None:
-        pytest.skip("qemu-aarch64, which runs the ARM programs, is not installed (Debian: qemu-user-static)")
+    """Skip where no foreign processor can be emulated."""
+    for device in (ARM64, ARMV7, RISCV64):
+        if device.path() is None:
+            pytest.skip(
+                f"qemu-{device.program}, which runs foreign programs, is not installed (Debian: qemu-user-static)"
+            )

@@ -18,6 +18,7 @@ from bayespress.compress.pipeline import compress_network
 from bayespress.deploy.bench import BenchReport
 from bayespress.deploy.export import bundled_onnx, fill_weights
 from bayespress.deploy.sessions import CompiledNetwork, onnx_session
+from bayespress.deploy.targets import target_named
 from bayespress.errors import BayespressError, CorruptFileError, InputError
 from zoo import posterior_of
 
@@ -87,6 +88,18 @@ def test_a_packed_directory_that_contradicts_itself(case, packed, tmp_path):
 def test_targets(packed, tmp_path):
     with pytest.raises(InputError, match="no target 'toaster'; the targets are host, arm64-linux"):
         bayespress.build(packed("mlp"), ["host", "toaster"], tmp_path / "x")
+    with pytest.raises(InputError, match="Target arm64-linux knows no processor 'i486'; there are cortex-a53, "):
+        target_named("arm64-linux:i486")
+    with pytest.raises(
+        InputError, match="Target arm64-android knows no extension 'sse'; there are dotprod, fp16, i8mm"
+    ):
+        target_named("arm64-android+sse")
+    with pytest.raises(InputError, match="Target host knows no processor 'cortex-a53'; there are none"):
+        target_named("host:cortex-a53")
+    chosen = target_named("arm64-linux:cortex-a76+dotprod+fp16")
+    assert chosen.compiler["mcpu"] == "cortex-a76"
+    assert chosen.compiler["mattr"] == ["+neon", "+dotprod", "+fullfp16"]
+    assert chosen.folder == "arm64-linux-cortex-a76-dotprod-fp16"
     with pytest.raises(InputError, match="No target was named"):
         bayespress.build(packed("mlp"), [], tmp_path / "x")
     (tmp_path / "file").write_text("kept")

@@ -32,7 +32,8 @@ def test_what_a_bundle_holds(pristine):
     files = {path.relative_to(pristine).as_posix() for path in pristine.rglob("*") if path.is_file()}
     assert files == {
         "manifest.json", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32",
-        "targets/host/runner", "targets/host/libnetwork.so",
+        "targets/host/runner", "targets/host/libnetwork.so", "targets/host/libnetwork.a", "targets/host/bayespress.h",
+        "targets/host/schedule.c",
     }  # fmt: skip
     manifest = Manifest.parse((pristine / MANIFEST).read_bytes())
     assert manifest.input_shape == (1, 4, 4)
@@ -197,9 +198,11 @@ def test_no_bundle_at_all(tmp_path):
 
 def test_a_device_asked_for_by_name_must_be_there(pristine):
     assert [check.name for check in verify(pristine, ["host"]).checks][-1] == "golden vectors, host runner"
-    with pytest.raises(MissingToolError, match="no target `arm64-linux`"):
+    with pytest.raises(MissingToolError, match="no target for aarch64"):
         verify(pristine, ["qemu-arm64"])
-    with pytest.raises(InputError, match="no device 'toaster'; the devices are host, qemu-arm64"):
+    with pytest.raises(
+        InputError, match="no device 'toaster'; the devices are host, qemu-arm64, qemu-armv7, qemu-riscv64"
+    ):
         bayespress.verify(pristine, ["toaster"])
 
 

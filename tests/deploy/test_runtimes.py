@@ -12,7 +12,9 @@ import torch
 import bayespress
 from bayespress.compress.pipeline import compress_network
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
+from bayespress.deploy.devices.qemu import ARM64
 from bayespress.deploy.sessions import CompiledNetwork
+from bayespress.deploy.tools import c_compiler
 from bayespress.deploy.verify_bundle import TOLERANCE
 from bayespress.train.models import lenet_5_caffe
 from zoo import ZOO, posterior_of
@@ -22,8 +24,9 @@ EXPECTED = [
     "weights",
     "golden vectors, ONNX Runtime",
     "golden vectors, host runner",
-    "golden vectors, arm64-linux runner under qemu-aarch64",
+    "golden vectors, aarch64 runner under qemu-aarch64",
 ]
+FOREIGN = ("armv7-linux:cortex-a9", "riscv64-linux", "arm64-android:cortex-a76+dotprod+fp16")
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -32,6 +35,53 @@ def test_every_runtime_agrees_with_pytorch(name, packed, arm, tmp_path):
     report = bayespress.verify(tmp_path / "it.bundle")
     assert [check.name for check in report.checks] == EXPECTED
     assert [check.outcome for check in report.checks] == ["passed"] * len(EXPECTED), report.checks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["residual", "depthwise", "conv1d", "constants", "sequences"])
+def test_other_processors_agree_with_pytorch(name, packed, arm, tmp_path):
+    bayespress.build(packed(name), FOREIGN, tmp_path / "it.bundle")
+    report = bayespress.verify(tmp_path / "it.bundle")
+    emulated = {check.name: check.outcome for check in report.checks if "qemu" in check.name}
+    assert emulated == {
+        "golden vectors, aarch64 runner under qemu-aarch64": "passed",
+        "golden vectors, armv7l runner under qemu-arm": "passed",
+        "golden vectors, riscv64 runner under qemu-riscv64": "passed",
+    }, report.checks
+
+
+@pytest.mark.slow
+def test_the_static_library_serves_a_program_of_ones_own(packed, arm, tmp_path):
+    """Header and library alone, as an app's build takes them, linked by the cross-compiler and run."""
+    bundle = tmp_path / "it.bundle"
+    bayespress.build(packed("mlp"), ["arm64-android"], bundle)
+    target = bundle / "targets" / "arm64-android"
+    (tmp_path / "app.c").write_text(
+        """#include "bayespress.h"
+        #include <stdio.h>
+        #include <stdlib.h>
+        int main(int argc, char **argv) {
+            static unsigned char bpz[1 << 20];
+            FILE *file = fopen(argv[argc - 1], "rb");
+            size_t size = fread(bpz, 1, sizeof bpz, file);
+            bp_network network;
+            float input[16] = {0}, output[4];
+            void *workspace = aligned_alloc(BP_ALIGNMENT, (bp_workspace_size() + 63) / 64 * 64);
+            if (bp_input_size() != 16 || bp_output_size() != 4) return 2;
+            if (bp_load(&network, bpz, size, workspace, bp_workspace_size()) != BP_OK) return 3;
+            if (bp_run(&network, input, output) != BP_OK) return 4;
+            printf("%.6f %.6f %.6f %.6f", output[0], output[1], output[2], output[3]);
+            return 0;
+        }"""
+    )
+    compiler = c_compiler("aarch64-linux-musl")
+    app = tmp_path / "app"
+    command = [*compiler, "-std=c11", "-static", "-I", target, tmp_path / "app.c", target / "libnetwork.a", "-lm"]
+    subprocess.run([*command, "-o", app], check=True)
+    said = subprocess.run([ARM64.path(), app, bundle / "weights.bpz"], capture_output=True, text=True, check=True)
+    with torch.no_grad():
+        expected = torch.export.load(packed("mlp") / "network.pt2").module()(torch.zeros(1, 1, 4, 4))
+    np.testing.assert_allclose([float(word) for word in said.stdout.split()], expected[0].numpy(), atol=TOLERANCE)
 
 
 @pytest.mark.slow

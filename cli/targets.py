@@ -1,0 +1,40 @@
+"""`bayespress targets`."""
+
+from __future__ import annotations
+
+from .console import JsonFlag, print_json, show, table
+
+
+def targets(as_json: JsonFlag = False) -> None:
+    """List what `build` can compile for, and whether what each needs is installed.
+
+    Example: [bold]bayespress targets[/]
+
+    A processor and extensions may follow a target's name: [bold]bayespress build packed -t
+    arm64-linux:cortex-a76+dotprod[/]
+    """
+    from ..deploy.targets import TARGETS
+    from ..deploy.tools import missing_for
+
+    rows = [(each, missing_for(each)) for each in TARGETS.values()]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": target.name, "description": target.description, "machine": target.machine,
+                    "cpus": list(target.cpus), "features": list(target.features), "missing": missing,
+                }
+                for target, missing in rows
+            ]
+        )  # fmt: skip
+        return
+    show(
+        table(
+            "targets",
+            ("", "for", "processors", "extensions", "missing here"),
+            [
+                (t.name, t.description, ", ".join(t.cpus), ", ".join(t.features), "; ".join(missing) or "nothing")
+                for t, missing in rows
+            ],
+        )
+    )
