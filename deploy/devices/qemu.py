@@ -20,11 +20,13 @@ class QemuUser:
     name     of the device
     machine  the kind of processor, as targets call it
     program  qemu's name for it
+    options  of qemu
     """
 
     name: str
     machine: str
     program: str
+    options: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
@@ -50,8 +52,7 @@ class QemuUser:
         if target is None:
             raise ValueError(f"no target for {self.machine}")  # `unavailable` says so before
         runner = bundle.folder / target.runner
-        # The emulated processor has every extension that a target may ask for.
-        command: list[str | Path] = [str(self.path()), "-cpu", "max", runner, bundle.folder / WEIGHTS, inputs]
+        command: list[str | Path] = [str(self.path()), *self.options, runner, bundle.folder / WEIGHTS, inputs]
         return run_runner([*command, *arguments])
 
     def _target(self, bundle: Bundle) -> TargetEntry | None:
@@ -60,6 +61,7 @@ class QemuUser:
         return next((entry for name, entry in entries if name != "host" and entry.machine == self.machine), None)
 
 
-ARM64 = QemuUser("qemu-arm64", "aarch64", "aarch64")
-ARMV7 = QemuUser("qemu-armv7", "armv7l", "arm")
+# With every extension that a target may ask for.
+ARM64 = QemuUser("qemu-arm64", "aarch64", "aarch64", ("-cpu", "max"))
+ARMV7 = QemuUser("qemu-armv7", "armv7l", "arm", ("-cpu", "max"))
 RISCV64 = QemuUser("qemu-riscv64", "riscv64", "riscv64")
