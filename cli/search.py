@@ -60,6 +60,7 @@ def search(
     ranges = search_ranges(fields)
     if not ranges:
         raise InputError(f"Recipe {recipe} has no [search] table; see `bayespress search --help` for how to write one.")
+    _check_knobs(ranges)
     out.mkdir(parents=True, exist_ok=True)
     study = open_study(storage or str(out / "search.db"), recipe, objectives=2)
     record = _record(fields, {})
@@ -118,6 +119,18 @@ def _measure(
         raise InputError(f"Trial {trial.number} has no error to choose by; search on labelled data.")
     step(f"trial {trial.number}: {error:.2f} % at {packed.packed_bytes:,} bytes")
     return error, packed.packed_bytes
+
+
+def _check_knobs(ranges: Mapping[str, Range]) -> None:
+    """Refuse a range of compression that there is no setting for."""
+    from dataclasses import fields
+
+    from ..compress.settings import CompressSettings
+
+    known = {field.name for field in fields(CompressSettings)}
+    for key in ranges:
+        if key.startswith(_COMPRESS) and key.removeprefix(_COMPRESS) not in known:
+            raise InputError(f"Search range {key}: there is no such setting; there are {', '.join(sorted(known))}.")
 
 
 def _suggest(trial: Any, key: str, span: Range) -> Any:

@@ -55,7 +55,8 @@ def _curves(record: RunRecord) -> str:
         shown = [metrics.error_percent for metrics in record.metrics]
         if all(error is not None for error in shown):
             errors.plot(epochs, shown, color=ORANGE)
-        errors.set(title="test error, %", xlabel="epoch", yscale="log")
+        measured = "held-out" if record.training.held_out else "test"
+        errors.set(title=f"{measured} error, %", xlabel="epoch", yscale="log")
         losses.plot(epochs, [metrics.nll for metrics in record.metrics], color=BLUE)
         losses.set(title="negative log likelihood, nats", xlabel="epoch", yscale="log")
         divergence.plot(epochs, [metrics.kl for metrics in record.metrics], color=BLUE, label="KL an example")

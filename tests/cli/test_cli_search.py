@@ -36,6 +36,13 @@ def run(folder, *arguments, code=0):
     return result
 
 
+def test_a_range_of_nothing_is_refused(tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace("compress.budget", "compress.log_alpha"))
+    result = run(tmp_path, "search", "recipe.toml", "-o", "out", code=2)
+    assert "compress.log_alpha: there is no such setting; there are budget, clusters" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_search_is_resumed_and_draws_its_curve(tmp_path):
     (tmp_path / "small_search.py").write_text(SMALL)
     (tmp_path / "recipe.toml").write_text(RECIPE)
