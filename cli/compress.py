@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
 
 if TYPE_CHECKING:
@@ -140,7 +141,13 @@ def compress(
     """
     from ..compress.standalone import SUFFIXES
 
+    searching = any(value is not None for value in (max_error, max_loss, max_bytes, trials))
     if run.is_file() or (run.suffix in SUFFIXES and not run.is_dir()):
+        if searching or retrain:
+            raise InputError(
+                f"{run} holds weights without the data they were trained on: there is nothing to measure an error or "
+                "to retrain on; choose a --tolerance."
+            )
         _compress_file(run, out or run.with_suffix(".bpz"), tolerance, profile, threads, as_json=as_json)
         return
     from ..compress.settings import CompressSettings
@@ -152,7 +159,7 @@ def compress(
         distill=distill, profile=profile,
     )  # fmt: skip
     search = None
-    if any(value is not None for value in (max_error, max_loss, max_bytes, trials)):
+    if searching:
         from ..compress.choose import Goal
         from .compression import Search
 
