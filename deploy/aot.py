@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+import tempfile
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -23,6 +25,16 @@ _ENCODER = "encode.c"  # of the codec's sources the one that a device does witho
 # Sections of their own, so that the linker can leave out what nobody calls; position-independent, so that the static
 # library may go into an app's shared one.
 _FLAGS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections", "-fPIC")
+
+
+@functools.cache
+def _same_for_all(compiler: tuple[str, ...], sources: tuple[Path, ...]) -> dict[str, bytes]:
+    """Objects of the sources that are the same for every network, compiled once a process for each target."""
+    with tempfile.TemporaryDirectory(prefix="bayespress-") as folder:
+        objects = {source: Path(folder) / f"{source.stem}.o" for source in sources}
+        for source, made in objects.items():
+            run_tool([*compiler, "-c", source, "-o", made])
+        return {made.name: made.read_bytes() for made in objects.values()}
 
 
 @dataclass(frozen=True)
@@ -69,11 +81,12 @@ def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -
         compiler: list[str | Path] = [
             *c_compiler(target.triple), *_FLAGS, f"-fvisibility={visibility}", "-I", runtime, "-I", codec,
         ]  # fmt: skip
-        objects = [kernels]
-        sources = [made.schedule, runtime / "runtime.c", *sorted(p for p in codec.glob("*.c") if p.name != _ENCODER)]
-        for source in sources:
-            objects.append(scratch / f"{source.stem}.o")
-            run_tool([*compiler, "-c", source, "-o", objects[-1]])
+        run_tool([*compiler, "-c", made.schedule, "-o", scratch / "schedule.o"])
+        objects = [kernels, scratch / "schedule.o"]
+        sources = (runtime / "runtime.c", *sorted(p for p in codec.glob("*.c") if p.name != _ENCODER))
+        for name, data in _same_for_all(tuple(map(str, compiler)), sources).items():
+            objects.append(scratch / name)
+            objects[-1].write_bytes(data)
         run_tool([*archiver(), "rcs", made.archive, *objects])
         static: list[str | Path] = [] if target.triple is None else ["-static"]
         run_tool(
