@@ -24,7 +24,7 @@ LIBRARY = "libnetwork.so"
 _ENCODER = "encode.c"  # of the codec's sources the one that a device does without
 # Sections of their own, so that the linker can leave out what nobody calls; position-independent, so that the static
 # library may go into an app's shared one.
-_FLAGS = ("-std=c99", "-O2", "-ffunction-sections", "-fdata-sections", "-fPIC")
+_FLAGS = ("-std=c99", "-O2", "-g0", "-ffunction-sections", "-fdata-sections", "-fPIC")
 
 
 @functools.cache
