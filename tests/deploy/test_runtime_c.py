@@ -32,7 +32,7 @@ def gcc():
 
 @pytest.fixture(scope="module")
 def between(packed, tmp_path_factory):
-    """What lies between the network and the runner: kernels.o and schedule.c."""
+    """A folder with what lies between the network and the runner: kernels.o, and made/schedule.c."""
     scratch = tmp_path_factory.mktemp("between")
     compile_network(load_program(packed("padded") / "network.pt2"), target_named("host"), scratch / "made", scratch)
     return scratch
@@ -45,7 +45,7 @@ def sanitized(gcc, between):
     decoder = [str(path) for path in sorted(CODEC.glob("*.c")) if path.name != "encode.c"]
     done = subprocess.run(
         [gcc, *STRICT, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{RUNTIME}",
-         f"-I{CODEC}", str(RUNTIME / "runtime.c"), str(RUNTIME / "runner.c"), str(between / "schedule.c"), *decoder,
+         f"-I{CODEC}", str(RUNTIME / "runtime.c"), str(RUNTIME / "runner.c"), str(between / "made" / "schedule.c"), *decoder,
          str(between / "kernels.o"), "-lm", "-o", str(program)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
