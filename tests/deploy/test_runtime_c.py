@@ -45,7 +45,8 @@ def sanitized(gcc, between):
     decoder = [str(path) for path in sorted(CODEC.glob("*.c")) if path.name != "encode.c"]
     done = subprocess.run(
         [gcc, *STRICT, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{RUNTIME}",
-         f"-I{CODEC}", str(RUNTIME / "runtime.c"), str(RUNTIME / "runner.c"), str(between / "made" / "schedule.c"), *decoder,
+         f"-I{CODEC}", str(RUNTIME / "runtime.c"), str(RUNTIME / "runner.c"), str(between / "made" / "schedule.c"),
+         *decoder,
          str(between / "kernels.o"), "-lm", "-o", str(program)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
