@@ -30,7 +30,7 @@ def tensors(draw, name="w"):
             return codec.RawTensor(name, np.asarray(values.view(np.uint32) >> 16 << 16, np.uint32).view(np.float32))
         return codec.RawTensor(name, np.asarray(values.astype(dtype)))
     if kind == "minifloat":
-        small = codec.Minifloat(draw(st.integers(1, 8)), draw(st.integers(0, 15)), draw(st.integers(-149, -140)))
+        small = codec.Minifloat(draw(st.integers(1, 8)), draw(st.integers(0, 15)), draw(st.integers(-149, -142)))
         reach = small.largest_level
         levels = rng.integers(-reach, reach, shape, endpoint=True) * (rng.random(shape) < 0.5)
         return codec.QuantizedTensor(name, np.asarray(levels, dtype=np.int32), small)
