@@ -12,8 +12,9 @@ Tensor names in `weights.bpz` are the state-dict names of the program in `networ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -69,6 +70,25 @@ class PapersRecord(_Strict):
     maximum_compression: int
 
 
+class _Measured(Protocol):
+    @property
+    def error_percent(self) -> float: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+_Point = TypeVar("_Point", bound=_Measured)
+
+
+def pareto(points: Iterable[_Point]) -> list[_Point]:
+    """The points that no other beats in both error and bytes, by bytes."""
+    best: list[_Point] = []
+    for point in sorted(points, key=lambda point: (point.bytes, point.error_percent)):
+        if not best or point.error_percent < best[-1].error_percent:
+            best.append(point)
+    return best
+
+
 class PointRecord(_Strict):
     """What some settings came to in a search."""
 
@@ -87,12 +107,8 @@ class ChoiceRecord(_Strict):
     points: tuple[PointRecord, ...] = Field(description="all that were seen, by bytes")
 
     def front(self) -> list[PointRecord]:
-        """The points that no other beats in both error and bytes, by bytes."""
-        best: list[PointRecord] = []
-        for point in sorted(self.points, key=lambda point: (point.bytes, point.error_percent)):
-            if not best or point.error_percent < best[-1].error_percent:
-                best.append(point)
-        return best
+        """The points that no other beats."""
+        return pareto(self.points)
 
 
 class PackedRecord(_Strict):

@@ -33,19 +33,19 @@ def compress(
     ] = None,
     max_error: Annotated[
         float | None,
-        typer.Option(help="Search: the smallest file with this error in percent.", rich_help_panel=_SEARCH),
+        typer.Option(help="The smallest file with this error in percent.", rich_help_panel=_SEARCH),
     ] = None,
     max_loss: Annotated[
         float | None,
-        typer.Option(help="Search: the same, in points above the trained network's error.", rich_help_panel=_SEARCH),
+        typer.Option(help="The same, in points above the trained network's error.", rich_help_panel=_SEARCH),
     ] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(help="Search: the lowest error within this size.", rich_help_panel=_SEARCH)
+        int | None, typer.Option(help="The lowest error within this size.", rich_help_panel=_SEARCH)
     ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
-            help="Search: how many settings to try; alone, for the knee of the curve.",
+            help="How many settings to try; alone, for the knee of the curve.",
             show_default=str(_TRIALS),
             rich_help_panel=_SEARCH,
         ),

@@ -142,10 +142,10 @@ def _search(
         packed = compress_network(network, posterior, seen.train_images[:_GOLDEN], tried, data=labelled)
         return error_percent(packed.network, seen.test_images, seen.test_labels), len(packed.weights)
 
+    before = copy.deepcopy(network)
+    posterior.load_into(before)  # a posterior of another network is refused once, and not by each trial
     goal = search.goal
     if goal.max_loss is not None:
-        before = copy.deepcopy(network)
-        posterior.load_into(before)
         goal = goal.over(error_percent(before, seen.test_images, seen.test_labels))
     return choose(attempt, settings, goal, trials=search.trials, storage=search.storage, about=about, progress=step)
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import InputError
+from ..handover import pareto
 from ..studies import finished, open_study
 from .settings import CompressSettings
 
@@ -175,15 +176,6 @@ def _next_place(goal: Goal, walked: Sequence[tuple[float, Point]]) -> float:
         else:
             fine = max(fine, place)
     return (fine + coarse) / 2.0
-
-
-def pareto(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both error and bytes, by bytes."""
-    best: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.bytes, point.error_percent)):
-        if not best or point.error_percent < best[-1].error_percent:
-            best.append(point)
-    return best
 
 
 def words(settings: CompressSettings) -> str:

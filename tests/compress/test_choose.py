@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from bayespress.compress.choose import Goal, Point, choose, pareto
+from bayespress.compress.choose import Goal, Point, choose
 from bayespress.compress.settings import CompressSettings
 from bayespress.errors import InputError
+from bayespress.handover import pareto
 
 
 class Attempts:
