@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import reason_of
-from .units import UnitGroup, dependency_graph, find_units, layer_of, output_pruner
+from .grouped import balance, grouped_layers
+from .units import UnitGroup, by_input, dependency_graph, find_units, layer_groups, layer_of, output_pruner
 
 # Float32 sums in another order differ in the last bits; anything beyond is a wrong network.
 _TOLERANCE = 1e-4
@@ -147,11 +148,16 @@ def _fold(network: nn.Module, group: UnitGroup, units: Tensor, inputs: Mapping[s
         channels = part.index[units[part.unit]]
         constants = inputs[part.name][0][channels].double()
         with torch.no_grad():
-            response = layer.weight[:, channels].double().reshape(len(layer.weight), len(channels), -1).sum(2)
-            shift = (response @ constants).to(layer.weight.dtype)
+            parted = layer_groups(layer)
+            width = layer.weight.shape[1]
+            weight = layer.weight.reshape(parted, -1, width, *layer.weight.shape[2:])  # outputs by group
+            every = torch.zeros(parted * width, dtype=torch.float64)
+            every[channels] = constants
+            response = weight.double().reshape(parted, -1, width, weight[0, 0, 0].numel()).sum(3)
+            shift = torch.einsum("goi,gi->go", response, every.reshape(parted, width)).flatten().to(weight.dtype)
             before: Tensor | None = layer.bias  # torch's stubs do not know of layers without
             layer.bias = nn.Parameter(shift if before is None else before + shift)
-            layer.weight[:, channels] = 0
+            weight[channels // width, :, channels % width] = 0
     _silence(network, group, units)
 
 
@@ -170,12 +176,18 @@ def _strike(network: nn.Module, groups: list[UnitGroup], dead: list[Tensor], exa
     with torch.no_grad():
         for tensor in struck.state_dict().values():
             tensor.copy_(torch.arange(tensor.numel()).reshape(tensor.shape))
-    for group, gone in zip(groups, dead, strict=True):
-        if bool(gone.all()):
-            gone = gone & (torch.arange(group.count) > 0)  # a layer without units cannot be run
+    # A layer without units cannot be run.
+    masks = [gone & (torch.arange(len(gone)) > 0) if bool(gone.all()) else gone.clone() for gone in dead]
+    parted = grouped_layers(network, groups)
+    balance(parted, masks)
+    for group, gone in zip(groups, masks, strict=True):
         if bool(gone.any()):
             root = struck.get_submodule(group.root)
             graph.get_pruning_group(root, output_pruner(root), gone.nonzero().flatten().tolist()).prune()
+    for each in parted:  # torch-pruning takes the places in the first group for those in all
+        layer = layer_of(struck, each.name)
+        layer.weight = nn.Parameter(each.cut(layer_of(network, each.name), masks).double())
+        layer.groups = int((~each.gone(masks)).sum())
     kept = {name: tensor.round().long() for name, tensor in struck.state_dict().items()}
     struck.to(example.dtype)
     values = network.state_dict()

@@ -43,8 +43,8 @@ class UnitGroup:
         """For each unit, whether any outgoing (or else incoming) weight is not zero; bool (count,)."""
         alive = torch.zeros(self.count, dtype=torch.bool)
         for part in self.consumers if outgoing else self.producers:
-            nonzero = layer_of(network, part.name).weight != 0
-            per_channel = nonzero.transpose(0, 1).flatten(1).any(1) if outgoing else nonzero.flatten(1).any(1)
+            layer = layer_of(network, part.name)
+            per_channel = (by_input(layer, layer.weight) if outgoing else layer.weight.flatten(1)).any(1)
             alive[part.unit[per_channel[part.index]]] = True
         return alive
 
@@ -55,6 +55,23 @@ def layer_of(network: nn.Module, name: str) -> Layer:
     if not isinstance(layer, _LAYERS):
         raise TypeError(f"{name} is a {type(layer).__name__}")
     return layer
+
+
+def layer_groups(layer: Layer) -> int:
+    """Into how many groups a layer's channels are parted; 1 for a dense layer."""
+    return 1 if isinstance(layer, nn.Linear) else layer.groups
+
+
+def is_grouped(layer: Layer) -> bool:
+    """Whether outputs read some inputs only; depthwise convolutions do, and have units that need no balance."""
+    return layer_groups(layer) > 1 and not _is_depthwise(layer)
+
+
+def by_input(layer: Layer, weight: Tensor) -> Tensor:
+    """`weight`, of the layer's shape, as (inputs, outputs that read each * kernel); a copy where a view will not do."""
+    groups = layer_groups(layer)
+    parted = weight.reshape(groups, len(weight) // groups, weight.shape[1], -1)
+    return parted.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 def dependency_graph(network: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:
@@ -81,8 +98,9 @@ def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:
     """The groups of units that may be struck out without changing what the network computes.
 
     Depthwise convolutions are on the way, as normalisations are: they neither make units nor end them. Left out: units
-    of the network's output, of layers that run more than once a pass, of other grouped convolutions, and of whatever
-    passes a module that mixes channels or that we do not know (layer norm, attention).
+    of the network's output, of layers that run more than once a pass, of grouped convolutions that torch-pruning takes
+    for depthwise ones because each output has a group of its own, and of whatever passes a module that mixes channels
+    or that we do not know (layer norm, attention).
     """
     names = {module: name for name, module in network.named_modules()}
     calls = _count_calls(network, example)
@@ -101,7 +119,7 @@ def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:
             if isinstance(target, _LAYERS) and _is_depthwise(target):
                 sound &= calls[part.name] == 1
             elif isinstance(target, _LAYERS):
-                sound &= calls[part.name] == 1 and getattr(target, "groups", 1) == 1
+                sound &= calls[part.name] == 1 and not _is_mistaken(target)
                 outputs = graph.is_out_channel_pruning_fn(item.dep.handler)
                 (group.producers if outputs else group.consumers).append(part)
             elif target in names and not isinstance(target, _NORMS) and any(True for _ in target.parameters()):
@@ -115,6 +133,11 @@ def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:
 def _is_depthwise(layer: Layer) -> bool:
     """Whether each channel is convolved with a filter of its own and nothing else."""
     return not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels == layer.out_channels > 1
+
+
+def _is_mistaken(layer: Layer) -> bool:
+    """Whether torch-pruning would strike inputs and outputs of this layer together though it is not depthwise."""
+    return layer_groups(layer) == len(layer.weight) > 1 and not _is_depthwise(layer)
 
 
 def _count_calls(network: nn.Module, example: Tensor) -> Counter[str]:

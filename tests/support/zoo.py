@@ -113,6 +113,27 @@ class Depthwise(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Cardinal(nn.Module):
+    """A block of ResNeXt: a grouped convolution between batch norms, and an add; then one with a multiplier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.narrow = nn.Conv2d(4, 12, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(12)
+        self.grouped = nn.Conv2d(12, 24, 3, padding=1, groups=4, bias=False)
+        self.norm2 = nn.BatchNorm2d(24)
+        self.wide = nn.Conv2d(24, 4, 1)
+        self.multiplied = nn.Conv2d(4, 8, 2, groups=4)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        inner = torch.relu(self.norm1(self.narrow(x)))
+        x = x + self.wide(torch.relu(self.norm2(self.grouped(inner))))
+        return self.head(torch.relu(self.multiplied(x)).mean((2, 3)))
+
+
 @dataclass(frozen=True)
 class Specimen:
     """`shrinks`: whether units of it can be struck."""
@@ -209,6 +230,20 @@ ZOO: dict[str, Specimen] = {
             nn.ReLU(),
             nn.Flatten(),
             nn.Linear(72, 6),
+            nn.ReLU(),
+            nn.Linear(6, 3),
+        ),
+        (2, 6, 6),
+    ),
+    "cardinal": Specimen(Cardinal, (2, 6, 6)),
+    "one-output-a-group": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 8, 3),
+            nn.ReLU(),
+            nn.Conv2d(8, 4, 2, groups=4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(36, 6),
             nn.ReLU(),
             nn.Linear(6, 3),
         ),
