@@ -41,6 +41,7 @@ def variational(net: BayesianNetwork, x: torch.Tensor, y: torch.Tensor) -> Calla
     """A step by the ELBO, as `fit` takes it."""
     net.train()
     net.start_prior()
+    net.defer_gradients(True)
     optimizer = torch.optim.Adam(net.method.parameter_groups(net, 1e-3), fused=True)
 
     def step() -> None:

@@ -52,11 +52,22 @@ class BayesianNetwork(nn.Module):
         """Add `weight` times the gradient of `kl()` to the parameters' `grad`: behind a backward pass of the log loss
         with weight = 1 / n_examples the same as adding `kl() / n_examples` to the loss, but quicker.
         """
-        terms = [layer.kl() for _, layer in self.variational_layers() if not layer.add_kl_gradient(weight)]
+        left = [layer for _, layer in self.variational_layers() if not layer.add_kl_gradient(weight)]
+        if weight == 0.0:
+            return
+        terms = [layer.kl() for layer in left]
         if self.prior is not None:
             terms.append(self.prior.penalty(self._weights()))
         if any(term.requires_grad for term in terms):
             (weight * torch.stack(terms).sum()).backward()  # type: ignore[no-untyped-call]
+
+    def defer_gradients(self, defer: bool) -> None:
+        """Promise that `add_kl_gradient` follows every backward pass, if with weight 0, or take the promise back.
+
+        Under it layers leave that call a part of their own gradients, and a step is quicker.
+        """
+        for _, layer in self.variational_layers():
+            layer.defer_gradients(defer)
 
     def start_prior(self) -> None:
         """Fit a prior that all layers share to the present weights, where the method has one."""

@@ -146,8 +146,17 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
 
     def on_after_backward(self) -> None:
         """Add the KL's gradient to that of the log loss."""
-        if self._adds_gradient() and self._step_kl_weight > 0.0:
+        if self._adds_gradient():
             self.net.add_kl_gradient(self._step_kl_weight / self.examples)
+
+    def on_fit_start(self) -> None:
+        """Every backward pass is followed by `on_after_backward`, so layers may leave work to it."""
+        if self._adds_gradient():
+            self.net.defer_gradients(True)
+
+    def on_fit_end(self) -> None:
+        """A loop of the user's own, on the same network, knows nothing of that."""
+        self.net.defer_gradients(False)
 
     def _adds_gradient(self) -> bool:
         """Whether the KL's gradient is added behind the backward pass, which is quicker.

@@ -80,8 +80,11 @@ class _TotalLogUniformKL(torch.autograd.Function):
         return torch.mul(by_log_variance, mean).div_(square).mul_(-2.0), by_log_variance
 
 
-def add_log_uniform_kl_gradient(mean: Tensor, log_variance: Tensor, weight: float) -> bool:
+def add_log_uniform_kl_gradient(mean: Tensor, log_variance: Tensor, weight: float, *, chain: bool = False) -> bool:
     """Add `weight` times the gradient of total_log_uniform_kl to the parameters' `grad`, in place, where that can be.
+
+    chain  what `log_variance.grad` holds is a gradient by the variance (see deferred.py) and becomes one by its
+           logarithm on the way; the caller has seen to it that the compiled loop takes these tensors
 
     Through autograd the same costs four new tensors of the weights' size, whose memory the system has to hand out anew
     in every step: in small dense networks more than all arithmetic of the KL.
@@ -90,7 +93,8 @@ def add_log_uniform_kl_gradient(mean: Tensor, log_variance: Tensor, weight: floa
     if any(gradient is None or not takes(gradient) for gradient in gradients) or not takes(mean, log_variance):
         return False
     arrays = [floats(tensor) for tensor in (mean, log_variance)]
-    lib.bp_log_uniform_kl_gradient(mean.numel(), *arrays, weight, *[floats(g) for g in gradients if g is not None])
+    add = lib.bp_log_uniform_kl_chain if chain else lib.bp_log_uniform_kl_gradient
+    add(mean.numel(), *arrays, weight, *[floats(g) for g in gradients if g is not None])
     return True
 
 

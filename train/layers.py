@@ -55,6 +55,9 @@ class VariationalLayer(nn.Module, ABC):
         """Add `weight` times the KL's gradient to the parameters' `grad` without autograd; False where it has to do."""
         return False
 
+    def defer_gradients(self, defer: bool) -> None:
+        """From now on, leave to `add_kl_gradient` what of the backward pass it can do on its way, or no longer."""
+
     @abstractmethod
     def marginal(self) -> Marginal:
         """Marginal posterior mean and variance of each weight, detached; 0 as mean says that it is pruned."""

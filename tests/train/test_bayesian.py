@@ -12,6 +12,7 @@ from bayespress.train.bayesian import bayesianize
 from bayespress.train.layers import VariationalLayer
 from bayespress.train.methods import METHODS
 from bayespress.train.models import build_model
+from zoo import Shared
 
 
 class Residual(nn.Module):
@@ -155,7 +156,9 @@ def test_layers_that_share_one_weight_stay_deterministic():
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 @pytest.mark.parametrize("used", [True, False])
-def test_the_kl_gradient_added_in_place_is_autograd_s(method, used):
+@pytest.mark.parametrize("deferred", [True, False])
+@pytest.mark.parametrize("weight", [0.25, 0.0])
+def test_the_kl_gradient_added_in_place_is_autograd_s(method, used, deferred, weight):
     """Behind a backward pass of the log loss, and where a layer took no part in it and has no gradient yet."""
     x = torch.randn(7, 6)
 
@@ -163,16 +166,43 @@ def test_the_kl_gradient_added_in_place_is_autograd_s(method, used):
         torch.manual_seed(3)
         net = bayesianize(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4)), method).train()
         net.start_prior()
+        net.defer_gradients(in_place and deferred)
         torch.manual_seed(4)
         loss = net(x).square().mean() if used else torch.zeros((), requires_grad=True)
         if in_place:
             loss.backward()
-            net.add_kl_gradient(0.25)
+            net.add_kl_gradient(weight)
         else:
-            (loss + 0.25 * net.kl()).backward()
+            (loss + weight * net.kl()).backward()
         return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
 
     expected, got = gradients(in_place=False), gradients(in_place=True)
-    assert expected.keys() == got.keys()
+    assert expected.keys() == got.keys() or weight == 0.0
     for name, gradient in expected.items():
-        torch.testing.assert_close(got[name], gradient, rtol=2e-5, atol=1e-6)
+        torch.testing.assert_close(got.get(name, torch.zeros_like(gradient)), gradient, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_deferred_gradients_train_to_the_same_network(method):
+    """Over several steps, with a layer that runs twice, and with plain steps on the same network afterwards."""
+    x = torch.randn(32, 6)
+
+    def trained(defer: bool) -> dict[str, torch.Tensor]:
+        torch.manual_seed(5)
+        net = bayesianize(Shared(), method).train()
+        net.start_prior()
+        net.defer_gradients(defer)
+        optimizer = torch.optim.Adam(net.method.parameter_groups(net, 0.05), fused=True)
+        for step in range(6):
+            if step == 3:
+                net.defer_gradients(False)
+            optimizer.zero_grad()
+            net(x[:, :5]).square().mean().backward()
+            net.add_kl_gradient(0.01)
+            optimizer.step()
+            net.after_step(0.5)
+        return net.state_dict()
+
+    plain = trained(defer=False)
+    for name, value in trained(defer=True).items():
+        torch.testing.assert_close(value, plain[name], rtol=1e-4, atol=1e-5)

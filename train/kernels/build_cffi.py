@@ -14,11 +14,15 @@ ffibuilder.cdef(
     double bp_log_uniform_kl(size_t count, const float *mean, const float *log_variance);
     void bp_log_uniform_kl_gradient(size_t count, const float *mean, const float *log_variance, float outer,
                                     float *by_mean, float *by_log_variance);
+    void bp_log_uniform_kl_chain(size_t count, const float *mean, const float *log_variance, float outer,
+                                 float *by_mean, float *by_log_variance);
     typedef struct { float log_odds, log_peak, precision1, precision2; } bp_mixture;
     double bp_mixture_kl(size_t count, const float *mean, const float *deviation, const float *noise,
                          const bp_mixture *prior);
     void bp_mixture_kl_gradient(size_t count, const float *mean, const float *deviation, const float *noise,
                                 const bp_mixture *prior, float outer, float *by_mean, float *by_deviation);
+    void bp_gaussian_output(size_t count, const float *mean, const float *variance, float tiny, float *noise,
+                            float *output);
     """
 )
 ffibuilder.set_source(

@@ -1,5 +1,6 @@
 #include "kl.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -103,6 +104,23 @@ WIDEST void bp_log_uniform_kl_gradient(size_t count, const float *mean, const fl
     }
 }
 
+WIDEST void bp_log_uniform_kl_chain(size_t count, const float *mean, const float *log_variance, float outer,
+                                    float *by_mean, float *by_log_variance) {
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        float square = mean[i] * mean[i] + TINY;
+        float variance = exponential(log_variance[i]);
+        float s = 1.0f + exponential(K2 + K3 * (log_variance[i] - logarithm(square)));
+        /* As above with t = (square + variance) / square, which takes no exponential of its own. */
+        float sum = square + variance;
+        float inverse = 1.0f / (s * sum * square);
+        float by_s = sum * square * inverse, over_sum = s * square * inverse;
+        float slope = outer * (-K1 * K3 * by_s * (1.0f - by_s) - 0.5f * square * over_sum);
+        by_log_variance[i] = by_log_variance[i] * variance + slope;
+        by_mean[i] -= 2.0f * slope * mean[i] * (s * sum * inverse);
+    }
+}
+
 WIDEST double bp_mixture_kl(size_t count, const float *mean, const float *deviation, const float *noise,
                             const bp_mixture *prior) {
     const float half_log_2pi = 0.918938533f;
@@ -137,5 +155,15 @@ WIDEST void bp_mixture_kl_gradient(size_t count, const float *mean, const float 
         float slope = outer * w * (narrow * precision2 + (1.0f - narrow) * precision1);
         by_mean[i] = slope;
         by_deviation[i] = slope * noise[i] - outer / deviation[i];
+    }
+}
+
+WIDEST void bp_gaussian_output(size_t count, const float *mean, const float *variance, float tiny, float *noise,
+                               float *output) {
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        float deviation = sqrtf(variance[i] + tiny);
+        output[i] = mean[i] + deviation * noise[i];
+        noise[i] *= 0.5f / deviation;
     }
 }

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..deferred import DeferredVariance
+from ..kernels import takes
 from ..kl import TINY, add_log_uniform_kl_gradient, total_log_uniform_kl
 from ..layers import GaussianLayer
 from ..noise import gaussian_output
@@ -43,6 +45,7 @@ class SparseVDLayer(GaussianLayer):
         super().__init__(operation, weight, bias)
         self.settings = settings
         self.log_variance = nn.Parameter(torch.full_like(weight, settings.initial_log_variance))
+        self._deferred: DeferredVariance | None = None
 
     def variance(self) -> Tensor:
         """sigma^2."""
@@ -58,7 +61,8 @@ class SparseVDLayer(GaussianLayer):
         b ~ N(theta x, sigma^2 x^2) elementwise, since a sum of independent Gaussians is Gaussian.
         """
         mean = self.operation(x, self.weight, self.bias)
-        variance = self.operation(x.square(), self.variance(), None)
+        sigma2 = self.variance() if self._deferred is None else self._deferred.of(self.log_variance)
+        variance = self.operation(x.square(), sigma2, None)
         return gaussian_output(mean, variance)
 
     def predictive_weight(self) -> Tensor:
@@ -69,6 +73,14 @@ class SparseVDLayer(GaussianLayer):
         """Sum of the log-uniform KL over the weights, in nats."""
         return total_log_uniform_kl(self.weight, self.log_variance)
 
+    def defer_gradients(self, defer: bool) -> None:
+        """The chain rule through the logarithm; see deferred.py."""
+        possible = takes(self.weight, self.log_variance)
+        self._deferred = DeferredVariance(self.log_variance) if defer and possible else None
+
     def add_kl_gradient(self, weight: float) -> bool:
         """In place; see kl.add_log_uniform_kl_gradient."""
-        return add_log_uniform_kl_gradient(self.weight, self.log_variance, weight)
+        if self._deferred is not None:
+            self._deferred.expire()
+        chain = self._deferred is not None
+        return add_log_uniform_kl_gradient(self.weight, self.log_variance, weight, chain=chain)
