@@ -25,14 +25,18 @@ def build(
     out: Path | str = "network.bundle",
     *,
     name: str = "network",
+    kernels: str = "auto",
     progress: Callable[[str], None] | None = None,
 ) -> Manifest:
-    """Build a bundle from a compressed network or from a packed directory; `name` serves the former."""
+    """Build a bundle from a compressed network or from a packed directory; `name` serves the former.
+
+    kernels  of layers that can be either: "dense", "sparse", or "auto", whichever is expected to be quicker
+    """
     from .deploy.build import build as build_bundle
 
     if isinstance(packed, Path | str):
-        return build_bundle(Path(packed), targets, Path(out), progress=progress)
+        return build_bundle(Path(packed), targets, Path(out), progress=progress, kernels=kernels)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "packed"
         packed.write(folder, name=name)
-        return build_bundle(folder, targets, Path(out), progress=progress)
+        return build_bundle(folder, targets, Path(out), progress=progress, kernels=kernels)

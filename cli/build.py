@@ -12,7 +12,7 @@ from .console import JsonFlag, print_json, show, size, step, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.bundle import Manifest
+    from ..deploy.bundle import Manifest, TargetEntry
 
 
 def build(
@@ -24,6 +24,10 @@ def build(
     target: Annotated[
         list[str] | None, typer.Option("--target", "-t", help="What to compile for; repeat for several.")
     ] = None,
+    kernels: Annotated[
+        str, typer.Option(help="For layers that can be either: dense, sparse, or auto, by what it will take.")
+    ] = "auto",
+    explain: Annotated[bool, typer.Option("--explain", help="Say which layers run sparse, and why.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Compile a packed network with TVM into a bundle that carries its own runner and its own checks.
@@ -36,14 +40,17 @@ def build(
     target, a static library with its C header and a runner: `runner weights.bpz INPUT.f32`. The ARM runner also runs on
     Android through adb.
     """
-    manifest, path = run_build(packed, out, target)
+    manifest, path = run_build(packed, out, target, kernels)
     if as_json:
         print_json(manifest)
     else:
-        show(files_table(manifest), f"Next: bayespress verify {path}")
+        explained = [choices_table(name, entry) for name, entry in manifest.targets.items()] if explain else []
+        show(files_table(manifest), *explained, f"Next: bayespress verify {path}")
 
 
-def run_build(packed: Path, out: Path | None = None, targets: list[str] | None = None) -> tuple[Manifest, Path]:
+def run_build(
+    packed: Path, out: Path | None = None, targets: list[str] | None = None, kernels: str = "auto"
+) -> tuple[Manifest, Path]:
     """Build a bundle with its report inside; the manifest and where the bundle is."""
     from .. import codec
     from ..compress.report import report_html
@@ -60,8 +67,19 @@ def run_build(packed: Path, out: Path | None = None, targets: list[str] | None =
         path,
         progress=step,
         extras={"report.html": report_html(record, layout).encode()},
+        kernels=kernels,
     )
     return manifest, path
+
+
+def choices_table(name: str, target: TargetEntry) -> Table:
+    """Dense or sparse, layer by layer."""
+    rows = [
+        (each.layer, f"{each.density_percent:.1f} %", f"{each.dense_us:.2f}", f"{each.sparse_us:.2f}", each.kernel,
+         each.reason)
+        for each in target.layers
+    ]  # fmt: skip
+    return table(f"kernels of {name}", ("layer", "stored", "dense, µs", "sparse, µs", "chosen", "why"), rows)
 
 
 def files_table(manifest: Manifest) -> Table:

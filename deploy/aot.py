@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from .cost import Choice, choose
+from .export import parameter_names
 from .lower import lower, tvm_target
 from .schedule import schedule_source
+from .layers import Layer
 from .targets import Target
 from .tools import archiver, c_compiler, run_tool
 
@@ -46,6 +50,7 @@ class Compiled:
     header    the library's C header
     schedule  the generated C source of the kernels' order, to be read; it is in the library
     library   shared library, for targets that have one
+    choices   dense or sparse, for each layer that could be either
     """
 
     runner: Path
@@ -53,16 +58,28 @@ class Compiled:
     header: Path
     schedule: Path
     library: Path | None
+    choices: tuple[Choice, ...]
 
 
-def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -> Compiled:
+def compile_network(
+    program: Any, target: Target, folder: Path, scratch: Path, entries: Mapping[str, int], kernels: str = "auto"
+) -> Compiled:
     """Compile `program` for `target` into `folder`.
 
     scratch  an empty folder for what lies between
+    entries  stored weights of each parameter that decodes to sparse rows, by its name in the `.bpz`
+    kernels  which layers run sparse; see cost.choose
     """
     import tvm
 
-    module, plan = lower(program, target)
+    choices: list[Choice] = []
+    names = parameter_names(program)
+
+    def decide(layers: Sequence[Layer]) -> list[bool]:
+        choices.extend(choose(layers, [names[each.parameter].rpartition(".")[0] for each in layers], kernels))
+        return [choice.kernel == "sparse" for choice in choices]
+
+    module, plan = lower(program, target, entries, decide)
     with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         library = tvm.tirx.build(module, tvm_target(target), pipeline="default")
     kernels = scratch / "kernels.o"
@@ -70,7 +87,7 @@ def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     made = Compiled(
         folder / RUNNER, folder / ARCHIVE, folder / HEADER, folder / SCHEDULE,
-        folder / LIBRARY if target.shared else None,
+        folder / LIBRARY if target.shared else None, tuple(choices),
     )  # fmt: skip
     made.schedule.write_text(schedule_source(plan))
     package = files(__package__ or "bayespress.deploy")
@@ -83,19 +100,19 @@ def compile_network(program: Any, target: Target, folder: Path, scratch: Path) -
         ]  # fmt: skip
         run_tool([*compiler, "-c", made.schedule, "-o", scratch / "schedule.o"])
         objects = [kernels, scratch / "schedule.o"]
-        sources = (runtime / "runtime.c", *sorted(p for p in codec.glob("*.c") if p.name != _ENCODER))
+        sources = (runtime / "runtime.c", runtime / "threads.c", *sorted(p for p in codec.glob("*.c") if p.name != _ENCODER))
         for name, data in _same_for_all(tuple(map(str, compiler)), sources).items():
             objects.append(scratch / name)
             objects[-1].write_bytes(data)
         run_tool([*archiver(), "rcs", made.archive, *objects])
         static: list[str | Path] = [] if target.triple is None else ["-static"]
         run_tool(
-            [*compiler, *static, "-s", "-Wl,--gc-sections", runtime / "runner.c", made.archive, "-lm",
+            [*compiler, *static, "-s", "-Wl,--gc-sections", runtime / "runner.c", made.archive, "-lm", "-pthread",
              "-o", made.runner]
         )  # fmt: skip
         if made.library is not None:
             run_tool(
-                [*compiler, "-shared", "-s", f"-Wl,--version-script={runtime / 'exported.map'}", *objects, "-lm",
+                [*compiler, "-shared", "-s", f"-Wl,--version-script={runtime / 'exported.map'}", *objects, "-lm", "-pthread",
                  "-o", made.library]
             )  # fmt: skip
     return made

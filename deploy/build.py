@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from .. import codec
 from ..errors import CorruptFileError, InputError
 from ..files import read_bytes, replacing_file, replacing_folder
 from ..handover import GOLDEN, NETWORK, WEIGHTS, PackedRecord
-from .bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, GRAPH, Manifest, TargetEntry, seal, write_zip
+from .bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, GRAPH, LayerChoice, Manifest, TargetEntry, seal, write_zip
+from .cost import KERNELS
 from .targets import Target, target_named
 
 if TYPE_CHECKING:
@@ -28,10 +30,12 @@ def build(
     *,
     progress: Callable[[str], None] | None = None,
     extras: Mapping[str, bytes] | None = None,
+    kernels: str = "auto",
 ) -> Manifest:
     """Compile a packed directory for each target and write the bundle `out`, a folder or a *.zip.
 
-    extras  further files of the bundle, by name
+    extras   further files of the bundle, by name
+    kernels  "dense" or "sparse" for all layers that can be either; "auto" chooses for each by what it is expected to take
 
     Raises InputError for a packed directory that is incomplete or contradicts itself, MissingToolError when a
     compiler or package is not there.
@@ -40,6 +44,8 @@ def build(
     from .export import check_weights, load_program, onnx_graph
 
     tell = progress or (lambda _step: None)
+    if kernels not in KERNELS:
+        raise InputError(f"There are no kernels {kernels!r}; they are {', '.join(KERNELS)}.")
     chosen = [target_named(name) for name in dict.fromkeys(targets)]
     if not chosen:
         raise InputError("No target was named; give at least one, `host` for instance.")
@@ -48,7 +54,9 @@ def build(
     inputs, outputs = _golden(packed, record)
     tell("reading the network")
     program = load_program(packed / NETWORK)
-    check_weights(program, codec.decode(weights))
+    tensors = codec.decode(weights)
+    check_weights(program, tensors)
+    entries = {each.name: int(np.count_nonzero(each.levels)) for each in tensors if hasattr(each, "levels")}
     with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
         folder = Path(scratch) / "bundle"
         (folder / "golden").mkdir(parents=True)
@@ -59,18 +67,18 @@ def build(
         (folder / GOLDEN_OUTPUT).write_bytes(outputs.astype("<f4").tobytes())
         for name, data in (extras or {}).items():
             (folder / name).write_bytes(data)
-        entries = {}
+        made_targets = {}
         for target in chosen:
             tell(f"compiling for {target.name}")
             between = Path(scratch) / f"between-{target.name}"
             between.mkdir()
-            made = compile_network(program, target, folder / "targets" / target.folder, between)
-            entries[target.name] = _entry(target, folder, made)
+            made = compile_network(program, target, folder / "targets" / target.folder, between, entries, kernels)
+            made_targets[target.name] = _entry(target, folder, made)
         # How the weights were compressed is in the packed directory; a device has no use for it.
         shared = set(Manifest.model_fields) & set(type(record).model_fields) - {"version"}
         manifest = Manifest(
             **record.model_dump(include=shared),
-            golden_examples=len(inputs), targets=entries, files=(),
+            golden_examples=len(inputs), targets=made_targets, files=(),
         )  # fmt: skip
         manifest = seal(folder, manifest)
         _deliver(folder, out)
@@ -87,6 +95,7 @@ def _entry(target: Target, folder: Path, made: Compiled) -> TargetEntry:
         archive=inside(made.archive),
         header=inside(made.header),
         library=None if made.library is None else inside(made.library),
+        layers=tuple(LayerChoice(**asdict(choice)) for choice in made.choices),
     )
 
 

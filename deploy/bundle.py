@@ -56,6 +56,17 @@ class FileEntry(_Strict):
     sha256: str
 
 
+class LayerChoice(_Strict):
+    """Whether a layer runs on a dense or a sparse kernel, and what either was expected to take; see cost.py."""
+
+    layer: str
+    kernel: Literal["dense", "sparse"]
+    density_percent: float
+    dense_us: float
+    sparse_us: float
+    reason: str
+
+
 class TargetEntry(_Strict):
     """What a target has; paths as in FileEntry. `machine` is the processor that its programs run on."""
 
@@ -64,6 +75,7 @@ class TargetEntry(_Strict):
     archive: str
     header: str
     library: str | None = None
+    layers: tuple[LayerChoice, ...] = ()
 
 
 class Manifest(_Strict):

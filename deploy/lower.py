@@ -7,75 +7,81 @@ fixed shapes is a list of kernel calls on slices of a few storages. That list be
 from __future__ import annotations
 
 import math
+import platform
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import InputError, reason_of
 from .export import parameter_names
-from .kernels import schedule_kernel
+from .kernels.blocked import Registers
+from .kernels.dense import schedule_kernel
+from .kernels.geometry import LANES
+from .plan import ALIGNMENT, Call, Plan, SparseParameter, View
+from .layers import OURS, ChooseLayers, Layer, find_layers, parameter_roles, substitute
 from .targets import Target
 from .tools import require
 
-_ALIGNMENT = 64
 # What a tensor inside the network may hold. Half precision is a matter of its own (the runtime converts nothing).
 _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
 
-@dataclass(frozen=True)
-class View:
-    """A tensor in the workspace: byte offset, shape and NumPy's name of its type."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-
-
-@dataclass(frozen=True)
-class Call:
-    """One kernel call: the kernel's name and its arguments, outputs last."""
-
-    kernel: str
-    views: tuple[View, ...]
-
-
-@dataclass
-class Plan:
-    """Everything the generated schedule says; offsets are multiples of 64 bytes."""
-
-    parameters: dict[str, View] = field(default_factory=dict)
-    constants: list[tuple[npt.NDArray[Any], int]] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-    input: View = View(0, ())
-    output: View = View(0, ())
-    memory: int = 0
-    scratch: int = 0
-
-    def reserve(self, size: int) -> int:
-        """Offset of `size` fresh bytes."""
-        offset = self.memory
-        self.memory += -(-size // _ALIGNMENT) * _ALIGNMENT
-        return offset
-
-
-def lower(program: Any, target: Target) -> tuple[Any, Plan]:
+def lower(
+    program: Any, target: Target, entries: Mapping[str, int] | None = None, choose: ChooseLayers | None = None
+) -> tuple[Any, Plan]:
     """Kernels as an IRModule of scheduled PrimFuncs, and the plan of their calls.
+
+    entries  stored weights of each parameter that decodes to sparse rows, by its name in the `.bpz`
+    choose   which of the layers that could run sparse shall
 
     Raises InputError for a network that takes or gives anything but one float32 tensor of fixed shape.
     """
     require("tvm")
-    module = _planned_relax(program, target)
+    names = parameter_names(program)
+    stored = {variable: (entries or {})[name] for variable, name in names.items() if name in (entries or {})}
+    with tvm_target(target):
+        module = _imported(program)
+        registers = registers_of(target)
+        found = find_layers(module["main"], stored, accumulators(registers))
+        layers = [each.layer for each in found if each.layer is not None and each.layer.entries > 0]
+        chosen = choose(layers) if choose is not None and layers else [False] * len(layers)
+        sparse = {layer.parameter: layer for layer, take in zip(layers, chosen, strict=True) if take}
+        taken = [each.layer is not None and each.layer.parameter in sparse for each in found]
+        module = _planned(substitute(module, found, taken, registers) if found else module)
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     main = functions.pop("main")
-    plan = _Walk(main, parameter_names(program)).plan
+    plan = _Walk(main, names, sparse).plan
     used = {call.kernel for call in plan.calls}
-    kernels = {name: schedule_kernel(function) for name, function in functions.items() if name in used}
+    kernels = {
+        name: function if name.startswith(OURS) else schedule_kernel(function)
+        for name, function in functions.items()
+        if name in used
+    }
     plan.scratch = max((_scratch_bytes(kernel) for kernel in kernels.values()), default=0)
     return _as_module(kernels), plan
+
+
+def registers_of(target: Target) -> Registers:
+    """The target's vectors; of the machine that builds, as LLVM knows it."""
+    if target.compiler is not None:
+        return Registers(*target.registers)
+    from tvm.target import codegen
+
+    if platform.machine() in ("aarch64", "arm64"):
+        return Registers(4, 32)
+    if codegen.target_has_features(["avx512f"], tvm_target(target)):
+        return Registers(16, 32)
+    return Registers(8 if codegen.target_has_features(["avx2"], tvm_target(target)) else 4, 16)
+
+
+def accumulators(registers: Registers) -> int:
+    """Floats that a sparse kernel holds while it walks through a channel's weights: three quarters of the registers,
+    but no more than 96, as more only make small planes waste what they do not fill.
+    """
+    return min(96, registers.count * registers.lanes * 3 // 4 // LANES * LANES)
 
 
 def tvm_target(target: Target) -> Any:
@@ -90,7 +96,8 @@ def tvm_target(target: Target) -> Any:
     return tvm.target.Target({**attributes, "fast-math": True})
 
 
-def _planned_relax(program: Any, target: Target) -> Any:
+def _imported(program: Any) -> Any:
+    """The program in Relax, a layer still being one operator."""
     from tvm import relax
     from tvm.relax import transform
     from tvm.relax.frontend.torch import from_exported_program
@@ -105,31 +112,53 @@ def _planned_relax(program: Any, target: Target) -> Any:
         ) from error
     module, _ = relax.frontend.detach_params(module)
     passes = [
-        transform.DecomposeOpsForInference(), transform.CanonicalizeBindings(), transform.FuseTransposeMatmul(),
-        transform.LegalizeOps(), transform.AnnotateTIROpPattern(), transform.FoldConstant(), transform.FuseOps(),
+        transform.DecomposeOpsForInference(), transform.CanonicalizeBindings(), transform.DeadCodeElimination()
+    ]  # fmt: skip
+    for each in passes:
+        module = each(module)
+    return module
+
+
+def _planned(module: Any) -> Any:
+    """Kernels, and memory for everything between them."""
+    from tvm.relax import transform
+
+    passes = [
+        transform.FuseTransposeMatmul(), transform.LegalizeOps(), transform.AnnotateTIROpPattern(), transform.FoldConstant(), transform.FuseOps(),
         transform.FuseTIR(), transform.DeadCodeElimination(), transform.RewriteDataflowReshape(),
         transform.ToNonDataflow(), transform.RemovePurityChecking(), transform.CallTIRRewrite(),
         transform.StaticPlanBlockMemory(),
     ]  # fmt: skip
-    with tvm_target(target):
-        for each in passes:
-            module = each(module)
+    for each in passes:
+        module = each(module)
     return module
 
 
 class _Walk:
     """Reads the planned Relax function binding by binding; `plan` is the result."""
 
-    def __init__(self, main: Any, names: Mapping[str, str]) -> None:
+    def __init__(self, main: Any, names: Mapping[str, str], sparse: Mapping[str, Layer]) -> None:
         self.plan = Plan()
         self.values: dict[Any, Any] = {}
+        self.owners: dict[View, str] = {}
+        arrays: dict[str, dict[str, View]] = {}
         for variable in main.params:
-            view = self._fresh(variable)
+            weight, role = parameter_roles(variable.name)
+            view = self._fresh(variable, arena=variable.name not in names and not role)
             self.values[variable] = view
-            if variable.name in names:
+            if role:
+                arrays.setdefault(weight, {})[role] = view
+                self.owners[view] = names[weight]
+            elif variable.name in names:
                 self.plan.parameters[names[variable.name]] = view
+                self.owners[view] = names[variable.name]
             else:
                 self.plan.input = view
+        for weight, views in arrays.items():
+            layer = sparse[weight]
+            self.plan.parameters[names[weight]] = SparseParameter(
+                **views, shape=layer.shape, inner=layer.inner, channel_stride=layer.channel_stride, table=layer.table
+            )
         for block in main.body.blocks:
             for binding in block.bindings:
                 self.values[binding.var] = self._value(binding.value)
@@ -138,14 +167,16 @@ class _Walk:
             raise InputError("The network's output has to be one float32 tensor; return its logits alone.")
         self.plan.output = output
 
-    def _fresh(self, variable: Any) -> View:
-        if str(variable.ty.dtype) != "float32":
-            raise InputError(f"{variable.name} is of type {variable.ty.dtype}, and the network's weights and input "
+    def _fresh(self, variable: Any, *, arena: bool) -> View:
+        dtype = str(variable.ty.dtype)
+        if dtype != "float32" and not parameter_roles(variable.name)[1]:
+            raise InputError(f"{variable.name} is of type {dtype}, and the network's weights and input "
                              "have to be float32.")  # fmt: skip
-        return self._reserve(_integers(variable.ty.shape), "float32")
+        return self._reserve(_integers(variable.ty.shape), dtype, arena=arena)
 
-    def _reserve(self, shape: tuple[int, ...], dtype: str) -> View:
-        return View(self.plan.reserve(np.dtype(dtype).itemsize * math.prod(shape)), shape, dtype)
+    def _reserve(self, shape: tuple[int, ...], dtype: str, *, arena: bool) -> View:
+        size = np.dtype(dtype).itemsize * math.prod(shape)
+        return View(self.plan.reserve(size, arena=arena), shape, dtype, arena)
 
     def _value(self, expression: Any) -> Any:
         from tvm import ir, relax
@@ -164,7 +195,7 @@ class _Walk:
 
     def _constant(self, constant: Any) -> View:
         array = constant.value.numpy()
-        view = self._reserve(tuple(array.shape), _checked(array.dtype))
+        view = self._reserve(tuple(array.shape), _checked(array.dtype), arena=False)
         self.plan.constants.append((array, view.offset))
         return view
 
@@ -172,20 +203,35 @@ class _Walk:
         from tvm import ir
 
         if isinstance(call.op, ir.GlobalVar):
-            self.plan.calls.append(Call(call.op.name_hint, tuple(self._value(argument) for argument in call.args)))
+            self._kernel(call)
             return None
         operator, arguments = call.op.name, call.args
         if operator == "relax.memory.alloc_storage":
-            return self.plan.reserve(_integers(arguments[0])[0])
+            return self.plan.reserve(_integers(arguments[0])[0], arena=True)
         if operator == "relax.memory.alloc_tensor":
             offset = self._value(arguments[0]) + int(arguments[1].value)
             return View(offset, _integers(arguments[2]), _checked(arguments[3].value))
         if operator == "relax.builtin.alloc_tensor":
-            return self._reserve(_integers(arguments[0]), _checked(arguments[1].value))
+            return self._reserve(_integers(arguments[0]), _checked(arguments[1].value), arena=True)
         if operator == "relax.reshape":
             source = self._value(arguments[0])
-            return View(source.offset, _integers(arguments[1]), source.dtype)
+            view = replace(source, shape=_integers(arguments[1]))
+            if source in self.owners:
+                self.owners.setdefault(view, self.owners[source])
+            return view
         raise RuntimeError(f"the planned program calls {operator}, which the schedule has no words for")
+
+    def _kernel(self, call: Any) -> None:
+        """Note a call. What follows from the weights alone moves to their region, to be computed once."""
+        *inputs, output = (self._value(argument) for argument in call.args)
+        owners = dict.fromkeys(self.owners[view] for view in inputs if view in self.owners)
+        if inputs and not any(view.arena for view in inputs):
+            output = self._reserve(output.shape, output.dtype, arena=False)
+            self.values[call.args[-1]] = output
+            if owners:
+                self.owners[output] = next(iter(owners))
+        layers = tuple(dict.fromkeys(name.rpartition(".")[0] for name in owners))
+        self.plan.calls.append(Call(call.op.name_hint, (*inputs, output), layers))
 
 
 def _integers(shape: Any) -> tuple[int, ...]:
@@ -202,12 +248,14 @@ def _checked(dtype: Any) -> str:
 
 
 def _scratch_bytes(function: Any) -> int:
-    """What a kernel may ask of the allocator: its buffers in memory, each rounded up to the alignment."""
+    """What a kernel may ask of the allocator: its buffers, each rounded up to the alignment.
+
+    Even what is meant for registers: above a kilobyte TVM asks for memory, and LLVM moves it to registers all the same.
+    """
     total = 0
     for buffer in function.body.block.alloc_buffers:
-        if buffer.scope() == "global":
-            size = np.dtype(str(buffer.dtype)).itemsize * math.prod(int(extent) for extent in buffer.shape)
-            total += -(-size // _ALIGNMENT) * _ALIGNMENT
+        size = np.dtype(str(buffer.dtype)).itemsize * math.prod(int(extent) for extent in buffer.shape)
+        total += -(-size // ALIGNMENT) * ALIGNMENT
     return total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .lower import Plan, View
+from .plan import Call, Plan, SparseParameter, View
 
 _SYMBOL = "__tvm_ffi_{}"
 _TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # DLPack's, by NumPy's kind
@@ -12,8 +12,9 @@ _TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # DLPack's, by NumPy's kind
 
 def schedule_source(plan: Plan) -> str:
     """A C file that defines `bp_linked_model`; deterministic."""
-    kernels = sorted({call.kernel for call in plan.calls})
-    views = [view for call in plan.calls for view in call.views]
+    calls = sorted(plan.calls, key=lambda call: not call.once)  # those of loading first, in their order
+    kernels = sorted({call.kernel for call in calls})
+    views = [view for call in calls for view in call.views]
     shapes = sorted({view.shape for view in views})
     lines = ['#include "model.h"', ""]
     lines += [
@@ -29,18 +30,20 @@ def schedule_source(plan: Plan) -> str:
         lines.append(f"static const unsigned char constant_{number}[] = {{{numbers}}};")
     lines += _table("bp_view", "views", [_view(view, shapes) for view in views])
     first, rows = 0, []
-    for call in plan.calls:
-        rows.append(f'"{call.kernel}", {_SYMBOL.format(call.kernel)}, {first}, {len(call.views)}')
+    for call in calls:
+        rows.append(f'"{_label(call)}", {_SYMBOL.format(call.kernel)}, {first}, {len(call.views)}')
         first += len(call.views)
     lines += _table("bp_kernel", "kernels", rows)
-    lines += _table(
-        "bp_parameter",
-        "parameters",
-        [
-            f'"{name}", {view.offset}, {len(view.shape)}, {{{", ".join(map(str, view.shape)) or "0"}}}'
-            for name, view in plan.parameters.items()
-        ],
-    )
+    rows = []
+    for number, (name, parameter) in enumerate(plan.parameters.items()):
+        sparse = "0"
+        if isinstance(parameter, SparseParameter):
+            lines += _sparse(number, parameter)
+            sparse = f"&sparse_{number}"
+        offset = parameter.values.offset if isinstance(parameter, SparseParameter) else parameter.offset
+        shape = ", ".join(map(str, parameter.shape)) or "0"
+        rows.append(f'"{name}", {offset}, {len(parameter.shape)}, {{{shape}}}, {sparse}')
+    lines += _table("bp_parameter", "parameters", rows)
     lines += _table(
         "bp_constant",
         "constants",
@@ -49,9 +52,9 @@ def schedule_source(plan: Plan) -> str:
     lines += [
         "const bp_model bp_linked_model = {",
         f"    parameters, {len(plan.parameters)}, constants, {len(plan.constants)},",
-        f"    views, {len(views)}, kernels, {len(plan.calls)},",
+        f"    views, {len(views)}, kernels, {len(calls)}, {sum(call.once for call in calls)},",
         f"    {plan.input.offset}, {_floats(plan.input)}, {plan.output.offset}, {_floats(plan.output)},",
-        f"    {plan.memory}, {plan.scratch}",
+        f"    {plan.weights}, {plan.arena}, {plan.scratch}",
         "};",
     ]
     return "\n".join(lines) + "\n"
@@ -65,7 +68,22 @@ def _table(kind: str, name: str, rows: list[str]) -> list[str]:
 def _view(view: View, shapes: list[tuple[int, ...]]) -> str:
     dtype = np.dtype(view.dtype)
     element = f"{_TYPE_CODES[dtype.kind]}, {8 * dtype.itemsize}"
-    return f"{view.offset}, {len(view.shape)}, {element}, shape_{shapes.index(view.shape)}"
+    return f"{view.offset}, {len(view.shape)}, {int(view.arena)}, {element}, shape_{shapes.index(view.shape)}"
+
+
+def _label(call: Call) -> str:
+    """What reports call it: the layers whose weights it reads, if any, and the kernel."""
+    return f"{', '.join(call.layers)}: {call.kernel}" if any(call.layers) else call.kernel
+
+
+def _sparse(number: int, parameter: SparseParameter) -> list[str]:
+    table = ", ".join(map(str, parameter.table))
+    entries = parameter.values.shape[0]
+    return [
+        f"static const uint32_t places_{number}[] = {{{table}}};",
+        f"static const bp_sparse sparse_{number} = {{{parameter.places.offset}, {parameter.rows.offset}, {entries}, "
+        f"{parameter.inner}, {parameter.channel_stride}, places_{number}}};",
+    ]
 
 
 def _floats(view: View) -> int:

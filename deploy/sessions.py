@@ -26,7 +26,7 @@ def onnx_session(model: bytes) -> Any:
 
 
 class _Network(ctypes.Structure):
-    _fields_ = (("workspace", ctypes.c_void_p), ("weights_status", ctypes.c_int))
+    _fields_ = (("weights", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("weights_status", ctypes.c_int))
 
 
 class CompiledNetwork:

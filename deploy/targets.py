@@ -27,6 +27,7 @@ class Target:
     shared     also link a shared library, which a process on that machine may load
     cpus       models that may be named behind a colon
     features   extensions that may be added behind a plus, by LLVM's names
+    registers  floats of a vector, and how many vectors there are
     """
 
     name: str
@@ -37,6 +38,7 @@ class Target:
     shared: bool = False
     cpus: tuple[str, ...] = ()
     features: Mapping[str, str] = field(default_factory=dict)
+    registers: tuple[int, int] = (4, 32)
 
     @property
     def folder(self) -> str:
@@ -73,6 +75,7 @@ TARGETS: dict[str, Target] = {
             "arm-linux-musleabihf",
             "armv7l",
             cpus=("cortex-a7", "cortex-a9", "cortex-a15"),
+            registers=(4, 16),
         ),
         Target(
             "riscv64-linux",
@@ -86,6 +89,7 @@ TARGETS: dict[str, Target] = {
             },
             "riscv64-linux-musl",
             "riscv64",
+            registers=(1, 32),
         ),
     )
 }

@@ -1,6 +1,7 @@
 /* model.h - the tables that the code generator fills: a network as a list of kernel calls over one memory plan.
  *
- * All offsets are bytes into the workspace, multiples of 64. Generated files are trusted: they come from the same
+ * Memory has two regions: `weights`, written by loading and only read afterwards, and `arena`, which a run writes. All
+ * offsets are bytes into one of them, multiples of 64. Generated files are trusted: they come from the same
  * build as the kernels.
  */
 #ifndef BAYESPRESS_MODEL_H
@@ -38,7 +39,7 @@ typedef int (*bp_function)(void *self, const bp_any *arguments, int32_t count, b
 typedef struct bp_view {
     size_t offset;
     int32_t rank;
-    uint8_t type_code, type_bits;
+    uint8_t in_arena, type_code, type_bits;
     const int64_t *shape;
 } bp_view;
 
@@ -48,15 +49,25 @@ typedef struct bp_kernel {
     uint32_t first_view, view_count;
 } bp_kernel;
 
-/* A weight, by its name in the .bpz. */
+/* A weight that is kept as compressed sparse rows: int32_t places and row starts; its values are where its parameter
+ * lies. An entry of column c meets the input at c / inner * channel_stride + table[c % inner]. */
+typedef struct bp_sparse {
+    size_t places_offset, rows_offset;
+    uint32_t entries; /* room for so many */
+    uint32_t inner, channel_stride;
+    const uint32_t *table;
+} bp_sparse;
+
+/* A weight, by its name in the .bpz; in the region of weights. */
 typedef struct bp_parameter {
     const char *name;
     size_t offset;
     uint32_t rank;
     uint32_t shape[8];
+    const bp_sparse *sparse; /* NULL: every element is there */
 } bp_parameter;
 
-/* A number that is part of the graph and not of the weights. */
+/* A number that is part of the graph and not of the weights; in the region of weights all the same. */
 typedef struct bp_constant {
     const void *data;
     size_t size, offset;
@@ -71,8 +82,9 @@ typedef struct bp_model {
     size_t view_count;
     const bp_kernel *kernels;
     size_t kernel_count;
+    size_t once_count; /* so many of them come first and run when the weights are loaded */
     size_t input_offset, input_size, output_offset, output_size; /* sizes in floats */
-    size_t memory_size;  /* of everything that offsets speak of */
+    size_t weights_size, arena_size;
     size_t scratch_size; /* what the hungriest kernel asks for while it runs */
 } bp_model;
 

@@ -1,8 +1,9 @@
 /* runner.c - a program around the library: reads a .bpz and inputs, prints outputs and times as JSON.
  *
- *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers]
+ *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] [--facts]
  *
- * INPUT.f32 holds one or several inputs as little-endian float32. Exit status: 0 done, 1 the weights or the
+ * INPUT.f32 holds one or several inputs as little-endian float32. --digests adds a CRC-32 of each tensor as it decodes
+ * here, --facts what the system says of the machine. Exit status: 0 done, 1 the weights or the
  * network failed, 2 bad usage or a file that cannot be read. Errors are one sentence on standard error.
  */
 #define _POSIX_C_SOURCE 200112L
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "bayespress.h"
@@ -87,11 +89,14 @@ static void fail(const bp_network *network, bp_status status) {
 static void print_outputs(const bp_network *network, const float *inputs, size_t examples) {
     float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
     size_t example, i;
-    printf("{\"outputs\": [");
     for (example = 0; example < examples; example++) {
+        const uint64_t before = now_ns();
         const bp_status status = bp_run(network, inputs + example * bp_input_size(), output);
         if (status != BP_OK) {
             fail(network, status);
+        }
+        if (example == 0) {
+            printf(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
         }
         printf("%s[", example == 0 ? "" : ", ");
         for (i = 0; i < bp_output_size(); i++) {
@@ -131,6 +136,99 @@ static void print_run_times(const bp_network *network, const float *input, unsig
     free(output);
 }
 
+/* The first line of a file that begins with `key`, what stands behind its colon; or the first line, without a key. */
+static int read_line(const char *path, const char *key, char *line, size_t size) {
+    FILE *file = fopen(path, "r");
+    int found = 0;
+    while (file != NULL && !found && fgets(line, (int)size, file) != NULL) {
+        found = strncmp(line, key, strlen(key)) == 0;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    if (found) {
+        char *value = *key != '\0' ? strchr(line, ':') : NULL;
+        value = value != NULL ? value + 1 + strspn(value + 1, " \t") : line;
+        memmove(line, value, strlen(value) + 1);
+        line[strcspn(line, "\n")] = '\0';
+    }
+    return found;
+}
+
+static void print_fact(const char *name, const char *path, const char *key, int number) {
+    char line[160];
+    size_t i;
+    printf(", \"%s\": ", name);
+    if (!read_line(path, key, line, sizeof line)) {
+        printf("null");
+        return;
+    }
+    if (number) {
+        printf("%.1f", strtod(line, NULL) / 1000.0);
+        return;
+    }
+    putchar('"');
+    for (i = 0; line[i] != '\0'; i++) {
+        if ((unsigned char)line[i] >= ' ' && line[i] != '"' && line[i] != '\\') {
+            putchar(line[i]);
+        }
+    }
+    putchar('"');
+}
+
+/* What Linux tells any process; null where it does not. */
+static void print_facts(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf(", \"facts\": {\"peak_kb\": %ld", (long)usage.ru_maxrss);
+    print_fact("cpu", "/proc/cpuinfo", "model name", 0);
+    print_fact("hardware", "/proc/cpuinfo", "Hardware", 0);
+    print_fact("part", "/proc/cpuinfo", "CPU part", 0);
+    print_fact("governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "", 0);
+    print_fact("temperature_c", "/sys/class/thermal/thermal_zone0/temp", "", 1);
+    printf("}");
+}
+
+static uint32_t crc32_of(const unsigned char *data, size_t size) {
+    uint32_t crc = 0xffffffffu;
+    size_t i;
+    int bit;
+    for (i = 0; i < size; i++) {
+        crc ^= data[i];
+        for (bit = 0; bit < 8; bit++) {
+            crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1u)));
+        }
+    }
+    return ~crc;
+}
+
+/* CRC-32 of each tensor's float32 values, in the order of the file. */
+static void print_digests(const unsigned char *bpz, size_t bpz_size) {
+    void *workspace = checked_alloc(BP_ALIGNMENT, bpz_workspace_size());
+    bpz_file file;
+    bpz_tensor tensor;
+    uint32_t i;
+    bpz_status status = bpz_open(&file, bpz, bpz_size);
+    printf(", \"digests\": [");
+    for (i = 0; status == BPZ_OK && i < file.tensor_count; i++) {
+        status = i == 0 ? bpz_tensor_at(&file, 0, &tensor) : bpz_next(&file, &tensor);
+        if (status == BPZ_OK) {
+            const size_t count = (size_t)tensor.count;
+            float *values = checked_alloc(BP_ALIGNMENT, count * sizeof(float));
+            status = bpz_decode(&file, &tensor, BPZ_FLOAT32, values, count, workspace, bpz_workspace_size());
+            printf("%s%lu", i == 0 ? "" : ", ",
+                   (unsigned long)crc32_of((const unsigned char *)values, count * sizeof(float)));
+            free(values);
+        }
+    }
+    printf("]");
+    if (status != BPZ_OK) {
+        fprintf(stderr, "runner: %s (status %d).\n", bpz_status_text(status), (int)status);
+        exit(EXIT_FAILED);
+    }
+    free(workspace);
+}
+
 /* Mean of each kernel over the repeats; the clock's own cost is inside. */
 static void print_layers(const bp_network *network, const float *input, unsigned long repeat) {
     const size_t count = bp_kernel_count();
@@ -158,16 +256,51 @@ static void print_layers(const bp_network *network, const float *input, unsigned
     free(output);
 }
 
+/* All inputs as one batch, again and again. */
+static void print_batch_times(const bp_network *network, const float *inputs, size_t examples, unsigned long threads,
+                              unsigned long repeat) {
+    float *outputs = checked_alloc(BP_ALIGNMENT, examples * bp_output_size() * sizeof(float));
+    uint64_t *times = checked_alloc(BP_ALIGNMENT, repeat * sizeof(uint64_t));
+    bp_network networks[BP_MAX_THREADS];
+    unsigned long i;
+    networks[0] = *network;
+    for (i = 1; i < threads; i++) {
+        const bp_status status =
+            bp_fork(&networks[i], network, checked_alloc(BP_ALIGNMENT, bp_arena_size()), bp_arena_size());
+        if (status != BP_OK) {
+            fail(network, status);
+        }
+    }
+    for (i = 0; i <= repeat; i++) { /* the first one warms up */
+        const uint64_t before = now_ns();
+        const bp_status status = bp_run_batch(networks, threads, inputs, examples, outputs);
+        if (status != BP_OK) {
+            fail(network, status);
+        }
+        if (i > 0) {
+            times[i - 1] = now_ns() - before;
+        }
+    }
+    qsort(times, repeat, sizeof *times, compare);
+    printf(", \"batch_ns\": {\"examples\": %zu, \"threads\": %lu, \"repeat\": %lu, \"min\": %llu, \"median\": %llu}",
+           examples, threads, repeat, (unsigned long long)times[0], (unsigned long long)times[repeat / 2]);
+    for (i = 1; i < threads; i++) {
+        free(networks[i].arena);
+    }
+    free(times);
+    free(outputs);
+}
+
 int main(int argc, char **argv) {
-    unsigned long repeat = 0, warmup = 10;
-    int layers = 0, i;
+    unsigned long repeat = 0, warmup = 10, threads = 0;
+    int layers = 0, digests = 0, facts = 0, i;
     const char *paths[2] = {NULL, NULL};
     int path_count = 0;
     size_t bpz_size, input_bytes, input_size = bp_input_size() * sizeof(float);
     unsigned char *bpz;
     float *inputs;
     void *workspace;
-    uint64_t before;
+    uint64_t before, loaded;
     bp_network network;
     bp_status status;
     for (i = 1; i < argc; i++) {
@@ -175,8 +308,14 @@ int main(int argc, char **argv) {
             repeat = parse_count("--repeat", argv[++i]);
         } else if (strcmp(argv[i], "--warmup") == 0) {
             warmup = parse_count("--warmup", argv[++i]);
+        } else if (strcmp(argv[i], "--threads") == 0) {
+            threads = parse_count("--threads", argv[++i]);
         } else if (strcmp(argv[i], "--layers") == 0) {
             layers = 1;
+        } else if (strcmp(argv[i], "--digests") == 0) {
+            digests = 1;
+        } else if (strcmp(argv[i], "--facts") == 0) {
+            facts = 1;
         } else if (argv[i][0] != '-' && path_count < 2) {
             paths[path_count++] = argv[i];
         } else {
@@ -185,7 +324,12 @@ int main(int argc, char **argv) {
         }
     }
     if (path_count != 2) {
-        fprintf(stderr, "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers]\n");
+        fprintf(stderr, "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] "
+                        "[--facts]\n");
+        return EXIT_USAGE;
+    }
+    if (threads > BP_MAX_THREADS) {
+        fprintf(stderr, "runner: %lu threads are too many; %d is the most.\n", threads, BP_MAX_THREADS);
         return EXIT_USAGE;
     }
     bpz = read_file(paths[0], &bpz_size);
@@ -200,14 +344,23 @@ int main(int argc, char **argv) {
     if (status != BP_OK) {
         fail(&network, status);
     }
-    before = now_ns() - before;
+    loaded = now_ns() - before;
+    printf("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded, bp_workspace_size());
     print_outputs(&network, inputs, input_bytes / input_size);
-    printf(", \"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)before, bp_workspace_size());
+    if (digests) {
+        print_digests(bpz, bpz_size);
+    }
     if (repeat > 0) {
         print_run_times(&network, inputs, warmup, repeat);
         if (layers) {
             print_layers(&network, inputs, repeat);
         }
+        if (threads > 0) {
+            print_batch_times(&network, inputs, input_bytes / input_size, threads, repeat);
+        }
+    }
+    if (facts) {
+        print_facts();
     }
     printf("}\n");
     free(workspace);

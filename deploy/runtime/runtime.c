@@ -11,7 +11,7 @@ static size_t aligned(size_t size) {
     return (size + BP_ALIGNMENT - 1) / BP_ALIGNMENT * BP_ALIGNMENT;
 }
 
-/* ---- workspace: memory plan | scratch (or, while loading, the decoder's) | tensors | values ---- */
+/* ---- workspace: weights | arena: activations | scratch (or, while loading, the decoder's) | tensors | values ---- */
 
 static size_t scratch_size(void) {
     const size_t decoder = bpz_workspace_size();
@@ -19,7 +19,7 @@ static size_t scratch_size(void) {
 }
 
 static unsigned char *scratch_of(const bp_network *network) {
-    return network->workspace + aligned(model->memory_size);
+    return network->arena + aligned(model->arena_size);
 }
 
 static bp_dl_tensor *tensors_of(const bp_network *network) {
@@ -30,9 +30,13 @@ static bp_any *values_of(const bp_network *network) {
     return (bp_any *)(void *)((unsigned char *)tensors_of(network) + aligned(model->view_count * sizeof(bp_dl_tensor)));
 }
 
-size_t bp_workspace_size(void) {
-    return aligned(model->memory_size) + scratch_size() + aligned(model->view_count * sizeof(bp_dl_tensor)) +
+size_t bp_arena_size(void) {
+    return aligned(model->arena_size) + scratch_size() + aligned(model->view_count * sizeof(bp_dl_tensor)) +
            aligned(model->view_count * sizeof(bp_any));
+}
+
+size_t bp_workspace_size(void) {
+    return aligned(model->weights_size) + bp_arena_size();
 }
 
 /* ---- what kernels may call ---- */
@@ -87,6 +91,33 @@ static int same_shape(const bp_parameter *parameter, const bpz_tensor *tensor) {
     return 1;
 }
 
+/* From columns to places, in the same array. */
+static void find_places(const bp_sparse *sparse, int32_t *places, uint32_t count) {
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        const uint32_t column = (uint32_t)places[i];
+        places[i] = (int32_t)(column / sparse->inner * sparse->channel_stride + sparse->table[column % sparse->inner]);
+    }
+}
+
+/* BPZ_ERROR_ARGUMENT for a tensor that has not the rows, or more entries than there is room for. */
+static bpz_status load_sparse(bp_network *network, const bpz_file *file, const bpz_tensor *tensor,
+                              const bp_parameter *parameter) {
+    const bp_sparse *sparse = parameter->sparse;
+    int32_t *places = (int32_t *)(void *)(network->weights + sparse->places_offset);
+    uint32_t *rows = (uint32_t *)(void *)(network->weights + sparse->rows_offset);
+    bpz_status status;
+    if (tensor->rows != parameter->shape[0] || tensor->nonzero > sparse->entries) {
+        return BPZ_ERROR_ARGUMENT;
+    }
+    status = bpz_decode_csr(file, tensor, BPZ_FLOAT32, rows, (uint32_t *)(void *)places,
+                            network->weights + parameter->offset, sparse->entries, scratch_of(network), scratch_size());
+    if (status == BPZ_OK) {
+        find_places(sparse, places, rows[tensor->rows]);
+    }
+    return status;
+}
+
 static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_size) {
     bpz_file file;
     bpz_tensor tensor;
@@ -98,8 +129,13 @@ static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_s
         if (status == BPZ_ERROR_ARGUMENT || (status == BPZ_OK && !same_shape(parameter, &tensor))) {
             return BP_ERROR_MISMATCH;
         }
-        if (status == BPZ_OK) {
-            status = bpz_decode(&file, &tensor, BPZ_FLOAT32, network->workspace + parameter->offset,
+        if (status == BPZ_OK && parameter->sparse != NULL) {
+            status = load_sparse(network, &file, &tensor, parameter);
+            if (status == BPZ_ERROR_ARGUMENT || status == BPZ_ERROR_UNSUPPORTED) {
+                return BP_ERROR_MISMATCH;
+            }
+        } else if (status == BPZ_OK) {
+            status = bpz_decode(&file, &tensor, BPZ_FLOAT32, network->weights + parameter->offset,
                                 (size_t)tensor.count, scratch_of(network), scratch_size());
         }
     }
@@ -119,7 +155,7 @@ static void prepare_arguments(const bp_network *network) {
         const bp_view *view = &model->views[i];
         bp_dl_tensor *tensor = &tensors[i];
         memset(tensor, 0, sizeof *tensor);
-        tensor->data = network->workspace + view->offset;
+        tensor->data = (view->in_arena ? network->arena : network->weights) + view->offset;
         tensor->device.type = BP_DEVICE_CPU;
         tensor->ndim = view->rank;
         tensor->dtype.code = view->type_code;
@@ -132,6 +168,16 @@ static void prepare_arguments(const bp_network *network) {
     }
 }
 
+static bp_status call_kernel(const bp_network *network, const bp_kernel *kernel) {
+    bp_any result;
+    memset(&result, 0, sizeof result);
+    scratch_next = scratch_of(network);
+    scratch_left = scratch_size();
+    return kernel->function(NULL, values_of(network) + kernel->first_view, (int32_t)kernel->view_count, &result) == 0
+               ? BP_OK
+               : BP_ERROR_KERNEL;
+}
+
 bp_status bp_load(bp_network *network, const void *bpz, size_t bpz_size, void *workspace, size_t workspace_size) {
     bp_status status;
     size_t i;
@@ -142,15 +188,33 @@ bp_status bp_load(bp_network *network, const void *bpz, size_t bpz_size, void *w
     if (workspace_size < bp_workspace_size() || (uintptr_t)workspace % BP_ALIGNMENT != 0) {
         return BP_ERROR_WORKSPACE;
     }
-    network->workspace = workspace;
+    network->weights = workspace;
+    network->arena = network->weights + aligned(model->weights_size);
     status = load_weights(network, bpz, bpz_size);
     if (status != BP_OK) {
         return status;
     }
     for (i = 0; i < model->constant_count; i++) {
-        memcpy(network->workspace + model->constants[i].offset, model->constants[i].data, model->constants[i].size);
+        memcpy(network->weights + model->constants[i].offset, model->constants[i].data, model->constants[i].size);
     }
     prepare_arguments(network);
+    for (i = 0; status == BP_OK && i < model->once_count; i++) {
+        status = call_kernel(network, &model->kernels[i]);
+    }
+    return status;
+}
+
+bp_status bp_fork(bp_network *fork, const bp_network *network, void *arena, size_t arena_size) {
+    if (fork == NULL || network == NULL || arena == NULL) {
+        return BP_ERROR_ARGUMENT;
+    }
+    if (arena_size < bp_arena_size() || (uintptr_t)arena % BP_ALIGNMENT != 0) {
+        return BP_ERROR_WORKSPACE;
+    }
+    fork->weights = network->weights;
+    fork->arena = arena;
+    fork->weights_status = network->weights_status;
+    prepare_arguments(fork);
     return BP_OK;
 }
 
@@ -158,23 +222,17 @@ bp_status bp_load(bp_network *network, const void *bpz, size_t bpz_size, void *w
 
 bp_status bp_run_timed(const bp_network *network, const float *input, float *output, bp_clock clock,
                        uint64_t *nanoseconds) {
-    const bp_any *values;
     uint64_t before;
     size_t i;
     if (network == NULL || input == NULL || output == NULL || (clock != NULL && nanoseconds == NULL)) {
         return BP_ERROR_ARGUMENT;
     }
-    values = values_of(network);
-    memcpy(network->workspace + model->input_offset, input, model->input_size * sizeof(float));
+    memcpy(network->arena + model->input_offset, input, model->input_size * sizeof(float));
     before = clock != NULL ? clock() : 0;
-    for (i = 0; i < model->kernel_count; i++) {
-        const bp_kernel *kernel = &model->kernels[i];
-        bp_any result;
-        memset(&result, 0, sizeof result);
-        scratch_next = scratch_of(network);
-        scratch_left = scratch_size();
-        if (kernel->function(NULL, values + kernel->first_view, (int32_t)kernel->view_count, &result) != 0) {
-            return BP_ERROR_KERNEL;
+    for (i = 0; i < bp_kernel_count(); i++) {
+        const bp_status status = call_kernel(network, &model->kernels[model->once_count + i]);
+        if (status != BP_OK) {
+            return status;
         }
         if (clock != NULL) {
             const uint64_t now = clock();
@@ -182,7 +240,7 @@ bp_status bp_run_timed(const bp_network *network, const float *input, float *out
             before = now;
         }
     }
-    memcpy(output, network->workspace + model->output_offset, model->output_size * sizeof(float));
+    memcpy(output, network->arena + model->output_offset, model->output_size * sizeof(float));
     return BP_OK;
 }
 
@@ -201,11 +259,11 @@ size_t bp_output_size(void) {
 }
 
 size_t bp_kernel_count(void) {
-    return model->kernel_count;
+    return model->kernel_count - model->once_count;
 }
 
 const char *bp_kernel_name(size_t index) {
-    return index < model->kernel_count ? model->kernels[index].name : NULL;
+    return index < bp_kernel_count() ? model->kernels[model->once_count + index].name : NULL;
 }
 
 const char *bp_status_text(bp_status status) {

@@ -29,9 +29,11 @@ EXPECTED = [
 FOREIGN = ("armv7-linux:cortex-a9", "riscv64-linux", "arm64-android:cortex-a76+dotprod+fp16")
 
 
+@pytest.mark.parametrize("kernels", ["dense", "sparse"])
 @pytest.mark.parametrize("name", ZOO)
-def test_every_runtime_agrees_with_pytorch(name, packed, arm, tmp_path):
-    bayespress.build(packed(name), ["host", "arm64-linux"], tmp_path / "it.bundle")
+def test_every_runtime_agrees_with_pytorch(name, kernels, packed, arm, tmp_path):
+    manifest = bayespress.build(packed(name), ["host", "arm64-linux"], tmp_path / "it.bundle", kernels=kernels)
+    assert {choice.kernel for choice in manifest.targets["host"].layers} <= {kernels}
     report = bayespress.verify(tmp_path / "it.bundle")
     assert [check.name for check in report.checks] == EXPECTED
     assert [check.outcome for check in report.checks] == ["passed"] * len(EXPECTED), report.checks

@@ -190,6 +190,30 @@ ZOO: dict[str, Specimen] = {
         (2, 6, 6),
     ),
     "residual": Specimen(Residual, (1, 6, 6)),
+    "strided": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 5, (3, 2), stride=(2, 1), padding=(1, 0)),
+            nn.ReLU6(),
+            nn.MaxPool2d(3, stride=2, padding=1),
+            nn.Conv2d(5, 9, 3, padding=2, dilation=2),
+            nn.BatchNorm2d(9),
+            nn.MaxPool2d((2, 1)),
+            nn.Tanh(),
+            nn.MaxPool2d(2, stride=1, padding=1),
+            nn.Conv2d(9, 20, 2, stride=3),
+            nn.ReLU(),
+            nn.AvgPool2d((1, 2)),
+            nn.Flatten(),
+            nn.Linear(20, 3),
+        ),
+        (3, 17, 11),
+    ),
+    "wide": Specimen(
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 33, 5, padding=2), nn.ReLU(), nn.Conv2d(33, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        ),
+        (1, 5, 130),
+    ),
     "conv1d": Specimen(
         lambda: nn.Sequential(
             nn.Conv1d(2, 6, 3, dilation=2),

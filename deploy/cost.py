@@ -1,0 +1,97 @@
+"""Dense or sparse? What either kernel of a layer takes, by a model with few coefficients that were fitted to measurements.
+
+Coefficients are nanoseconds on the machine of benchmarks/RESULTS.md (`python benchmarks/cost_model.py` measures and
+fits them). On another processor both sides are slower by about the same factor, and only which is less matters here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .layers import Layer
+
+KERNELS = ("auto", "dense", "sparse")
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Nanoseconds for each unit of work; see `dense_work` and `sparse_work` for what the units are."""
+
+    dense_convolution: tuple[float, ...]
+    dense_product: tuple[float, ...]
+    sparse_convolution: tuple[float, ...]
+    sparse_product: tuple[float, ...]
+
+
+FITTED = Coefficients((0.025, 0.15, 500.0), (0.07, 2.0, 100.0), (0.37, 1.0, 6.0, 0.15, 0.15, 200.0), (0.8, 3.0, 100.0))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for a layer, and why.
+
+    dense_us, sparse_us  what either is expected to take on the machine that the model was fitted on
+    """
+
+    layer: str
+    kernel: str
+    density_percent: float
+    dense_us: float
+    sparse_us: float
+    reason: str
+
+
+def dense_work(layer: Layer) -> tuple[float, ...]:
+    """Multiply-adds, then of a convolution floats laid out anew and of a product outputs, and one kernel."""
+    macs = float(layer.pixels * math.prod(layer.shape))
+    if layer.geometry is None:
+        return macs, float(layer.pixels * layer.outputs), 1.0
+    return macs, float(layer.batch * layer.geometry.channels * math.prod(layer.geometry.extents)), 1.0
+
+
+def sparse_work(layer: Layer) -> tuple[float, ...]:
+    """Of a convolution: vectors added, entries met, tiles begun, floats copied, outputs, one kernel; of a product:
+    entries met by a vector of examples, outputs, one kernel.
+    """
+    if layer.geometry is None:
+        blocks = -(-layer.batch // 8)
+        return float(blocks * layer.entries), float(layer.pixels * layer.outputs), 1.0
+    tiling, batch = layer.geometry.tiling, layer.batch
+    copied = layer.geometry.copied_size if layer.geometry.copied else 0
+    return (
+        float(batch * layer.entries * tiling.tiles * tiling.vectors), float(batch * layer.entries * tiling.tiles),
+        float(batch * layer.outputs * tiling.tiles), float(batch * copied), float(layer.pixels * layer.outputs), 1.0,
+    )  # fmt: skip
+
+
+def estimate(layer: Layer, coefficients: Coefficients = FITTED) -> tuple[float, float]:
+    """Microseconds of the dense and of the sparse kernel."""
+    product = layer.geometry is None
+    dense = coefficients.dense_product if product else coefficients.dense_convolution
+    sparse = coefficients.sparse_product if product else coefficients.sparse_convolution
+    return _dot(dense, dense_work(layer)) / 1e3, _dot(sparse, sparse_work(layer)) / 1e3
+
+
+def choose(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto") -> list[Choice]:
+    """A choice for each layer, called by these names.
+
+    kernels  "dense" or "sparse" for all layers alike, "auto" by the model
+    """
+    choices = []
+    for layer, name in zip(layers, names, strict=True):
+        dense, sparse = estimate(layer)
+        density = 100.0 * layer.entries / math.prod(layer.shape)
+        quicker = "sparse" if sparse < dense else "dense"
+        if kernels == "auto":
+            ratio = max(dense, sparse) / min(dense, sparse)
+            reason = f"at {density:.1f} % stored, {quicker} is expected to be {ratio:.1f} times as fast"
+        else:
+            reason = "asked for"
+        choices.append(Choice(name, quicker if kernels == "auto" else kernels, density, dense, sparse, reason))
+    return choices
+
+
+def _dot(coefficients: Sequence[float], work: Sequence[float]) -> float:
+    return sum(c * w for c, w in zip(coefficients, work, strict=True))

@@ -1,0 +1,150 @@
+"""Sparse convolution and dense layers as PrimFuncs over compressed sparse rows, as they come out of a `.bpz`.
+
+Each layer's weight is three arrays: `rows` (outputs + 1), where each output's entries begin; `places`, where in the
+input an entry finds its number (see geometry.py); and `values`. For each output a kernel walks once through its
+entries for a whole tile of pixels, or of examples, that it holds in registers. What follows the layer (scales and
+biases by channel, a clip, pooling by maximum) is computed before the result leaves the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .function import prim_func
+from .geometry import LANES, ConvolutionGeometry
+from .layout import lay_out
+from .tail import Tail, deliver
+
+
+def sparse_convolution(
+    batch: int, geometry: ConvolutionGeometry, channels: int, entries: int, tail: Tail
+) -> Any:
+    """PrimFunc of (input, values, places, rows, one array for each step, output), batch and channels first.
+
+    channels  of the output
+    entries   stored weights
+    """
+    rows, columns = geometry.outputs
+    tiling = geometry.tiling
+    width = tiling.lanes
+
+    def body(T: Any, x: Any, values: Any, places: Any, starts: Any, *rest: Any) -> None:
+        *operands, out = rest
+        accumulators = T.sblock_alloc_buffer((tiling.vectors * width,), "float32", scope="local")
+        # Of one channel: what pooling looks back at, and what flat vectors leave behind each row.
+        through = tail.pool is not None or tiling.flat
+        held = T.sblock_alloc_buffer((_held_size(geometry),), "float32") if through else None
+        line = T.sblock_alloc_buffer((columns,), "float32") if tail.pool is not None else None
+        source = T.sblock_alloc_buffer((geometry.copied_size,), "float32") if geometry.copied else None
+        with T.serial(0, batch) as n:
+            if source is not None:
+                lay_out(
+                    T, x, n, source, geometry.channels, geometry.extents, geometry.window, geometry.plane,
+                    geometry.window.stride,
+                )  # fmt: skip
+            with T.serial(0, channels) as o:
+                base = o // (channels // geometry.groups) * (geometry.channels // geometry.groups)
+                base = base * geometry.channel_stride
+                with T.serial(0, tiling.tiles) as tile:
+
+                    def place(k: Any, lane: Any, pitch: int) -> Any:
+                        if tiling.flat:
+                            return (tile * tiling.vectors + k) * width + lane
+                        return _row(tile, k) * pitch + _column(tile, k) + lane
+
+                    def _row(tile: Any, k: Any) -> Any:
+                        first = tile // tiling.parts * tiling.height
+                        return T.min(first, rows - tiling.height) + k // tiling.across
+
+                    def _column(tile: Any, k: Any) -> Any:
+                        first = (tile % tiling.parts * tiling.across + k % tiling.across) * width
+                        return T.min(first, columns - width)
+
+                    def each(store: Callable[[Any, Any], None]) -> None:
+                        with T.unroll(0, tiling.vectors) as k, T.vectorized(0, width) as lane:
+                            store(k, lane)
+
+                    each(lambda k, lane: T.buffer_store(accumulators, T.float32(0), [k * width + lane]))
+                    with T.serial(starts[o], starts[o + 1]) as j:
+
+                        def add(k: Any, lane: Any) -> None:
+                            at = places[j] + base + place(k, lane, geometry.pitch)
+                            number = source[at] if source is not None else _flat_read(x, n, at, geometry)
+                            index = k * width + lane
+                            T.buffer_store(accumulators, accumulators[index] + values[j] * number, [index])
+
+                        each(add)
+
+                    def keep(k: Any, lane: Any) -> None:
+                        number = accumulators[k * width + lane]
+                        if held is not None:
+                            T.buffer_store(held, number, [place(k, lane, columns)])
+                            return
+                        at = [n, o, _row(tile, k), _column(tile, k) + lane]
+                        T.buffer_store(out, tail.apply(T, number, at, operands), at)
+
+                    each(keep)
+                if held is not None:
+                    pitch = geometry.pitch if tiling.flat else columns
+                    deliver(
+                        T, tail, lambda y, z: held[y * pitch + z], line, geometry.outputs, out, (n, o), operands
+                    )  # fmt: skip
+
+    shapes = (batch, geometry.channels, *geometry.extents), (batch, channels, *tail.outputs(geometry.outputs))
+    return prim_func(_arguments(*shapes, entries, tail), body)
+
+
+def sparse_dense(batch: int, inputs: int, outputs: int, entries: int, tail: Tail) -> Any:
+    """PrimFunc of (input, values, places, rows, one array for each step, output) for a dense layer's sparse weight.
+
+    Several examples are taken eight at a time, with the inputs turned so that the eight lie side by side.
+    """
+    def single(T: Any, x: Any, values: Any, places: Any, starts: Any, *rest: Any) -> None:
+        *operands, out = rest
+        total = T.sblock_alloc_buffer((1,), "float32", scope="local")
+        with T.serial(0, outputs) as o:
+            T.buffer_store(total, T.float32(0), [0])
+            with T.serial(starts[o], starts[o + 1]) as j:
+                T.buffer_store(total, total[0] + values[j] * x[0, places[j]], [0])
+            T.buffer_store(out, tail.apply(T, total[0], [0, o], operands), [0, o])
+
+    def several(T: Any, x: Any, values: Any, places: Any, starts: Any, *rest: Any) -> None:
+        *operands, out = rest
+        width = next(w for w in (LANES, 4, 2) if w <= batch)
+        totals = T.sblock_alloc_buffer((width,), "float32", scope="local")
+        turned = T.sblock_alloc_buffer((inputs * width,), "float32")
+        with T.serial(0, -(-batch // width)) as block:
+            first = T.min(block * width, batch - width)
+            with T.serial(0, inputs) as i, T.serial(0, width) as lane:
+                T.buffer_store(turned, x[first + lane, i], [i * width + lane])
+            with T.serial(0, outputs) as o:
+                with T.vectorized(0, width) as lane:
+                    T.buffer_store(totals, T.float32(0), [lane])
+                with T.serial(starts[o], starts[o + 1]) as j, T.vectorized(0, width) as lane:
+                    T.buffer_store(totals, totals[lane] + values[j] * turned[places[j] * width + lane], [lane])
+                with T.serial(0, width) as lane:
+                    at = [first + lane, o]
+                    T.buffer_store(out, tail.apply(T, totals[lane], at, operands), at)
+
+    return prim_func(_arguments((batch, inputs), (batch, outputs), entries, tail), single if batch == 1 else several)
+
+
+def _arguments(
+    shape: tuple[int, ...], outputs: tuple[int, ...], entries: int, tail: Tail
+) -> list[tuple[str, tuple[int, ...], str]]:
+    return [
+        ("x", shape, "float32"), ("values", (entries,), "float32"), ("places", (entries,), "int32"),
+        ("rows", (outputs[1] + 1,), "int32"),
+        *((f"step{i}", each, "float32") for i, each in enumerate(tail.shapes)), ("out", outputs, "float32"),
+    ]  # fmt: skip
+
+
+def _held_size(geometry: ConvolutionGeometry) -> int:
+    tiling, (rows, columns) = geometry.tiling, geometry.outputs
+    return tiling.tiles * tiling.vectors * tiling.lanes if tiling.flat else rows * columns
+
+
+def _flat_read(x: Any, n: Any, at: Any, geometry: ConvolutionGeometry) -> Any:
+    """x[n] at a place counted through channels, rows and columns, which may run over the end of a row."""
+    return x[n, 0, 0, at]

@@ -1,0 +1,118 @@
+"""What is computed behind a layer's sums before they leave the cache: arithmetic with operands, a clip, pooling."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .geometry import Window
+
+_ARITHMETIC = {"add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv}
+
+
+@dataclass(frozen=True)
+class Tail:
+    """In this order:
+
+    steps   "add", "subtract", "multiply", "divide", each by an array of the shape in `shapes`: one number a channel, or
+            one for each output
+    clip    bounds of the activation, (0, inf) for a rectifier; None for none
+    pool    maximum over windows; None for none
+    """
+
+    steps: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+    clip: tuple[float, float] | None = None
+    pool: Window | None = None
+
+    @property
+    def pools_first(self) -> bool:
+        """Whether maxima of the sums will do. They commute with adding one number to a whole channel and with clipping,
+        but not with multiplying by what may be negative.
+        """
+        by_channel = all(math.prod(shape) == max(shape) for shape in self.shapes)
+        return by_channel and not {"multiply", "divide"}.intersection(self.steps)
+
+    def outputs(self, plane: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns that leave, of a plane of sums."""
+        return plane if self.pool is None else self.pool.outputs(plane)
+
+    def apply(self, T: Any, number: Any, at: Sequence[Any], operands: Sequence[Any]) -> Any:
+        """All but the pooling, of the sum at [example, channel, ...]."""
+        for kind, array, shape in zip(self.steps, operands, self.shapes, strict=True):
+            places = [at[1]] if len(shape) == 1 else at
+            index = tuple(place if extent > 1 else 0 for place, extent in zip(places, shape, strict=True))
+            number = _ARITHMETIC[kind](number, array[index])
+        if self.clip is not None:
+            low, high = self.clip
+            number = T.max(number, T.float32(low)) if low > -math.inf else number
+            number = T.min(number, T.float32(high)) if high < math.inf else number
+        return number
+
+
+def deliver(
+    T: Any, tail: Tail, sums: Callable[[Any, Any], Any], line: Any, plane: tuple[int, int], out: Any,
+    at: tuple[Any, Any], operands: Sequence[Any],
+) -> None:  # fmt: skip
+    """From one channel's sums to its outputs.
+
+    sums   gives the sum of a row and a column of the plane
+    line   scratch of a row, where the tail pools
+    at     example and channel
+    """
+    rows, columns = tail.outputs(plane)
+    if tail.pool is None:
+        with T.serial(0, rows) as y, T.serial(0, columns) as x:
+            place = [*at, y, x]
+            T.buffer_store(out, tail.apply(T, sums(y, x), place, operands), place)
+        return
+    down, along = windows(T, tail.pool, plane)
+
+    def number(y: Any, x: Any) -> Any:
+        return sums(y, x) if tail.pools_first else tail.apply(T, sums(y, x), [*at, y, x], operands)
+
+    # Down first: those maxima are of neighbours in memory.
+    with T.serial(0, rows) as y:
+        with T.serial(0, plane[1]) as x:
+            T.buffer_store(line, greatest(T, [number(row, x) for row in down(y)]), [x])
+        with T.serial(0, columns) as x:
+            most = greatest(T, [line[column] for column in along(x)])
+            place = [*at, y, x]
+            T.buffer_store(out, tail.apply(T, most, place, operands) if tail.pools_first else most, place)
+
+
+def windows(
+    T: Any, pool: Window, plane: tuple[int, int]
+) -> tuple[Callable[[Any], list[Any]], Callable[[Any], list[Any]]]:
+    """The rows, and the columns, that an output's window looks at, by the output's row or column.
+
+    What lies in the border is replaced by the nearest that does not, which the window has too: a maximum does not mind.
+    """
+
+    def along(axis: int) -> Callable[[Any], list[Any]]:
+        kernel, stride, before = pool.kernel[axis], pool.stride[axis], pool.before[axis]
+        last = plane[axis] - 1
+
+        def places(output: Any) -> list[Any]:
+            found = []
+            for i in range(kernel):
+                place = output * stride + (i - before)
+                place = T.max(place, 0) if i < before else place
+                over = (pool.outputs(plane)[axis] - 1) * stride + i - before > last
+                found.append(T.min(place, last) if over else place)
+            return found
+
+        return places
+
+    return along(0), along(1)
+
+
+def greatest(T: Any, numbers: Sequence[Any]) -> Any:
+    """Their maximum."""
+    most = numbers[0]
+    for number in numbers[1:]:
+        most = T.max(most, number)
+    return most
