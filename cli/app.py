@@ -14,6 +14,7 @@ from .demo import demo
 from .inspect import inspect
 from .report import report
 from .search import search
+from .sign import sign
 from .targets import targets
 from .train import train
 from .verify import verify
@@ -47,5 +48,5 @@ def _root(
     pass
 
 
-for _command in (demo, train, search, compress, build, targets, bench, verify, inspect, decode, report):
+for _command in (demo, train, search, compress, build, sign, targets, bench, verify, inspect, decode, report):
     app.command(epilog=_EPILOG)(_command)

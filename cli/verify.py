@@ -21,8 +21,14 @@ def verify(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            "--device", "-d", help="Where to run the golden vectors: host, qemu-arm64, qemu-armv7, qemu-riscv64."
+            "--device",
+            "-d",
+            help="Where to run the golden vectors: host, qemu-arm64, qemu-armv7, qemu-riscv64, ssh://user@board, "
+            "adb[:serial].",
         ),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Public key in PEM; the bundle has to be signed by its owner.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -32,12 +38,12 @@ def verify(
 
     A .bpz is decoded twice, by the C core and by the slow reference decoder. A bundle is also run: through ONNX
     Runtime and its host runner, and through its ARM runner where qemu-aarch64 is installed. Its programs are run
-    only after all hashes have matched; still, verify only bundles from people you trust. Exit code 1 and one
+    only after all hashes have matched; still, verify only bundles from people you trust, which --key makes sure of. Exit code 1 and one
     sentence on any mismatch.
     """
     from ..deploy.verify import verify as verify_path
 
-    report = verify_path(path, device, progress=None if as_json else step)
+    report = verify_path(path, device, progress=None if as_json else step, key=key)
     if as_json:
         print_json(report)
     else:

@@ -6,6 +6,7 @@
     golden/            input.f32 and output.f32, raw little-endian float32, as PyTorch computed them
     targets/NAME/      a runner, and what else that target has
     report.html        what compression did
+    manifest.sig       where it is signed (sign.py), 64 bytes
 
 The manifest is written in one canonical form and carries a digest of itself, so that no byte of a bundle can
 change by accident unnoticed. Against somebody who rewrites the manifest too, only a signature helps.
@@ -34,11 +35,13 @@ from ..files import read_bytes, sha256
 from ..handover import Preprocessing, StepRecord
 
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
 GRAPH = "graph.onnx"
 GOLDEN_INPUT = "golden/input.f32"
 GOLDEN_OUTPUT = "golden/output.f32"
 
 _LARGEST_MANIFEST = 4 << 20
+_SIGNATURE_SIZE = 64
 _RUNNABLE = 0o755
 _PLAIN = 0o644
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -164,7 +167,7 @@ class Bundle:
             path.relative_to(self.folder).as_posix()
             for path in self.folder.rglob("*")
             if path.is_symlink() or not path.is_dir()
-        } - {MANIFEST}
+        } - {MANIFEST, SIGNATURE}
         for name in sorted(expected.keys() | present):
             path = self.folder / name
             if name not in present:
@@ -217,7 +220,8 @@ def _unzip(path: Path, folder: Path) -> None:
             if MANIFEST not in names:
                 raise InputError(f"{path} is no bundle: it has no {MANIFEST}; make one with `bayespress build`.")
             manifest = Manifest.parse(_member(archive, MANIFEST, _LARGEST_MANIFEST))
-            sizes = {entry.path: entry.size for entry in manifest.files} | {MANIFEST: _LARGEST_MANIFEST}
+            sizes = {entry.path: entry.size for entry in manifest.files}
+            sizes |= {MANIFEST: _LARGEST_MANIFEST, SIGNATURE: _SIGNATURE_SIZE}
             for name in names:
                 if name not in sizes:
                     raise CorruptFileError(f"{name} in {path} is not in the manifest; fetch or build it again.")

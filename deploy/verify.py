@@ -12,11 +12,17 @@ from .weights import check_weights, is_bundle
 
 
 def verify(
-    path: Path, devices: Sequence[str] | None = None, progress: Callable[[str], None] | None = None
+    path: Path,
+    devices: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+    *,
+    key: Path | None = None,
 ) -> VerifyReport:
     """Check a bundle (folder or zip) or a bare `.bpz`.
 
-    devices  where to run the golden vectors; by default all, each that is unavailable skipped with its reason
+    devices  where to run the golden vectors; by default all that need no address, each that is unavailable skipped
+             with its reason
+    key      public key in PEM by whose owner a bundle has to be signed
 
     Raises InputError when there is nothing to check at `path` or a device is unknown, MissingToolError when a
     device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
@@ -30,8 +36,10 @@ def verify(
     if is_bundle(path):
         from .verify_bundle import verify_bundle
 
-        return verify_bundle(path, devices, tell)
+        return verify_bundle(path, devices, tell, key)
     data = read_bytes(path, "bundle or .bpz file")
+    if key is not None:
+        raise InputError(f"{path} holds weights, which are not signed; give the bundle, or no key.")
     if devices:
         raise InputError(f"{path} holds weights and no program for a device; give the bundle, or no device.")
     return VerifyReport(str(path), [attempt("weights", lambda: check_weights(data), tell)])

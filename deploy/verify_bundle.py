@@ -5,6 +5,7 @@ The order matters: no program of a bundle is run before every hash has matched.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,22 +16,29 @@ import numpy.typing as npt
 from .. import codec
 from ..errors import CorruptFileError, MissingToolError
 from ..handover import WEIGHTS
-from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
+from .bundle import GOLDEN_INPUT, GRAPH, SIGNATURE, Bundle, opened
 from .checks import Check, VerifyReport, attempt
 from .devices import DEVICES, device_named
 from .devices.base import Device
+from .sign import check_signature, public_key
 from .weights import check_weights
 
 # Largest absolute difference of an output from PyTorch's.
 TOLERANCE = 1e-4
 
 
-def verify_bundle(path: Path, names: Sequence[str] | None, tell: Callable[[str], None]) -> VerifyReport:
+def verify_bundle(
+    path: Path, names: Sequence[str] | None, tell: Callable[[str], None], key: Path | None = None
+) -> VerifyReport:
     """Check a bundle (folder or zip); see verify.verify for the arguments and the errors."""
     devices = [device_named(name) for name in names] if names else list(DEVICES.values())
     report = VerifyReport(str(path))
     try:
         with opened(path) as bundle:
+            if (signed := _signature(bundle, key, tell)) is not None:
+                report.checks.append(signed)
+            if not report.passed:
+                return report
             report.checks.append(attempt("files", lambda: _check_files(bundle), tell))
             if not report.passed:
                 return report
@@ -43,6 +51,16 @@ def verify_bundle(path: Path, names: Sequence[str] | None, tell: Callable[[str],
     except CorruptFileError as error:
         report.checks.append(Check(name="files", outcome="failed", detail=str(error)))
     return report
+
+
+def _signature(bundle: Bundle, key: Path | None, tell: Callable[[str], None]) -> Check | None:
+    """None for a bundle that is not signed, where nobody asked for it."""
+    if key is not None:
+        public = public_key(key)
+        return attempt("signature", lambda: check_signature(bundle, public, key.name), tell)
+    if (bundle.folder / SIGNATURE).is_file():
+        return Check("signature", "skipped", "the bundle is signed; give --key to see whether by the right person")
+    return None
 
 
 def _check_files(bundle: Bundle) -> str:
@@ -81,10 +99,22 @@ def _on_device(bundle: Bundle, device: Device, *, asked: bool, tell: Callable[[s
         return Check(name=name, outcome="skipped", detail=unavailable.reason)
 
     def check() -> str:
-        outputs = device.run(bundle, bundle.folder / GOLDEN_INPUT)["outputs"]
-        return _compare(bundle, np.array(outputs, np.float32))
+        said = device.run(bundle, bundle.folder / GOLDEN_INPUT, ["--digests"])
+        _compare_digests(bundle, said["digests"])
+        return _compare(bundle, np.array(said["outputs"], np.float32))
 
     return attempt(name, check, tell)
+
+
+def _compare_digests(bundle: Bundle, digests: Sequence[int]) -> None:
+    """Raise CorruptFileError unless the device's own decoder made of every tensor what ours does here."""
+    tensors = codec.decode(bundle.read(WEIGHTS))
+    expected = [zlib.crc32(np.ascontiguousarray(tensor.values(), "<f4").tobytes()) for tensor in tensors]
+    for tensor, here, there in zip(tensors, expected, digests, strict=False):
+        if here != there:
+            raise CorruptFileError(f"Tensor {tensor.name} decodes to other values there; build the bundle again.")
+    if len(digests) != len(tensors):
+        raise CorruptFileError(f"{len(digests)} tensors were decoded there, and the file holds {len(tensors)}.")
 
 
 def _compare(bundle: Bundle, outputs: npt.NDArray[np.float32]) -> str:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...errors import InputError
+from .adb import Adb
 from .base import Device
 from .host import Host
 from .qemu import ARM64, ARMV7, RISCV64
+from .ssh import Ssh
 
+# Those that are there without being told where.
 DEVICES: dict[str, Device] = {device.name: device for device in (Host(), ARM64, ARMV7, RISCV64)}
+# Those that are named with an address, by what the name begins with.
+_ADDRESSED: dict[str, tuple[str, Callable[[str], Device]]] = {
+    "ssh://": ("ssh://user@board", Ssh),
+    "adb": ("adb[:serial]", Adb),
+}
 
 
 def device_named(name: str) -> Device:
-    """The device of this name. Raises InputError for an unknown one."""
-    if name not in DEVICES:
-        raise InputError(f"There is no device {name!r}; the devices are {', '.join(DEVICES)}.")
-    return DEVICES[name]
+    """The device of this name or address. Raises InputError for an unknown one, or an address that is none."""
+    if name in DEVICES:
+        return DEVICES[name]
+    for prefix, (_, make) in _ADDRESSED.items():
+        if name.startswith(prefix) and (prefix.endswith("//") or name.removeprefix(prefix)[:1] in ("", ":")):
+            return make(name)
+    known = [*DEVICES, *(form for form, _ in _ADDRESSED.values())]
+    raise InputError(f"There is no device {name!r}; the devices are {', '.join(known)}.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import CheckFailedError
-from ..bundle import Bundle
+from ..bundle import Bundle, TargetEntry
 
 _TIMEOUT_SECONDS = 300
 
@@ -48,6 +48,14 @@ class Device(Protocol):
         ...
 
 
+def target_for(bundle: Bundle, machine: str) -> TargetEntry | None:
+    """The bundle's first target for a kind of processor, as `uname -m` names it; a static one before the host's own."""
+    same = {"armv8l": "armv7l", "arm64": "aarch64"}.get(machine, machine)
+    found = [(name, entry) for name, entry in bundle.manifest.targets.items() if entry.machine == same]
+    found.sort(key=lambda item: item[0] == "host")
+    return found[0][1] if found else None
+
+
 def run_runner(command: Sequence[str | Path]) -> dict[str, Any]:
     """Run a runner here and parse what it prints. Raises CheckFailedError with its own sentence when it fails."""
     try:
@@ -63,8 +71,13 @@ def run_runner(command: Sequence[str | Path]) -> dict[str, Any]:
     if result.returncode != 0:
         said = result.stderr.strip().removeprefix("runner: ") or f"it ended with status {result.returncode}"
         raise CheckFailedError(f"The runner failed: {said}")
+    return parse(result.stdout)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """A runner's JSON. Raises CheckFailedError when it is something else."""
     try:
-        parsed: dict[str, Any] = json.loads(result.stdout)
+        parsed: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError:
         raise CheckFailedError("The runner printed something other than its JSON.") from None
     return parsed

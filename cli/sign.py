@@ -1,0 +1,45 @@
+"""`bayespress sign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from .console import JsonFlag, print_json, show
+
+
+def sign(
+    bundle: Annotated[Path | None, typer.Argument(help="Bundle (folder or .zip) that `build` wrote.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private Ed25519 key in PEM to sign with.")] = None,
+    new_key: Annotated[
+        Path | None, typer.Option(help="Write a new private key here, and its public one beside it.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sign a bundle, so that others can tell that it comes from you, whole.
+
+    Example: [bold]bayespress sign --new-key release.pem[/], once; then
+    [bold]bayespress sign lenet.bundle --key release.pem[/], and for others
+    [bold]bayespress verify lenet.bundle --key release.public.pem[/]
+    """
+    from ..deploy.sign import new_key as make_key
+    from ..deploy.sign import sign as sign_bundle
+
+    if (bundle is None) == (new_key is None) or (bundle is None) != (key is None):
+        raise InputError("Give a bundle and --key to sign it with, or --new-key alone to make a key.")
+    if new_key is not None:
+        public = make_key(new_key)
+        if as_json:
+            print_json({"private": str(new_key), "public": str(public)})
+        else:
+            show(f"{new_key}: keep it to yourself. {public}: give it to those who verify.")
+        return
+    assert bundle is not None and key is not None
+    sign_bundle(bundle, key)
+    if as_json:
+        print_json({"bundle": str(bundle), "signed": True})
+    else:
+        show(f"{bundle} is signed. Next: bayespress verify {bundle} --key PUBLIC_KEY")

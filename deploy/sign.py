@@ -1,0 +1,94 @@
+"""Signing a bundle, so that it can be told who built it: Ed25519 (RFC 8032) over the bytes of its manifest.
+
+The manifest covers every other file by SHA-256, so the signature covers the whole bundle. It lies beside the manifest
+as 64 raw bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import CorruptFileError, InputError, reason_of
+from ..files import read_bytes, replacing_file, write_bytes
+from .bundle import MANIFEST, SIGNATURE, Bundle, opened, write_zip
+from .tools import require
+
+_PRIVATE, _PUBLIC = "private", "public"
+
+
+def new_key(path: Path) -> Path:
+    """Write a new private key to `path`, readable by its owner alone, and the public one beside it.
+
+    Returns the public key's path. Raises InputError when either is there already: a key is nothing to overwrite.
+    """
+    serialization = require("cryptography.hazmat.primitives.serialization")
+    keys = require("cryptography.hazmat.primitives.asymmetric.ed25519")
+    public = path.with_name(f"{path.stem}.public{path.suffix or '.pem'}")
+    for each in (path, public):
+        if each.exists():
+            raise InputError(f"{each} is there already; choose another name, or remove it first.")
+    key = keys.Ed25519PrivateKey.generate()
+    pem = serialization.Encoding.PEM
+    private_bytes = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    with replacing_file(path) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(private_bytes)
+    write_bytes(public, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return public
+
+
+def sign(path: Path, key: Path) -> None:
+    """Sign a bundle, folder or zip, in place, with a private key in PEM; an older signature is replaced.
+
+    Raises InputError for a key that is none, CorruptFileError for a bundle that is not as it was built.
+    """
+    private = _load(key, _PRIVATE)
+    with opened(path) as bundle:
+        if difference := bundle.first_difference():
+            raise CorruptFileError(difference)
+        signature: bytes = private.sign((bundle.folder / MANIFEST).read_bytes())
+        if path.is_dir():
+            write_bytes(path / SIGNATURE, signature)
+            return
+        (bundle.folder / SIGNATURE).write_bytes(signature)  # the folder that the zip was unpacked to
+        with replacing_file(path) as temporary:
+            write_zip(bundle.folder, temporary)
+
+
+def public_key(path: Path) -> Any:
+    """A public key in PEM, for `check_signature`. Raises InputError when `path` holds none."""
+    return _load(path, _PUBLIC)
+
+
+def check_signature(bundle: Bundle, public: Any, owner: str) -> str:
+    """What was found, as a sentence. Raises CorruptFileError unless the manifest is signed by the key's owner."""
+    invalid = require("cryptography.exceptions").InvalidSignature
+    path = bundle.folder / SIGNATURE
+    if not path.is_file():
+        raise CorruptFileError("The bundle is not signed; have it signed by `bayespress sign`, or verify without a key.")
+    try:
+        public.verify(path.read_bytes(), (bundle.folder / MANIFEST).read_bytes())
+    except invalid:
+        raise CorruptFileError(
+            f"The bundle's signature is not by the owner of {owner}, or the manifest was changed; do not use it."
+        ) from None
+    return f"the manifest is signed by the owner of {owner}"
+
+
+def _load(path: Path, kind: str) -> Any:
+    serialization = require("cryptography.hazmat.primitives.serialization")
+    keys = require("cryptography.hazmat.primitives.asymmetric.ed25519")
+    data = read_bytes(path, "key")
+    try:
+        key = (
+            serialization.load_pem_private_key(data, password=None)
+            if kind == _PRIVATE
+            else serialization.load_pem_public_key(data)
+        )
+    except (ValueError, TypeError, require("cryptography.exceptions").UnsupportedAlgorithm) as error:
+        raise InputError(f"{path} is no {kind} key in PEM ({reason_of(error)}); make one with sign --new-key.") from None
+    expected = keys.Ed25519PrivateKey if kind == _PRIVATE else keys.Ed25519PublicKey
+    if not isinstance(key, expected):
+        raise InputError(f"{path} is no Ed25519 key; make one with `bayespress sign --new-key`.")
+    return key
