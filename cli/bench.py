@@ -2,44 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from ..files import write_text
 from .console import JsonFlag, print_json, show, step, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.bench import BenchReport
+    from ..deploy.bench_report import BenchReport, DeviceReport
 
 
 def bench(
-    bundle: Annotated[Path, typer.Argument(help="Bundle (folder or .zip) that `build` wrote.")],
+    bundle: Annotated[Path | None, typer.Argument(help="Bundle (folder or .zip) that `build` wrote.")] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device", "-d", help="Where: host, ssh://user@board, adb[:serial], qemu-arm64 (counts instructions)."
+        ),
+    ] = None,
     packed: Annotated[
         Path | None, typer.Option(help="Packed directory: adds PyTorch, and the network before compression.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="How long to measure each contender.")] = 2.0,
+    compare: Annotated[
+        str, typer.Option(help="With what on this machine: onnxruntime, torch, both with a comma between, or none.")
+    ] = "onnxruntime,torch",
+    threads: Annotated[str, typer.Option(help="Also run a batch on so many threads: 1,2,4 for three numbers.")] = "",
+    batch: Annotated[int, typer.Option(help="Examples of that batch.")] = 256,
+    seconds: Annotated[float, typer.Option(help="How long to measure each contender and device.")] = 2.0,
+    imported: Annotated[
+        list[Path] | None, typer.Option("--import", help="Report of another device, to gather; repeat for several.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the JSON report to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the report to this .svg.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure latency on this machine: the compiled network against ONNX Runtime and PyTorch.
+    """Measure latency: on this machine beside ONNX Runtime and PyTorch, on boards and phones by the bundle's runner.
 
     Example: [bold]bayespress bench lenet.bundle --packed packed/lenet[/]
 
-    One example at a time, one thread, contenders interleaved in one process; median and spread.
-    """
-    from ..deploy.bench import bench as run_bench
+    On a phone: [bold]bayespress bench lenet.bundle -d adb --threads 1,2,4 -o phone.json[/]
 
-    report = run_bench(bundle, packed, seconds=seconds, progress=None if as_json else step)
+    All in one report: [bold]bayespress bench lenet.bundle --import phone.json --import board.json --plot all.svg[/]
+
+    One example at a time on one thread, median and spread; contenders are interleaved in one process. Emulators count
+    instructions in place of time.
+    """
+    from ..deploy.bench_report import BenchReport, gathered
+
+    if bundle is None and not imported:
+        raise InputError("There is nothing to measure; give a bundle, or reports to gather by --import.")
+    if plot is not None and plot.suffix != ".svg":
+        raise InputError(f"{plot} does not end in .svg, which is what is drawn; name it so.")
+    reports = [BenchReport.read(path) for path in imported or ()]
+    if bundle is not None:
+        from ..deploy.bench import bench as run_bench
+
+        reports.insert(
+            0,
+            run_bench(
+                bundle, packed, seconds=seconds, progress=None if as_json else step, devices=device or ["host"],
+                compare=[peer for peer in compare.split(",") if peer not in ("", "none")],
+                threads=list(_numbers(threads)), batch=batch,
+            ),  # fmt: skip
+        )
+    report = gathered(reports)
     if out is not None:
         write_text(out, report.model_dump_json(indent=2) + "\n")
+    if plot is not None:
+        from ..deploy.bench_picture import bench_svg
+
+        write_text(plot, bench_svg(report))
     if as_json:
         print_json(report)
     else:
-        show(latency_table(report))
+        show(*([latency_table(report)] if report.rows else []), *map(device_table, report.devices))
 
 
 def latency_table(report: BenchReport) -> Table:
@@ -53,3 +95,34 @@ def latency_table(report: BenchReport) -> Table:
         ("", "median µs", "p10 to p90", "against compiled"),
         rows,
     )
+
+
+def device_table(report: DeviceReport) -> Table:
+    """Everything known of one device."""
+    made = table(f"{report.description}", ("", "value"), list(_device_rows(report)))
+    made.columns[1].justify = "right"
+    return made
+
+
+def _device_rows(report: DeviceReport) -> Iterator[tuple[str, str]]:
+    facts = (
+        ("processor", report.cpu, ""), ("governor", report.governor, ""), ("temperature", report.temperature_c, " °C"),
+        ("peak memory", report.peak_kb, " kB"), ("load and decode", report.load_us, " µs"),
+        ("first run", report.first_us, " µs"), ("median", report.median_us, " µs"), ("90 of 100", report.p90_us, " µs"),
+        ("99 of 100", report.p99_us, " µs"), ("instructions a run (emulated)", report.instructions, ""),
+    )  # fmt: skip
+    for name, value, unit in facts:
+        if value is not None:
+            yield name, f"{value if isinstance(value, str) else format(value, ',.1f' if isinstance(value, float) else ',')}{unit}"
+    for layer in report.layers:
+        yield f"  {layer.kernel}", f"{layer.mean_us:,.2f} µs"
+    for each in report.batches:
+        rate = each.examples / each.median_ms * 1e3
+        yield f"batch of {each.examples}, {each.threads} threads", f"{each.median_ms:,.2f} ms, {rate:,.0f} a second"
+
+
+def _numbers(text: str) -> Iterator[int]:
+    for part in filter(None, text.split(",")):
+        if not part.strip().isdigit():
+            raise InputError(f"{part!r} is no number of threads; write them as in --threads 1,2,4.")
+        yield int(part)

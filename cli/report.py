@@ -52,7 +52,7 @@ def report_packed(packed: Path, out: Path, bench: Path | None = None) -> None:
     """Write the page of a packed directory, or its picture alone."""
     from .. import codec
     from ..compress.report import report_html, summary_svg
-    from ..deploy.bench import BenchReport
+    from ..deploy.bench_report import BenchReport
     from ..files import read_bytes, write_text
     from ..handover import WEIGHTS, PackedRecord
 

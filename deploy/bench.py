@@ -1,61 +1,31 @@
-"""Latency on this machine: every contender in one process, one thread, interleaved, median and spread."""
+"""Latency: on this machine every contender in one process, one thread, interleaved; elsewhere the bundle's runner."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from .. import codec
-from ..errors import InputError, reason_of
+from ..errors import InputError
 from ..files import read_bytes
 from ..handover import NETWORK, ORIGINAL, WEIGHTS
+from .bench_report import BenchReport, Latency
 from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
+from .device_bench import measure
+from .devices import device_named
 from .export import fill_weights, load_program, onnx_graph, parameter_names
 from .sessions import CompiledNetwork, onnx_session
 from .tools import require
 
 _ROUNDS = 20
 _STARTS = 9
+_LARGEST_BATCH, _MOST_THREADS = 1 << 20, 64
 COMPILED = "compiled"
-
-
-class Latency(BaseModel):
-    """One contender: microseconds a run, and how many times the compiled network's median that is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    label: str
-    runs: int
-    median_us: float
-    p10_us: float
-    p90_us: float
-    ratio: float
-
-
-class BenchReport(BaseModel):
-    """Everything measured on one machine, batch 1, one thread."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    cpu: str
-    rows: list[Latency]
-    decode_us: float
-    start_ms: float
-
-    @classmethod
-    def read(cls, path: Path) -> BenchReport:
-        """Read a report that `bench -o` wrote. Raises InputError when it is not one."""
-        try:
-            return cls.model_validate_json(read_bytes(path, "bench report"))
-        except ValidationError as error:
-            raise InputError(f"{path} is no bench report ({reason_of(error)}); write one with bench -o.") from None
+PEERS = ("onnxruntime", "torch")
 
 
 def bench(
@@ -63,25 +33,51 @@ def bench(
     packed: Path | None = None,
     seconds: float = 2.0,
     progress: Callable[[str], None] | None = None,
+    *,
+    devices: Sequence[str] = ("host",),
+    compare: Sequence[str] = PEERS,
+    threads: Sequence[int] = (),
+    batch: int = 256,
 ) -> BenchReport:
-    """Measure a bundle's host build against ONNX Runtime and PyTorch.
+    """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
 
     packed   packed directory: adds PyTorch, and the network before compression
-    seconds  time spent on each contender
+    seconds  time spent on each contender, and on each device
+    devices  their names or addresses; the comparison is made where "host" is among them
+    compare  of "onnxruntime" and "torch" those to compare with
+    threads  also run `batch` examples on so many threads at once, each number in turn
 
-    Raises InputError when the bundle has no host build for this machine or `packed` is of another network, and
-    CorruptFileError when a file was changed.
+    Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
+    CorruptFileError when a file was changed, and MissingToolError when a device cannot be used.
     """
     if not 0.0 < seconds <= 3600.0:
         raise InputError(f"{seconds} seconds cannot be measured for; give between 0 and 3600.")
+    for peer in compare:
+        if peer not in PEERS:
+            raise InputError(f"There is no {peer!r} to compare with; there are {', '.join(PEERS)}.")
+    if not 1 <= batch <= _LARGEST_BATCH or any(not 1 <= count <= _MOST_THREADS for count in threads):
+        raise InputError(
+            f"A batch of {batch} on {', '.join(map(str, threads)) or 'no'} threads cannot be measured; give 1 to "
+            f"{_LARGEST_BATCH} examples and 1 to {_MOST_THREADS} threads."
+        )
+    chosen = [device_named(name) for name in dict.fromkeys(devices)]
     tell = progress or (lambda _step: None)
     with opened(bundle) as opened_bundle:
         if difference := opened_bundle.first_difference():
             raise InputError(difference)
-        return _bench(opened_bundle, packed, seconds, tell)
+        here = any(device.name == "host" for device in chosen)
+        report = (
+            _bench(opened_bundle, packed, seconds, tell, compare)
+            if here
+            else BenchReport(name=opened_bundle.manifest.name, cpu=cpu_name())
+        )
+        report.devices = [measure(opened_bundle, device, seconds, threads, batch, tell) for device in chosen]
+        return report
 
 
-def _bench(bundle: Bundle, packed: Path | None, seconds: float, tell: Callable[[str], None]) -> BenchReport:
+def _bench(
+    bundle: Bundle, packed: Path | None, seconds: float, tell: Callable[[str], None], compare: Sequence[str]
+) -> BenchReport:
     target = bundle.manifest.targets.get("host")
     if target is None or target.library is None or target.machine != platform.machine():
         raise InputError(f"The bundle has no host build for {platform.machine()}; build it here with -t host.")
@@ -89,12 +85,11 @@ def _bench(bundle: Bundle, packed: Path | None, seconds: float, tell: Callable[[
     weights = bundle.read(WEIGHTS)
     tell("loading")
     compiled = CompiledNetwork(bundle.folder / target.library, weights)
-    decoded = {tensor.name: tensor.values() for tensor in codec.decode(weights)}
-    shrunk = onnx_session(fill_weights(bundle.read(GRAPH), decoded))
-    contenders: dict[str, Callable[[], object]] = {
-        COMPILED: lambda: compiled.run(example),
-        "ONNX Runtime, shrunk": lambda: shrunk.run(None, {"input": example}),
-    }
+    contenders: dict[str, Callable[[], object]] = {COMPILED: lambda: compiled.run(example)}
+    if "onnxruntime" in compare:
+        decoded = {tensor.name: tensor.values() for tensor in codec.decode(weights)}
+        shrunk = onnx_session(fill_weights(bundle.read(GRAPH), decoded))
+        contenders["ONNX Runtime, shrunk"] = lambda: shrunk.run(None, {"input": example})
     if packed is None:
         return _measure(bundle, contenders, compiled, seconds, tell)
     if read_bytes(packed / WEIGHTS, "weights file") != weights:
@@ -103,13 +98,15 @@ def _bench(bundle: Bundle, packed: Path | None, seconds: float, tell: Callable[[
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        contenders |= _torch_contenders(packed, example)
+        contenders |= _packed_contenders(packed, example, compare)
         return _measure(bundle, contenders, compiled, seconds, tell)
     finally:
         torch.set_num_threads(threads)
 
 
-def _torch_contenders(packed: Path, example: np.ndarray) -> dict[str, Callable[[], object]]:
+def _packed_contenders(
+    packed: Path, example: np.ndarray, compare: Sequence[str]
+) -> dict[str, Callable[[], object]]:
     torch = require("torch")
     tensor = torch.from_numpy(example)
     contenders: dict[str, Callable[[], object]] = {}
@@ -123,12 +120,16 @@ def _torch_contenders(packed: Path, example: np.ndarray) -> dict[str, Callable[[
 
         return run
 
-    contenders["PyTorch, shrunk"] = pytorch(load_program(packed / NETWORK))
-    if (packed / ORIGINAL).is_file():
-        original = load_program(packed / ORIGINAL)
+    if "torch" in compare:
+        contenders["PyTorch, shrunk"] = pytorch(load_program(packed / NETWORK))
+    if not (packed / ORIGINAL).is_file():
+        return contenders
+    original = load_program(packed / ORIGINAL)
+    if "onnxruntime" in compare:
         weights = {name: original.state_dict[name].detach().numpy() for name in parameter_names(original).values()}
         session = onnx_session(fill_weights(onnx_graph(original), weights))
         contenders["ONNX Runtime, original"] = lambda: session.run(None, {"input": example})
+    if "torch" in compare:
         contenders["PyTorch, original"] = pytorch(original)
     return contenders
 

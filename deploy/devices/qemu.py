@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...errors import CheckFailedError
 from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
 from .base import Unavailable, run_runner
@@ -54,6 +56,32 @@ class QemuUser:
         runner = bundle.folder / target.runner
         command: list[str | Path] = [str(self.path()), *self.options, runner, bundle.folder / WEIGHTS, inputs]
         return run_runner([*command, *arguments])
+
+    def instructions(self, bundle: Bundle, inputs: Path) -> int:
+        """Instructions of one run on the input, by the difference between two and one of them.
+
+        qemu is asked to take one instruction at a time and to log each, so this is for networks of some milliseconds.
+        """
+        counts = [self._count(bundle, inputs, repeat) for repeat in (1, 2)]
+        return counts[1] - counts[0]
+
+    def _count(self, bundle: Bundle, inputs: Path, repeat: int) -> int:
+        target = self._target(bundle)
+        if target is None:
+            raise ValueError(f"no target for {self.machine}")  # `unavailable` says so before
+        program = [str(self.path()), *self.options, "-singlestep", "-d", "exec,nochain"]
+        runner = [str(bundle.folder / target.runner), str(bundle.folder / WEIGHTS), str(inputs)]
+        with subprocess.Popen(
+            [*program, *runner, "--repeat", str(repeat), "--warmup", "0"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            assert process.stderr is not None
+            count = 0
+            while block := process.stderr.read(1 << 20):
+                count += block.count(b"\n")
+        if process.returncode != 0:
+            raise CheckFailedError(f"The runner failed under {self.name} with status {process.returncode}.")
+        return count
 
     def _target(self, bundle: Bundle) -> TargetEntry | None:
         """The first target for this processor that is not the host's own."""

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "bayespress.h"
@@ -178,9 +177,14 @@ static void print_fact(const char *name, const char *path, const char *key, int 
 
 /* What Linux tells any process; null where it does not. */
 static void print_facts(void) {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    printf(", \"facts\": {\"peak_kb\": %ld", (long)usage.ru_maxrss);
+    char line[160]; /* of this program's own peak: getrusage's is that of the process it was started from */
+    const int known = read_line("/proc/self/status", "VmHWM", line, sizeof line);
+    printf(", \"facts\": {\"peak_kb\": ");
+    if (known) {
+        printf("%ld", strtol(line, NULL, 10));
+    } else {
+        printf("null");
+    }
     print_fact("cpu", "/proc/cpuinfo", "model name", 0);
     print_fact("hardware", "/proc/cpuinfo", "Hardware", 0);
     print_fact("part", "/proc/cpuinfo", "CPU part", 0);

@@ -15,7 +15,7 @@ from torch import nn
 import bayespress
 from bayespress import codec
 from bayespress.compress.pipeline import compress_network
-from bayespress.deploy.bench import BenchReport
+from bayespress.deploy.bench_report import BenchReport
 from bayespress.deploy.export import bundled_onnx, fill_weights
 from bayespress.deploy.sessions import CompiledNetwork, onnx_session
 from bayespress.deploy.targets import target_named
