@@ -23,7 +23,7 @@ def bench(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            "--device", "-d", help="Where: host, ssh://user@board, adb[:serial], qemu-arm64 (counts instructions)."
+            "--device", "-d", help="Where: host, opencl, ssh://user@board, adb[:serial], qemu-arm64 (counts instructions)."
         ),
     ] = None,
     packed: Annotated[

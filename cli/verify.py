@@ -23,7 +23,7 @@ def verify(
         typer.Option(
             "--device",
             "-d",
-            help="Where to run the golden vectors: host, qemu-arm64, qemu-armv7, qemu-riscv64, ssh://user@board, "
+            help="Where to run the golden vectors: host, opencl, qemu-arm64, qemu-armv7, qemu-riscv64, ssh://user@board, "
             "adb[:serial].",
         ),
     ] = None,

@@ -14,7 +14,8 @@ from typing import Any
 from .cost import Choice, choose
 from .export import parameter_names
 from .lower import lower, tvm_target
-from .schedule import schedule_source
+from .opencl import lower_opencl
+from .schedule import gpu_schedule_source, schedule_source
 from .layers import Layer
 from .targets import Target
 from .tools import archiver, c_compiler, run_tool
@@ -23,6 +24,8 @@ RUNNER = "runner"
 ARCHIVE = "libnetwork.a"
 HEADER = "bayespress.h"
 SCHEDULE = "schedule.c"
+GPU_HEADER = "bayespress_gpu.h"
+GPU_SCHEDULE = "gpu_schedule.c"
 LIBRARY = "libnetwork.so"
 
 _ENCODER = "encode.c"  # of the codec's sources the one that a device does without
@@ -100,14 +103,23 @@ def compile_network(
         ]  # fmt: skip
         run_tool([*compiler, "-c", made.schedule, "-o", scratch / "schedule.o"])
         objects = [kernels, scratch / "schedule.o"]
-        sources = (runtime / "runtime.c", runtime / "threads.c", *sorted(p for p in codec.glob("*.c") if p.name != _ENCODER))
+        with_gpu: list[str] = []
+        if target.gpu is not None:
+            with_gpu = ["-DBP_WITH_GPU"]
+            shutil.copyfile(runtime / GPU_HEADER, folder / GPU_HEADER)
+            (folder / GPU_SCHEDULE).write_text(gpu_schedule_source(lower_opencl(program, target)))
+            run_tool([*compiler, "-c", folder / GPU_SCHEDULE, "-o", scratch / "gpu_schedule.o"])
+            objects.append(scratch / "gpu_schedule.o")
+        gpu_sources = (runtime / "gpu.c", runtime / "opencl.c") if target.gpu is not None else ()
+        sources = (*gpu_sources, runtime / "runtime.c", runtime / "threads.c", *sorted(p for p in codec.glob("*.c") if p.name != _ENCODER))
         for name, data in _same_for_all(tuple(map(str, compiler)), sources).items():
             objects.append(scratch / name)
             objects[-1].write_bytes(data)
         run_tool([*archiver(), "rcs", made.archive, *objects])
         static: list[str | Path] = [] if target.triple is None else ["-static"]
         run_tool(
-            [*compiler, *static, "-s", "-Wl,--gc-sections", runtime / "runner.c", made.archive, "-lm", "-pthread",
+            [*compiler, *static, *with_gpu, "-s", "-Wl,--gc-sections", runtime / "runner.c", made.archive, "-lm",
+             "-pthread", *(["-ldl"] if with_gpu else []),
              "-o", made.runner]
         )  # fmt: skip
         if made.library is not None:

@@ -95,6 +95,7 @@ def _entry(target: Target, folder: Path, made: Compiled) -> TargetEntry:
         archive=inside(made.archive),
         header=inside(made.header),
         library=None if made.library is None else inside(made.library),
+        gpu=target.gpu is not None,
         layers=tuple(LayerChoice(**asdict(choice)) for choice in made.choices),
     )
 

@@ -71,7 +71,11 @@ class LayerChoice(_Strict):
 
 
 class TargetEntry(_Strict):
-    """What a target has; paths as in FileEntry. `machine` is the processor that its programs run on."""
+    """What a target has; paths as in FileEntry.
+
+    machine  the processor that its programs run on
+    gpu      whether they can run the network through OpenCL too
+    """
 
     machine: str
     runner: str
@@ -79,6 +83,7 @@ class TargetEntry(_Strict):
     header: str
     library: str | None = None
     layers: tuple[LayerChoice, ...] = ()
+    gpu: bool = False
 
 
 class Manifest(_Strict):

@@ -137,8 +137,10 @@ def _planned(module: Any) -> Any:
 class _Walk:
     """Reads the planned Relax function binding by binding; `plan` is the result."""
 
-    def __init__(self, main: Any, names: Mapping[str, str], sparse: Mapping[str, Layer]) -> None:
-        self.plan = Plan()
+    def __init__(
+        self, main: Any, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan | None = None
+    ) -> None:
+        self.plan = plan or Plan()
         self.values: dict[Any, Any] = {}
         self.owners: dict[View, str] = {}
         arrays: dict[str, dict[str, View]] = {}

@@ -62,7 +62,7 @@ class SparseParameter:
 
 @dataclass
 class Plan:
-    """Everything that the generated schedule says; offsets are multiples of 64 bytes."""
+    """Everything that the generated schedule says; offsets are multiples of `alignment` bytes."""
 
     parameters: dict[str, View | SparseParameter] = field(default_factory=dict)
     constants: list[tuple[npt.NDArray[Any], int]] = field(default_factory=list)
@@ -72,10 +72,11 @@ class Plan:
     weights: int = 0
     arena: int = 0
     scratch: int = 0
+    alignment: int = ALIGNMENT
 
     def reserve(self, size: int, *, arena: bool) -> int:
         """Offset of `size` fresh bytes in one of the regions."""
-        rounded = -(-size // ALIGNMENT) * ALIGNMENT
+        rounded = -(-size // self.alignment) * self.alignment
         if arena:
             self.arena += rounded
             return self.arena - rounded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .opencl import GpuProgram
 from .plan import Call, Plan, SparseParameter, View
 
 _SYMBOL = "__tvm_ffi_{}"
@@ -24,10 +25,7 @@ def schedule_source(plan: Plan) -> str:
     lines.append("")
     for number, shape in enumerate(shapes):
         lines.append(f"static const int64_t shape_{number}[] = {{{', '.join(map(str, shape)) or '1'}}};")
-    for number, (array, _) in enumerate(plan.constants):
-        # Little-endian, as every target is; bytes need no words for infinities and the smallest integers.
-        numbers = ", ".join(map(str, array.astype(array.dtype.newbyteorder("<")).tobytes())) or "0"
-        lines.append(f"static const unsigned char constant_{number}[] = {{{numbers}}};")
+    lines += _constants(plan)
     lines += _table("bp_view", "views", [_view(view, shapes) for view in views])
     first, rows = 0, []
     for call in calls:
@@ -44,11 +42,6 @@ def schedule_source(plan: Plan) -> str:
         shape = ", ".join(map(str, parameter.shape)) or "0"
         rows.append(f'"{name}", {offset}, {len(parameter.shape)}, {{{shape}}}, {sparse}')
     lines += _table("bp_parameter", "parameters", rows)
-    lines += _table(
-        "bp_constant",
-        "constants",
-        [f"constant_{n}, {array.nbytes}, {offset}" for n, (array, offset) in enumerate(plan.constants)],
-    )
     lines += [
         "const bp_model bp_linked_model = {",
         f"    parameters, {len(plan.parameters)}, constants, {len(plan.constants)},",
@@ -58,6 +51,60 @@ def schedule_source(plan: Plan) -> str:
         "};",
     ]
     return "\n".join(lines) + "\n"
+
+
+def gpu_schedule_source(program: GpuProgram) -> str:
+    """A C file that defines `bp_linked_gpu_model`; deterministic."""
+    plan = program.plan
+    launches = sorted(program.launches, key=lambda launch: not launch.once)
+    lines = ['#include "model_gpu.h"', "", "static const char source[] ="]
+    # By lines: compilers need not take longer strings than that.
+    lines += [f"    {_c_string(line)}" for line in program.source.splitlines(keepends=True)] or ['    ""']
+    lines.append(";")
+    lines += _constants(plan)
+    views = [view for launch in launches for view in launch.views]
+    lines += _table("bp_gpu_view", "views", [f"{view.offset}, {_bytes(view)}, {int(view.arena)}" for view in views])
+    first, rows = 0, []
+    for launch in launches:
+        label = f"{', '.join(launch.layers)}: {launch.kernel}" if any(launch.layers) else launch.kernel
+        sizes = ", ".join("{" + ", ".join(map(str, each)) + "}" for each in (launch.items, launch.group))
+        rows.append(f'"{launch.kernel}", "{label}", {first}, {len(launch.views)}, {sizes}')
+        first += len(launch.views)
+    lines += _table("bp_gpu_launch", "launches", rows)
+    rows = []
+    for name, view in plan.parameters.items():
+        if isinstance(view, SparseParameter):
+            raise ValueError(f"{name} is sparse, and GPUs get dense weights")
+        rows.append(f'"{name}", {view.offset}, {len(view.shape)}, {{{", ".join(map(str, view.shape)) or "0"}}}, 0')
+    lines += _table("bp_parameter", "parameters", rows)
+    lines += [
+        "const bp_gpu_model bp_linked_gpu_model = {",
+        f"    source, sizeof source - 1, parameters, {len(rows)}, constants, {len(plan.constants)},",
+        f"    views, {len(views)}, launches, {len(launches)}, {sum(launch.once for launch in launches)},",
+        f"    {plan.input.offset}, {plan.output.offset}, {plan.weights}, {plan.arena}",
+        "};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _constants(plan: Plan) -> list[str]:
+    """The numbers of the graph, and the table of them."""
+    lines = []
+    for number, (array, _) in enumerate(plan.constants):
+        # Little-endian, as every target is; bytes need no words for infinities and the smallest integers.
+        numbers = ", ".join(map(str, array.astype(array.dtype.newbyteorder("<")).tobytes())) or "0"
+        lines.append(f"static const unsigned char constant_{number}[] = {{{numbers}}};")
+    rows = [f"constant_{n}, {array.nbytes}, {offset}" for n, (array, offset) in enumerate(plan.constants)]
+    return lines + _table("bp_constant", "constants", rows)
+
+
+def _c_string(line: str) -> str:
+    escaped = line.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _bytes(view: View) -> int:
+    return _floats(view) * np.dtype(view.dtype).itemsize
 
 
 def _table(kind: str, name: str, rows: list[str]) -> list[str]:

@@ -15,6 +15,13 @@ _ARM64_CPUS = (
 )  # fmt: skip
 # What users call an extension, and what LLVM does.
 _ARM64_FEATURES = {"dotprod": "+dotprod", "fp16": "+fullfp16", "i8mm": "+i8mm"}
+# Families of OpenCL devices, by what TVM shapes work groups and vectors after.
+_GPUS: dict[str, dict[str, Any]] = {
+    "generic": {"keys": ["opencl", "gpu"], "max_num_threads": 256},
+    "adreno": {"keys": ["adreno", "opencl", "gpu"], "device": "adreno", "max_num_threads": 512},
+    "mali": {"keys": ["mali", "opencl", "gpu"], "device": "mali", "max_num_threads": 256},
+}
+_ANDROID_ARM64 = {"kind": "llvm", "mtriple": "aarch64-linux-android", "mattr": ["+neon"]}
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Target:
     cpus       models that may be named behind a colon
     features   extensions that may be added behind a plus, by LLVM's names
     registers  floats of a vector, and how many vectors there are
+    gpu        TVM's attributes of its OpenCL device; None where the CPU alone is compiled for
+    families   of OpenCL devices that may be named behind a colon instead of a processor
     """
 
     name: str
@@ -39,6 +48,8 @@ class Target:
     cpus: tuple[str, ...] = ()
     features: Mapping[str, str] = field(default_factory=dict)
     registers: tuple[int, int] = (4, 32)
+    gpu: Mapping[str, Any] | None = None
+    families: tuple[str, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -62,11 +73,36 @@ TARGETS: dict[str, Target] = {
         Target(
             "arm64-android",
             "64-bit ARM for an app: the NDK links the static library; the runner is for adb",
-            {"kind": "llvm", "mtriple": "aarch64-linux-android", "mattr": ["+neon"]},
+            _ANDROID_ARM64,
             "aarch64-linux-musl",
             "aarch64",
             cpus=_ARM64_CPUS,
             features=_ARM64_FEATURES,
+        ),
+        Target(
+            "adreno",
+            "arm64-android with OpenCL for Qualcomm's GPUs; the CPU's code stands by",
+            _ANDROID_ARM64,
+            "aarch64-linux-musl",
+            "aarch64",
+            gpu=_GPUS["adreno"],
+        ),
+        Target(
+            "mali",
+            "arm64-android with OpenCL for ARM's GPUs; the CPU's code stands by",
+            _ANDROID_ARM64,
+            "aarch64-linux-musl",
+            "aarch64",
+            gpu=_GPUS["mali"],
+        ),
+        Target(
+            "opencl",
+            "this machine with OpenCL on whatever device it has",
+            None,
+            None,
+            platform.machine(),
+            families=("adreno", "mali"),
+            gpu=_GPUS["generic"],
         ),
         Target(
             "armv7-linux",
@@ -107,9 +143,12 @@ def target_named(name: str) -> Target:
     target = TARGETS[base]
     if not cpu and not features:
         return target
+    if cpu in target.families and not features:
+        return replace(target, name=name, gpu=_GPUS[cpu])
     if cpu and cpu not in target.cpus:
-        known = ", ".join(target.cpus) or "none: it is compiled for as it is"
-        raise InputError(f"Target {base} knows no processor {cpu!r}; there are {known}.")
+        known = ", ".join(target.cpus or target.families) or "none: it is compiled for as it is"
+        what = "family of GPUs" if target.families else "processor"
+        raise InputError(f"Target {base} knows no {what} {cpu!r}; there are {known}.")
     for feature in features:
         if feature not in target.features:
             known = ", ".join(target.features) or "none"

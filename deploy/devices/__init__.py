@@ -8,11 +8,12 @@ from ...errors import InputError
 from .adb import Adb
 from .base import Device
 from .host import Host
+from .opencl import OpenCl
 from .qemu import ARM64, ARMV7, RISCV64
 from .ssh import Ssh
 
 # Those that are there without being told where.
-DEVICES: dict[str, Device] = {device.name: device for device in (Host(), ARM64, ARMV7, RISCV64)}
+DEVICES: dict[str, Device] = {device.name: device for device in (Host(), OpenCl(), ARM64, ARMV7, RISCV64)}
 # Those that are named with an address, by what the name begins with.
 _ADDRESSED: dict[str, tuple[str, Callable[[str], Device]]] = {
     "ssh://": ("ssh://user@board", Ssh),

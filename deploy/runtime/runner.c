@@ -1,9 +1,11 @@
 /* runner.c - a program around the library: reads a .bpz and inputs, prints outputs and times as JSON.
  *
  *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] [--facts]
+ *                                  [--gpu] [--gpu-cache FILE]
  *
  * INPUT.f32 holds one or several inputs as little-endian float32. --digests adds a CRC-32 of each tensor as it decodes
- * here, --facts what the system says of the machine. Exit status: 0 done, 1 the weights or the
+ * here, --facts what the system says of the machine. --gpu runs on the first OpenCL device, where the runner was built
+ * for one, and on the processor, saying why, where there is none. Exit status: 0 done, 1 the weights or the
  * network failed, 2 bad usage or a file that cannot be read. Errors are one sentence on standard error.
  */
 #define _POSIX_C_SOURCE 200112L
@@ -15,6 +17,10 @@
 
 #include "bayespress.h"
 #include "bpz.h"
+#include "runner_facts.h"
+#ifdef BP_WITH_GPU
+#include "bayespress_gpu.h"
+#endif
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -85,15 +91,82 @@ static void fail(const bp_network *network, bp_status status) {
     exit(EXIT_FAILED);
 }
 
-static void print_outputs(const bp_network *network, const float *inputs, size_t examples) {
+/* The network on the processor, or on a GPU. */
+typedef struct subject {
+    const bp_network *network;
+#ifdef BP_WITH_GPU
+    bp_gpu *gpu; /* NULL: on the processor */
+#endif
+} subject;
+
+/* Run once; `nanoseconds` by kernel, or NULL. */
+static void run(const subject *it, const float *input, float *output, uint64_t *nanoseconds) {
+    bp_status status;
+#ifdef BP_WITH_GPU
+    if (it->gpu != NULL) {
+        status = bp_gpu_run_timed(it->gpu, input, output, nanoseconds);
+    } else
+#endif
+    {
+        status = nanoseconds != NULL ? bp_run_timed(it->network, input, output, now_ns, nanoseconds)
+                                     : bp_run(it->network, input, output);
+    }
+    if (status != BP_OK) {
+        fail(it->network, status);
+    }
+}
+
+static size_t kernel_count(const subject *it) {
+#ifdef BP_WITH_GPU
+    if (it->gpu != NULL) {
+        return bp_gpu_kernel_count();
+    }
+#endif
+    (void)it;
+    return bp_kernel_count();
+}
+
+static const char *kernel_name(const subject *it, size_t index) {
+#ifdef BP_WITH_GPU
+    if (it->gpu != NULL) {
+        return bp_gpu_kernel_name(index);
+    }
+#endif
+    (void)it;
+    return bp_kernel_name(index);
+}
+
+/* Go over to the GPU, or tell why not. */
+static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz_size) {
+#ifdef BP_WITH_GPU
+    char reason[200] = "";
+    const uint64_t before = now_ns();
+    it->gpu = bp_gpu_open(cache, reason, sizeof reason);
+    if (it->gpu != NULL) {
+        const uint64_t opened = now_ns();
+        const bp_status status = bp_gpu_load(it->gpu, bpz, bpz_size);
+        if (status != BP_OK) {
+            fail(it->network, status);
+        }
+        printf(", \"gpu\": {\"name\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, \"load_ns\": %llu}",
+               bp_gpu_name(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
+               (unsigned long long)(opened - before), (unsigned long long)(now_ns() - opened));
+        return;
+    }
+#else
+    const char *reason = "this runner was built without OpenCL";
+    (void)it, (void)cache, (void)bpz, (void)bpz_size;
+#endif
+    printf(", \"gpu\": null, \"gpu_reason\": \"%s\"", reason);
+    fprintf(stderr, "runner: %s; running on the processor.\n", reason);
+}
+
+static void print_outputs(const subject *it, const float *inputs, size_t examples) {
     float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
     size_t example, i;
     for (example = 0; example < examples; example++) {
         const uint64_t before = now_ns();
-        const bp_status status = bp_run(network, inputs + example * bp_input_size(), output);
-        if (status != BP_OK) {
-            fail(network, status);
-        }
+        run(it, inputs + example * bp_input_size(), output, NULL);
         if (example == 0) {
             printf(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
         }
@@ -112,16 +185,13 @@ static void print_outputs(const bp_network *network, const float *inputs, size_t
     free(output);
 }
 
-static void print_run_times(const bp_network *network, const float *input, unsigned long warmup, unsigned long repeat) {
+static void print_run_times(const subject *it, const float *input, unsigned long warmup, unsigned long repeat) {
     float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
     uint64_t *times = checked_alloc(BP_ALIGNMENT, repeat * sizeof(uint64_t));
     unsigned long i;
     for (i = 0; i < warmup + repeat; i++) {
         const uint64_t before = now_ns();
-        const bp_status status = bp_run(network, input, output);
-        if (status != BP_OK) {
-            fail(network, status);
-        }
+        run(it, input, output, NULL);
         if (i >= warmup) {
             times[i - warmup] = now_ns() - before;
         }
@@ -135,124 +205,23 @@ static void print_run_times(const bp_network *network, const float *input, unsig
     free(output);
 }
 
-/* The first line of a file that begins with `key`, what stands behind its colon; or the first line, without a key. */
-static int read_line(const char *path, const char *key, char *line, size_t size) {
-    FILE *file = fopen(path, "r");
-    int found = 0;
-    while (file != NULL && !found && fgets(line, (int)size, file) != NULL) {
-        found = strncmp(line, key, strlen(key)) == 0;
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    if (found) {
-        char *value = *key != '\0' ? strchr(line, ':') : NULL;
-        value = value != NULL ? value + 1 + strspn(value + 1, " \t") : line;
-        memmove(line, value, strlen(value) + 1);
-        line[strcspn(line, "\n")] = '\0';
-    }
-    return found;
-}
-
-static void print_fact(const char *name, const char *path, const char *key, int number) {
-    char line[160];
-    size_t i;
-    printf(", \"%s\": ", name);
-    if (!read_line(path, key, line, sizeof line)) {
-        printf("null");
-        return;
-    }
-    if (number) {
-        printf("%.1f", strtod(line, NULL) / 1000.0);
-        return;
-    }
-    putchar('"');
-    for (i = 0; line[i] != '\0'; i++) {
-        if ((unsigned char)line[i] >= ' ' && line[i] != '"' && line[i] != '\\') {
-            putchar(line[i]);
-        }
-    }
-    putchar('"');
-}
-
-/* What Linux tells any process; null where it does not. */
-static void print_facts(void) {
-    char line[160]; /* of this program's own peak: getrusage's is that of the process it was started from */
-    const int known = read_line("/proc/self/status", "VmHWM", line, sizeof line);
-    printf(", \"facts\": {\"peak_kb\": ");
-    if (known) {
-        printf("%ld", strtol(line, NULL, 10));
-    } else {
-        printf("null");
-    }
-    print_fact("cpu", "/proc/cpuinfo", "model name", 0);
-    print_fact("hardware", "/proc/cpuinfo", "Hardware", 0);
-    print_fact("part", "/proc/cpuinfo", "CPU part", 0);
-    print_fact("governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "", 0);
-    print_fact("temperature_c", "/sys/class/thermal/thermal_zone0/temp", "", 1);
-    printf("}");
-}
-
-static uint32_t crc32_of(const unsigned char *data, size_t size) {
-    uint32_t crc = 0xffffffffu;
-    size_t i;
-    int bit;
-    for (i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (bit = 0; bit < 8; bit++) {
-            crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1u)));
-        }
-    }
-    return ~crc;
-}
-
-/* CRC-32 of each tensor's float32 values, in the order of the file. */
-static void print_digests(const unsigned char *bpz, size_t bpz_size) {
-    void *workspace = checked_alloc(BP_ALIGNMENT, bpz_workspace_size());
-    bpz_file file;
-    bpz_tensor tensor;
-    uint32_t i;
-    bpz_status status = bpz_open(&file, bpz, bpz_size);
-    printf(", \"digests\": [");
-    for (i = 0; status == BPZ_OK && i < file.tensor_count; i++) {
-        status = i == 0 ? bpz_tensor_at(&file, 0, &tensor) : bpz_next(&file, &tensor);
-        if (status == BPZ_OK) {
-            const size_t count = (size_t)tensor.count;
-            float *values = checked_alloc(BP_ALIGNMENT, count * sizeof(float));
-            status = bpz_decode(&file, &tensor, BPZ_FLOAT32, values, count, workspace, bpz_workspace_size());
-            printf("%s%lu", i == 0 ? "" : ", ",
-                   (unsigned long)crc32_of((const unsigned char *)values, count * sizeof(float)));
-            free(values);
-        }
-    }
-    printf("]");
-    if (status != BPZ_OK) {
-        fprintf(stderr, "runner: %s (status %d).\n", bpz_status_text(status), (int)status);
-        exit(EXIT_FAILED);
-    }
-    free(workspace);
-}
-
 /* Mean of each kernel over the repeats; the clock's own cost is inside. */
-static void print_layers(const bp_network *network, const float *input, unsigned long repeat) {
-    const size_t count = bp_kernel_count();
+static void print_layers(const subject *it, const float *input, unsigned long repeat) {
+    const size_t count = kernel_count(it);
     float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
     uint64_t *times = checked_alloc(BP_ALIGNMENT, 2 * count * sizeof(uint64_t)), *sums = times + count;
     unsigned long i;
     size_t kernel;
     memset(sums, 0, count * sizeof *sums);
     for (i = 0; i < repeat; i++) {
-        const bp_status status = bp_run_timed(network, input, output, now_ns, times);
-        if (status != BP_OK) {
-            fail(network, status);
-        }
+        run(it, input, output, times);
         for (kernel = 0; kernel < count; kernel++) {
             sums[kernel] += times[kernel];
         }
     }
     printf(", \"layers\": [");
     for (kernel = 0; kernel < count; kernel++) {
-        printf("%s{\"kernel\": \"%s\", \"mean_ns\": %.1f}", kernel == 0 ? "" : ", ", bp_kernel_name(kernel),
+        printf("%s{\"kernel\": \"%s\", \"mean_ns\": %.1f}", kernel == 0 ? "" : ", ", kernel_name(it, kernel),
                (double)sums[kernel] / (double)repeat);
     }
     printf("]");
@@ -297,7 +266,9 @@ static void print_batch_times(const bp_network *network, const float *inputs, si
 
 int main(int argc, char **argv) {
     unsigned long repeat = 0, warmup = 10, threads = 0;
-    int layers = 0, digests = 0, facts = 0, i;
+    int layers = 0, digests = 0, facts = 0, gpu = 0, i;
+    const char *cache = NULL;
+    subject it;
     const char *paths[2] = {NULL, NULL};
     int path_count = 0;
     size_t bpz_size, input_bytes, input_size = bp_input_size() * sizeof(float);
@@ -316,6 +287,10 @@ int main(int argc, char **argv) {
             threads = parse_count("--threads", argv[++i]);
         } else if (strcmp(argv[i], "--layers") == 0) {
             layers = 1;
+        } else if (strcmp(argv[i], "--gpu") == 0) {
+            gpu = 1;
+        } else if (strcmp(argv[i], "--gpu-cache") == 0 && argv[i + 1] != NULL) {
+            cache = argv[++i];
         } else if (strcmp(argv[i], "--digests") == 0) {
             digests = 1;
         } else if (strcmp(argv[i], "--facts") == 0) {
@@ -329,7 +304,7 @@ int main(int argc, char **argv) {
     }
     if (path_count != 2) {
         fprintf(stderr, "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] "
-                        "[--facts]\n");
+                        "[--facts] [--gpu] [--gpu-cache FILE]\n");
         return EXIT_USAGE;
     }
     if (threads > BP_MAX_THREADS) {
@@ -343,6 +318,7 @@ int main(int argc, char **argv) {
         return EXIT_USAGE;
     }
     workspace = checked_alloc(BP_ALIGNMENT, bp_workspace_size());
+    memset(&it, 0, sizeof it);
     before = now_ns();
     status = bp_load(&network, bpz, bpz_size, workspace, bp_workspace_size());
     if (status != BP_OK) {
@@ -350,14 +326,18 @@ int main(int argc, char **argv) {
     }
     loaded = now_ns() - before;
     printf("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded, bp_workspace_size());
-    print_outputs(&network, inputs, input_bytes / input_size);
+    it.network = &network;
+    if (gpu) {
+        open_gpu(&it, cache, bpz, bpz_size);
+    }
+    print_outputs(&it, inputs, input_bytes / input_size);
     if (digests) {
         print_digests(bpz, bpz_size);
     }
     if (repeat > 0) {
-        print_run_times(&network, inputs, warmup, repeat);
+        print_run_times(&it, inputs, warmup, repeat);
         if (layers) {
-            print_layers(&network, inputs, repeat);
+            print_layers(&it, inputs, repeat);
         }
         if (threads > 0) {
             print_batch_times(&network, inputs, input_bytes / input_size, threads, repeat);
@@ -367,6 +347,9 @@ int main(int argc, char **argv) {
         print_facts();
     }
     printf("}\n");
+#ifdef BP_WITH_GPU
+    bp_gpu_close(it.gpu);
+#endif
     free(workspace);
     free(inputs);
     free(bpz);

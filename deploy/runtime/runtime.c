@@ -280,6 +280,8 @@ const char *bp_status_text(bp_status status) {
         return "an argument is NULL";
     case BP_ERROR_KERNEL:
         return "a kernel reported failure";
+    case BP_ERROR_DEVICE:
+        return "the GPU reported failure";
     }
     return "an unknown status";
 }

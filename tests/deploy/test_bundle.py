@@ -201,7 +201,7 @@ def test_a_device_asked_for_by_name_must_be_there(pristine):
     with pytest.raises(MissingToolError, match="no target for aarch64"):
         verify(pristine, ["qemu-arm64"])
     with pytest.raises(
-        InputError, match="no device 'toaster'; the devices are host, qemu-arm64, qemu-armv7, qemu-riscv64"
+        InputError, match="no device 'toaster'; the devices are host, opencl, qemu-arm64, qemu-armv7, qemu-riscv64"
     ):
         bayespress.verify(pristine, ["toaster"])
 

@@ -1,0 +1,48 @@
+"""OpenCL on this machine: a real GPU, or PoCL, which runs the same kernels on the processor."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import CheckFailedError, MissingToolError
+from ...handover import WEIGHTS
+from ..bundle import GOLDEN_INPUT, Bundle, TargetEntry
+from .base import Unavailable, run_runner
+
+
+class OpenCl:
+    """Runs a bundle's first target that has OpenCL kernels for this kind of machine."""
+
+    name = "opencl"
+    description = "OpenCL on this machine"
+
+    def unavailable(self, bundle: Bundle) -> Unavailable | None:
+        """None when the bundle has such a target and the system has an OpenCL device that takes its kernels."""
+        if self._target(bundle) is None:
+            return Unavailable("the bundle has no OpenCL target for this machine", no_target=True)
+        try:
+            self.run(bundle, bundle.folder / GOLDEN_INPUT)
+        except MissingToolError as error:
+            return Unavailable(str(error).rstrip("."))
+        except CheckFailedError:
+            pass  # it is there, and fails; what it does is for `run` to tell
+        return None
+
+    def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
+        """See Device.run. Raises MissingToolError when the runner went over to the processor."""
+        target = self._target(bundle)
+        if target is None:
+            raise MissingToolError("The bundle has no OpenCL target for this machine; build it with -t opencl.")
+        runner = (bundle.folder / target.runner).resolve()
+        said = run_runner([runner, bundle.folder / WEIGHTS, inputs, "--gpu", *arguments])
+        if said["gpu"] is None:
+            raise MissingToolError(f"{said['gpu_reason']} (Debian: apt install pocl-opencl-icd, for one on the processor)")
+        return said
+
+    def _target(self, bundle: Bundle) -> TargetEntry | None:
+        machine = platform.machine()
+        found = (entry for entry in bundle.manifest.targets.values() if entry.gpu and entry.machine == machine)
+        return next(found, None)

@@ -1,0 +1,152 @@
+"""The network on a mobile GPU: OpenCL kernels, and the table of launches that runs them in order.
+
+TVM makes the kernels (dlight schedules, by the limits of a family of devices) and a host function that launches each.
+Shapes are fixed, so every launch is known while compiling: what the device needs is the source of the kernels and a
+table, and neither TVM's host functions nor its runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .export import parameter_names
+from .lower import _as_module, _imported, _planned, _Walk
+from .plan import Plan, View
+from .targets import Target
+from .tools import require
+
+# Origins of sub-buffers have to be multiples of a device's CL_DEVICE_MEM_BASE_ADDR_ALIGN: at most so many bytes on
+# those that are known.
+BUFFER_ALIGNMENT = 512
+_AXES = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel started: its buffers, and how many work items in groups of how many; once: when weights are loaded."""
+
+    kernel: str
+    views: tuple[View, ...]
+    items: tuple[int, int, int]
+    group: tuple[int, int, int]
+    layers: tuple[str, ...]
+    once: bool
+
+
+@dataclass(frozen=True)
+class GpuProgram:
+    """OpenCL C, and what is launched over which memory."""
+
+    source: str
+    plan: Plan
+    launches: tuple[Launch, ...]
+
+
+def lower_opencl(program: Any, target: Target) -> GpuProgram:
+    """Compile `program` for the target's GPU.
+
+    Raises InputError for a network that TVM finds no OpenCL kernels for.
+    """
+    tvm = require("tvm")
+    gpu = tvm.target.Target({"kind": "opencl", **(target.gpu or {})}, host=tvm.target.Target({"kind": "llvm"}))
+    with gpu:
+        module = _planned(_imported(program))
+    functions = {variable.name_hint: function for variable, function in module.functions.items()}
+    plan = Plan(alignment=BUFFER_ALIGNMENT)
+    _Walk(functions.pop("main"), parameter_names(program), {}, plan)
+    used = {call.kernel for call in plan.calls}
+    scheduled = _scheduled(_as_module({name: function for name, function in functions.items() if name in used}), gpu)
+    started, source = _compiled(scheduled, gpu)
+    launches = []
+    for call in plan.calls:
+        function = scheduled[call.kernel]
+        named = {variable.name: view for variable, view in zip(function.params, call.views, strict=True)}
+        between = {buffer.name: buffer for buffer in function.body.block.alloc_buffers}
+        for kernel, arguments, extents in started[call.kernel]:
+            for name in arguments:
+                if name not in named:
+                    named[name] = _between(plan, between, name, call.kernel)
+            items, group = _sizes(extents)
+            views = tuple(named[name] for name in arguments)
+            launches.append(Launch(kernel, views, items, group, call.layers, call.once))
+    return GpuProgram(source, plan, tuple(launches))
+
+
+def _scheduled(module: Any, gpu: Any) -> Any:
+    from tvm.s_tir import dlight
+
+    with gpu:
+        rules = (
+            dlight.gpu.Matmul(), dlight.gpu.GEMV(), dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(),
+            dlight.gpu.Fallback(),
+        )  # fmt: skip
+        return dlight.ApplyDefaultSchedule(*rules)(module)
+
+
+Started = dict[str, list[tuple[str, list[str], dict[str, int]]]]
+
+
+def _compiled(module: Any, gpu: Any) -> tuple[Started, str]:
+    """What each function starts (kernel, its buffers' names, extents by launch axis), and the source of all kernels."""
+    import tvm
+
+    # A function of the same name hides the module from an ordinary import.
+    build = importlib.import_module("tvm.tirx.build")
+    with gpu:
+        bound = tvm.tirx.transform.BindTarget(gpu)(module)
+        pipeline, _, _ = tvm.tirx.get_tir_pipeline("default")
+        host, devices = build.split_host_device_mods(pipeline(bound))
+    kernels = {
+        variable.name_hint: function for device in devices.values() for variable, function in device.functions.items()
+    }
+    started: Started = {variable.name_hint: [] for variable in module.functions}
+    for variable, function in host.functions.items():
+        for call in _kernel_calls(function.body):
+            name, *arguments = (getattr(argument, "value", argument) for argument in call.args)
+            kernel = kernels[str(name)]
+            axes = [str(axis) for axis in kernel.attrs["tirx.kernel_launch_params"]]
+            extents = dict(zip(axes, map(int, arguments[-len(axes) :]), strict=True))
+            buffers = [parameter.name.removesuffix("_ptr") for parameter in kernel.params]
+            started[variable.name_hint].append((str(name), buffers[: len(arguments) - len(axes)], extents))
+    for name, calls in started.items():
+        if not calls:
+            raise InputError(f"TVM makes no OpenCL kernel of {name}; build for a CPU target.")
+    library = tvm.tirx.build(module, gpu, pipeline="default")
+    return started, str(library.imports[0].inspect_source())
+
+
+def _kernel_calls(body: Any) -> list[Any]:
+    """Kernel launches of a host function, in their order."""
+    import tvm_ffi
+    from tvm.ir import Call
+
+    found: list[Any] = []
+
+    def visit(call: Any) -> None:
+        if str(getattr(call.op, "name", "")) == "tirx.call_ffi_kernel":
+            found.append(call)
+
+    tvm_ffi.structural_walk(body, (Call, visit), order="post")
+    return found
+
+
+def _between(plan: Plan, buffers: dict[str, Any], name: str, kernel: str) -> View:
+    """Memory for what one kernel of a function leaves to the next."""
+    if name not in buffers:
+        raise InputError(f"The OpenCL kernel of {kernel} takes {name}, which nobody gives; build for a CPU target.")
+    buffer = buffers[name]
+    shape, dtype = tuple(int(extent) for extent in buffer.shape), str(buffer.dtype)
+    return View(plan.reserve(np.dtype(dtype).itemsize * math.prod(shape), arena=True), shape, dtype)
+
+
+def _sizes(extents: dict[str, int]) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Work items and the size of a group on each axis, of TVM's blocks and threads."""
+    groups, threads = ([extents.get(f"{kind}.{axis}", 1) for axis in _AXES] for kind in ("blockIdx", "threadIdx"))
+    x, y, z = (block * thread for block, thread in zip(groups, threads, strict=True))
+    return (x, y, z), (threads[0], threads[1], threads[2])

@@ -1,0 +1,36 @@
+/* model_gpu.h - the tables of a network on a GPU: OpenCL source, and launches over two regions of memory; see model.h. */
+#ifndef BAYESPRESS_MODEL_GPU_H
+#define BAYESPRESS_MODEL_GPU_H
+
+#include "model.h"
+
+/* A kernel's argument: a part of one of the regions. */
+typedef struct bp_gpu_view {
+    size_t offset, size;
+    int in_arena;
+} bp_gpu_view;
+
+typedef struct bp_gpu_launch {
+    const char *kernel, *name; /* in the source, and in reports */
+    uint32_t first_view, view_count;
+    size_t items[3], group[3];
+} bp_gpu_launch;
+
+typedef struct bp_gpu_model {
+    const char *source;
+    size_t source_size;
+    const bp_parameter *parameters;
+    size_t parameter_count;
+    const bp_constant *constants;
+    size_t constant_count;
+    const bp_gpu_view *views;
+    size_t view_count;
+    const bp_gpu_launch *launches;
+    size_t launch_count, once_count; /* as many of the launches come first and run when the weights are loaded */
+    size_t input_offset, output_offset;
+    size_t weights_size, arena_size;
+} bp_gpu_model;
+
+extern const bp_gpu_model bp_linked_gpu_model;
+
+#endif /* BAYESPRESS_MODEL_GPU_H */

@@ -1,0 +1,37 @@
+/* opencl.c - finds OpenCL. */
+#include "opencl.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+/* Where systems keep it: Linux, Android's Adreno and Mali drivers, and drivers that hide it in the GLES library. */
+static const char *const libraries[] = {
+    "libOpenCL.so.1", "libOpenCL.so", "/vendor/lib64/libOpenCL.so", "/system/vendor/lib64/libOpenCL.so",
+    "/vendor/lib/libOpenCL.so", "/vendor/lib64/egl/libGLES_mali.so", "/vendor/lib/egl/libGLES_mali.so",
+};
+
+static int load(bp_opencl *cl, void *library) {
+    /* A function pointer is copied out of dlsym's void *: C has no cast from one to the other. */
+#define BP_FIND(name, result, arguments)                                                                               \
+    do {                                                                                                               \
+        void *symbol = dlsym(library, #name);                                                                          \
+        if (symbol == NULL) {                                                                                          \
+            return 0;                                                                                                  \
+        }                                                                                                              \
+        memcpy(&cl->name, &symbol, sizeof symbol);                                                                     \
+    } while (0);
+    BP_OPENCL_FUNCTIONS(BP_FIND)
+#undef BP_FIND
+    return 1;
+}
+
+int bp_opencl_find(bp_opencl *cl) {
+    size_t i;
+    for (i = 0; i < sizeof libraries / sizeof *libraries; i++) {
+        void *library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
+        if (library != NULL && load(cl, library)) {
+            return 1; /* stays open: drivers do not bear being closed */
+        }
+    }
+    return 0;
+}
