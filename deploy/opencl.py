@@ -79,14 +79,39 @@ def lower_opencl(program: Any, target: Target) -> GpuProgram:
 
 
 def _scheduled(module: Any, gpu: Any) -> Any:
+    """Each function by the first rule that fits, or by the plainest where TVM cannot compile what that makes of it."""
+    import tvm
     from tvm.s_tir import dlight
 
+    plain = dlight.gpu.Fallback()
+    rules = (
+        dlight.gpu.Matmul(), dlight.gpu.GEMV(), dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(), plain
+    )  # fmt: skip
+    functions = {}
+    for variable, function in module.functions.items():
+        alone = tvm.IRModule({variable: function})
+        with gpu:
+            scheduled = dlight.ApplyDefaultSchedule(*rules)(alone)
+            try:
+                _split(scheduled, gpu)
+            except (RuntimeError, ValueError):  # TVM has no type of its own for this
+                scheduled = dlight.ApplyDefaultSchedule(plain)(alone)
+        functions[variable] = scheduled[variable.name_hint]
+    return tvm.IRModule(functions)
+
+
+def _split(module: Any, gpu: Any) -> tuple[Any, dict[Any, Any]]:
+    """The host's part, and the devices'."""
+    import tvm
+
+    # A function of the same name hides the module from an ordinary import.
+    build = importlib.import_module("tvm.tirx.build")
     with gpu:
-        rules = (
-            dlight.gpu.Matmul(), dlight.gpu.GEMV(), dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(),
-            dlight.gpu.Fallback(),
-        )  # fmt: skip
-        return dlight.ApplyDefaultSchedule(*rules)(module)
+        pipeline, _, _ = tvm.tirx.get_tir_pipeline("default")
+        parts: tuple[Any, dict[Any, Any]] = build.split_host_device_mods(
+            pipeline(tvm.tirx.transform.BindTarget(gpu)(module))
+        )
+    return parts
 
 
 Started = dict[str, list[tuple[str, list[str], dict[str, int]]]]
@@ -96,12 +121,7 @@ def _compiled(module: Any, gpu: Any) -> tuple[Started, str]:
     """What each function starts (kernel, its buffers' names, extents by launch axis), and the source of all kernels."""
     import tvm
 
-    # A function of the same name hides the module from an ordinary import.
-    build = importlib.import_module("tvm.tirx.build")
-    with gpu:
-        bound = tvm.tirx.transform.BindTarget(gpu)(module)
-        pipeline, _, _ = tvm.tirx.get_tir_pipeline("default")
-        host, devices = build.split_host_device_mods(pipeline(bound))
+    host, devices = _split(module, gpu)
     kernels = {
         variable.name_hint: function for device in devices.values() for variable, function in device.functions.items()
     }
