@@ -25,6 +25,8 @@ from .tools import require
 # those that are known.
 BUFFER_ALIGNMENT = 512
 _AXES = ("x", "y", "z")
+_GROUP = 64  # work items of a group, where nothing better is known
+_SPATIAL = 0  # tvm.tirx.IterVar.DataPar
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,13 @@ def lower_opencl(program: Any, target: Target) -> GpuProgram:
 
 
 def _scheduled(module: Any, gpu: Any) -> Any:
-    """Each function by the first rule that fits, or by the plainest where TVM cannot compile what that makes of it."""
+    """Each function by the first of TVM's rules that fits, or plainly where TVM cannot compile what that makes of it."""
     import tvm
     from tvm.s_tir import dlight
 
-    plain = dlight.gpu.Fallback()
     rules = (
-        dlight.gpu.Matmul(), dlight.gpu.GEMV(), dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(), plain
+        dlight.gpu.Matmul(), dlight.gpu.GEMV(), dlight.gpu.Reduction(), dlight.gpu.GeneralReduction(),
+        dlight.gpu.Fallback(),
     )  # fmt: skip
     functions = {}
     for variable, function in module.functions.items():
@@ -95,9 +97,29 @@ def _scheduled(module: Any, gpu: Any) -> Any:
             try:
                 _split(scheduled, gpu)
             except (RuntimeError, ValueError):  # TVM has no type of its own for this
-                scheduled = dlight.ApplyDefaultSchedule(plain)(alone)
+                scheduled = _plainly(alone)
         functions[variable] = scheduled[variable.name_hint]
     return tvm.IRModule(functions)
+
+
+def _plainly(module: Any) -> Any:
+    """One kernel a block and one work item an output of it."""
+    from tvm import s_tir
+
+    schedule = s_tir.Schedule(module)
+    for function in module.functions:
+        schedule.work_on(function.name_hint)
+        for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+            # Loops of sums are the inner ones; an axis of one element may have no loop at all.
+            sums = sum(
+                int(axis.iter_type) != _SPATIAL and int(axis.dom.extent) > 1
+                for axis in schedule.get(block).iter_vars
+            )
+            loops = schedule.get_loops(block)
+            outer, inner = schedule.split(schedule.fuse(*loops[: len(loops) - sums]), [None, _GROUP])
+            schedule.bind(outer, "blockIdx.x")
+            schedule.bind(inner, "threadIdx.x")
+    return schedule.mod
 
 
 def _split(module: Any, gpu: Any) -> tuple[Any, dict[Any, Any]]:
