@@ -97,7 +97,7 @@ def _scheduled(module: Any, gpu: Any) -> Any:
             try:
                 _split(scheduled, gpu)
             except (RuntimeError, ValueError):  # TVM has no type of its own for this
-                scheduled = _plainly(alone)
+                scheduled = _plainly(tvm.IRModule({variable: function}))  # the first try may have changed `alone`
         functions[variable] = scheduled[variable.name_hint]
     return tvm.IRModule(functions)
 
