@@ -23,7 +23,9 @@ def bench(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            "--device", "-d", help="Where: host, opencl, ssh://user@board, adb[:serial], qemu-arm64 (counts instructions)."
+            "--device",
+            "-d",
+            help="Where: host, opencl, ssh://user@board, adb[:serial], qemu-arm64 (counts instructions).",
         ),
     ] = None,
     packed: Annotated[
@@ -66,10 +68,15 @@ def bench(
         reports.insert(
             0,
             run_bench(
-                bundle, packed, seconds=seconds, progress=None if as_json else step, devices=device or ["host"],
+                bundle,
+                packed,
+                seconds=seconds,
+                progress=None if as_json else step,
+                devices=device or ["host"],
                 compare=[peer for peer in compare.split(",") if peer not in ("", "none")],
-                threads=list(_numbers(threads)), batch=batch,
-            ),  # fmt: skip
+                threads=list(_numbers(threads)),
+                batch=batch,
+            ),
         )
     report = gathered(reports)
     if out is not None:
@@ -112,8 +119,10 @@ def _device_rows(report: DeviceReport) -> Iterator[tuple[str, str]]:
         ("99 of 100", report.p99_us, " µs"), ("instructions a run (emulated)", report.instructions, ""),
     )  # fmt: skip
     for name, value, unit in facts:
-        if value is not None:
-            yield name, f"{value if isinstance(value, str) else format(value, ',.1f' if isinstance(value, float) else ',')}{unit}"
+        if isinstance(value, str):
+            yield name, value
+        elif value is not None:
+            yield name, f"{value:,.1f}{unit}" if isinstance(value, float) else f"{value:,}{unit}"
     for layer in report.layers:
         yield f"  {layer.kernel}", f"{layer.mean_us:,.2f} µs"
     for each in report.batches:

@@ -28,16 +28,15 @@ def sign(
     from ..deploy.sign import new_key as make_key
     from ..deploy.sign import sign as sign_bundle
 
-    if (bundle is None) == (new_key is None) or (bundle is None) != (key is None):
-        raise InputError("Give a bundle and --key to sign it with, or --new-key alone to make a key.")
-    if new_key is not None:
+    if new_key is not None and bundle is None and key is None:
         public = make_key(new_key)
         if as_json:
             print_json({"private": str(new_key), "public": str(public)})
         else:
             show(f"{new_key}: keep it to yourself. {public}: give it to those who verify.")
         return
-    assert bundle is not None and key is not None
+    if bundle is None or key is None or new_key is not None:
+        raise InputError("Give a bundle and --key to sign it with, or --new-key alone to make a key.")
     sign_bundle(bundle, key)
     if as_json:
         print_json({"bundle": str(bundle), "signed": True})

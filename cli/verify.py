@@ -23,8 +23,8 @@ def verify(
         typer.Option(
             "--device",
             "-d",
-            help="Where to run the golden vectors: host, opencl, qemu-arm64, qemu-armv7, qemu-riscv64, ssh://user@board, "
-            "adb[:serial].",
+            help="Where to run the golden vectors: host, opencl, qemu-arm64, qemu-armv7, qemu-riscv64, "
+            "ssh://user@board, adb[:serial].",
         ),
     ] = None,
     key: Annotated[
@@ -38,8 +38,8 @@ def verify(
 
     A .bpz is decoded twice, by the C core and by the slow reference decoder. A bundle is also run: through ONNX
     Runtime and its host runner, and through its ARM runner where qemu-aarch64 is installed. Its programs are run
-    only after all hashes have matched; still, verify only bundles from people you trust, which --key makes sure of. Exit code 1 and one
-    sentence on any mismatch.
+    only after all hashes have matched; still, verify only bundles from people you trust, which --key makes sure of.
+    Exit code 1 and one sentence on any mismatch.
     """
     from ..deploy.verify import verify as verify_path
 

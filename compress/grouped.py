@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .units import Layer, Slice, UnitGroup, is_grouped, layer_of, layer_groups
+from .units import Layer, Slice, UnitGroup, is_grouped, layer_groups, layer_of
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,11 @@ def grouped_layers(network: nn.Module, groups: Sequence[UnitGroup]) -> list[Grou
 
 def balance(layers: Sequence[GroupedLayer], masks: Sequence[Tensor]) -> None:
     """Revive units in the masks of the dead until every grouped convolution can lose what is left of them."""
-    while any([layer.balance(masks) for layer in layers]):  # a list: all of them in each round
-        pass
+    revived = True
+    while revived:
+        revived = False
+        for layer in layers:
+            revived |= layer.balance(masks)
 
 
 def _parts(parts: list[Slice], name: str) -> list[Slice]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import reason_of
 from .grouped import balance, grouped_layers
-from .units import UnitGroup, by_input, dependency_graph, find_units, layer_groups, layer_of, output_pruner
+from .units import UnitGroup, dependency_graph, find_units, layer_groups, layer_of, output_pruner
 
 # Float32 sums in another order differ in the last bits; anything beyond is a wrong network.
 _TOLERANCE = 1e-4

@@ -13,10 +13,10 @@ from typing import Any
 
 from .cost import Choice, choose
 from .export import parameter_names
+from .layers import Layer, Stored
 from .lower import lower, tvm_target
 from .opencl import lower_opencl
 from .schedule import gpu_schedule_source, schedule_source
-from .layers import Layer
 from .targets import Target
 from .tools import archiver, c_compiler, run_tool
 
@@ -65,12 +65,12 @@ class Compiled:
 
 
 def compile_network(
-    program: Any, target: Target, folder: Path, scratch: Path, entries: Mapping[str, int], kernels: str = "auto"
+    program: Any, target: Target, folder: Path, scratch: Path, stored: Mapping[str, Stored], kernels: str = "auto"
 ) -> Compiled:
     """Compile `program` for `target` into `folder`.
 
     scratch  an empty folder for what lies between
-    entries  stored weights of each parameter that decodes to sparse rows, by its name in the `.bpz`
+    stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`; see build.stored_weights
     kernels  which layers run sparse; see cost.choose
     """
     import tvm
@@ -82,11 +82,11 @@ def compile_network(
         choices.extend(choose(layers, [names[each.parameter].rpartition(".")[0] for each in layers], kernels))
         return [choice.kernel == "sparse" for choice in choices]
 
-    module, plan = lower(program, target, entries, decide)
+    module, plan = lower(program, target, stored, decide)
     with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         library = tvm.tirx.build(module, tvm_target(target), pipeline="default")
-    kernels = scratch / "kernels.o"
-    library.write_to_file(str(kernels), "o")
+    compiled_kernels = scratch / "kernels.o"
+    library.write_to_file(str(compiled_kernels), "o")
     folder.mkdir(parents=True, exist_ok=True)
     made = Compiled(
         folder / RUNNER, folder / ARCHIVE, folder / HEADER, folder / SCHEDULE,
@@ -102,7 +102,7 @@ def compile_network(
             *c_compiler(target.triple), *_FLAGS, f"-fvisibility={visibility}", "-I", runtime, "-I", codec,
         ]  # fmt: skip
         run_tool([*compiler, "-c", made.schedule, "-o", scratch / "schedule.o"])
-        objects = [kernels, scratch / "schedule.o"]
+        objects: list[Path] = [compiled_kernels, scratch / "schedule.o"]
         with_gpu: list[str] = []
         if target.gpu is not None:
             with_gpu = ["-DBP_WITH_GPU"]
@@ -110,8 +110,9 @@ def compile_network(
             (folder / GPU_SCHEDULE).write_text(gpu_schedule_source(lower_opencl(program, target)))
             run_tool([*compiler, "-c", folder / GPU_SCHEDULE, "-o", scratch / "gpu_schedule.o"])
             objects.append(scratch / "gpu_schedule.o")
-        gpu_sources = (runtime / "gpu.c", runtime / "opencl.c") if target.gpu is not None else ()
-        sources = (*gpu_sources, runtime / "runtime.c", runtime / "threads.c", *sorted(p for p in codec.glob("*.c") if p.name != _ENCODER))
+        ours = ("runtime.c", "threads.c", *(("gpu.c", "opencl.c") if with_gpu else ()))
+        decoder = sorted(path for path in codec.glob("*.c") if path.name != _ENCODER)
+        sources: tuple[Path, ...] = (*(runtime / name for name in ours), *decoder)
         for name, data in _same_for_all(tuple(map(str, compiler)), sources).items():
             objects.append(scratch / name)
             objects[-1].write_bytes(data)
@@ -124,7 +125,7 @@ def compile_network(
         )  # fmt: skip
         if made.library is not None:
             run_tool(
-                [*compiler, "-shared", "-s", f"-Wl,--version-script={runtime / 'exported.map'}", *objects, "-lm", "-pthread",
-                 "-o", made.library]
+                [*compiler, "-shared", "-s", f"-Wl,--version-script={runtime / 'exported.map'}", *objects, "-lm",
+                 "-pthread", "-o", made.library]
             )  # fmt: skip
     return made

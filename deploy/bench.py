@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from .. import codec
 from ..errors import InputError
 from ..files import read_bytes
@@ -104,9 +105,7 @@ def _bench(
         torch.set_num_threads(threads)
 
 
-def _packed_contenders(
-    packed: Path, example: np.ndarray, compare: Sequence[str]
-) -> dict[str, Callable[[], object]]:
+def _packed_contenders(packed: Path, example: np.ndarray, compare: Sequence[str]) -> dict[str, Callable[[], object]]:
     torch = require("torch")
     tensor = torch.from_numpy(example)
     contenders: dict[str, Callable[[], object]] = {}

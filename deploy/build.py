@@ -17,6 +17,7 @@ from ..files import read_bytes, replacing_file, replacing_folder
 from ..handover import GOLDEN, NETWORK, WEIGHTS, PackedRecord
 from .bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, GRAPH, LayerChoice, Manifest, TargetEntry, seal, write_zip
 from .cost import KERNELS
+from .layers import Stored
 from .targets import Target, target_named
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def build(
     """Compile a packed directory for each target and write the bundle `out`, a folder or a *.zip.
 
     extras   further files of the bundle, by name
-    kernels  "dense" or "sparse" for all layers that can be either; "auto" chooses for each by what it is expected to take
+    kernels  "dense" or "sparse" for all layers that can be either; "auto" chooses for each by what either will take
 
     Raises InputError for a packed directory that is incomplete or contradicts itself, MissingToolError when a
     compiler or package is not there.
@@ -56,7 +57,7 @@ def build(
     program = load_program(packed / NETWORK)
     tensors = codec.decode(weights)
     check_weights(program, tensors)
-    entries = {each.name: int(np.count_nonzero(each.levels)) for each in tensors if hasattr(each, "levels")}
+    stored = stored_weights(tensors)
     with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
         folder = Path(scratch) / "bundle"
         (folder / "golden").mkdir(parents=True)
@@ -72,7 +73,7 @@ def build(
             tell(f"compiling for {target.name}")
             between = Path(scratch) / f"between-{target.name}"
             between.mkdir()
-            made = compile_network(program, target, folder / "targets" / target.folder, between, entries, kernels)
+            made = compile_network(program, target, folder / "targets" / target.folder, between, stored, kernels)
             made_targets[target.name] = _entry(target, folder, made)
         # How the weights were compressed is in the packed directory; a device has no use for it.
         shared = set(Manifest.model_fields) & set(type(record).model_fields) - {"version"}
@@ -83,6 +84,17 @@ def build(
         manifest = seal(folder, manifest)
         _deliver(folder, out)
     return manifest
+
+
+def stored_weights(tensors: Sequence[codec.Tensor]) -> dict[str, Stored]:
+    """What of a `.bpz` decodes to sparse rows, by name, and how its values are kept on the device."""
+    stored = {}
+    for tensor in tensors:
+        if isinstance(tensor, codec.QuantizedTensor):
+            few = tensor.levels.size > 0 and tensor.levels.min() >= -128 and tensor.levels.max() <= 127
+            kind = "int8" if few and isinstance(tensor.value_map, codec.Grid) else "float32"
+            stored[tensor.name] = Stored(int(np.count_nonzero(tensor.levels)), kind)
+    return stored
 
 
 def _entry(target: Target, folder: Path, made: Compiled) -> TargetEntry:

@@ -1,4 +1,4 @@
-"""Dense or sparse? What either kernel of a layer takes, by a model with few coefficients that were fitted to measurements.
+"""Dense or sparse? What either kernel of a layer takes, by a model with few coefficients, fitted to measurements.
 
 Coefficients are nanoseconds on the machine of benchmarks/RESULTS.md (`python benchmarks/cost_model.py` measures and
 fits them). On another processor both sides are slower by about the same factor, and only which is less matters here.
@@ -57,11 +57,12 @@ def sparse_work(layer: Layer) -> tuple[float, ...]:
     """
     if layer.geometry is None:
         blocks = -(-layer.batch // 8)
-        return float(blocks * layer.entries), float(layer.pixels * layer.outputs), 1.0
+        return float(blocks * layer.stored.count), float(layer.pixels * layer.outputs), 1.0
     tiling, batch = layer.geometry.tiling, layer.batch
     copied = layer.geometry.copied_size if layer.geometry.copied else 0
     return (
-        float(batch * layer.entries * tiling.tiles * tiling.vectors), float(batch * layer.entries * tiling.tiles),
+        float(batch * layer.stored.count * tiling.tiles * tiling.vectors),
+        float(batch * layer.stored.count * tiling.tiles),
         float(batch * layer.outputs * tiling.tiles), float(batch * copied), float(layer.pixels * layer.outputs), 1.0,
     )  # fmt: skip
 
@@ -82,7 +83,7 @@ def choose(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto")
     choices = []
     for layer, name in zip(layers, names, strict=True):
         dense, sparse = estimate(layer)
-        density = 100.0 * layer.entries / math.prod(layer.shape)
+        density = 100.0 * layer.stored.count / math.prod(layer.shape)
         quicker = "sparse" if sparse < dense else "dense"
         if kernels == "auto":
             ratio = max(dense, sparse) / min(dense, sparse)

@@ -16,7 +16,7 @@ from typing import Any
 from .kernels.blocked import Registers, Tile, blocked_convolution, pack, packed_shape, tile_for
 from .kernels.geometry import ConvolutionGeometry, Window
 from .kernels.pool import max_pool
-from .kernels.sparse import sparse_convolution, sparse_dense
+from .kernels.sparse import Entries, sparse_convolution, sparse_dense
 from .kernels.tail import Tail
 
 OURS = "bp_"  # what the names of our kernels begin with
@@ -25,22 +25,39 @@ _EITHER_WAY = ("add", "multiply")
 
 
 @dataclass(frozen=True)
+class Stored:
+    """What a weight is stored as: how many entries, and of which type their values are on the device.
+
+    values  "int8" for levels of a grid that fit, "float32" for all else
+    """
+
+    count: int = 0
+    values: str = "float32"
+
+
+@dataclass(frozen=True)
 class Layer:
     """A layer and what is computed behind it.
 
     parameter   the weight's variable in the program
     shape       of the weight
-    entries     its stored weights; 0 where it does not decode to sparse rows
+    stored      its stored weights; none where it does not decode to sparse rows
     batch       examples, or rows of a dense layer's input
     geometry    None of a dense layer
     """
 
     parameter: str
     shape: tuple[int, ...]
-    entries: int
+    stored: Stored
     batch: int
     geometry: ConvolutionGeometry | None
     tail: Tail
+
+    @property
+    def entries(self) -> Entries:
+        """The stored weights as a kernel takes them: in as few bytes as hold them."""
+        last = self.channel_stride * -(-math.prod(self.shape[1:]) // self.inner)
+        return Entries(self.stored.count, self.stored.values, "uint16" if last <= 1 << 16 else "int32")
 
     @property
     def outputs(self) -> int:
@@ -99,19 +116,19 @@ class Found:
 ChooseLayers = Callable[[Sequence[Layer]], Sequence[bool]]
 
 
-def find_layers(main: Any, entries: Mapping[str, int], accumulators: int) -> list[Found]:
+def find_layers(main: Any, stored: Mapping[str, Stored], accumulators: int) -> list[Found]:
     """What of the Relax function `main` we have kernels for, in its order.
 
-    entries       stored weights of each parameter that decodes to sparse rows, by its variable's name
+    stored        of each parameter that decodes to sparse rows, by its variable's name
     accumulators  floats that fit in the target's registers beside a sparse kernel's operands
     """
-    return _Search(main, entries, accumulators).found
+    return _Search(main, stored, accumulators).found
 
 
 def substitute(module: Any, found: Sequence[Found], sparse: Sequence[bool], registers: Registers) -> Any:
     """`module` with our kernels: sparse ones where asked for, else dense ones.
 
-    A sparse weight becomes three parameters, see `parameter_roles`.
+    A sparse weight becomes four parameters, see `parameter_roles`.
     """
     return _Substitution(module, registers).result(list(zip(found, sparse, strict=True)))
 
@@ -165,8 +182,9 @@ class _Substitution:
                 parameters.append(variable)
                 continue
             layer = sparse[variable.name]
-            sizes = {"values": (layer.entries, "float32"), "places": (layer.entries, "int32"),
-                     "rows": (layer.outputs + 1, "int32")}  # fmt: skip
+            entries = layer.entries
+            sizes = {"values": (entries.count, entries.values), "places": (entries.count, entries.places),
+                     "rows": (layer.outputs + 1, "int32"), "scale": (1, "float32")}  # fmt: skip
             self.arrays[variable.name] = [
                 relax.Var(f"{variable.name}:{role}", relax.TensorType((size,), dtype))
                 for role, (size, dtype) in sizes.items()
@@ -182,6 +200,8 @@ class _Substitution:
         if layer is None:
             attributes, shape = found.bindings[-1].value.attrs, _extents(found.input)
             window = _window(attributes, [int(extent) for extent in attributes.pool_size])
+            if window is None:
+                raise ValueError("pooling of another layout was found")
             return [self._call(result, "max_pool", max_pool(shape, window), [found.input])]
         name = layer.parameter.removeprefix("p_").removesuffix("_weight")
         if sparse:
@@ -209,10 +229,10 @@ class _Substitution:
 class _Search:
     """Walks the bindings once; `found` is the result."""
 
-    def __init__(self, main: Any, entries: Mapping[str, int], accumulators: int) -> None:
+    def __init__(self, main: Any, stored: Mapping[str, Stored], accumulators: int) -> None:
         from tvm import relax
 
-        self.entries, self.accumulators = entries, accumulators
+        self.stored, self.accumulators = stored, accumulators
         self.parameters = {variable: variable.name for variable in main.params}
         bindings = [binding for block in main.body.blocks for binding in block.bindings]
         self.users: dict[Any, list[Any]] = {}
@@ -272,7 +292,7 @@ class _Search:
         plane = () if geometry is None else geometry.outputs
         tail, operands, behind = self._tail(bindings[-1], (batch, shape[0], *plane))
         name = self.parameters[weight]
-        layer = Layer(name, shape, self.entries.get(name, 0), batch, geometry, tail)
+        layer = Layer(name, shape, self.stored.get(name, Stored()), batch, geometry, tail)
         return Found(layer, x, tuple(operands), (*bindings, *behind))
 
     def _tail(self, binding: Any, outputs: tuple[int, ...]) -> tuple[Tail, list[Any], list[Any]]:

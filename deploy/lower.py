@@ -20,8 +20,8 @@ from .export import parameter_names
 from .kernels.blocked import Registers
 from .kernels.dense import schedule_kernel
 from .kernels.geometry import LANES
+from .layers import OURS, ChooseLayers, Layer, Stored, find_layers, parameter_roles, substitute
 from .plan import ALIGNMENT, Call, Plan, SparseParameter, View
-from .layers import OURS, ChooseLayers, Layer, find_layers, parameter_roles, substitute
 from .targets import Target
 from .tools import require
 
@@ -30,23 +30,23 @@ _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "boo
 
 
 def lower(
-    program: Any, target: Target, entries: Mapping[str, int] | None = None, choose: ChooseLayers | None = None
+    program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: ChooseLayers | None = None
 ) -> tuple[Any, Plan]:
     """Kernels as an IRModule of scheduled PrimFuncs, and the plan of their calls.
 
-    entries  stored weights of each parameter that decodes to sparse rows, by its name in the `.bpz`
+    stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`
     choose   which of the layers that could run sparse shall
 
     Raises InputError for a network that takes or gives anything but one float32 tensor of fixed shape.
     """
     require("tvm")
     names = parameter_names(program)
-    stored = {variable: (entries or {})[name] for variable, name in names.items() if name in (entries or {})}
+    known = {variable: (stored or {})[name] for variable, name in names.items() if name in (stored or {})}
     with tvm_target(target):
         module = _imported(program)
         registers = registers_of(target)
-        found = find_layers(module["main"], stored, accumulators(registers))
-        layers = [each.layer for each in found if each.layer is not None and each.layer.entries > 0]
+        found = find_layers(module["main"], known, accumulators(registers))
+        layers = [each.layer for each in found if each.layer is not None and each.layer.stored.count > 0]
         chosen = choose(layers) if choose is not None and layers else [False] * len(layers)
         sparse = {layer.parameter: layer for layer, take in zip(layers, chosen, strict=True) if take}
         taken = [each.layer is not None and each.layer.parameter in sparse for each in found]
@@ -60,6 +60,8 @@ def lower(
         for name, function in functions.items()
         if name in used
     }
+    # While it loads, the arena holds the columns of one weight at a time, 4 bytes each.
+    plan.arena = max(plan.arena, 4 * max((layer.stored.count for layer in sparse.values()), default=0))
     plan.scratch = max((_scratch_bytes(kernel) for kernel in kernels.values()), default=0)
     return _as_module(kernels), plan
 
@@ -124,10 +126,10 @@ def _planned(module: Any) -> Any:
     from tvm.relax import transform
 
     passes = [
-        transform.FuseTransposeMatmul(), transform.LegalizeOps(), transform.AnnotateTIROpPattern(), transform.FoldConstant(), transform.FuseOps(),
-        transform.FuseTIR(), transform.DeadCodeElimination(), transform.RewriteDataflowReshape(),
-        transform.ToNonDataflow(), transform.RemovePurityChecking(), transform.CallTIRRewrite(),
-        transform.StaticPlanBlockMemory(),
+        transform.FuseTransposeMatmul(), transform.LegalizeOps(), transform.AnnotateTIROpPattern(),
+        transform.FoldConstant(), transform.FuseOps(), transform.FuseTIR(), transform.DeadCodeElimination(),
+        transform.RewriteDataflowReshape(), transform.ToNonDataflow(), transform.RemovePurityChecking(),
+        transform.CallTIRRewrite(), transform.StaticPlanBlockMemory(),
     ]  # fmt: skip
     for each in passes:
         module = each(module)

@@ -81,7 +81,7 @@ def lower_opencl(program: Any, target: Target) -> GpuProgram:
 
 
 def _scheduled(module: Any, gpu: Any) -> Any:
-    """Each function by the first of TVM's rules that fits, or plainly where TVM cannot compile what that makes of it."""
+    """Each function by the first of TVM's rules that fits, or plainly where TVM cannot compile what comes of it."""
     import tvm
     from tvm.s_tir import dlight
 
@@ -112,8 +112,7 @@ def _plainly(module: Any) -> Any:
         for block in schedule.get_child_blocks(schedule.get_sblock("root")):
             # Loops of sums are the inner ones; an axis of one element may have no loop at all.
             sums = sum(
-                int(axis.iter_type) != _SPATIAL and int(axis.dom.extent) > 1
-                for axis in schedule.get(block).iter_vars
+                int(axis.iter_type) != _SPATIAL and int(axis.dom.extent) > 1 for axis in schedule.get(block).iter_vars
             )
             loops = schedule.get_loops(block)
             outer, inner = schedule.split(schedule.fuse(*loops[: len(loops) - sums]), [None, _GROUP])

@@ -1,8 +1,8 @@
 """The plan of a compiled network: where every tensor lies, and which kernel is called on what, in order.
 
-Memory has two regions. `weights` holds what loading leaves behind (decoded weights, constants of the graph, what follows
-from them alone) and is only read afterwards, so that several threads may share it; `arena` holds the input and all that
-a run computes.
+Memory has two regions. `weights` holds what loading leaves behind (decoded weights, constants of the graph, what
+follows from them alone) and is only read afterwards, so that several threads may share it; `arena` holds the input and
+all that a run computes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Call:
 class SparseParameter:
     """A weight that is loaded as compressed sparse rows.
 
-    values, places, rows  the arrays, see kernels/sparse.py; the first two have room for the entries of this network
+    values, places, rows, scale  the arrays, see kernels/sparse.py; the first two have room for this network's entries
     shape                 of the weight
     inner, channel_stride, table  column c lies at c // inner * channel_stride + table[c % inner] of the input
     """
@@ -54,6 +54,7 @@ class SparseParameter:
     values: View
     places: View
     rows: View
+    scale: View
     shape: tuple[int, ...]
     inner: int
     channel_stride: int

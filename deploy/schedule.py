@@ -39,8 +39,8 @@ def schedule_source(plan: Plan) -> str:
             lines += _sparse(number, parameter)
             sparse = f"&sparse_{number}"
         offset = parameter.values.offset if isinstance(parameter, SparseParameter) else parameter.offset
-        shape = ", ".join(map(str, parameter.shape)) or "0"
-        rows.append(f'"{name}", {offset}, {len(parameter.shape)}, {{{shape}}}, {sparse}')
+        extents = ", ".join(map(str, parameter.shape)) or "0"
+        rows.append(f'"{name}", {offset}, {len(parameter.shape)}, {{{extents}}}, {sparse}')
     lines += _table("bp_parameter", "parameters", rows)
     lines += [
         "const bp_model bp_linked_model = {",
@@ -74,7 +74,7 @@ def gpu_schedule_source(program: GpuProgram) -> str:
     rows = []
     for name, view in plan.parameters.items():
         if isinstance(view, SparseParameter):
-            raise ValueError(f"{name} is sparse, and GPUs get dense weights")
+            raise TypeError(f"{name} is sparse, and GPUs get dense weights")
         rows.append(f'"{name}", {view.offset}, {len(view.shape)}, {{{", ".join(map(str, view.shape)) or "0"}}}, 0')
     lines += _table("bp_parameter", "parameters", rows)
     lines += [
@@ -128,7 +128,9 @@ def _sparse(number: int, parameter: SparseParameter) -> list[str]:
     entries = parameter.values.shape[0]
     return [
         f"static const uint32_t places_{number}[] = {{{table}}};",
-        f"static const bp_sparse sparse_{number} = {{{parameter.places.offset}, {parameter.rows.offset}, {entries}, "
+        f"static const bp_sparse sparse_{number} = {{{parameter.places.offset}, {parameter.rows.offset}, "
+        f"{parameter.scale.offset}, {entries}, {int(parameter.values.dtype == 'int8')}, "
+        f"{np.dtype(parameter.places.dtype).itemsize}, "
         f"{parameter.inner}, {parameter.channel_stride}, places_{number}}};",
     ]
 

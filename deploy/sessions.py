@@ -16,11 +16,11 @@ from .tools import require
 _ALIGNMENT = 64
 
 
-def onnx_session(model: bytes) -> Any:
-    """An ONNX Runtime session on one CPU thread."""
+def onnx_session(model: bytes, threads: int = 1) -> Any:
+    """An ONNX Runtime session on so many CPU threads."""
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors only: warnings about thread affinity in containers tell nothing
     return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -38,7 +38,7 @@ class CompiledNetwork:
             self._library = ctypes.CDLL(os.fspath(library.resolve()))
         except OSError as error:
             raise InputError(f"{library} cannot be loaded on this machine ({error}); build for `host` here.") from None
-        for name in ("bp_workspace_size", "bp_input_size", "bp_output_size"):
+        for name in ("bp_workspace_size", "bp_arena_size", "bp_input_size", "bp_output_size"):
             getattr(self._library, name).restype = ctypes.c_size_t
         self._library.bp_status_text.restype = ctypes.c_char_p
         self._weights = weights
@@ -50,6 +50,7 @@ class CompiledNetwork:
         self._run = self._library.bp_run
         self._run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self.output = np.zeros(self._library.bp_output_size(), np.float32)
+        self._forks: list[npt.NDArray[np.uint8]] = []
         self.load()
 
     def load(self) -> None:
@@ -64,6 +65,24 @@ class CompiledNetwork:
         """The output of one input (contiguous float32), in a buffer that the next call overwrites."""
         self._check(self._run(self._reference, example.ctypes.data, self.output.ctypes.data))
         return self.output
+
+    def run_batch(self, examples: npt.NDArray[np.float32], threads: int) -> npt.NDArray[np.float32]:
+        """Outputs (n, outputs) of n inputs (contiguous float32), on so many threads at once."""
+        while len(self._forks) + 1 < threads:
+            arena = np.zeros(self._library.bp_arena_size() + _ALIGNMENT, np.uint8)
+            self._forks.append(arena)
+        networks = (_Network * threads)(self._network)
+        for index, arena in enumerate(self._forks[: threads - 1], start=1):
+            start = ctypes.c_void_p(-(-arena.ctypes.data // _ALIGNMENT) * _ALIGNMENT)
+            size = ctypes.c_size_t(self._library.bp_arena_size())
+            self._check(self._library.bp_fork(ctypes.byref(networks[index]), self._reference, start, size))
+        outputs = np.zeros((len(examples), len(self.output)), np.float32)
+        status = self._library.bp_run_batch(
+            networks, ctypes.c_size_t(threads), ctypes.c_void_p(examples.ctypes.data), ctypes.c_size_t(len(examples)),
+            ctypes.c_void_p(outputs.ctypes.data),
+        )  # fmt: skip
+        self._check(status)
+        return outputs
 
     def _check(self, status: int) -> None:
         if status != 0:

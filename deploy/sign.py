@@ -66,7 +66,9 @@ def check_signature(bundle: Bundle, public: Any, owner: str) -> str:
     invalid = require("cryptography.exceptions").InvalidSignature
     path = bundle.folder / SIGNATURE
     if not path.is_file():
-        raise CorruptFileError("The bundle is not signed; have it signed by `bayespress sign`, or verify without a key.")
+        raise CorruptFileError(
+            "The bundle is not signed; have it signed by `bayespress sign`, or verify without a key."
+        )
     try:
         public.verify(path.read_bytes(), (bundle.folder / MANIFEST).read_bytes())
     except invalid:
@@ -87,7 +89,9 @@ def _load(path: Path, kind: str) -> Any:
             else serialization.load_pem_public_key(data)
         )
     except (ValueError, TypeError, require("cryptography.exceptions").UnsupportedAlgorithm) as error:
-        raise InputError(f"{path} is no {kind} key in PEM ({reason_of(error)}); make one with sign --new-key.") from None
+        raise InputError(
+            f"{path} is no {kind} key in PEM ({reason_of(error)}); make one with sign --new-key."
+        ) from None
     expected = keys.Ed25519PrivateKey if kind == _PRIVATE else keys.Ed25519PublicKey
     if not isinstance(key, expected):
         raise InputError(f"{path} is no Ed25519 key; make one with `bayespress sign --new-key`.")

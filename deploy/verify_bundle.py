@@ -35,11 +35,9 @@ def verify_bundle(
     report = VerifyReport(str(path))
     try:
         with opened(path) as bundle:
-            if (signed := _signature(bundle, key, tell)) is not None:
-                report.checks.append(signed)
-            if not report.passed:
-                return report
-            report.checks.append(attempt("files", lambda: _check_files(bundle), tell))
+            report.checks += _signature(bundle, key, tell)
+            if all(check.outcome != "failed" for check in report.checks):
+                report.checks.append(attempt("files", lambda: _check_files(bundle), tell))
             if not report.passed:
                 return report
             report.checks.append(attempt("weights", lambda: check_weights(bundle.read(WEIGHTS)), tell))
@@ -53,14 +51,14 @@ def verify_bundle(
     return report
 
 
-def _signature(bundle: Bundle, key: Path | None, tell: Callable[[str], None]) -> Check | None:
-    """None for a bundle that is not signed, where nobody asked for it."""
+def _signature(bundle: Bundle, key: Path | None, tell: Callable[[str], None]) -> list[Check]:
+    """Nothing of a bundle that is not signed, where nobody asked for it."""
     if key is not None:
         public = public_key(key)
-        return attempt("signature", lambda: check_signature(bundle, public, key.name), tell)
+        return [attempt("signature", lambda: check_signature(bundle, public, key.name), tell)]
     if (bundle.folder / SIGNATURE).is_file():
-        return Check("signature", "skipped", "the bundle is signed; give --key to see whether by the right person")
-    return None
+        return [Check("signature", "skipped", "the bundle is signed; give --key to see whether by the right person")]
+    return []
 
 
 def _check_files(bundle: Bundle) -> str:

@@ -15,7 +15,8 @@ def gaussian_output(mean: Tensor, variance: Tensor) -> Tensor:
     """b = mean + sqrt(variance) eps, eps ~ N(0, 1) elementwise; differentiable in both, of one shape.
 
     Source: Kingma, Salimans, Welling, "Variational Dropout and the Local Reparameterization Trick", 2015, eq. 6.
-    The gradient is by hand: these are a network's largest tensors, and autograd kept four of them where one does. Compiled (kernels/kl.c) for float32 in main memory.
+    The gradient is by hand: these are a network's largest tensors, and autograd kept four of them where one does.
+    Compiled (kernels/kl.c) for float32 in main memory.
     """
     output: Tensor = _GaussianOutput.apply(mean, variance)  # type: ignore[no-untyped-call]
     return output

@@ -39,7 +39,9 @@ class OpenCl:
         runner = (bundle.folder / target.runner).resolve()
         said = run_runner([runner, bundle.folder / WEIGHTS, inputs, "--gpu", *arguments])
         if said["gpu"] is None:
-            raise MissingToolError(f"{said['gpu_reason']} (Debian: apt install pocl-opencl-icd, for one on the processor)")
+            raise MissingToolError(
+                f"{said['gpu_reason']} (Debian: apt install pocl-opencl-icd, for one on the processor)"
+            )
         return said
 
     def _target(self, bundle: Bundle) -> TargetEntry | None:

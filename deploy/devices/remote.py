@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import subprocess
@@ -83,10 +84,9 @@ class Remote(ABC):
         return target
 
     def _clean(self, folder: str) -> None:
-        try:
+        # Where the machine is gone, the reason is on its way to the user already.
+        with contextlib.suppress(MissingToolError, CheckFailedError):
             self._shell("rm", "-rf", folder)
-        except (MissingToolError, CheckFailedError):
-            pass  # gone; the reason why is on its way to the user
 
     def _shell(self, *words: str) -> str:
         return self._call(self.command([shlex.quote(word) for word in words]))
@@ -109,4 +109,3 @@ class Remote(ABC):
         if done.returncode == _SHELL_ENDS or (done.returncode < 0) or any(word in said.lower() for word in _LOST):
             raise MissingToolError(f"{self.name} does not answer ({said}); check the connection.")
         raise CheckFailedError(f"The runner failed on {self.name}: {said}.")
-

@@ -142,16 +142,16 @@ def blocked_convolution(
                 T.buffer_store(held, sums[(k * tile.vectors + v) * lanes + lane], [place * across + v * lanes + lane])
             if pooled:
                 return
-            with T.serial(0, T.min(across, outputs - block * across)) as lane:
-                with T.serial(0, tile.rows) as y, T.serial(0, tile.columns) as z:
-                    place = [n, block * across + lane, top + y, left + z]
-                    total = held[(y * tile.columns + z) * across + lane]
-                    T.buffer_store(out, tail.apply(T, total, place, operands), place)
+            live = T.min(across, outputs - block * across)
+            with T.serial(0, live) as lane, T.serial(0, tile.rows) as y, T.serial(0, tile.columns) as z:
+                place = [n, block * across + lane, top + y, left + z]
+                total = held[(y * tile.columns + z) * across + lane]
+                T.buffer_store(out, tail.apply(T, total, place, operands), place)
 
         def pool(n: Any, block: Any) -> None:
             """Maxima of all channels of a block side by side, where the tail allows that, and only then by channel."""
             window, rows = tail.pool, tail.outputs(plane)
-            if tail.pools_first and window is not None:
+            if tail.pools_first and window is not None and maxima is not None:
                 down, along = windows(T, window, plane)
                 with T.serial(0, rows[0]) as y, T.serial(0, rows[1]) as z, T.vectorized(0, across) as lane:
                     places = [row * plane[1] + column for row in down(y) for column in along(z)]
@@ -164,6 +164,8 @@ def blocked_convolution(
                     deliver(T, tail, sums_of, line, plane, out, at, operands)
                     return
                 with T.serial(0, rows[0]) as y, T.serial(0, rows[1]) as z:
+                    if maxima is None:
+                        raise ValueError("there is no pooling")
                     total = maxima[(y * rows[1] + z) * across + lane]
                     T.buffer_store(out, tail.apply(T, total, [*at, y, z], operands), [*at, y, z])
 

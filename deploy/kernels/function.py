@@ -13,10 +13,9 @@ def prim_func(arguments: Sequence[Argument], body: Callable[..., None]) -> Any:
     from tvm.script.ir_builder import IRBuilder
     from tvm.tirx.script import builder as T
 
-    with IRBuilder() as builder:
-        with T.prim_func(s_tir=True, private=True):
-            T.func_attr({"tirx.noalias": True})
-            buffers = [T.arg(name, T.Buffer(shape, dtype)) for name, shape, dtype in arguments]
-            with T.sblock("root"):
-                body(T, *buffers)
+    with IRBuilder() as builder, T.prim_func(s_tir=True, private=True):
+        T.func_attr({"tirx.noalias": True})
+        buffers = [T.arg(name, T.Buffer(shape, dtype)) for name, shape, dtype in arguments]
+        with T.sblock("root"):
+            body(T, *buffers)
     return builder.get()

@@ -1,7 +1,8 @@
 """Sparse convolution and dense layers as PrimFuncs over compressed sparse rows, as they come out of a `.bpz`.
 
-Each layer's weight is three arrays: `rows` (outputs + 1), where each output's entries begin; `places`, where in the
-input an entry finds its number (see geometry.py); and `values`. For each output a kernel walks once through its
+Each layer's weight is four arrays: `rows` (outputs + 1), where each output's entries begin; `places`, where in the
+input an entry finds its number (see geometry.py); `values`, numbers or the grid's levels; and `scale`, what all values
+are to be multiplied by: the grid's step, or 1. For each output a kernel walks once through its
 entries for a whole tile of pixels, or of examples, that it holds in registers. What follows the layer (scales and
 biases by channel, a clip, pooling by maximum) is computed before the result leaves the cache.
 """
@@ -9,6 +10,7 @@ biases by channel, a clip, pooling by maximum) is computed before the result lea
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .function import prim_func
@@ -17,19 +19,25 @@ from .layout import lay_out
 from .tail import Tail, deliver
 
 
-def sparse_convolution(
-    batch: int, geometry: ConvolutionGeometry, channels: int, entries: int, tail: Tail
-) -> Any:
-    """PrimFunc of (input, values, places, rows, one array for each step, output), batch and channels first.
+@dataclass(frozen=True)
+class Entries:
+    """How many weights are stored, and in what: `values` float32 or int8, `places` int32 or uint16."""
+
+    count: int
+    values: str = "float32"
+    places: str = "int32"
+
+
+def sparse_convolution(batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, tail: Tail) -> Any:
+    """PrimFunc of (input, values, places, rows, scale, one array for each step, output), batch and channels first.
 
     channels  of the output
-    entries   stored weights
     """
     rows, columns = geometry.outputs
     tiling = geometry.tiling
     width = tiling.lanes
 
-    def body(T: Any, x: Any, values: Any, places: Any, starts: Any, *rest: Any) -> None:
+    def body(T: Any, x: Any, values: Any, places: Any, starts: Any, scale: Any, *rest: Any) -> None:
         *operands, out = rest
         accumulators = T.sblock_alloc_buffer((tiling.vectors * width,), "float32", scope="local")
         # Of one channel: what pooling looks back at, and what flat vectors leave behind each row.
@@ -69,15 +77,18 @@ def sparse_convolution(
                     with T.serial(starts[o], starts[o + 1]) as j:
 
                         def add(k: Any, lane: Any) -> None:
-                            at = places[j] + base + place(k, lane, geometry.pitch)
-                            number = source[at] if source is not None else _flat_read(x, n, at, geometry)
+                            at = T.Cast("int32", places[j]) + base + place(k, lane, geometry.pitch)
+                            # In place, a place counts through channels and rows: over the end of the first row.
+                            number = source[at] if source is not None else x[n, 0, 0, at]
                             index = k * width + lane
-                            T.buffer_store(accumulators, accumulators[index] + values[j] * number, [index])
+                            T.buffer_store(
+                                accumulators, accumulators[index] + T.Cast("float32", values[j]) * number, [index]
+                            )
 
                         each(add)
 
                     def keep(k: Any, lane: Any) -> None:
-                        number = accumulators[k * width + lane]
+                        number = accumulators[k * width + lane] * scale[0]
                         if held is not None:
                             T.buffer_store(held, number, [place(k, lane, columns)])
                             return
@@ -95,21 +106,22 @@ def sparse_convolution(
     return prim_func(_arguments(*shapes, entries, tail), body)
 
 
-def sparse_dense(batch: int, inputs: int, outputs: int, entries: int, tail: Tail) -> Any:
-    """PrimFunc of (input, values, places, rows, one array for each step, output) for a dense layer's sparse weight.
+def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, tail: Tail) -> Any:
+    """PrimFunc of (input, values, places, rows, scale, one array for each step, output) of a dense layer.
 
     Several examples are taken eight at a time, with the inputs turned so that the eight lie side by side.
     """
-    def single(T: Any, x: Any, values: Any, places: Any, starts: Any, *rest: Any) -> None:
+
+    def single(T: Any, x: Any, values: Any, places: Any, starts: Any, scale: Any, *rest: Any) -> None:
         *operands, out = rest
         total = T.sblock_alloc_buffer((1,), "float32", scope="local")
         with T.serial(0, outputs) as o:
             T.buffer_store(total, T.float32(0), [0])
             with T.serial(starts[o], starts[o + 1]) as j:
-                T.buffer_store(total, total[0] + values[j] * x[0, places[j]], [0])
-            T.buffer_store(out, tail.apply(T, total[0], [0, o], operands), [0, o])
+                T.buffer_store(total, total[0] + T.Cast("float32", values[j]) * x[0, T.Cast("int32", places[j])], [0])
+            T.buffer_store(out, tail.apply(T, total[0] * scale[0], [0, o], operands), [0, o])
 
-    def several(T: Any, x: Any, values: Any, places: Any, starts: Any, *rest: Any) -> None:
+    def several(T: Any, x: Any, values: Any, places: Any, starts: Any, scale: Any, *rest: Any) -> None:
         *operands, out = rest
         width = next(w for w in (LANES, 4, 2) if w <= batch)
         totals = T.sblock_alloc_buffer((width,), "float32", scope="local")
@@ -122,20 +134,21 @@ def sparse_dense(batch: int, inputs: int, outputs: int, entries: int, tail: Tail
                 with T.vectorized(0, width) as lane:
                     T.buffer_store(totals, T.float32(0), [lane])
                 with T.serial(starts[o], starts[o + 1]) as j, T.vectorized(0, width) as lane:
-                    T.buffer_store(totals, totals[lane] + values[j] * turned[places[j] * width + lane], [lane])
+                    number = turned[T.Cast("int32", places[j]) * width + lane]
+                    T.buffer_store(totals, totals[lane] + T.Cast("float32", values[j]) * number, [lane])
                 with T.serial(0, width) as lane:
                     at = [first + lane, o]
-                    T.buffer_store(out, tail.apply(T, totals[lane], at, operands), at)
+                    T.buffer_store(out, tail.apply(T, totals[lane] * scale[0], at, operands), at)
 
     return prim_func(_arguments((batch, inputs), (batch, outputs), entries, tail), single if batch == 1 else several)
 
 
 def _arguments(
-    shape: tuple[int, ...], outputs: tuple[int, ...], entries: int, tail: Tail
+    shape: tuple[int, ...], outputs: tuple[int, ...], entries: Entries, tail: Tail
 ) -> list[tuple[str, tuple[int, ...], str]]:
     return [
-        ("x", shape, "float32"), ("values", (entries,), "float32"), ("places", (entries,), "int32"),
-        ("rows", (outputs[1] + 1,), "int32"),
+        ("x", shape, "float32"), ("values", (entries.count,), entries.values),
+        ("places", (entries.count,), entries.places), ("rows", (outputs[1] + 1,), "int32"), ("scale", (1,), "float32"),
         *((f"step{i}", each, "float32") for i, each in enumerate(tail.shapes)), ("out", outputs, "float32"),
     ]  # fmt: skip
 
@@ -143,8 +156,3 @@ def _arguments(
 def _held_size(geometry: ConvolutionGeometry) -> int:
     tiling, (rows, columns) = geometry.tiling, geometry.outputs
     return tiling.tiles * tiling.vectors * tiling.lanes if tiling.flat else rows * columns
-
-
-def _flat_read(x: Any, n: Any, at: Any, geometry: ConvolutionGeometry) -> Any:
-    """x[n] at a place counted through channels, rows and columns, which may run over the end of a row."""
-    return x[n, 0, 0, at]

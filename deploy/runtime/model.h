@@ -49,11 +49,13 @@ typedef struct bp_kernel {
     uint32_t first_view, view_count;
 } bp_kernel;
 
-/* A weight that is kept as compressed sparse rows: int32_t places and row starts; its values are where its parameter
- * lies. An entry of column c meets the input at c / inner * channel_stride + table[c % inner]. */
+/* A weight that is kept as compressed sparse rows: row starts of int32_t, places of int32_t or uint16_t; its values,
+ * float or the int8_t levels of a grid, are where its parameter lies, and have to be multiplied by a float. An entry of column c meets the input at c / inner * channel_stride + table[c % inner]. */
 typedef struct bp_sparse {
-    size_t places_offset, rows_offset;
+    size_t places_offset, rows_offset, scale_offset;
     uint32_t entries; /* room for so many */
+    int is_levels;
+    uint32_t place_size; /* 2 or 4 bytes */
     uint32_t inner, channel_stride;
     const uint32_t *table;
 } bp_sparse;

@@ -3,6 +3,7 @@
 
 #include "bayespress.h"
 #include "bpz.h"
+#include "bpz_levels.h"
 #include "model.h"
 
 static const bp_model *const model = &bp_linked_model;
@@ -91,29 +92,52 @@ static int same_shape(const bp_parameter *parameter, const bpz_tensor *tensor) {
     return 1;
 }
 
-/* From columns to places, in the same array. */
-static void find_places(const bp_sparse *sparse, int32_t *places, uint32_t count) {
+static void find_places(const bp_sparse *sparse, const uint32_t *columns, void *places, uint32_t count) {
     uint32_t i;
     for (i = 0; i < count; i++) {
-        const uint32_t column = (uint32_t)places[i];
-        places[i] = (int32_t)(column / sparse->inner * sparse->channel_stride + sparse->table[column % sparse->inner]);
+        const uint32_t place =
+            columns[i] / sparse->inner * sparse->channel_stride + sparse->table[columns[i] % sparse->inner];
+        if (sparse->place_size == 2) {
+            ((uint16_t *)places)[i] = (uint16_t)place;
+        } else {
+            ((int32_t *)places)[i] = (int32_t)place;
+        }
     }
+}
+
+/* What values have to be multiplied by. BPZ_ERROR_ARGUMENT for levels that are not of a grid. */
+static bpz_status find_scale(const bp_network *network, const bpz_file *file, const bpz_tensor *tensor,
+                             const bp_sparse *sparse) {
+    float *scale = (float *)(void *)(network->weights + sparse->scale_offset);
+    bpz_value_map map;
+    bpz_status status;
+    *scale = 1.0f;
+    if (!sparse->is_levels) {
+        return BPZ_OK;
+    }
+    status = bpz_value_map_of(file, tensor, &map, scratch_of(network), scratch_size());
+    if (status != BPZ_OK) {
+        return status;
+    }
+    *scale = map.step;
+    return map.kind == BPZ_KIND_GRID ? BPZ_OK : BPZ_ERROR_ARGUMENT;
 }
 
 /* BPZ_ERROR_ARGUMENT for a tensor that has not the rows, or more entries than there is room for. */
 static bpz_status load_sparse(bp_network *network, const bpz_file *file, const bpz_tensor *tensor,
                               const bp_parameter *parameter) {
     const bp_sparse *sparse = parameter->sparse;
-    int32_t *places = (int32_t *)(void *)(network->weights + sparse->places_offset);
     uint32_t *rows = (uint32_t *)(void *)(network->weights + sparse->rows_offset);
+    uint32_t *columns = (uint32_t *)(void *)network->arena; /* which has room for them, and nothing else to hold yet */
     bpz_status status;
     if (tensor->rows != parameter->shape[0] || tensor->nonzero > sparse->entries) {
         return BPZ_ERROR_ARGUMENT;
     }
-    status = bpz_decode_csr(file, tensor, BPZ_FLOAT32, rows, (uint32_t *)(void *)places,
+    status = bpz_decode_csr(file, tensor, sparse->is_levels ? BPZ_INT8 : BPZ_FLOAT32, rows, columns,
                             network->weights + parameter->offset, sparse->entries, scratch_of(network), scratch_size());
     if (status == BPZ_OK) {
-        find_places(sparse, places, rows[tensor->rows]);
+        find_places(sparse, columns, network->weights + sparse->places_offset, rows[tensor->rows]);
+        status = find_scale(network, file, tensor, sparse);
     }
     return status;
 }

@@ -25,7 +25,9 @@ FAMILIES = ("opencl", "opencl:adreno", "opencl:mali")
 def pocl():
     vendors = Path(os.environ.get("OCL_ICD_VENDORS", "/etc/OpenCL/vendors"))
     if not list(vendors.glob("*.icd")):
-        pytest.skip("no OpenCL driver, which runs GPU kernels, is installed (Debian: pocl-opencl-icd ocl-icd-libopencl1)")
+        pytest.skip(
+            "no OpenCL driver, which runs GPU kernels, is installed (Debian: pocl-opencl-icd ocl-icd-libopencl1)"
+        )
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,9 @@ def test_nobody_at_the_address(pristine, sshd):
             bayespress.verify(pristine, [f"ssh://127.0.0.1:{port}"])
 
 
-@pytest.mark.parametrize("name", ["ssh://", "ssh://-oProxyCommand=x", "ssh://host:port", "ssh://u:secret@host", "ssh://h/x"])
+@pytest.mark.parametrize(
+    "name", ["ssh://", "ssh://-oProxyCommand=x", "ssh://host:port", "ssh://u:secret@host", "ssh://h/x"]
+)
 def test_addresses_that_are_none(pristine, name):
     with pytest.raises(InputError, match="is no ssh device; write it as ssh://user@board"):
         bayespress.verify(pristine, [name])
@@ -119,9 +121,11 @@ if words[0] == "push":
         if os.path.exists(root + "/unplug-after-push"):
             open(root + "/unplugged", "w").close()
 elif words[0] == "shell":
-    sys.exit(subprocess.run(["sh", "-c", words[1].replace("/data/local/tmp", root)]).returncode if "mktemp" not in words[1]
-             else print("/data/local/tmp/" + subprocess.run(["sh", "-c", words[1].replace("/data/local/tmp", root)],
-                        capture_output=True, text=True).stdout.strip().rpartition("/")[2]))
+    command = ["sh", "-c", words[1].replace("/data/local/tmp", root)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    sys.stdout.write(done.stdout.replace(root, "/data/local/tmp"))
+    sys.stderr.write(done.stderr)
+    sys.exit(done.returncode)
 """
 
 
@@ -153,7 +157,7 @@ def test_a_phone_that_is_not_there(pristine, phone):
 
 def test_a_phone_that_is_unplugged_in_the_middle(pristine, phone):
     (phone / "unplug-after-push").touch()
-    with opened(pristine) as bundle, pytest.raises(MissingToolError, match="adb does not answer .*no devices"):
+    with opened(pristine) as bundle, pytest.raises(MissingToolError, match=r"adb does not answer .*no devices"):
         device_named("adb").run(bundle, pristine / GOLDEN_INPUT)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from bayespress import codec
 from bayespress.deploy.aot import compile_network
+from bayespress.deploy.build import stored_weights
 from bayespress.deploy.export import load_program
 from bayespress.deploy.targets import target_named
 
@@ -36,9 +37,8 @@ def between(packed, tmp_path_factory):
     """A folder with what lies between the network and the runner: kernels.o, and made/schedule.c."""
     scratch = tmp_path_factory.mktemp("between")
     program, weights = load_program(packed("padded") / "network.pt2"), (packed("padded") / "weights.bpz").read_bytes()
-    entries = {tensor.name: int(np.count_nonzero(tensor.values())) for tensor in codec.decode(weights)}
-    entries = {name: count for name, count in entries.items() if name.endswith("weight")}
-    made = compile_network(program, target_named("host"), scratch / "made", scratch, entries, "sparse")
+    stored = stored_weights(codec.decode(weights))
+    made = compile_network(program, target_named("host"), scratch / "made", scratch, stored, "sparse")
     assert {choice.kernel for choice in made.choices} == {"sparse"}
     return scratch
 
@@ -50,8 +50,8 @@ def sanitized(gcc, between):
     decoder = [str(path) for path in sorted(CODEC.glob("*.c")) if path.name != "encode.c"]
     done = subprocess.run(
         [gcc, *STRICT, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{RUNTIME}",
-         f"-I{CODEC}", str(RUNTIME / "runtime.c"), str(RUNTIME / "threads.c"), str(RUNTIME / "runner.c"), str(between / "made" / "schedule.c"),
-         *decoder,
+         f"-I{CODEC}", *(str(RUNTIME / name) for name in ("runtime.c", "threads.c", "runner.c")),
+         str(between / "made" / "schedule.c"), *decoder,
          str(between / "kernels.o"), "-lm", "-pthread", "-o", str(program)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -60,7 +60,8 @@ def sanitized(gcc, between):
     def run(weights: bytes, inputs: bytes) -> subprocess.CompletedProcess[str]:
         (between / "w.bpz").write_bytes(weights)
         (between / "x.f32").write_bytes(inputs)
-        command = [str(program), str(between / "w.bpz"), str(between / "x.f32"), "--repeat", "3", "--layers", "--threads", "2"]
+        files = [str(between / "w.bpz"), str(between / "x.f32")]
+        command = [str(program), *files, "--repeat", "3", "--layers", "--threads", "2", "--digests", "--facts"]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     return run

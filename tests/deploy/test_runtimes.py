@@ -118,6 +118,16 @@ class TestTheHostBuild:
         got = np.stack([compiled.run(np.ascontiguousarray(each)).copy() for each in x])
         np.testing.assert_allclose(got, expected, atol=TOLERANCE)
 
+    @pytest.mark.parametrize("threads", [1, 2, 7])
+    def test_batches_on_several_threads(self, pristine, case, threads):
+        x, expected = case
+        library = pristine / "targets" / "host" / "libnetwork.so"
+        compiled = CompiledNetwork(library, (pristine / "weights.bpz").read_bytes())
+        many = np.ascontiguousarray(np.resize(x, (203, *x.shape[1:])))
+        got = compiled.run_batch(many, threads)
+        np.testing.assert_allclose(got, np.resize(expected, (203, expected.shape[1])), atol=TOLERANCE)
+        assert compiled.run_batch(many[:0], threads).shape == (0, expected.shape[1])
+
     def test_runner(self, pristine, case, tmp_path):
         x, expected = case
         x.astype("<f4").tofile(tmp_path / "x.f32")

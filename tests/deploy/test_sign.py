@@ -88,7 +88,7 @@ def test_any_change_is_refused(bundle, keys, name):
 
 def test_a_changed_bundle_is_not_signed(bundle, keys):
     (bundle / "weights.bpz").write_bytes(b"x")
-    with pytest.raises(CorruptFileError, match="weights.bpz is not the file"):
+    with pytest.raises(CorruptFileError, match=r"weights\.bpz is not the file"):
         sign(bundle, keys[0])
 
 
