@@ -24,7 +24,7 @@ def verify(
             "--device",
             "-d",
             help="Where to run the golden vectors: host, opencl, qemu-arm64, qemu-armv7, qemu-riscv64, "
-            "ssh://user@board, adb[:serial].",
+            "ssh://user@board, adb[:serial], rpc://tracker:port/key.",
         ),
     ] = None,
     key: Annotated[

@@ -10,6 +10,7 @@ from .base import Device
 from .host import Host
 from .opencl import OpenCl
 from .qemu import ARM64, ARMV7, RISCV64
+from .rpc import Rpc
 from .ssh import Ssh
 
 # Those that are there without being told where.
@@ -18,6 +19,7 @@ DEVICES: dict[str, Device] = {device.name: device for device in (Host(), OpenCl(
 _ADDRESSED: dict[str, tuple[str, Callable[[str], Device]]] = {
     "ssh://": ("ssh://user@board", Ssh),
     "adb": ("adb[:serial]", Adb),
+    "rpc://": ("rpc://tracker:port/key", Rpc),
 }
 
 

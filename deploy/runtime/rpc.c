@@ -1,0 +1,98 @@
+/* rpc.c - the network as functions that TVM's RPC server calls. In no library of ours: `bench --device rpc://…` links it
+ * with one, for the server's machine, and sends it there.
+ *
+ * One network a process, as the server loads one module at a time. Functions give a bp_status.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bayespress.h"
+#include "bpz.h"
+#include "model.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+#define TYPE_INTEGER 1  /* tvm_ffi/c_api.h: kTVMFFIInt */
+#define TYPE_TENSOR 70  /* kTVMFFITensor: an object, whose tensor lies behind its header */
+#define OBJECT_HEADER 24
+
+static bp_network network;
+static void *workspace;
+
+static const bp_dl_tensor *tensor_of(const bp_any *argument) {
+    const unsigned char *pointer = argument->value.pointer;
+    return (const bp_dl_tensor *)(const void *)(argument->type_index == TYPE_TENSOR ? pointer + OBJECT_HEADER
+                                                                                    : pointer);
+}
+
+static void *data_of(const bp_any *argument) {
+    const bp_dl_tensor *tensor = tensor_of(argument);
+    return (unsigned char *)tensor->data + tensor->byte_offset;
+}
+
+static size_t count_of(const bp_any *argument) {
+    const bp_dl_tensor *tensor = tensor_of(argument);
+    size_t count = 1;
+    int32_t axis;
+    for (axis = 0; axis < tensor->ndim; axis++) {
+        count *= (size_t)tensor->shape[axis];
+    }
+    return count;
+}
+
+static int give(bp_any *result, int64_t number) {
+    memset(result, 0, sizeof *result);
+    result->type_index = TYPE_INTEGER;
+    result->value.integer = number;
+    return 0;
+}
+
+/* (bytes of the .bpz) */
+EXPORTED int __tvm_ffi_bayespress_load(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+    (void)self;
+    if (count != 1) {
+        return give(result, BP_ERROR_ARGUMENT);
+    }
+    if (workspace == NULL && posix_memalign(&workspace, BP_ALIGNMENT, bp_workspace_size()) != 0) {
+        return give(result, BP_ERROR_WORKSPACE);
+    }
+    return give(result, bp_load(&network, data_of(arguments), count_of(arguments), workspace, bp_workspace_size()));
+}
+
+/* (input, output) */
+EXPORTED int __tvm_ffi_bayespress_run(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+    (void)self;
+    if (count != 2 || workspace == NULL || count_of(&arguments[0]) != bp_input_size() ||
+        count_of(&arguments[1]) != bp_output_size()) {
+        return give(result, BP_ERROR_ARGUMENT);
+    }
+    return give(result, bp_run(&network, data_of(&arguments[0]), data_of(&arguments[1])));
+}
+
+/* (bytes of the .bpz, number of a tensor, its values): for digests of what this machine decodes */
+EXPORTED int __tvm_ffi_bayespress_decode(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+    bpz_file file;
+    bpz_tensor tensor;
+    bpz_status status;
+    void *room = malloc(bpz_workspace_size());
+    (void)self;
+    if (count != 3 || room == NULL) {
+        free(room);
+        return give(result, BP_ERROR_ARGUMENT);
+    }
+    status = bpz_open(&file, data_of(&arguments[0]), count_of(&arguments[0]));
+    if (status == BPZ_OK) {
+        status = bpz_tensor_at(&file, (uint32_t)arguments[1].value.integer, &tensor);
+    }
+    if (status == BPZ_OK) {
+        status = bpz_decode(&file, &tensor, BPZ_FLOAT32, data_of(&arguments[2]), count_of(&arguments[2]), room,
+                            bpz_workspace_size());
+    }
+    free(room);
+    return give(result, status == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS);
+}
+
+/* () */
+EXPORTED int __tvm_ffi_bayespress_workspace(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+    (void)self, (void)arguments, (void)count;
+    return give(result, (int64_t)bp_workspace_size());
+}

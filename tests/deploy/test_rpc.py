@@ -1,0 +1,76 @@
+"""Bundles over TVM's own RPC: a real tracker and a real server on loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+import bayespress
+from bayespress.deploy.bench import bench
+from bayespress.errors import InputError, MissingToolError
+
+pytestmark = [pytest.mark.xdist_group("deploy"), pytest.mark.slow]
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def wait_for(port, process):
+    for _ in range(600):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, "it ended at once"
+        time.sleep(0.1)
+    raise AssertionError("it does not answer")
+
+
+@pytest.fixture(scope="module")
+def tracker():
+    """Port of a tracker that knows one server, under the key `board`."""
+    port, server_port = free_port(), free_port()
+    start = [sys.executable, "-m"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [*start, "tvm.exec.rpc_tracker", "--host=127.0.0.1", f"--port={port}", f"--port-end={port + 1}"]
+    tracking = subprocess.Popen(command, **quiet)
+    wait_for(port, tracking)
+    serving = subprocess.Popen(
+        [*start, "tvm.exec.rpc_server", "--host=127.0.0.1", f"--port={server_port}",
+         f"--port-end={server_port + 1}", f"--tracker=127.0.0.1:{port}", "--key=board"],
+        **quiet,
+    )  # fmt: skip
+    wait_for(server_port, serving)
+    yield port, server_port
+    for process in (serving, tracking):
+        process.terminate()
+        process.wait()
+
+
+def test_verify_on_a_machine_of_a_farm(pristine, tracker):
+    report = bayespress.verify(pristine, [f"rpc://127.0.0.1:{tracker[0]}/board"])
+    assert [check.outcome for check in report.checks] == ["passed"] * 4, report.checks
+    assert report.checks[-1].name == "golden vectors, network over TVM's RPC"
+
+
+def test_bench_on_a_machine_of_a_farm(pristine, tracker):
+    (device,) = bench(pristine, seconds=0.05, devices=[f"rpc://127.0.0.1:{tracker[0]}/board"]).devices
+    assert device.median_us > 0
+    assert device.p99_us >= device.median_us >= device.min_us
+
+
+def test_nobody_there(pristine):
+    with pytest.raises(MissingToolError, match=r"rpc://127.0.0.1:\d+ does not answer"):
+        bayespress.verify(pristine, [f"rpc://127.0.0.1:{free_port()}"])
+
+
+@pytest.mark.parametrize("name", ["rpc://", "rpc://host", "rpc://host:port/key", "rpc://host:9190/a/b"])
+def test_addresses_that_are_none(pristine, name):
+    with pytest.raises(InputError, match="is no RPC device; write it as rpc://tracker:9190/key"):
+        bayespress.verify(pristine, [name])
