@@ -25,8 +25,8 @@ def bench(
         typer.Option(
             "--device",
             "-d",
-            help="Where: host, opencl, ssh://user@board, adb[:serial], rpc://tracker:port/key, qemu-arm64 (which counts "
-            "instructions).",
+            help="Where: host, opencl, ssh://user@board, adb[:serial], rpc://tracker:port/key, qemu-arm64 (which "
+            "counts instructions).",
         ),
     ] = None,
     packed: Annotated[

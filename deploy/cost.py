@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from .layers import Layer
 
+_VECTOR = 16  # output channels that a dense kernel's vectors may leave unfilled
 KERNELS = ("auto", "dense", "sparse")
 
 
@@ -25,7 +26,12 @@ class Coefficients:
     sparse_product: tuple[float, ...]
 
 
-FITTED = Coefficients((0.025, 0.15, 500.0), (0.07, 2.0, 100.0), (0.37, 1.0, 6.0, 0.15, 0.15, 200.0), (0.8, 3.0, 100.0))
+FITTED = Coefficients(
+    dense_convolution=(0.0132, 0.11, 0.343, 0.0),
+    dense_product=(0.0642, 0.0, 53.1),
+    sparse_convolution=(0.199, 0.551, 0.0, 0.159, 0.0575, 0.0),
+    sparse_product=(0.192, 2.0, 24.8),
+)
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,17 @@ class Choice:
 
 
 def dense_work(layer: Layer) -> tuple[float, ...]:
-    """Multiply-adds, then of a convolution floats laid out anew and of a product outputs, and one kernel."""
-    macs = float(layer.pixels * math.prod(layer.shape))
+    """Of a convolution: multiply-adds, channels in whole vectors, floats laid out anew, outputs, one kernel; of a
+    product: multiply-adds, outputs, one kernel.
+    """
+    outputs = float(layer.pixels * layer.outputs)
     if layer.geometry is None:
-        return macs, float(layer.pixels * layer.outputs), 1.0
-    return macs, float(layer.batch * layer.geometry.channels * math.prod(layer.geometry.extents)), 1.0
+        return float(layer.pixels * math.prod(layer.shape)), outputs, 1.0
+    filled = -(-layer.outputs // _VECTOR) * _VECTOR
+    macs = float(layer.pixels * filled * math.prod(layer.shape[1:]))
+    bordered = layer.geometry.window.before != (0, 0) or layer.geometry.window.after != (0, 0)
+    copied = layer.batch * layer.geometry.channels * math.prod(layer.geometry.plane) if bordered else 0
+    return macs, float(copied), outputs, 1.0
 
 
 def sparse_work(layer: Layer) -> tuple[float, ...]:
