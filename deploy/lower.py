@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import platform
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -109,8 +110,11 @@ def _imported(program: Any) -> Any:
             warnings.simplefilter("ignore")
             module = from_exported_program(program, keep_params_as_input=True, unwrap_unit_return_tuple=True)
     except (AssertionError, NotImplementedError, ValueError, KeyError, TypeError) as error:
+        unknown = _unsupported(program, str(error))
         raise InputError(
-            f"TVM cannot take this network in: {reason_of(error)}; replace the operator it names."
+            f"TVM has nothing for {', '.join(unknown)}; replace these operators in the network."
+            if unknown
+            else f"TVM cannot take this network in: {reason_of(error)}; replace the operator it names."
         ) from error
     module, _ = relax.frontend.detach_params(module)
     passes = [
@@ -119,6 +123,20 @@ def _imported(program: Any) -> Any:
     for each in passes:
         module = each(module)
     return module
+
+
+def _unsupported(program: Any, said: str) -> list[str]:
+    """Operators that TVM names in what it said, each with the modules of the network that it comes from."""
+    found: dict[str, dict[str, None]] = {name: {} for name in re.findall(r"'([^']+)'", said)}
+    for node in program.graph.nodes:
+        operator = str(getattr(node.target, "__name__", node.target))
+        # TVM names them as they are after decomposition: special_i0 becomes i0.
+        named = next((name for name in found if operator == name or operator.endswith(f"_{name}")), None)
+        if node.op == "call_function" and named is not None:
+            path, kind = next(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values()))[:2]
+            place = f"{path or 'the network itself'} ({str(kind).rpartition('.')[2]})" if kind else "the network"
+            found[named][place] = None
+    return [f"{name} in {' and '.join(places)}" if places else name for name, places in found.items()]
 
 
 def _planned(module: Any) -> Any:

@@ -1,0 +1,203 @@
+"""Our kernels against PyTorch, each alone, on shapes that nobody would choose."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayespress.deploy.cost import Choice, choose
+from bayespress.deploy.kernels.blocked import Registers, blocked_convolution, pack, packed_shape, tile_for
+from bayespress.deploy.kernels.geometry import ConvolutionGeometry, Window
+from bayespress.deploy.kernels.pool import max_pool
+from bayespress.deploy.kernels.sparse import Entries, sparse_convolution, sparse_dense
+from bayespress.deploy.kernels.tail import Tail
+from bayespress.deploy.layers import Layer, Stored
+from bayespress.deploy.lower import tvm_target
+from bayespress.deploy.targets import target_named
+
+tvm = pytest.importorskip("tvm")
+pytestmark = [pytest.mark.xdist_group("kernels"), pytest.mark.slow]
+REGISTERS = (Registers(16, 32), Registers(8, 16), Registers(4, 32), Registers(4, 16), Registers(1, 32))
+CLIPS = (None, (0.0, math.inf), (-1.0, 1.0))
+
+
+def run(function, *arrays):
+    """Compile a PrimFunc for this machine and call it; the last array is its output."""
+    module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
+    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+        library = tvm.tirx.build(module, tvm_target(target_named("host")), pipeline="default")
+    tensors = [tvm.runtime.tensor(np.ascontiguousarray(array)) for array in arrays]
+    library["kernel"](*tensors)
+    return tensors[-1].numpy()
+
+
+@st.composite
+def windows(draw, *, padded=True):
+    """A window that fits an input of up to 14 by 20."""
+    pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
+    kernel, stride, dilation = draw(pair), draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), (1, 1)
+    if draw(st.booleans()):
+        dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    borders = st.tuples(st.integers(0, 2), st.integers(0, 2)) if padded else st.just((0, 0))
+    return Window(kernel, stride, draw(borders), draw(borders), dilation)
+
+
+@st.composite
+def problems(draw):
+    """Extents, a window that fits, channels, a tail."""
+    window = draw(windows())
+    least = [d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel, strict=True)]
+    extents = draw(st.tuples(st.integers(least[0], 14), st.integers(least[1], 20)))
+    plane = window.outputs(extents)
+    pool = None
+    if draw(st.booleans()):
+        size = draw(st.tuples(st.integers(1, min(3, plane[0])), st.integers(1, min(3, plane[1]))))
+        border = (draw(st.integers(0, size[0] - 1)) // 2, draw(st.integers(0, size[1] - 1)) // 2)
+        pool = Window(size, draw(st.tuples(st.integers(1, 2), st.integers(1, 2))), border, border)
+    steps = draw(st.lists(st.sampled_from(["add", "subtract", "multiply", "divide"]), max_size=2))
+    return window, extents, pool, tuple(steps), draw(st.sampled_from(CLIPS)), draw(st.integers(0, 2**16))
+
+
+def expected(x, weight, window, groups, tail, operands):
+    (top, left), (bottom, right) = window.before, window.after
+    y = F.conv2d(F.pad(x, (left, right, top, bottom)), weight, None, window.stride, 0, window.dilation, groups)
+    for kind, operand in zip(tail.steps, operands, strict=True):
+        operand = operand.reshape(-1, 1, 1) if operand.ndim == 1 else operand
+        y = {"add": y + operand, "subtract": y - operand, "multiply": y * operand, "divide": y / operand}[kind]
+    y = y if tail.clip is None else y.clamp(*tail.clip)
+    return y if tail.pool is None else F.max_pool2d(y, tail.pool.kernel, tail.pool.stride, tail.pool.before)
+
+
+def case(problem, batch, inputs, outputs, groups, density):
+    """Input, weight, tail and operands, of which some are as large as the output."""
+    window, extents, pool, steps, clip, seed = problem
+    torch.manual_seed(seed)
+    x, weight = torch.randn(batch, inputs, *extents), torch.randn(outputs, inputs // groups, *window.kernel)
+    weight *= torch.rand(weight.shape) < density
+    whole = (batch, outputs, *window.outputs(extents))
+    shapes = tuple((outputs,) if (seed + i) % 3 else whole for i in range(len(steps)))
+    operands = [torch.rand(shape) + 0.5 for shape in shapes]
+    signs = torch.where(torch.rand(outputs) < 0.5, -1.0, 1.0)  # a negative factor turns a maximum around
+    operands = [o * (signs if o.ndim == 1 else signs[:, None, None]) for o in operands]
+    return x, weight, Tail(steps, shapes, clip, pool), operands
+
+
+def sparse_rows(weight, geometry, entries):
+    flat = weight.reshape(len(weight), -1).numpy()
+    columns = np.nonzero(flat)[1]
+    inner = len(geometry.table)
+    places = columns // inner * geometry.channel_stride + np.array(geometry.table)[columns % inner]
+    rows = np.concatenate([[0], np.cumsum((flat != 0).sum(1))]).astype("i4")
+    values = flat[flat != 0]
+    pad = max(1, len(values)) - len(values)  # TVM has no empty arrays
+    return (np.pad(values, (0, pad)).astype(entries.values), np.pad(places, (0, pad)).astype(entries.places), rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    problem=problems(), batch=st.integers(1, 2), groups=st.integers(1, 2), density=st.sampled_from([0.0, 0.2, 0.9]),
+    accumulators=st.sampled_from([16, 48, 96]), levels=st.booleans(),
+)  # fmt: skip
+def test_sparse_convolutions(problem, batch, groups, density, accumulators, levels):
+    inputs, outputs = 2 * groups, 3 * groups
+    x, weight, tail, operands = case(problem, batch, inputs, outputs, groups, density)
+    window, extents = problem[:2]
+    scale = 1.0
+    if levels:
+        weight, scale = (weight * 9).round(), 0.125
+    geometry = ConvolutionGeometry(inputs, extents, groups, window, accumulators)
+    kinds = ("int8", "uint16") if levels else ("float32", "int32")
+    entries = Entries(max(1, int((weight != 0).sum())), *kinds)
+    want = expected(x, weight * scale, window, groups, tail, operands)
+    got = run(
+        sparse_convolution(batch, geometry, outputs, entries, tail),
+        x.numpy(), *sparse_rows(weight, geometry, entries), np.array([scale], "f4"), *(o.numpy() for o in operands),
+        np.full(tuple(want.shape), np.nan, "f4"),
+    )  # fmt: skip
+    np.testing.assert_allclose(got, want.numpy(), rtol=2e-4, atol=2e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    problem=problems(), batch=st.integers(1, 2), inputs=st.integers(1, 3), outputs=st.integers(1, 37),
+    registers=st.sampled_from(REGISTERS),
+)  # fmt: skip
+def test_blocked_convolutions(problem, batch, inputs, outputs, registers):
+    x, weight, tail, operands = case(problem, batch, inputs, outputs, 1, 1.0)
+    window, extents = problem[:2]
+    tile = tile_for(outputs, window.outputs(extents), registers)
+    packed = run(
+        pack(tuple(weight.shape), tile), weight.numpy(), np.zeros(packed_shape(tuple(weight.shape), tile), "f4")
+    )
+    want = expected(x, weight, window, 1, tail, operands)
+    got = run(
+        blocked_convolution(batch, (inputs, *extents), window, outputs, tile, tail),
+        x.numpy(), packed, *(o.numpy() for o in operands), np.full(tuple(want.shape), np.nan, "f4"),
+    )  # fmt: skip
+    np.testing.assert_allclose(got, want.numpy(), rtol=2e-4, atol=2e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(batch=st.integers(1, 19), inputs=st.integers(1, 40), outputs=st.integers(1, 9), seed=st.integers(0, 99))
+def test_sparse_dense_layers(batch, inputs, outputs, seed):
+    torch.manual_seed(seed)
+    x, weight, bias = torch.randn(batch, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
+    weight *= torch.rand(weight.shape) < 0.3
+    geometry = ConvolutionGeometry(inputs, (1, 1), 1, Window((1, 1)), 96)
+    entries = Entries(max(1, int((weight != 0).sum())))
+    values, _, rows = sparse_rows(weight, geometry, entries)
+    places = np.resize(np.nonzero(weight.numpy())[1] if len(values) and rows[-1] else [0], entries.count).astype("i4")
+    tail = Tail(("add",), ((outputs,),), (0.0, math.inf))
+    got = run(
+        sparse_dense(batch, inputs, outputs, entries, tail), x.numpy(), values, places, rows, np.ones(1, "f4"),
+        bias.numpy(), np.full((batch, outputs), np.nan, "f4"),
+    )  # fmt: skip
+    np.testing.assert_allclose(got, torch.relu(x @ weight.T + bias).numpy(), rtol=2e-4, atol=2e-4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(size=st.tuples(st.integers(1, 4), st.integers(1, 4)), stride=st.integers(1, 3), rows=st.integers(4, 9))
+def test_pooling_alone(size, stride, rows):
+    border = (size[0] // 2, size[1] // 2)
+    x = torch.randn(2, 3, rows, rows + 2)
+    want = F.max_pool2d(x, size, stride, border)
+    window = Window(size, (stride, stride), border, border)
+    got = run(max_pool(tuple(x.shape), window), x.numpy(), np.full(tuple(want.shape), np.nan, "f4"))
+    np.testing.assert_array_equal(got, want.numpy())
+
+
+@pytest.mark.parametrize("registers", REGISTERS)
+@pytest.mark.parametrize("outputs", [(1, 1), (2, 2), (7, 7), (56, 56), (1, 300)])
+def test_tiles_fit_the_registers_and_cover_the_output(registers, outputs):
+    for channels in (1, 3, 16, 24, 64):
+        tile = tile_for(channels, outputs, registers)
+        assert tile.rows * tile.columns * tile.vectors + tile.vectors + 1 <= registers.count
+        assert tile.lanes <= registers.lanes
+        assert tile.rows <= outputs[0]
+        assert tile.columns <= outputs[1]
+
+
+def layer(entries, inputs=64, extents=(16, 16)):
+    geometry = ConvolutionGeometry(inputs, extents, 1, Window((3, 3), before=(1, 1), after=(1, 1)), 96)
+    return Layer("p_weight", (64, inputs, 3, 3), Stored(entries, "int8"), 1, geometry, Tail())
+
+
+def test_the_sparser_the_likelier_sparse():
+    whole = 64 * 64 * 9
+    kernels = [choose([layer(count)], ["c"])[0].kernel for count in (whole // 100, whole // 20, whole // 2, whole)]
+    assert kernels[0] == kernels[1] == "sparse"
+    assert kernels[-1] == "dense"
+    assert kernels == sorted(kernels, reverse=True), "it goes over once"
+
+
+@pytest.mark.parametrize("kernels", ["dense", "sparse"])
+def test_what_is_asked_for_is_done(kernels):
+    (choice,) = choose([layer(10)], ["conv"], kernels)
+    assert isinstance(choice, Choice)
+    assert (choice.layer, choice.kernel, choice.reason) == ("conv", kernels, "asked for")

@@ -1,0 +1,74 @@
+"""What cannot be compiled is told before anything is, by name and place; what follows from weights is computed once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import bayespress
+from bayespress.deploy.bench import bench
+from bayespress.deploy.lower import lower
+from bayespress.deploy.targets import target_named
+from bayespress.errors import InputError
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+
+class Odd(nn.Module):
+    """Operators that TVM does not know, in a module inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return torch.special.i0(torch.erfinv(self.linear(x)))
+
+
+def test_all_unsupported_operators_are_listed_with_their_places():
+    network = nn.Sequential(nn.Linear(4, 4), Odd())
+    program = torch.export.export(network, (torch.randn(1, 4),), strict=False)
+    with pytest.raises(
+        InputError, match=r"nothing for erfinv.default in 1 \(Odd\), .*i0.default in 1 \(Odd\); replace"
+    ):
+        lower(program, target_named("host"))
+
+
+def test_batch_norms_are_folded_when_the_weights_are_loaded():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    program = torch.export.export(network, (torch.randn(1, 1, 8, 8),), strict=False)
+    _, plan = lower(program, target_named("host"))
+    assert any(call.once for call in plan.calls)
+    assert [call.kernel for call in plan.calls if not call.once] == ["bp_dense_0"], "one kernel a run"
+    assert all(view.arena == (position in (0, len(call.views) - 1)) for call in plan.calls if not call.once
+               for position, view in enumerate(call.views))  # fmt: skip
+
+
+def test_kernels_that_are_none(packed, tmp_path):
+    with pytest.raises(InputError, match="no kernels 'quick'; they are auto, dense, sparse"):
+        bayespress.build(packed("mlp"), ["host"], tmp_path / "x", kernels="quick")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compare": ["caffe"]}, "no 'caffe' to compare with; there are onnxruntime, torch"),
+        ({"threads": [0]}, "cannot be measured; give 1 to"),
+        ({"batch": 0, "threads": [1]}, "A batch of 0 on 1 threads cannot be measured"),
+        ({"devices": ["toaster"]}, "no device 'toaster'"),
+    ],
+)
+def test_benches_that_cannot_be(pristine, options, message):
+    with pytest.raises(InputError, match=message):
+        bench(pristine, seconds=0.05, **options)
+
+
+def test_a_bench_of_threads_and_layers(pristine):
+    report = bench(pristine, seconds=0.05, threads=[1, 2], batch=32, compare=[])
+    assert [row.label for row in report.rows] == ["compiled"]
+    (device,) = report.devices
+    assert [each.threads for each in device.batches] == [1, 2]
+    assert device.layers
+    assert device.load_us > 0
+    assert device.peak_kb > 0
