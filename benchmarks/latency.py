@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peers import peers
 from torch import nn
 
 from bayespress import codec
@@ -28,7 +29,7 @@ from bayespress.deploy.aot import compile_network
 from bayespress.deploy.bench import bench
 from bayespress.deploy.build import build, stored_weights
 from bayespress.deploy.bundle import opened
-from bayespress.deploy.export import INPUT, fill_weights, onnx_graph, parameter_names
+from bayespress.deploy.export import INPUT, fill_weights, load_program, onnx_graph, parameter_names
 from bayespress.deploy.sessions import CompiledNetwork, onnx_session
 from bayespress.deploy.targets import target_named
 from bayespress.train.models import build_model
@@ -147,6 +148,9 @@ def measure_network(name: str, seconds: float) -> None:
         "compiled": lambda: compiled.run(x),
         "ONNX Runtime, original": lambda: session.run(None, {INPUT: x}),
     }
+    contenders |= {
+        f"{label}, original": run for label, run in peers(fill_weights(onnx_graph(program), full), x).items()
+    }
     sparse = sum(choice.kernel == "sparse" for choice in made.choices)
     show_times(f"{name}, {100 * share:.0f} % of the weights, batch 1", interleaved(contenders, seconds))
     show(f"largest difference from ONNX Runtime on the same weights {difference:.1e}; {sparse} layers run sparse")
@@ -179,6 +183,24 @@ def show_roofline(
         f"needs {macs / 1e6:,.1f} million multiply-adds and {stored / 1e6:,.1f} MB of weights and places; "
         f"does {macs / taken / 1e9:,.1f} thousand million a second, {stored / taken / 1e9:,.1f} GB/s"
     )
+
+
+def measure_peers(packed: Path, bundle: Path, seconds: float) -> None:
+    """Other runtimes for phones, where they are installed, on the network before and after compression."""
+    with opened(bundle) as there:
+        library = there.manifest.targets["host"].library
+        if library is None:
+            raise RuntimeError("no library for this machine")
+        compiled = CompiledNetwork(there.folder / library, there.read("weights.bpz"))
+        x = np.ascontiguousarray(there.golden_inputs()[:1])
+    contenders: dict[str, Callable[[], object]] = {"compiled": lambda: compiled.run(x)}
+    for label, name in (("shrunk", "network.pt2"), ("original", "original.pt2")):
+        program = load_program(packed / name)
+        weights = {key: program.state_dict[key].detach().numpy() for key in parameter_names(program).values()}
+        found = peers(fill_weights(onnx_graph(program), weights), x)
+        contenders |= {f"{peer}, {label}": run for peer, run in found.items()}
+    if len(contenders) > 1:
+        show_times("other runtimes, batch 1, one thread", interleaved(contenders, seconds))
 
 
 def measure_batch(packed: Path, batch: int, seconds: float) -> None:
@@ -218,6 +240,7 @@ def main() -> None:
             bundle = Path(scratch) / "network.bundle"
             manifest = build(packed, ["host"], bundle, progress=step)
             report = bench(bundle, packed, seconds=arguments.seconds, progress=step)
+            measure_peers(packed, bundle, arguments.seconds)
         show(f"{manifest.name}, {manifest.packed_bytes:,} bytes", latency_table(report))
         show(f"load and decode {report.decode_us:.0f} µs; process start to all golden outputs {report.start_ms:.1f} ms")
     for name in filter(None, arguments.networks.split(",")):
