@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -37,7 +39,8 @@ def tracker():
     """Port of a tracker that knows one server, under the key `board`."""
     port, server_port = free_port(), free_port()
     start = [sys.executable, "-m"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # In sessions of their own: the server has workers, which outlive it.
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     command = [*start, "tvm.exec.rpc_tracker", "--host=127.0.0.1", f"--port={port}", f"--port-end={port + 1}"]
     tracking = subprocess.Popen(command, **quiet)
     wait_for(port, tracking)
@@ -49,7 +52,7 @@ def tracker():
     wait_for(server_port, serving)
     yield port, server_port
     for process in (serving, tracking):
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
