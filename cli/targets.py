@@ -22,19 +22,24 @@ def targets(as_json: JsonFlag = False) -> None:
             [
                 {
                     "name": target.name, "description": target.description, "machine": target.machine,
-                    "cpus": list(target.cpus), "features": list(target.features), "missing": missing,
+                    "cpus": list(target.cpus), "features": list(target.features), "families": list(target.families),
+                    "gpu": target.gpu is not None, "missing": missing,
                 }
                 for target, missing in rows
             ]
         )  # fmt: skip
         return
-    show(
-        table(
-            "targets",
-            ("", "for", "processors", "extensions", "missing here"),
-            [
-                (t.name, t.description, ", ".join(t.cpus), ", ".join(t.features), "; ".join(missing) or "nothing")
-                for t, missing in rows
-            ],
-        )
-    )
+    made = table(
+        "targets",
+        ("", "for", "processors, GPUs", "extensions", "missing here"),
+        [
+            (
+                t.name, t.description, ", ".join(t.cpus or t.families), ", ".join(t.features),
+                "; ".join(missing) or "nothing",
+            )
+            for t, missing in rows
+        ],
+    )  # fmt: skip
+    for column in made.columns:
+        column.justify = "left"
+    show(made)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import CorruptFileError, InputError, reason_of
+from ..errors import CorruptFileError, InputError
 from ..files import read_bytes, replacing_file, write_bytes
 from .bundle import MANIFEST, SIGNATURE, Bundle, opened, write_zip
 from .tools import require
@@ -88,10 +88,8 @@ def _load(path: Path, kind: str) -> Any:
             if kind == _PRIVATE
             else serialization.load_pem_public_key(data)
         )
-    except (ValueError, TypeError, require("cryptography.exceptions").UnsupportedAlgorithm) as error:
-        raise InputError(
-            f"{path} is no {kind} key in PEM ({reason_of(error)}); make one with sign --new-key."
-        ) from None
+    except (ValueError, TypeError, require("cryptography.exceptions").UnsupportedAlgorithm):
+        raise InputError(f"{path} is no {kind} key in PEM; make one with `bayespress sign --new-key`.") from None
     expected = keys.Ed25519PrivateKey if kind == _PRIVATE else keys.Ed25519PublicKey
     if not isinstance(key, expected):
         raise InputError(f"{path} is no Ed25519 key; make one with `bayespress sign --new-key`.")

@@ -5,6 +5,7 @@ The bundle's static library is linked here into a shared one for the server's ma
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import zlib
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from .base import Unavailable, target_for
 # Of the server's triple the processor, and what ziglang links a library for it by.
 _TRIPLES = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "armv7l": "arm-linux-gnueabihf"}
 _TIMEOUT_SECONDS = 60
+_CONNECT_SECONDS = 10
 
 
 class Rpc:
@@ -115,6 +117,8 @@ class Rpc:
         rpc = require("tvm.rpc")
         try:
             if self._session is None:
+                # TVM would go on trying a tracker for a minute.
+                socket.create_connection((self.host, self.port), _CONNECT_SECONDS).close()
                 self._session = (
                     rpc.connect_tracker(self.host, self.port).request(self.key, session_timeout=_TIMEOUT_SECONDS)
                     if self.key

@@ -95,6 +95,8 @@ def test_lenet_5_caffe_on_inputs_of_its_size(arm, tmp_path):
     bayespress.build(packed, ["host", "arm64-linux"], tmp_path / "lenet.bundle")
     report = bayespress.verify(tmp_path / "lenet.bundle")
     assert [check.outcome for check in report.checks] == ["passed"] * len(EXPECTED), report.checks
+    runner = tmp_path / "lenet.bundle" / "targets" / "arm64-linux" / "runner"
+    assert runner.stat().st_size < 200_000, "a static runner is to stay under 200 KB"
 
 
 @pytest.mark.xdist_group("deploy")
