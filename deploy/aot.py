@@ -110,7 +110,7 @@ def compile_network(
             (folder / GPU_SCHEDULE).write_text(gpu_schedule_source(lower_opencl(program, target)))
             run_tool([*compiler, "-c", folder / GPU_SCHEDULE, "-o", scratch / "gpu_schedule.o"])
             objects.append(scratch / "gpu_schedule.o")
-        ours = ("runtime.c", "threads.c", *(("gpu.c", "opencl.c") if with_gpu else ()))
+        ours = ("runtime.c", "threads.c", *(("gpu.c", "kernel_cache.c", "opencl.c") if with_gpu else ()))
         decoder = sorted(path for path in codec.glob("*.c") if path.name != _ENCODER)
         sources: tuple[Path, ...] = (*(runtime / name for name in ours), *decoder)
         for name, data in _same_for_all(tuple(map(str, compiler)), sources).items():

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bpz.h"
+#include "kernel_cache.h"
 #include "model_gpu.h"
 #include "opencl.h"
 
@@ -20,9 +21,7 @@ struct bp_gpu {
     int from_cache;
 };
 
-/* ---- cache: 8 bytes of magic, 8 of a key, the binary ---- */
-
-static const char magic[8] = {'B', 'P', 'C', 'L', '0', '0', '0', '1'};
+/* ---- opening ---- */
 
 static uint64_t fnv1a(uint64_t hash, const void *data, size_t size) {
     const unsigned char *bytes = data;
@@ -42,65 +41,6 @@ static uint64_t cache_key(const bp_gpu *gpu) {
     return fnv1a(hash, driver, strlen(driver));
 }
 
-static void read_cache(bp_gpu *gpu, const char *path) {
-    unsigned char head[16];
-    const uint64_t key = cache_key(gpu);
-    FILE *file = fopen(path, "rb");
-    unsigned char *binary = NULL;
-    long size = 0;
-    if (file == NULL) {
-        return;
-    }
-    if (fread(head, 1, sizeof head, file) == sizeof head && memcmp(head, magic, 8) == 0 &&
-        memcmp(head + 8, &key, 8) == 0 && fseek(file, 0, SEEK_END) == 0 && (size = ftell(file) - 16) > 0 &&
-        fseek(file, 16, SEEK_SET) == 0 && (binary = malloc((size_t)size)) != NULL &&
-        fread(binary, 1, (size_t)size, file) == (size_t)size) {
-        const unsigned char *binaries[1];
-        const size_t sizes[1] = {(size_t)size};
-        bp_cl_int status = -1, error = -1;
-        bp_cl program;
-        binaries[0] = binary;
-        program = gpu->cl.clCreateProgramWithBinary(gpu->context, 1, &gpu->device, sizes, binaries, &status, &error);
-        if (error == CL_SUCCESS_ && status == CL_SUCCESS_ &&
-            gpu->cl.clBuildProgram(program, 1, &gpu->device, "", NULL, NULL) == CL_SUCCESS_) {
-            gpu->program = program;
-            gpu->from_cache = 1;
-        } else if (error == CL_SUCCESS_) {
-            gpu->cl.clReleaseProgram(program);
-        }
-    }
-    free(binary);
-    fclose(file);
-}
-
-/* Whole or not at all; a cache that cannot be written is no failure. */
-static void write_cache(const bp_gpu *gpu, const char *path) {
-    const uint64_t key = cache_key(gpu);
-    size_t size = 0;
-    unsigned char *binary;
-    char *fresh = malloc(strlen(path) + 5);
-    FILE *file;
-    if (fresh == NULL ||
-        gpu->cl.clGetProgramInfo(gpu->program, CL_PROGRAM_BINARY_SIZES_, sizeof size, &size, NULL) != CL_SUCCESS_ ||
-        size == 0 || (binary = malloc(size)) == NULL) {
-        free(fresh);
-        return;
-    }
-    sprintf(fresh, "%s.new", path);
-    if (gpu->cl.clGetProgramInfo(gpu->program, CL_PROGRAM_BINARIES_, sizeof binary, &binary, NULL) == CL_SUCCESS_ &&
-        (file = fopen(fresh, "wb")) != NULL) {
-        int whole = fwrite(magic, 1, 8, file) == 8 && fwrite(&key, 1, 8, file) == 8 &&
-                    fwrite(binary, 1, size, file) == size;
-        whole = fclose(file) == 0 && whole;
-        if (!whole || rename(fresh, path) != 0) {
-            remove(fresh);
-        }
-    }
-    free(binary);
-    free(fresh);
-}
-
-/* ---- opening ---- */
 
 /* The first GPU of all platforms, or else the first device. */
 static int find_device(bp_gpu *gpu) {
@@ -126,8 +66,10 @@ static int find_device(bp_gpu *gpu) {
 
 static int compile(bp_gpu *gpu, const char *cache) {
     bp_cl_int error = -1;
+    const uint64_t key = cache != NULL ? cache_key(gpu) : 0;
     if (cache != NULL) {
-        read_cache(gpu, cache);
+        gpu->program = bp_cache_read(&gpu->cl, gpu->context, gpu->device, key, cache);
+        gpu->from_cache = gpu->program != NULL;
     }
     if (gpu->program == NULL) {
         const char *source = model->source;
@@ -140,7 +82,7 @@ static int compile(bp_gpu *gpu, const char *cache) {
             return 0;
         }
         if (cache != NULL) {
-            write_cache(gpu, cache);
+            bp_cache_write(&gpu->cl, gpu->program, key, cache);
         }
     }
     return 1;

@@ -116,3 +116,20 @@ def test_what_the_library_exports(pristine):
     names = {line.split()[-1].partition("@")[0] for line in said.splitlines()}
     assert {"bp_load", "bp_run", "bp_workspace_size"} <= names
     assert all(name.startswith(("bp_", "bpz_")) or name.isupper() for name in names), names
+
+
+@pytest.mark.parametrize("name", ["gpu.c", "kernel_cache.c", "opencl.c", "threads.c"])
+def test_the_optional_parts_compile_without_a_warning(gcc, name, tmp_path):
+    command = [
+        gcc,
+        *STRICT,
+        "-O2",
+        f"-I{RUNTIME}",
+        f"-I{CODEC}",
+        "-c",
+        str(RUNTIME / name),
+        "-o",
+        str(tmp_path / "it.o"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
