@@ -19,7 +19,8 @@ extern "C" {
 typedef enum bp_status {
     BP_OK = 0,
     BP_ERROR_WEIGHTS = 1,   /* the .bpz cannot be decoded; bp_network.weights_status says why */
-    BP_ERROR_MISMATCH = 2,  /* a sound .bpz, but not of this network: a tensor missing, surplus or of another shape */
+    BP_ERROR_MISMATCH = 2,  /* a sound .bpz, but not of this network: a tensor missing, surplus or of another shape, or
+                               one that was compiled for fewer entries */
     BP_ERROR_WORKSPACE = 3, /* too small, or not aligned to BP_ALIGNMENT */
     BP_ERROR_ARGUMENT = 4,  /* NULL */
     BP_ERROR_KERNEL = 5,    /* a kernel reported failure */

@@ -297,7 +297,7 @@ const char *bp_status_text(bp_status status) {
     case BP_ERROR_WEIGHTS:
         return "the .bpz file cannot be decoded";
     case BP_ERROR_MISMATCH:
-        return "the .bpz file is not of this network: a tensor is missing, surplus or of another shape";
+        return "the .bpz file is not of this network: a tensor is missing, surplus, of another shape or less sparse";
     case BP_ERROR_WORKSPACE:
         return "the workspace is too small or not aligned to 64 bytes";
     case BP_ERROR_ARGUMENT:

@@ -106,6 +106,31 @@ def test_damaged_weights_under_the_sanitizers(sanitized, case):
     assert codes == {0, 1}
 
 
+def altered(weights: bytes, change) -> bytes:
+    """The same tensors, each weight of two axes or more changed."""
+    tensors = codec.decode(weights)
+    return codec.encode([change(tensor) if len(tensor.shape) > 1 else tensor for tensor in tensors])
+
+
+def test_other_weights_for_sparse_kernels(sanitized, case):
+    """Fewer entries than were compiled for will do; more, or what is no grid of small levels, will not."""
+    weights, inputs, _ = case
+    fewer = altered(weights, lambda t: codec.QuantizedTensor(t.name, (t.levels // 2).astype(np.int32), t.value_map))
+    assert sanitized(fewer, inputs).returncode == 0
+    refused = {
+        "more": lambda t: codec.QuantizedTensor(t.name, np.ones_like(t.levels), t.value_map),
+        "larger": lambda t: codec.QuantizedTensor(t.name, (t.levels * 1000).astype(np.int32), t.value_map),
+        "codebook": lambda t: codec.QuantizedTensor(
+            t.name, (t.levels != 0).astype(np.int32), codec.Codebook(np.array([0, 1], "f4"))
+        ),
+        "raw": lambda t: codec.RawTensor(t.name, t.values()),
+    }
+    for name, change in refused.items():
+        result = sanitized(altered(weights, change), inputs)
+        assert result.returncode == 1, name
+        assert result.stderr.startswith("runner: the .bpz file is not of this network"), (name, result.stderr)
+
+
 def test_what_the_library_exports(pristine):
     """The names of bayespress.h and no other: a bundle's library must not clash with what loads it."""
     nm = shutil.which("nm")
