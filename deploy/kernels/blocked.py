@@ -153,10 +153,12 @@ def blocked_convolution(
             window, rows = tail.pool, tail.outputs(plane)
             if tail.pools_first and window is not None and maxima is not None:
                 down, along = windows(T, window, plane)
-                with T.serial(0, rows[0]) as y, T.serial(0, rows[1]) as z, T.vectorized(0, across) as lane:
+                with T.serial(0, rows[0]) as y, T.serial(0, rows[1]) as z:
                     places = [row * plane[1] + column for row in down(y) for column in along(z)]
-                    most = greatest(T, [held[place * across + lane] for place in places])
-                    T.buffer_store(maxima, most, [(y * rows[1] + z) * across + lane])
+                    with T.unroll(0, tile.vectors) as v, T.vectorized(0, lanes) as lane:
+                        channel = v * lanes + lane
+                        most = greatest(T, [held[place * across + channel] for place in places])
+                        T.buffer_store(maxima, most, [(y * rows[1] + z) * across + channel])
             with T.serial(0, T.min(across, outputs - block * across)) as lane:
                 at = n, block * across + lane
                 if not tail.pools_first:
