@@ -127,7 +127,7 @@ def _imported(program: Any) -> Any:
 
 def _unsupported(program: Any, said: str) -> list[str]:
     """Operators that TVM names in what it said, each with the modules of the network that it comes from."""
-    found: dict[str, dict[str, None]] = {name: {} for name in re.findall(r"'([^']+)'", said)}
+    found: dict[str, dict[str, None]] = {name: {} for name in sorted(re.findall(r"'([^']+)'", said))}
     for node in program.graph.nodes:
         operator = str(getattr(node.target, "__name__", node.target))
         # TVM names them as they are after decomposition: special_i0 becomes i0.
