@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingToolError
+from ..errors import InputError, MissingToolError
 from .bench_report import BatchTime, DeviceReport, LayerTime
 from .bundle import Bundle
 from .devices.base import Device
@@ -28,7 +28,8 @@ def measure(
     threads  numbers of threads to run a batch on
     batch    its examples
 
-    Raises MissingToolError when the device cannot be used or goes away, CheckFailedError when its runner fails.
+    Raises InputError for threads on a device that runs one example at a time, MissingToolError when the device cannot
+    be used or goes away, CheckFailedError when its runner fails.
     """
     if (unavailable := device.unavailable(bundle)) is not None:
         raise MissingToolError(f"Device {device.name} cannot be used: {unavailable.reason}.")
@@ -56,7 +57,9 @@ def measure(
         for count in threads:
             tell(f"{device.name}: {batch} examples on {count} threads")
             options = ["--repeat", str(_BATCH_ROUNDS), "--warmup", "0", "--threads", str(count)]
-            timed = device.run(bundle, many, options)["batch_ns"]
+            timed = device.run(bundle, many, options).get("batch_ns")
+            if timed is None:
+                raise InputError(f"Device {device.name} runs one example at a time; leave --threads out.")
             report.batches.append(BatchTime(threads=count, examples=batch, median_ms=timed["median"] / 1e6))
         return report
 

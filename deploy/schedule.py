@@ -39,8 +39,7 @@ def schedule_source(plan: Plan) -> str:
             lines += _sparse(number, parameter)
             sparse = f"&sparse_{number}"
         offset = parameter.values.offset if isinstance(parameter, SparseParameter) else parameter.offset
-        extents = ", ".join(map(str, parameter.shape)) or "0"
-        rows.append(f'"{name}", {offset}, {len(parameter.shape)}, {{{extents}}}, {sparse}')
+        rows.append(_parameter(name, offset, parameter.shape, sparse))
     lines += _table("bp_parameter", "parameters", rows)
     lines += [
         "const bp_model bp_linked_model = {",
@@ -75,7 +74,7 @@ def gpu_schedule_source(program: GpuProgram) -> str:
     for name, view in plan.parameters.items():
         if isinstance(view, SparseParameter):
             raise TypeError(f"{name} is sparse, and GPUs get dense weights")
-        rows.append(f'"{name}", {view.offset}, {len(view.shape)}, {{{", ".join(map(str, view.shape)) or "0"}}}, 0')
+        rows.append(_parameter(name, view.offset, view.shape))
     lines += _table("bp_parameter", "parameters", rows)
     lines += [
         "const bp_gpu_model bp_linked_gpu_model = {",
@@ -85,6 +84,10 @@ def gpu_schedule_source(program: GpuProgram) -> str:
         "};",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _parameter(name: str, offset: int, shape: tuple[int, ...], sparse: str = "0") -> str:
+    return f'"{name}", {offset}, {len(shape)}, {{{", ".join(map(str, shape)) or "0"}}}, {sparse}'
 
 
 def _constants(plan: Plan) -> list[str]:

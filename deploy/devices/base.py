@@ -56,6 +56,13 @@ def target_for(bundle: Bundle, machine: str) -> TargetEntry | None:
     return found[0][1] if found else None
 
 
+def without_target(bundle: Bundle, machine: str) -> Unavailable | None:
+    """Why a kind of processor cannot run the bundle; None when it can."""
+    if target_for(bundle, machine) is not None:
+        return None
+    return Unavailable(f"the bundle has no target for its processor, {machine}", no_target=True)
+
+
 def run_runner(command: Sequence[str | Path]) -> dict[str, Any]:
     """Run a runner here and parse what it prints. Raises CheckFailedError with its own sentence when it fails."""
     try:

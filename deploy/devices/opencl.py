@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import CheckFailedError, MissingToolError
+from ...errors import CheckFailedError, InputError, MissingToolError
 from ...handover import WEIGHTS
 from ..bundle import GOLDEN_INPUT, Bundle, TargetEntry
 from .base import Unavailable, run_runner
@@ -36,6 +36,8 @@ class OpenCl:
         target = self._target(bundle)
         if target is None:
             raise MissingToolError("The bundle has no OpenCL target for this machine; build it with -t opencl.")
+        if "--threads" in arguments:  # which the runner would use for the processor's code
+            raise InputError("Device opencl runs one example at a time; leave --threads out.")
         runner = (bundle.folder / target.runner).resolve()
         said = run_runner([runner, bundle.folder / WEIGHTS, inputs, "--gpu", *arguments])
         if said["gpu"] is None:

@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import CheckFailedError, MissingToolError
 from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
-from .base import Unavailable, parse, target_for
+from .base import Unavailable, parse, target_for, without_target
 
 _TIMEOUT_SECONDS = 300
 _SHELL_ENDS = 255  # ssh's own failure, and none of the runner's
@@ -54,12 +54,9 @@ class Remote(ABC):
         if shutil.which(self.program) is None:
             return Unavailable(f"{self.program} is not installed ({self.install})")
         try:
-            machine = self._shell("uname", "-m").strip()
+            return without_target(bundle, self._shell("uname", "-m").strip())
         except MissingToolError as error:
             return Unavailable(str(error).rstrip("."))
-        if target_for(bundle, machine) is None:
-            return Unavailable(f"the bundle has no target for its processor, {machine}", no_target=True)
-        return None
 
     def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
         """See Device.run. Whatever happens, the folder made on the machine is removed from it, if it still answers."""

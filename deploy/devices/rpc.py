@@ -21,7 +21,7 @@ from ...errors import CheckFailedError, InputError, MissingToolError, reason_of
 from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
 from ..tools import c_compiler, require, run_tool
-from .base import Unavailable, target_for
+from .base import Unavailable, target_for, without_target
 
 # Of the server's triple the processor, and what ziglang links a library for it by.
 _TRIPLES = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "armv7l": "arm-linux-gnueabihf"}
@@ -51,12 +51,9 @@ class Rpc:
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when somebody answers and the bundle has a target for the machine."""
         try:
-            machine = self._machine()
+            return without_target(bundle, self._machine())
         except MissingToolError as error:
             return Unavailable(str(error).rstrip("."))
-        if target_for(bundle, machine) is None:
-            return Unavailable(f"the bundle has no target for its processor, {machine}", no_target=True)
-        return None
 
     def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
         """What the runner would say of outputs, times and digests; of layers and threads nothing."""

@@ -33,7 +33,7 @@ class Tail:
         """Whether maxima of the sums will do. They commute with adding one number to a whole channel and with clipping,
         but not with multiplying by what may be negative.
         """
-        by_channel = all(math.prod(shape) == max(shape) for shape in self.shapes)
+        by_channel = all(len(shape) == 1 or math.prod(shape) == shape[1] for shape in self.shapes)
         return by_channel and not {"multiply", "divide"}.intersection(self.steps)
 
     def outputs(self, plane: tuple[int, int]) -> tuple[int, int]:

@@ -143,6 +143,22 @@ def test_blocked_convolutions(problem, batch, inputs, outputs, registers):
     np.testing.assert_allclose(got, want.numpy(), rtol=2e-4, atol=2e-4)
 
 
+def test_a_residual_before_pooling_is_not_taken_for_a_bias():
+    """One channel of one column: a number for each output is as long as its longest axis, as one a channel would be."""
+    torch.manual_seed(0)
+    x, weight, residual = torch.randn(1, 2, 9, 1), torch.randn(1, 2, 1, 1), torch.randn(1, 1, 9, 1)
+    tail = Tail(("add",), ((1, 1, 9, 1),), None, Window((3, 1), (3, 1)))
+    window, registers = Window((1, 1)), Registers(8, 16)
+    tile = tile_for(1, (9, 1), registers)
+    packed = run(pack((1, 2, 1, 1), tile), weight.numpy(), np.zeros(packed_shape((1, 2, 1, 1), tile), "f4"))
+    want = expected(x, weight, window, 1, tail, [residual])
+    got = run(
+        blocked_convolution(1, (2, 9, 1), window, 1, tile, tail), x.numpy(), packed, residual.numpy(),
+        np.full(tuple(want.shape), np.nan, "f4"),
+    )  # fmt: skip
+    np.testing.assert_allclose(got, want.numpy(), rtol=1e-5, atol=1e-5)
+
+
 @settings(max_examples=20, deadline=None)
 @given(batch=st.integers(1, 19), inputs=st.integers(1, 40), outputs=st.integers(1, 9), seed=st.integers(0, 99))
 def test_sparse_dense_layers(batch, inputs, outputs, seed):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import bayespress
+from bayespress.deploy.bench import bench
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
 from bayespress.deploy.devices.qemu import ARM64
 from bayespress.deploy.targets import target_named
@@ -124,6 +125,13 @@ def test_phones_get_the_same_with_the_processor_standing_by(target, packed, arm,
     assert json.loads(done.stdout)["gpu_reason"] == "there is no OpenCL library"
     assert "running on the processor" in done.stderr
     assert bayespress.verify(bundle, ["qemu-arm64"]).passed
+
+
+def test_threads_are_the_processor_s(bundled, pocl):
+    with pytest.raises(InputError, match="opencl runs one example at a time; leave --threads out"):
+        bench(bundled, seconds=0.05, devices=["opencl"], threads=[2])
+    (device,) = bench(bundled, seconds=0.05, devices=["opencl"]).devices
+    assert device.layers
 
 
 def test_families_that_are_none():

@@ -68,6 +68,11 @@ def test_bench_on_a_machine_of_a_farm(pristine, tracker):
     assert device.p99_us >= device.median_us >= device.min_us
 
 
+def test_threads_over_rpc(pristine, tracker):
+    with pytest.raises(InputError, match=r"rpc://.* runs one example at a time; leave --threads out"):
+        bench(pristine, seconds=0.05, devices=[f"rpc://127.0.0.1:{tracker[0]}/board"], threads=[2])
+
+
 def test_nobody_there(pristine):
     with pytest.raises(MissingToolError, match=r"rpc://127.0.0.1:\d+ does not answer"):
         bayespress.verify(pristine, [f"rpc://127.0.0.1:{free_port()}"])
