@@ -11,7 +11,7 @@ C_SOURCES := $(wildcard codec/c/*.[ch] train/kernels/*.[ch]) codec/build_cffi.py
 STAGES := codec train compress deploy cli
 MODULES := api errors files handover pages studies __main__
 
-.PHONY: help setup demo test reproduce-mnist lint typecheck check-tests clean
+.PHONY: help setup demo test intel-opencl arm-python reproduce-mnist lint typecheck check-tests clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,6 +50,20 @@ typecheck: setup
 
 check-tests: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+# Two things that only some tests want, and skip without.
+# Intel's OpenCL driver runs kernels on the processor as PoCL does, and has half precision. 800 MB.
+intel-opencl: $(STAMPS)/intel-opencl
+
+$(STAMPS)/intel-opencl:
+	$(PYTHON) -m venv build/intel-opencl
+	build/intel-opencl/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 tbb==2023.2.0 tcmlib==1.6.0
+	@mkdir -p $(STAMPS) && touch $@
+
+# A Python for 64-bit ARM with TVM's RPC server, for qemu. 400 MB; needs Debian's apt.
+arm-python: setup
+	PYTHON=$(BIN)/python bash tests/support/arm_python.sh build/arm-python constraints.txt
 
 # Hours, in the background; what is finished is not done again. Rows by name: ONLY=lenet-300
 reproduce-mnist: setup

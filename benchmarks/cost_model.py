@@ -26,7 +26,7 @@ from bayespress.deploy.build import stored_weights
 from bayespress.deploy.cost import dense_work, sparse_work
 from bayespress.deploy.export import parameter_names
 from bayespress.deploy.layers import Layer, find_layers
-from bayespress.deploy.lower import _imported, accumulators, registers_of, tvm_target
+from bayespress.deploy.lower import accumulators, imported, registers_of, tvm_target
 from bayespress.deploy.targets import target_named
 
 # Channels in and out, rows and columns, kernel.
@@ -66,7 +66,7 @@ def time_kernels(network: nn.Module, example: torch.Tensor, density: float, roun
             said = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
             taken[kernels] = sum(each["mean_ns"] for each in said["layers"] if "0" in each["kernel"])
     with tvm_target(target):
-        module = _imported(program)
+        module = imported(program)
     known = {variable: stored[name] for variable, name in parameter_names(program).items() if name in stored}
     (found,) = (
         each

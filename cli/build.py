@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from .console import JsonFlag, print_json, show, size, step, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.bundle import Manifest, TargetEntry
+    from ..deploy.bundle import LayerChoice, Manifest
 
 
 def build(
@@ -44,7 +45,7 @@ def build(
     if as_json:
         print_json(manifest)
     else:
-        explained = [choices_table(name, entry) for name, entry in manifest.targets.items()] if explain else []
+        explained = choices_tables(manifest) if explain else []
         show(files_table(manifest), *explained, f"Next: bayespress verify {path}")
 
 
@@ -72,12 +73,24 @@ def run_build(
     return manifest, path
 
 
-def choices_table(name: str, target: TargetEntry) -> Table:
-    """Dense or sparse, layer by layer."""
+def choices_tables(manifest: Manifest) -> list[Table]:
+    """Dense or sparse, layer by layer; a table for each processor and each GPU."""
+    tables = []
+    for name, target in manifest.targets.items():
+        tables.append(_choices_table(name, target.layers))
+        if target.gpu:
+            tables.append(_choices_table(f"{name}'s GPU", target.gpu_layers))
+    return tables
+
+
+def _choices_table(name: str, layers: Sequence[LayerChoice]) -> Table:
+    def expected(microseconds: float | None) -> str:
+        return "" if microseconds is None else f"{microseconds:.2f}"
+
     rows = [
-        (each.layer, f"{each.density_percent:.1f} %", f"{each.dense_us:.2f}", f"{each.sparse_us:.2f}", each.kernel,
+        (each.layer, f"{each.density_percent:.1f} %", expected(each.dense_us), expected(each.sparse_us), each.kernel,
          each.reason)
-        for each in target.layers
+        for each in layers
     ]  # fmt: skip
     return table(f"kernels of {name}", ("layer", "stored", "dense, µs", "sparse, µs", "chosen", "why"), rows)
 

@@ -11,7 +11,8 @@ def targets(as_json: JsonFlag = False) -> None:
     Example: [bold]bayespress targets[/]
 
     A processor and extensions may follow a target's name: [bold]bayespress build packed -t
-    arm64-linux:cortex-a76+dotprod[/]
+    arm64-linux:cortex-a76+dotprod[/]; a GPU's fp16 has products computed in float16 where the device can, sums staying
+    float32: [bold]-t adreno+fp16[/]
     """
     from ..deploy.targets import TARGETS
     from ..deploy.tools import missing_for
@@ -22,7 +23,7 @@ def targets(as_json: JsonFlag = False) -> None:
             [
                 {
                     "name": target.name, "description": target.description, "machine": target.machine,
-                    "cpus": list(target.cpus), "features": list(target.features), "families": list(target.families),
+                    "cpus": list(target.cpus), "features": list(target.extensions), "families": list(target.families),
                     "gpu": target.gpu is not None, "missing": missing,
                 }
                 for target, missing in rows
@@ -34,7 +35,7 @@ def targets(as_json: JsonFlag = False) -> None:
         ("", "for", "processors, GPUs", "extensions", "missing here"),
         [
             (
-                t.name, t.description, ", ".join(t.cpus or t.families), ", ".join(t.features),
+                t.name, t.description, ", ".join(t.cpus or t.families), ", ".join(t.extensions),
                 "; ".join(missing) or "nothing",
             )
             for t, missing in rows

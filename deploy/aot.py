@@ -11,9 +11,10 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from .cost import Choice, choose
+from .android import link_for_android
+from .cost import Choice, ChooseKernels, choose, choose_for_gpu
 from .export import parameter_names
-from .layers import Layer, Stored
+from .layers import ChooseLayers, Layer, Stored
 from .lower import lower, tvm_target
 from .opencl import lower_opencl
 from .schedule import gpu_schedule_source, schedule_source
@@ -27,6 +28,7 @@ SCHEDULE = "schedule.c"
 GPU_HEADER = "bayespress_gpu.h"
 GPU_SCHEDULE = "gpu_schedule.c"
 LIBRARY = "libnetwork.so"
+VERSION_SCRIPT = "exported.map"
 
 _ENCODER = "encode.c"  # of the codec's sources the one that a device does without
 # Sections of their own, so that the linker can leave out what nobody calls; position-independent, so that the static
@@ -54,6 +56,7 @@ class Compiled:
     schedule  the generated C source of the kernels' order, to be read; it is in the library
     library   shared library, for targets that have one
     choices   dense or sparse, for each layer that could be either
+    gpu_choices  the same on the GPU
     """
 
     runner: Path
@@ -61,7 +64,8 @@ class Compiled:
     header: Path
     schedule: Path
     library: Path | None
-    choices: tuple[Choice, ...]
+    choices: Sequence[Choice]
+    gpu_choices: Sequence[Choice]
 
 
 def compile_network(
@@ -76,13 +80,17 @@ def compile_network(
     import tvm
 
     choices: list[Choice] = []
+    gpu_choices: list[Choice] = []
     names = parameter_names(program)
 
-    def decide(layers: Sequence[Layer]) -> list[bool]:
-        choices.extend(choose(layers, [names[each.parameter].rpartition(".")[0] for each in layers], kernels))
-        return [choice.kernel == "sparse" for choice in choices]
+    def decided_by(rule: ChooseKernels, into: list[Choice]) -> ChooseLayers:
+        def decide(layers: Sequence[Layer]) -> list[bool]:
+            into[:] = rule(layers, [names[each.parameter].rpartition(".")[0] for each in layers], kernels)
+            return [choice.kernel == "sparse" for choice in into]
 
-    module, plan = lower(program, target, stored, decide)
+        return decide
+
+    module, plan = lower(program, target, stored, decided_by(choose, choices))
     with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         library = tvm.tirx.build(module, tvm_target(target), pipeline="default")
     compiled_kernels = scratch / "kernels.o"
@@ -90,7 +98,7 @@ def compile_network(
     folder.mkdir(parents=True, exist_ok=True)
     made = Compiled(
         folder / RUNNER, folder / ARCHIVE, folder / HEADER, folder / SCHEDULE,
-        folder / LIBRARY if target.shared else None, tuple(choices),
+        folder / LIBRARY if target.shared else None, choices, gpu_choices,
     )  # fmt: skip
     made.schedule.write_text(schedule_source(plan))
     package = files(__package__ or "bayespress.deploy")
@@ -99,7 +107,8 @@ def compile_network(
         # What a shared library offers is listed in its version script, which can only choose among what is visible.
         visibility = "default" if target.shared else "hidden"
         compiler: list[str | Path] = [
-            *c_compiler(target.triple), *_FLAGS, f"-fvisibility={visibility}", "-I", runtime, "-I", codec,
+            *c_compiler(target.triple), *target.flags, *_FLAGS, f"-fvisibility={visibility}",
+            "-I", runtime, "-I", codec, *(["-DBP_THREAD_KEYS"] if target.android else []),
         ]  # fmt: skip
         run_tool([*compiler, "-c", made.schedule, "-o", scratch / "schedule.o"])
         objects: list[Path] = [compiled_kernels, scratch / "schedule.o"]
@@ -107,10 +116,16 @@ def compile_network(
         if target.gpu is not None:
             with_gpu = ["-DBP_WITH_GPU"]
             shutil.copyfile(runtime / GPU_HEADER, folder / GPU_HEADER)
-            (folder / GPU_SCHEDULE).write_text(gpu_schedule_source(lower_opencl(program, target)))
+            programs = [
+                lower_opencl(program, target, stored, decided_by(choose_for_gpu, gpu_choices), half=half)
+                for half in ((True, False) if target.half else (False,))
+            ]
+            (folder / GPU_SCHEDULE).write_text(gpu_schedule_source(programs))
             run_tool([*compiler, "-c", folder / GPU_SCHEDULE, "-o", scratch / "gpu_schedule.o"])
             objects.append(scratch / "gpu_schedule.o")
-        ours = ("runtime.c", "threads.c", *(("gpu.c", "kernel_cache.c", "opencl.c") if with_gpu else ()))
+        ours = ["runtime.c", "scratch.c", "weights.c", "threads.c"]
+        if with_gpu:
+            ours += ["gpu.c", "gpu_open.c", "kernel_cache.c", "opencl.c"]
         decoder = sorted(path for path in codec.glob("*.c") if path.name != _ENCODER)
         sources: tuple[Path, ...] = (*(runtime / name for name in ours), *decoder)
         for name, data in _same_for_all(tuple(map(str, compiler)), sources).items():
@@ -123,9 +138,11 @@ def compile_network(
              "-pthread", *(["-ldl"] if with_gpu else []),
              "-o", made.runner]
         )  # fmt: skip
-        if made.library is not None:
+        if made.library is not None and target.android:
+            link_for_android(compiler, target.machine, objects, runtime / VERSION_SCRIPT, scratch, made.library)
+        elif made.library is not None:
             run_tool(
-                [*compiler, "-shared", "-s", f"-Wl,--version-script={runtime / 'exported.map'}", *objects, "-lm",
-                 "-pthread", "-o", made.library]
+                [*compiler, "-shared", "-s", f"-Wl,--version-script={runtime / VERSION_SCRIPT}", *objects, "-lm",
+                 "-pthread", "-ldl", "-o", made.library]
             )  # fmt: skip
     return made

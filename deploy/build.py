@@ -92,7 +92,8 @@ def stored_weights(tensors: Sequence[codec.Tensor]) -> dict[str, Stored]:
     for tensor in tensors:
         if isinstance(tensor, codec.QuantizedTensor):
             few = tensor.levels.size > 0 and tensor.levels.min() >= -128 and tensor.levels.max() <= 127
-            kind = "int8" if few and isinstance(tensor.value_map, codec.Grid) else "float32"
+            levels = "int8" if isinstance(tensor.value_map, codec.Grid) else "uint8"
+            kind = levels if few else "float32"
             stored[tensor.name] = Stored(int(np.count_nonzero(tensor.levels)), kind)
     return stored
 
@@ -109,6 +110,8 @@ def _entry(target: Target, folder: Path, made: Compiled) -> TargetEntry:
         library=None if made.library is None else inside(made.library),
         gpu=target.gpu is not None,
         layers=tuple(LayerChoice(**asdict(choice)) for choice in made.choices),
+        gpu_layers=tuple(LayerChoice(**asdict(choice)) for choice in made.gpu_choices),
+        half=target.half,
     )
 
 

@@ -60,13 +60,16 @@ class FileEntry(_Strict):
 
 
 class LayerChoice(_Strict):
-    """Whether a layer runs on a dense or a sparse kernel, and what either was expected to take; see cost.py."""
+    """Whether a layer runs on a dense or a sparse kernel, and what either was expected to take; see cost.py.
+
+    dense_us, sparse_us  None on a GPU, for which there is no model
+    """
 
     layer: str
     kernel: Literal["dense", "sparse"]
     density_percent: float
-    dense_us: float
-    sparse_us: float
+    dense_us: float | None
+    sparse_us: float | None
     reason: str
 
 
@@ -75,6 +78,8 @@ class TargetEntry(_Strict):
 
     machine  the processor that its programs run on
     gpu      whether they can run the network through OpenCL too
+    gpu_layers  the layers' kernels there
+    half     whether its products there are float16 where the device can
     """
 
     machine: str
@@ -84,6 +89,8 @@ class TargetEntry(_Strict):
     library: str | None = None
     layers: tuple[LayerChoice, ...] = ()
     gpu: bool = False
+    gpu_layers: tuple[LayerChoice, ...] = ()
+    half: bool = False
 
 
 class Manifest(_Strict):

@@ -7,13 +7,17 @@ fits them). On another processor both sides are slower by about the same factor,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .layers import Layer
 
 _VECTOR = 16  # output channels that a dense kernel's vectors may leave unfilled
 KERNELS = ("auto", "dense", "sparse")
+# On a GPU no layer was measured, as there is none here: below this density the sparse kernel has a tenth of the dense
+# one's products to do, which pays for reading its inputs here and there. Kernels that were tuned for it begin to pay
+# from 29 % on (Gale et al. 2020, Sparse GPU Kernels for Deep Learning, figure 1).
+_GPU_DENSITY = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,18 @@ FITTED = Coefficients(
 class Choice:
     """What was chosen for a layer, and why.
 
-    dense_us, sparse_us  what either is expected to take on the machine that the model was fitted on
+    dense_us, sparse_us  what either is expected to take on the machine that the model was fitted on; None on a GPU
     """
 
     layer: str
     kernel: str
     density_percent: float
-    dense_us: float
-    sparse_us: float
+    dense_us: float | None
+    sparse_us: float | None
     reason: str
+
+
+ChooseKernels = Callable[[Sequence[Layer], Sequence[str], str], list[Choice]]
 
 
 def dense_work(layer: Layer) -> tuple[float, ...]:
@@ -95,7 +102,7 @@ def choose(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto")
     choices = []
     for layer, name in zip(layers, names, strict=True):
         dense, sparse = estimate(layer)
-        density = 100.0 * layer.stored.count / math.prod(layer.shape)
+        density = 100.0 * _density(layer)
         quicker = "sparse" if sparse < dense else "dense"
         if kernels == "auto":
             ratio = max(dense, sparse) / min(dense, sparse)
@@ -104,6 +111,23 @@ def choose(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto")
             reason = "asked for"
         choices.append(Choice(name, quicker if kernels == "auto" else kernels, density, dense, sparse, reason))
     return choices
+
+
+def choose_for_gpu(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto") -> list[Choice]:
+    """As `choose`, by how many weights are stored."""
+    choices = []
+    for layer, name in zip(layers, names, strict=True):
+        density = _density(layer)
+        kernel, reason = kernels, "asked for"
+        if kernels == "auto":
+            kernel = "sparse" if density < _GPU_DENSITY else "dense"
+            reason = f"GPUs run layers sparse below {100 * _GPU_DENSITY:g} % stored"
+        choices.append(Choice(name, kernel, 100.0 * density, None, None, reason))
+    return choices
+
+
+def _density(layer: Layer) -> float:
+    return layer.stored.count / math.prod(layer.shape)
 
 
 def _dot(coefficients: Sequence[float], work: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ from .kernels.blocked import Registers, Tile, blocked_convolution, pack, packed_
 from .kernels.geometry import ConvolutionGeometry, Window
 from .kernels.pool import max_pool
 from .kernels.sparse import Entries, sparse_convolution, sparse_dense
+from .kernels.sparse_gpu import sparse_convolution_gpu, sparse_dense_gpu
 from .kernels.tail import Tail
 
 OURS = "bp_"  # what the names of our kernels begin with
@@ -28,7 +29,7 @@ _EITHER_WAY = ("add", "multiply")
 class Stored:
     """What a weight is stored as: how many entries, and of which type their values are on the device.
 
-    values  "int8" for levels of a grid that fit, "float32" for all else
+    values  see Entries
     """
 
     count: int = 0
@@ -89,11 +90,13 @@ class Layer:
         """Whether there is a dense kernel of ours; else TVM's is taken."""
         return self.geometry is not None and self.geometry.groups == 1 and self.outputs > 1
 
-    def sparse_kernel(self) -> Any:
+    def sparse_kernel(self, *, gpu: bool) -> Any:
         """The PrimFunc over sparse rows."""
         if self.geometry is None:
-            return sparse_dense(self.batch, self.shape[1], self.outputs, self.entries, self.tail)
-        return sparse_convolution(self.batch, self.geometry, self.outputs, self.entries, self.tail)
+            product = sparse_dense_gpu if gpu else sparse_dense
+            return product(self.batch, self.shape[1], self.outputs, self.entries, self.tail)
+        convolution = sparse_convolution_gpu if gpu else sparse_convolution
+        return convolution(self.batch, self.geometry, self.outputs, self.entries, self.tail)
 
     def blocked_kernel(self, tile: Tile) -> Any:
         """The PrimFunc over a packed weight."""
@@ -125,10 +128,12 @@ def find_layers(main: Any, stored: Mapping[str, Stored], accumulators: int) -> l
     return _Search(main, stored, accumulators).found
 
 
-def substitute(module: Any, found: Sequence[Found], sparse: Sequence[bool], registers: Registers) -> Any:
+def substitute(module: Any, found: Sequence[Found], sparse: Sequence[bool], registers: Registers | None) -> Any:
     """`module` with our kernels: sparse ones where asked for, else dense ones.
 
     A sparse weight becomes four parameters, see `parameter_roles`.
+
+    registers  the processor's; None for a GPU, on which we have sparse kernels alone
     """
     return _Substitution(module, registers).result(list(zip(found, sparse, strict=True)))
 
@@ -142,7 +147,7 @@ def parameter_roles(name: str) -> tuple[str, str]:
 class _Substitution:
     """Builds the new module binding by binding."""
 
-    def __init__(self, module: Any, registers: Registers) -> None:
+    def __init__(self, module: Any, registers: Registers | None) -> None:
         from tvm import relax
 
         self.module, self.registers = module, registers
@@ -156,7 +161,11 @@ class _Substitution:
         parameters = self._parameters(
             main, {each.layer.parameter: each.layer for each, sparse in found if sparse and each.layer is not None}
         )
-        taken = [(each, sparse) for each, sparse in found if sparse or each.layer is None or each.layer.blocked]
+        dense = self.registers is not None
+        taken = [
+            (each, sparse) for each, sparse in found
+            if sparse or (dense and (each.layer is None or each.layer.blocked))
+        ]  # fmt: skip
         last = {each.bindings[-1].var: (each, sparse) for each, sparse in taken}
         dropped = {binding.var for each, _ in taken for binding in each.bindings[:-1]}
         blocks = []
@@ -184,7 +193,7 @@ class _Substitution:
             layer = sparse[variable.name]
             entries = layer.entries
             sizes = {"values": (entries.count, entries.values), "places": (entries.count, entries.places),
-                     "rows": (layer.outputs + 1, "int32"), "scale": (1, "float32")}  # fmt: skip
+                     "rows": (layer.outputs + 1, "int32"), "meaning": (entries.meanings, "float32")}  # fmt: skip
             self.arrays[variable.name] = [
                 relax.Var(f"{variable.name}:{role}", relax.TensorType((size,), dtype))
                 for role, (size, dtype) in sizes.items()
@@ -206,8 +215,9 @@ class _Substitution:
         name = layer.parameter.removeprefix("p_").removesuffix("_weight")
         if sparse:
             arguments = [found.input, *self.arrays[layer.parameter], *found.operands]
-            return [self._call(result, f"sparse_{name}", layer.sparse_kernel(), arguments)]
-        if layer.geometry is None:
+            kernel = layer.sparse_kernel(gpu=self.registers is None)
+            return [self._call(result, f"sparse_{name}", kernel, arguments)]
+        if layer.geometry is None or self.registers is None:
             raise ValueError(f"{name} has no dense kernel")
         weight = next(variable for variable in self.module["main"].params if variable.name == layer.parameter)
         tile = tile_for(layer.outputs, layer.geometry.outputs, self.registers)

@@ -10,7 +10,7 @@ import math
 import platform
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from .plan import ALIGNMENT, Call, Plan, SparseParameter, View
 from .targets import Target
 from .tools import require
 
-# What a tensor inside the network may hold. Half precision is a matter of its own (the runtime converts nothing).
+# What a tensor inside the network may hold.
 _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
 
@@ -42,19 +42,14 @@ def lower(
     """
     require("tvm")
     names = parameter_names(program)
-    known = {variable: (stored or {})[name] for variable, name in names.items() if name in (stored or {})}
     with tvm_target(target):
-        module = _imported(program)
         registers = registers_of(target)
-        found = find_layers(module["main"], known, accumulators(registers))
-        layers = [each.layer for each in found if each.layer is not None and each.layer.stored.count > 0]
-        chosen = choose(layers) if choose is not None and layers else [False] * len(layers)
-        sparse = {layer.parameter: layer for layer, take in zip(layers, chosen, strict=True) if take}
-        taken = [each.layer is not None and each.layer.parameter in sparse for each in found]
-        module = _planned(substitute(module, found, taken, registers) if found else module)
+        module, sparse = with_our_kernels(imported(program), names, stored or {}, choose, registers)
+        module = planned(module)
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     main = functions.pop("main")
-    plan = _Walk(main, names, sparse).plan
+    plan = Plan()
+    walk(main, names, sparse, plan)
     used = {call.kernel for call in plan.calls}
     kernels = {
         name: function if name.startswith(OURS) else schedule_kernel(function)
@@ -64,7 +59,25 @@ def lower(
     # While it loads, the arena holds the columns of one weight at a time, 4 bytes each.
     plan.arena = max(plan.arena, 4 * max((layer.stored.count for layer in sparse.values()), default=0))
     plan.scratch = max((_scratch_bytes(kernel) for kernel in kernels.values()), default=0)
-    return _as_module(kernels), plan
+    return as_module(kernels), plan
+
+
+def with_our_kernels(
+    module: Any, names: Mapping[str, str], stored: Mapping[str, Stored], choose: ChooseLayers | None,
+    registers: Registers | None,
+) -> tuple[Any, dict[str, Layer]]:  # fmt: skip
+    """The imported module with our kernels in it, and which layers are sparse, by their weights' variables.
+
+    names      in the `.bpz`, by variable
+    registers  see layers.substitute
+    """
+    known = {variable: stored[name] for variable, name in names.items() if name in stored}
+    found = find_layers(module["main"], known, LANES if registers is None else accumulators(registers))
+    layers = [each.layer for each in found if each.layer is not None and each.layer.stored.count > 0]
+    chosen = choose(layers) if choose is not None and layers else [False] * len(layers)
+    sparse = {layer.parameter: layer for layer, take in zip(layers, chosen, strict=True) if take}
+    taken = [each.layer is not None and each.layer.parameter in sparse for each in found]
+    return (substitute(module, found, taken, registers) if found else module), sparse
 
 
 def registers_of(target: Target) -> Registers:
@@ -99,7 +112,7 @@ def tvm_target(target: Target) -> Any:
     return tvm.target.Target({**attributes, "fast-math": True})
 
 
-def _imported(program: Any) -> Any:
+def imported(program: Any) -> Any:
     """The program in Relax, a layer still being one operator."""
     from tvm import relax
     from tvm.relax import transform
@@ -139,7 +152,7 @@ def _unsupported(program: Any, said: str) -> list[str]:
     return [f"{name} in {' and '.join(places)}" if places else name for name, places in found.items()]
 
 
-def _planned(module: Any) -> Any:
+def planned(module: Any) -> Any:
     """Kernels, and memory for everything between them."""
     from tvm.relax import transform
 
@@ -154,13 +167,25 @@ def _planned(module: Any) -> Any:
     return module
 
 
+def walk(
+    main: Any, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan, more_types: Sequence[str] = ()
+) -> None:
+    """Enter the planned Relax function `main` in an empty plan.
+
+    names       of the parameters in the `.bpz`, by their variables
+    sparse      the layers that run sparse, by their weights' variables
+    more_types  that a tensor may hold
+    """
+    _Walk(main, names, sparse, plan, (*_TYPES, *more_types))
+
+
 class _Walk:
-    """Reads the planned Relax function binding by binding; `plan` is the result."""
+    """Reads the planned Relax function binding by binding into `plan`."""
 
     def __init__(
-        self, main: Any, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan | None = None
+        self, main: Any, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan, types: Sequence[str]
     ) -> None:
-        self.plan = plan or Plan()
+        self.plan, self.types = plan, types
         self.values: dict[Any, Any] = {}
         self.owners: dict[View, str] = {}
         arrays: dict[str, dict[str, View]] = {}
@@ -217,7 +242,7 @@ class _Walk:
 
     def _constant(self, constant: Any) -> View:
         array = constant.value.numpy()
-        view = self._reserve(tuple(array.shape), _checked(array.dtype), arena=False)
+        view = self._reserve(tuple(array.shape), self._checked(array.dtype), arena=False)
         self.plan.constants.append((array, view.offset))
         return view
 
@@ -232,9 +257,9 @@ class _Walk:
             return self.plan.reserve(_integers(arguments[0])[0], arena=True)
         if operator == "relax.memory.alloc_tensor":
             offset = self._value(arguments[0]) + int(arguments[1].value)
-            return View(offset, _integers(arguments[2]), _checked(arguments[3].value))
+            return View(offset, _integers(arguments[2]), self._checked(arguments[3].value))
         if operator == "relax.builtin.alloc_tensor":
-            return self._reserve(_integers(arguments[0]), _checked(arguments[1].value), arena=True)
+            return self._reserve(_integers(arguments[0]), self._checked(arguments[1].value), arena=True)
         if operator == "relax.reshape":
             source = self._value(arguments[0])
             view = replace(source, shape=_integers(arguments[1]))
@@ -242,6 +267,11 @@ class _Walk:
                 self.owners.setdefault(view, self.owners[source])
             return view
         raise RuntimeError(f"the planned program calls {operator}, which the schedule has no words for")
+
+    def _checked(self, dtype: Any) -> str:
+        if str(dtype) not in self.types:
+            raise InputError(f"The network computes in {dtype}; supported are {', '.join(_TYPES)}.")
+        return str(dtype)
 
     def _kernel(self, call: Any) -> None:
         """Note a call. What follows from the weights alone moves to their region, to be computed once."""
@@ -263,12 +293,6 @@ def _integers(shape: Any) -> tuple[int, ...]:
         raise InputError(f"The graph has shape {shape}, which is not fixed; export it for one shape.") from None
 
 
-def _checked(dtype: Any) -> str:
-    if str(dtype) not in _TYPES:
-        raise InputError(f"The network computes in {dtype}; supported are {', '.join(_TYPES)}.")
-    return str(dtype)
-
-
 def _scratch_bytes(function: Any) -> int:
     """What a kernel may ask of the allocator: its buffers, each rounded up to the alignment.
 
@@ -281,7 +305,7 @@ def _scratch_bytes(function: Any) -> int:
     return total
 
 
-def _as_module(kernels: Mapping[str, Any]) -> Any:
+def as_module(kernels: Mapping[str, Any]) -> Any:
     import tvm
     from tvm.relax import transform
 

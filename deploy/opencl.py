@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,9 @@ import numpy as np
 
 from ..errors import InputError
 from .export import parameter_names
-from .lower import _as_module, _imported, _planned, _Walk
+from .half import EXTENSION, with_half_products
+from .layers import OURS, ChooseLayers, Stored
+from .lower import as_module, imported, planned, walk, with_our_kernels
 from .plan import Plan, View
 from .targets import Target
 from .tools import require
@@ -43,33 +46,47 @@ class Launch:
 
 @dataclass(frozen=True)
 class GpuProgram:
-    """OpenCL C, and what is launched over which memory."""
+    """OpenCL C, and what is launched over which memory.
+
+    precision  that products are computed in
+    extension  of OpenCL that the device has to have for it
+    """
 
     source: str
     plan: Plan
     launches: tuple[Launch, ...]
+    precision: str
+    extension: str | None
 
 
-def lower_opencl(program: Any, target: Target) -> GpuProgram:
+def lower_opencl(
+    program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: ChooseLayers | None = None,
+    *, half: bool = False,
+) -> GpuProgram:  # fmt: skip
     """Compile `program` for the target's GPU.
+
+    stored, choose  see lower.lower
+    half            compute dense products in float16; see half.py
 
     Raises InputError for a network that TVM finds no OpenCL kernels for.
     """
     tvm = require("tvm")
+    names = parameter_names(program)
     gpu = tvm.target.Target({"kind": "opencl", **(target.gpu or {})}, host=tvm.target.Target({"kind": "llvm"}))
     with gpu:
-        module = _planned(_imported(program))
+        module, sparse = with_our_kernels(imported(program), names, stored or {}, choose, None)
+        module = planned(_with_names_of_their_own(with_half_products(module) if half else module))
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     plan = Plan(alignment=BUFFER_ALIGNMENT)
-    _Walk(functions.pop("main"), parameter_names(program), {}, plan)
+    walk(functions.pop("main"), names, sparse, plan, ("float16",) if half else ())
     used = {call.kernel for call in plan.calls}
-    scheduled = _scheduled(_as_module({name: function for name, function in functions.items() if name in used}), gpu)
+    scheduled = _scheduled(as_module({name: function for name, function in functions.items() if name in used}), gpu)
     started, source = _compiled(scheduled, gpu)
     launches = []
     for call in plan.calls:
         function = scheduled[call.kernel]
         named = {variable.name: view for variable, view in zip(function.params, call.views, strict=True)}
-        between = {buffer.name: buffer for buffer in function.body.block.alloc_buffers}
+        between = {buffer.name: buffer for buffer in function.body.block.alloc_buffers if buffer.scope() == "global"}
         for kernel, arguments, extents in started[call.kernel]:
             for name in arguments:
                 if name not in named:
@@ -77,7 +94,36 @@ def lower_opencl(program: Any, target: Target) -> GpuProgram:
             items, group = _sizes(extents)
             views = tuple(named[name] for name in arguments)
             launches.append(Launch(kernel, views, items, group, call.layers, call.once))
-    return GpuProgram(source, plan, tuple(launches))
+    extension = EXTENSION if half else None
+    return GpuProgram(source, plan, tuple(launches), "float16" if half else "float32", extension)
+
+
+def _with_names_of_their_own(module: Any) -> Any:
+    """The module with no two variables of one name.
+
+    Kernels take their arguments' names from them, and by these we know which is which.
+    """
+    from tvm import relax
+    from tvm.relax.expr_functor import PyExprMutator, mutator
+
+    @mutator
+    class Names(PyExprMutator):  # type: ignore[misc]
+        """Numbers the variables between."""
+
+        def __init__(self, module: Any) -> None:
+            super().__init__(module)
+            self.fresh: dict[Any, Any] = {}
+
+        def visit_dataflow_var_def_(self, variable: Any) -> Any:
+            self.fresh[variable] = relax.DataflowVar(f"between{len(self.fresh)}", variable.ty)
+            return self.fresh[variable]
+
+        def visit_dataflow_var_(self, variable: Any) -> Any:
+            return self.fresh[variable]
+
+    names = Names(module)
+    names.builder_.update_func(module.get_global_var("main"), names.visit_expr(module["main"]))
+    return names.builder_.get()
 
 
 def _scheduled(module: Any, gpu: Any) -> Any:
@@ -92,6 +138,9 @@ def _scheduled(module: Any, gpu: Any) -> Any:
     functions = {}
     for variable, function in module.functions.items():
         alone = tvm.IRModule({variable: function})
+        if variable.name_hint.startswith(OURS):
+            functions[variable] = function  # which comes with its work items
+            continue
         with gpu:
             scheduled = dlight.ApplyDefaultSchedule(*rules)(alone)
             try:

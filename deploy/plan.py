@@ -46,7 +46,7 @@ class Call:
 class SparseParameter:
     """A weight that is loaded as compressed sparse rows.
 
-    values, places, rows, scale  the arrays, see kernels/sparse.py; the first two have room for this network's entries
+    values, places, rows, meaning  the arrays, see kernels/sparse.py; the first two have room for this network's entries
     shape                 of the weight
     inner, channel_stride, table  column c lies at c // inner * channel_stride + table[c % inner] of the input
     """
@@ -54,7 +54,7 @@ class SparseParameter:
     values: View
     places: View
     rows: View
-    scale: View
+    meaning: View
     shape: tuple[int, ...]
     inner: int
     channel_stride: int

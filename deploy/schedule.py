@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .opencl import GpuProgram
 from .plan import Call, Plan, SparseParameter, View
 
 _SYMBOL = "__tvm_ffi_{}"
+_STORED = {"float32": "BP_VALUES", "int8": "BP_GRID_LEVELS", "uint8": "BP_LEVELS"}
 _TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # DLPack's, by NumPy's kind
 
 
@@ -32,15 +35,7 @@ def schedule_source(plan: Plan) -> str:
         rows.append(f'"{_label(call)}", {_SYMBOL.format(call.kernel)}, {first}, {len(call.views)}')
         first += len(call.views)
     lines += _table("bp_kernel", "kernels", rows)
-    rows = []
-    for number, (name, parameter) in enumerate(plan.parameters.items()):
-        sparse = "0"
-        if isinstance(parameter, SparseParameter):
-            lines += _sparse(number, parameter)
-            sparse = f"&sparse_{number}"
-        offset = parameter.values.offset if isinstance(parameter, SparseParameter) else parameter.offset
-        rows.append(_parameter(name, offset, parameter.shape, sparse))
-    lines += _table("bp_parameter", "parameters", rows)
+    lines += _parameters(plan)
     lines += [
         "const bp_model bp_linked_model = {",
         f"    parameters, {len(plan.parameters)}, constants, {len(plan.constants)},",
@@ -52,53 +47,76 @@ def schedule_source(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def gpu_schedule_source(program: GpuProgram) -> str:
-    """A C file that defines `bp_linked_gpu_model`; deterministic."""
-    plan = program.plan
+def gpu_schedule_source(programs: Sequence[GpuProgram]) -> str:
+    """A C file that defines `bp_linked_gpu_models`, the preferred one first; deterministic."""
+    lines = ['#include "model_gpu.h"', ""]
+    for program in programs:
+        lines += _gpu_program(program)
+    rows = [f"&{program.precision}_model" for program in programs]
+    lines += [
+        f"const bp_gpu_model *const bp_linked_gpu_models[] = {{{', '.join(rows)}}};",
+        f"const size_t bp_linked_gpu_model_count = {len(rows)};",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _gpu_program(program: GpuProgram) -> list[str]:
+    plan, prefix = program.plan, f"{program.precision}_"
     launches = sorted(program.launches, key=lambda launch: not launch.once)
-    lines = ['#include "model_gpu.h"', "", "static const char source[] ="]
+    lines = [f"static const char {prefix}source[] ="]
     # By lines: compilers need not take longer strings than that.
     lines += [f"    {_c_string(line)}" for line in program.source.splitlines(keepends=True)] or ['    ""']
     lines.append(";")
-    lines += _constants(plan)
+    lines += _constants(plan, prefix)
     views = [view for launch in launches for view in launch.views]
-    lines += _table("bp_gpu_view", "views", [f"{view.offset}, {_bytes(view)}, {int(view.arena)}" for view in views])
+    rows = [f"{view.offset}, {_bytes(view)}, {int(view.arena)}" for view in views]
+    lines += _table("bp_gpu_view", f"{prefix}views", rows)
     first, rows = 0, []
     for launch in launches:
         label = f"{', '.join(launch.layers)}: {launch.kernel}" if any(launch.layers) else launch.kernel
         sizes = ", ".join("{" + ", ".join(map(str, each)) + "}" for each in (launch.items, launch.group))
         rows.append(f'"{launch.kernel}", "{label}", {first}, {len(launch.views)}, {sizes}')
         first += len(launch.views)
-    lines += _table("bp_gpu_launch", "launches", rows)
-    rows = []
-    for name, view in plan.parameters.items():
-        if isinstance(view, SparseParameter):
-            raise TypeError(f"{name} is sparse, and GPUs get dense weights")
-        rows.append(_parameter(name, view.offset, view.shape))
-    lines += _table("bp_parameter", "parameters", rows)
+    lines += _table("bp_gpu_launch", f"{prefix}launches", rows)
+    lines += _parameters(plan, prefix)
+    extension = _c_string(program.extension) if program.extension else "0"
     lines += [
-        "const bp_gpu_model bp_linked_gpu_model = {",
-        f"    source, sizeof source - 1, parameters, {len(rows)}, constants, {len(plan.constants)},",
-        f"    views, {len(views)}, launches, {len(launches)}, {sum(launch.once for launch in launches)},",
+        f"static const bp_gpu_model {prefix}model = {{",
+        f"    {extension}, {_c_string(program.precision)},",
+        f"    {prefix}source, sizeof {prefix}source - 1, {prefix}parameters, {len(plan.parameters)},",
+        f"    {prefix}constants, {len(plan.constants)},",
+        f"    {prefix}views, {len(views)},",
+        f"    {prefix}launches, {len(launches)}, {sum(launch.once for launch in launches)},",
         f"    {plan.input.offset}, {plan.output.offset}, {plan.weights}, {plan.arena}",
         "};",
+        "",
     ]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
-def _parameter(name: str, offset: int, shape: tuple[int, ...], sparse: str = "0") -> str:
-    return f'"{name}", {offset}, {len(shape)}, {{{", ".join(map(str, shape)) or "0"}}}, {sparse}'
+def _parameters(plan: Plan, prefix: str = "") -> list[str]:
+    """The table of weights, and what its sparse ones point to."""
+    lines, rows = [], []
+    for number, (name, parameter) in enumerate(plan.parameters.items()):
+        sparse, offset, shape = "0", 0, parameter.shape
+        if isinstance(parameter, SparseParameter):
+            lines += _sparse(f"{prefix}{{}}_{number}", parameter)
+            sparse, offset = f"&{prefix}sparse_{number}", parameter.values.offset
+        else:
+            offset = parameter.offset
+        rows.append(f'"{name}", {offset}, {len(shape)}, {{{", ".join(map(str, shape)) or "0"}}}, {sparse}')
+    return lines + _table("bp_parameter", f"{prefix}parameters", rows)
 
 
-def _constants(plan: Plan) -> list[str]:
+def _constants(plan: Plan, prefix: str = "") -> list[str]:
     """The numbers of the graph, and the table of them."""
     lines = []
     for number, (array, _) in enumerate(plan.constants):
         # Little-endian, as every target is; bytes need no words for infinities and the smallest integers.
         numbers = ", ".join(map(str, array.astype(array.dtype.newbyteorder("<")).tobytes())) or "0"
-        lines.append(f"static const unsigned char constant_{number}[] = {{{numbers}}};")
-    rows = [f"constant_{n}, {array.nbytes}, {offset}" for n, (array, offset) in enumerate(plan.constants)]
-    return lines + _table("bp_constant", "constants", rows)
+        lines.append(f"static const unsigned char {prefix}constant_{number}[] = {{{numbers}}};")
+    rows = [f"{prefix}constant_{n}, {array.nbytes}, {offset}" for n, (array, offset) in enumerate(plan.constants)]
+    return lines + _table("bp_constant", f"{prefix}constants", rows)
 
 
 def _c_string(line: str) -> str:
@@ -126,15 +144,15 @@ def _label(call: Call) -> str:
     return f"{', '.join(call.layers)}: {call.kernel}" if any(call.layers) else call.kernel
 
 
-def _sparse(number: int, parameter: SparseParameter) -> list[str]:
+def _sparse(name: str, parameter: SparseParameter) -> list[str]:
     table = ", ".join(map(str, parameter.table))
     entries = parameter.values.shape[0]
     return [
-        f"static const uint32_t places_{number}[] = {{{table}}};",
-        f"static const bp_sparse sparse_{number} = {{{parameter.places.offset}, {parameter.rows.offset}, "
-        f"{parameter.scale.offset}, {entries}, {int(parameter.values.dtype == 'int8')}, "
+        f"static const uint32_t {name.format('places')}[] = {{{table}}};",
+        f"static const bp_sparse {name.format('sparse')} = {{{parameter.places.offset}, {parameter.rows.offset}, "
+        f"{parameter.meaning.offset}, {entries}, {_STORED[parameter.values.dtype]}, "
         f"{np.dtype(parameter.places.dtype).itemsize}, "
-        f"{parameter.inner}, {parameter.channel_stride}, places_{number}}};",
+        f"{parameter.inner}, {parameter.channel_stride}, {name.format('places')}}};",
     ]
 
 

@@ -30,13 +30,16 @@ class Target:
 
     compiler   TVM's target attributes; None to take the machine that builds
     triple     what ziglang links for; None for the system's own compiler
+    flags      that the C compiler needs beside it
     machine    kind of processor, as `uname -m` says
     shared     also link a shared library, which a process on that machine may load
+    android    for Android: the shared library is for apps, from API 24 on
     cpus       models that may be named behind a colon
     features   extensions that may be added behind a plus, by LLVM's names
     registers  floats of a vector, and how many vectors there are
     gpu        TVM's attributes of its OpenCL device; None where the CPU alone is compiled for
     families   of OpenCL devices that may be named behind a colon instead of a processor
+    half       also compile for the GPU with products in float16, for devices that have it
     """
 
     name: str
@@ -45,11 +48,19 @@ class Target:
     triple: str | None
     machine: str
     shared: bool = False
+    android: bool = False
+    flags: tuple[str, ...] = ()
     cpus: tuple[str, ...] = ()
     features: Mapping[str, str] = field(default_factory=dict)
     registers: tuple[int, int] = (4, 32)
     gpu: Mapping[str, Any] | None = None
     families: tuple[str, ...] = ()
+    half: bool = False
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """What may be added behind a plus: of the processor, or of the GPU, which has half precision."""
+        return tuple(self.features) if self.gpu is None else ("fp16",)
 
     @property
     def folder(self) -> str:
@@ -72,12 +83,25 @@ TARGETS: dict[str, Target] = {
         ),
         Target(
             "arm64-android",
-            "64-bit ARM for an app: the NDK links the static library; the runner is for adb",
+            "64-bit ARM for an app, which loads the shared library or links the static one; the runner is for adb",
             _ANDROID_ARM64,
             "aarch64-linux-musl",
             "aarch64",
+            shared=True,
+            android=True,
             cpus=_ARM64_CPUS,
             features=_ARM64_FEATURES,
+        ),
+        Target(
+            "armv7-android",
+            "32-bit ARM with NEON, likewise",
+            {"kind": "llvm", "mtriple": "armv7a-linux-androideabi", "mattr": ["+neon"], "mfloat-abi": "soft"},
+            "arm-linux-musleabi",
+            "armv7l",
+            shared=True,
+            android=True,
+            flags=("-mfloat-abi=softfp",),
+            registers=(4, 16),
         ),
         Target(
             "adreno",
@@ -85,6 +109,8 @@ TARGETS: dict[str, Target] = {
             _ANDROID_ARM64,
             "aarch64-linux-musl",
             "aarch64",
+            shared=True,
+            android=True,
             gpu=_GPUS["adreno"],
         ),
         Target(
@@ -93,6 +119,8 @@ TARGETS: dict[str, Target] = {
             _ANDROID_ARM64,
             "aarch64-linux-musl",
             "aarch64",
+            shared=True,
+            android=True,
             gpu=_GPUS["mali"],
         ),
         Target(
@@ -101,6 +129,7 @@ TARGETS: dict[str, Target] = {
             None,
             None,
             platform.machine(),
+            shared=True,
             families=("adreno", "mali"),
             gpu=_GPUS["generic"],
         ),
@@ -132,7 +161,8 @@ TARGETS: dict[str, Target] = {
 
 
 def target_named(name: str) -> Target:
-    """The target of this name, as in arm64-linux, arm64-linux:cortex-a76 or arm64-linux:cortex-a76+dotprod+fp16.
+    """The target of this name, as in arm64-linux, arm64-linux:cortex-a76, arm64-linux:cortex-a76+dotprod+fp16,
+    opencl:mali or adreno+fp16.
 
     Raises InputError for an unknown target, processor or extension, listing those there are.
     """
@@ -143,15 +173,15 @@ def target_named(name: str) -> Target:
     target = TARGETS[base]
     if not cpu and not features:
         return target
-    if cpu in target.families and not features:
-        return replace(target, name=name, gpu=_GPUS[cpu])
+    if target.gpu is not None and (not cpu or cpu in target.families) and set(features) <= set(target.extensions):
+        return replace(target, name=name, gpu=_GPUS[cpu] if cpu else target.gpu, half=bool(features))
     if cpu and cpu not in target.cpus:
         known = ", ".join(target.cpus or target.families) or "none: it is compiled for as it is"
         what = "family of GPUs" if target.families else "processor"
         raise InputError(f"Target {base} knows no {what} {cpu!r}; there are {known}.")
     for feature in features:
-        if feature not in target.features:
-            known = ", ".join(target.features) or "none"
+        if feature not in target.extensions:
+            known = ", ".join(target.extensions) or "none"
             raise InputError(f"Target {base} knows no extension {feature!r}; there are {known}.")
     compiler = dict(target.compiler or {})
     compiler["mattr"] = [*compiler.get("mattr", ()), *(target.features[feature] for feature in features)]

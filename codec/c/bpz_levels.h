@@ -53,6 +53,10 @@ typedef struct bpz_spent {
 bpz_status bpz_value_map_of(const bpz_file *file, const bpz_tensor *tensor, bpz_value_map *map, void *workspace,
                             size_t workspace_size);
 
+/* The value that a level stands for, as bpz_decode has it. BPZ_ERROR_ARGUMENT for a raw tensor's map, BPZ_ERROR_CORRUPT
+ * for a level that the map has none for. */
+bpz_status bpz_level_value(const bpz_value_map *map, int32_t level, float *value);
+
 /* bpz_decode to BPZ_INT32 with an account of the bits. BPZ_ERROR_UNSUPPORTED for a raw tensor, which has no levels;
  * `spent` is filled even then. */
 bpz_status bpz_decode_spent(const bpz_file *file, const bpz_tensor *tensor, int32_t *out, size_t out_count,

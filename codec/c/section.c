@@ -124,3 +124,12 @@ bpz_status bpz_value_of(const bpz_value_map *map, int32_t level, uint32_t *word)
     *word = level == 0 ? 0 : bpz_stored_value(map->codebook, map->storage, (size_t)level - 1u);
     return BPZ_OK;
 }
+
+bpz_status bpz_level_value(const bpz_value_map *map, int32_t level, float *value) {
+    uint32_t word;
+    bpz_status status;
+    if (map == NULL || value == NULL || map->kind == BPZ_KIND_RAW) return BPZ_ERROR_ARGUMENT;
+    status = bpz_value_of(map, level, &word);
+    if (status == BPZ_OK) *value = bpz_float_of(word);
+    return status;
+}

@@ -79,10 +79,11 @@ class ConvolutionGeometry:
     @cached_property
     def copied(self) -> bool:
         """Whether the input is laid out anew before it is read."""
-        return self._moved or self.tiling.flat
+        return self.moved or self.tiling.flat
 
     @property
-    def _moved(self) -> bool:
+    def moved(self) -> bool:
+        """Whether it cannot be read where it lies, whatever the tiling."""
         window = self.window
         return window.stride != (1, 1) or window.before != (0, 0) or window.after != (0, 0)
 
@@ -90,7 +91,7 @@ class ConvolutionGeometry:
     def plane(self) -> tuple[int, int]:
         """Rows and columns of one phase of a channel as it is read."""
         window = self.window
-        if not self._moved:
+        if not self.moved:
             return self.extents
         reach = [((k - 1) * d) // s for k, d, s in zip(window.kernel, window.dilation, window.stride, strict=True)]
         return self.outputs[0] + reach[0], self.outputs[1] + reach[1]

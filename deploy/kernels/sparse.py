@@ -1,10 +1,10 @@
 """Sparse convolution and dense layers as PrimFuncs over compressed sparse rows, as they come out of a `.bpz`.
 
 Each layer's weight is four arrays: `rows` (outputs + 1), where each output's entries begin; `places`, where in the
-input an entry finds its number (see geometry.py); `values`, numbers or the grid's levels; and `scale`, what all values
-are to be multiplied by: the grid's step, or 1. For each output a kernel walks once through its
-entries for a whole tile of pixels, or of examples, that it holds in registers. What follows the layer (scales and
-biases by channel, a clip, pooling by maximum) is computed before the result leaves the cache.
+input an entry finds its number (see geometry.py); `values`, numbers or levels; and `meaning`, what the levels mean (see
+`Entries`). For each output a kernel walks once through its entries for a whole tile of pixels, or of examples, that it
+holds in registers. What follows the layer (scales and biases by channel, a clip, pooling by maximum) is computed before
+the result leaves the cache.
 """
 
 from __future__ import annotations
@@ -21,15 +21,35 @@ from .tail import Tail, deliver
 
 @dataclass(frozen=True)
 class Entries:
-    """How many weights are stored, and in what: `values` float32 or int8, `places` int32 or uint16."""
+    """How many weights are stored, and in what.
+
+    values  float32: numbers, `meaning` being the number 1; int8: levels of a grid, `meaning` being its step; uint8:
+            levels, taken for unsigned ones, of anything else, `meaning` being the values of all 256 of them
+    places  int32 or uint16
+    """
 
     count: int
     values: str = "float32"
     places: str = "int32"
 
+    @property
+    def meanings(self) -> int:
+        """Length of `meaning`."""
+        return 256 if self.values == "uint8" else 1
+
+    def weight(self, T: Any, values: Any, meaning: Any, j: Any) -> Any:
+        """Entry number `j`, up to a grid's step."""
+        if self.values == "uint8":
+            return meaning[T.Cast("int32", values[j])]
+        return T.Cast("float32", values[j])
+
+    def whole(self, total: Any, meaning: Any) -> Any:
+        """A sum of weighted inputs, in which the step is still missing."""
+        return total * meaning[0] if self.values == "int8" else total
+
 
 def sparse_convolution(batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, tail: Tail) -> Any:
-    """PrimFunc of (input, values, places, rows, scale, one array for each step, output), batch and channels first.
+    """PrimFunc of (input, values, places, rows, meaning, one array for each step, output), batch and channels first.
 
     channels  of the output
     """
@@ -37,7 +57,7 @@ def sparse_convolution(batch: int, geometry: ConvolutionGeometry, channels: int,
     tiling = geometry.tiling
     width = tiling.lanes
 
-    def body(T: Any, x: Any, values: Any, places: Any, starts: Any, scale: Any, *rest: Any) -> None:
+    def body(T: Any, x: Any, values: Any, places: Any, starts: Any, meaning: Any, *rest: Any) -> None:
         *operands, out = rest
         accumulators = T.sblock_alloc_buffer((tiling.vectors * width,), "float32", scope="local")
         # Of one channel: what pooling looks back at, and what flat vectors leave behind each row.
@@ -81,14 +101,13 @@ def sparse_convolution(batch: int, geometry: ConvolutionGeometry, channels: int,
                             # In place, a place counts through channels and rows: over the end of the first row.
                             number = source[at] if source is not None else x[n, 0, 0, at]
                             index = k * width + lane
-                            T.buffer_store(
-                                accumulators, accumulators[index] + T.Cast("float32", values[j]) * number, [index]
-                            )
+                            total = accumulators[index] + entries.weight(T, values, meaning, j) * number
+                            T.buffer_store(accumulators, total, [index])
 
                         each(add)
 
                     def keep(k: Any, lane: Any) -> None:
-                        number = accumulators[k * width + lane] * scale[0]
+                        number = entries.whole(accumulators[k * width + lane], meaning)
                         if held is not None:
                             T.buffer_store(held, number, [place(k, lane, columns)])
                             return
@@ -103,25 +122,26 @@ def sparse_convolution(batch: int, geometry: ConvolutionGeometry, channels: int,
                     )  # fmt: skip
 
     shapes = (batch, geometry.channels, *geometry.extents), (batch, channels, *tail.outputs(geometry.outputs))
-    return prim_func(_arguments(*shapes, entries, tail), body)
+    return prim_func(sparse_arguments(*shapes, entries, tail), body)
 
 
 def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, tail: Tail) -> Any:
-    """PrimFunc of (input, values, places, rows, scale, one array for each step, output) of a dense layer.
+    """PrimFunc of (input, values, places, rows, meaning, one array for each step, output) of a dense layer.
 
     Several examples are taken eight at a time, with the inputs turned so that the eight lie side by side.
     """
 
-    def single(T: Any, x: Any, values: Any, places: Any, starts: Any, scale: Any, *rest: Any) -> None:
+    def single(T: Any, x: Any, values: Any, places: Any, starts: Any, meaning: Any, *rest: Any) -> None:
         *operands, out = rest
         total = T.sblock_alloc_buffer((1,), "float32", scope="local")
         with T.serial(0, outputs) as o:
             T.buffer_store(total, T.float32(0), [0])
             with T.serial(starts[o], starts[o + 1]) as j:
-                T.buffer_store(total, total[0] + T.Cast("float32", values[j]) * x[0, T.Cast("int32", places[j])], [0])
-            T.buffer_store(out, tail.apply(T, total[0] * scale[0], [0, o], operands), [0, o])
+                number = entries.weight(T, values, meaning, j) * x[0, T.Cast("int32", places[j])]
+                T.buffer_store(total, total[0] + number, [0])
+            T.buffer_store(out, tail.apply(T, entries.whole(total[0], meaning), [0, o], operands), [0, o])
 
-    def several(T: Any, x: Any, values: Any, places: Any, starts: Any, scale: Any, *rest: Any) -> None:
+    def several(T: Any, x: Any, values: Any, places: Any, starts: Any, meaning: Any, *rest: Any) -> None:
         *operands, out = rest
         width = next(w for w in (LANES, 4, 2) if w <= batch)
         totals = T.sblock_alloc_buffer((width,), "float32", scope="local")
@@ -135,20 +155,23 @@ def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, tail: 
                     T.buffer_store(totals, T.float32(0), [lane])
                 with T.serial(starts[o], starts[o + 1]) as j, T.vectorized(0, width) as lane:
                     number = turned[T.Cast("int32", places[j]) * width + lane]
-                    T.buffer_store(totals, totals[lane] + T.Cast("float32", values[j]) * number, [lane])
+                    T.buffer_store(totals, totals[lane] + entries.weight(T, values, meaning, j) * number, [lane])
                 with T.serial(0, width) as lane:
                     at = [first + lane, o]
-                    T.buffer_store(out, tail.apply(T, totals[lane] * scale[0], at, operands), at)
+                    T.buffer_store(out, tail.apply(T, entries.whole(totals[lane], meaning), at, operands), at)
 
-    return prim_func(_arguments((batch, inputs), (batch, outputs), entries, tail), single if batch == 1 else several)
+    arguments = sparse_arguments((batch, inputs), (batch, outputs), entries, tail)
+    return prim_func(arguments, single if batch == 1 else several)
 
 
-def _arguments(
+def sparse_arguments(
     shape: tuple[int, ...], outputs: tuple[int, ...], entries: Entries, tail: Tail
 ) -> list[tuple[str, tuple[int, ...], str]]:
+    """What a sparse kernel takes, and what it gives."""
     return [
         ("x", shape, "float32"), ("values", (entries.count,), entries.values),
-        ("places", (entries.count,), entries.places), ("rows", (outputs[1] + 1,), "int32"), ("scale", (1,), "float32"),
+        ("places", (entries.count,), entries.places), ("rows", (outputs[1] + 1,), "int32"),
+        ("meaning", (entries.meanings,), "float32"),
         *((f"step{i}", each, "float32") for i, each in enumerate(tail.shapes)), ("out", outputs, "float32"),
     ]  # fmt: skip
 

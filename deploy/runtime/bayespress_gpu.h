@@ -22,8 +22,10 @@ typedef struct bp_gpu bp_gpu;
 bp_gpu *bp_gpu_open(const char *cache, char *reason, size_t reason_size);
 void bp_gpu_close(bp_gpu *gpu);
 
-/* The device's own name. Whether the kernels came from the cache. */
+/* The device's own name. "float16" or "float32", which the network was built in and the device can do; sums are float32
+ * either way. Whether the kernels came from the cache. */
 const char *bp_gpu_name(const bp_gpu *gpu);
+const char *bp_gpu_precision(const bp_gpu *gpu);
 int bp_gpu_from_cache(const bp_gpu *gpu);
 
 /* Decode the weights and bring them to the device; before the first run. */
@@ -32,10 +34,10 @@ bp_status bp_gpu_load(bp_gpu *gpu, const void *bpz, size_t bpz_size);
 /* Compute the output of one input; sizes as bp_input_size and bp_output_size say. */
 bp_status bp_gpu_run(bp_gpu *gpu, const float *input, float *output);
 
-/* The same, noting what each kernel took on the device: `nanoseconds` has bp_gpu_kernel_count() places. */
+/* The same, noting what each kernel took on the device: `nanoseconds` has bp_gpu_kernel_count(gpu) places. */
 bp_status bp_gpu_run_timed(bp_gpu *gpu, const float *input, float *output, uint64_t *nanoseconds);
-size_t bp_gpu_kernel_count(void);
-const char *bp_gpu_kernel_name(size_t index);
+size_t bp_gpu_kernel_count(const bp_gpu *gpu);
+const char *bp_gpu_kernel_name(const bp_gpu *gpu, size_t index);
 
 #ifdef __cplusplus
 }

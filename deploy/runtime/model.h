@@ -49,12 +49,16 @@ typedef struct bp_kernel {
     uint32_t first_view, view_count;
 } bp_kernel;
 
-/* A weight that is kept as compressed sparse rows: row starts of int32_t, places of int32_t or uint16_t; its values,
- * float or the int8_t levels of a grid, are where its parameter lies, and have to be multiplied by a float. An entry of column c meets the input at c / inner * channel_stride + table[c % inner]. */
+/* What a sparse weight's values are, and with them its `meaning`: floats, and the float 1; int8_t levels of a grid, and
+ * its step; levels of anything else, and the values of all 256 of them, the negative ones behind the others. */
+enum { BP_VALUES = 0, BP_GRID_LEVELS = 1, BP_LEVELS = 2 };
+
+/* A weight that is kept as compressed sparse rows: row starts of int32_t, places of int32_t or uint16_t; its values are
+ * where its parameter lies. An entry of column c meets the input at c / inner * channel_stride + table[c % inner]. */
 typedef struct bp_sparse {
-    size_t places_offset, rows_offset, scale_offset;
+    size_t places_offset, rows_offset, meaning_offset;
     uint32_t entries; /* room for so many */
-    int is_levels;
+    int stored;
     uint32_t place_size; /* 2 or 4 bytes */
     uint32_t inner, channel_stride;
     const uint32_t *table;

@@ -17,6 +17,8 @@ typedef struct bp_gpu_launch {
 } bp_gpu_launch;
 
 typedef struct bp_gpu_model {
+    const char *extension; /* of OpenCL that the kernels need; NULL for none */
+    const char *precision; /* of the products: "float32" or "float16" */
     const char *source;
     size_t source_size;
     const bp_parameter *parameters;
@@ -31,6 +33,8 @@ typedef struct bp_gpu_model {
     size_t weights_size, arena_size;
 } bp_gpu_model;
 
-extern const bp_gpu_model bp_linked_gpu_model;
+/* The network in every precision that it was built for, the preferred one first. */
+extern const bp_gpu_model *const bp_linked_gpu_models[];
+extern const size_t bp_linked_gpu_model_count;
 
 #endif /* BAYESPRESS_MODEL_GPU_H */

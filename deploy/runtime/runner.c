@@ -119,7 +119,7 @@ static void run(const subject *it, const float *input, float *output, uint64_t *
 static size_t kernel_count(const subject *it) {
 #ifdef BP_WITH_GPU
     if (it->gpu != NULL) {
-        return bp_gpu_kernel_count();
+        return bp_gpu_kernel_count(it->gpu);
     }
 #endif
     (void)it;
@@ -129,7 +129,7 @@ static size_t kernel_count(const subject *it) {
 static const char *kernel_name(const subject *it, size_t index) {
 #ifdef BP_WITH_GPU
     if (it->gpu != NULL) {
-        return bp_gpu_kernel_name(index);
+        return bp_gpu_kernel_name(it->gpu, index);
     }
 #endif
     (void)it;
@@ -148,8 +148,9 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
         if (status != BP_OK) {
             fail(it->network, status);
         }
-        printf(", \"gpu\": {\"name\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, \"load_ns\": %llu}",
-               bp_gpu_name(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
+        printf(", \"gpu\": {\"name\": \"%s\", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
+               "\"load_ns\": %llu}",
+               bp_gpu_name(it->gpu), bp_gpu_precision(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
                (unsigned long long)(opened - before), (unsigned long long)(now_ns() - opened));
         return;
     }

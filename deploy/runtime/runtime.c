@@ -3,8 +3,9 @@
 
 #include "bayespress.h"
 #include "bpz.h"
-#include "bpz_levels.h"
 #include "model.h"
+#include "scratch.h"
+#include "weights.h"
 
 static const bp_model *const model = &bp_linked_model;
 
@@ -40,132 +41,42 @@ size_t bp_workspace_size(void) {
     return aligned(model->weights_size) + bp_arena_size();
 }
 
-/* ---- what kernels may call ---- */
-
-/* Scratch of the bp_run that this thread is in. Kernels ask without saying for which network. */
-static __thread unsigned char *scratch_next;
-static __thread size_t scratch_left;
-
-static void *allocate_scratch(int device, int device_id, uint64_t size, int dtype_code, int dtype_bits) {
-    unsigned char *block = scratch_next;
-    const size_t rounded = aligned((size_t)size);
-    (void)device, (void)device_id, (void)dtype_code, (void)dtype_bits;
-    if (rounded < size || rounded > scratch_left) {
-        return NULL; /* the kernel then reports failure */
-    }
-    scratch_next += rounded;
-    scratch_left -= rounded;
-    return block;
-}
-
-/* Blocks end with the kernel that asked for them. */
-static int free_scratch(int device, int device_id, void *block) {
-    (void)device, (void)device_id, (void)block;
-    return 0;
-}
-
-/* The compiler leaves these as weak pointers in its object; the definitions here win. */
-extern void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int);
-extern int (*__TVMBackendFreeWorkspace)(int, int, void *);
-void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count);
-
-void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = allocate_scratch;
-int (*__TVMBackendFreeWorkspace)(int, int, void *) = free_scratch;
-
-/* Kernels report failure by their result; the words are for TVM's own runtime. */
-void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count) {
-    (void)kind, (void)parts, (void)count;
-}
-
 /* ---- loading ---- */
 
-static int same_shape(const bp_parameter *parameter, const bpz_tensor *tensor) {
-    uint32_t axis;
-    if (parameter->rank != tensor->rank) {
-        return 0;
-    }
-    for (axis = 0; axis < tensor->rank; axis++) {
-        if (parameter->shape[axis] != tensor->shape[axis]) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-static void find_places(const bp_sparse *sparse, const uint32_t *columns, void *places, uint32_t count) {
-    uint32_t i;
-    for (i = 0; i < count; i++) {
-        const uint32_t place =
-            columns[i] / sparse->inner * sparse->channel_stride + sparse->table[columns[i] % sparse->inner];
-        if (sparse->place_size == 2) {
-            ((uint16_t *)places)[i] = (uint16_t)place;
-        } else {
-            ((int32_t *)places)[i] = (int32_t)place;
-        }
-    }
-}
-
-/* What values have to be multiplied by. BPZ_ERROR_ARGUMENT for levels that are not of a grid. */
-static bpz_status find_scale(const bp_network *network, const bpz_file *file, const bpz_tensor *tensor,
-                             const bp_sparse *sparse) {
-    float *scale = (float *)(void *)(network->weights + sparse->scale_offset);
-    bpz_value_map map;
-    bpz_status status;
-    *scale = 1.0f;
-    if (!sparse->is_levels) {
-        return BPZ_OK;
-    }
-    status = bpz_value_map_of(file, tensor, &map, scratch_of(network), scratch_size());
-    if (status != BPZ_OK) {
+static bp_status load_weight(bp_network *network, const bpz_file *file, const bp_parameter *parameter,
+                             bpz_status *why) {
+    bpz_tensor tensor;
+    const bp_status status = bp_find_weight(file, parameter, &tensor, why);
+    if (status != BP_OK) {
         return status;
     }
-    *scale = map.step;
-    return map.kind == BPZ_KIND_GRID ? BPZ_OK : BPZ_ERROR_ARGUMENT;
-}
-
-/* BPZ_ERROR_ARGUMENT for a tensor that has not the rows, or more entries than there is room for. */
-static bpz_status load_sparse(bp_network *network, const bpz_file *file, const bpz_tensor *tensor,
-                              const bp_parameter *parameter) {
-    const bp_sparse *sparse = parameter->sparse;
-    uint32_t *rows = (uint32_t *)(void *)(network->weights + sparse->rows_offset);
-    uint32_t *columns = (uint32_t *)(void *)network->arena; /* which has room for them, and nothing else to hold yet */
-    bpz_status status;
-    if (tensor->rows != parameter->shape[0] || tensor->nonzero > sparse->entries) {
-        return BPZ_ERROR_ARGUMENT;
+    if (parameter->sparse != NULL) {
+        const bp_sparse *sparse = parameter->sparse;
+        unsigned char *weights = network->weights;
+        bp_rows into;
+        into.values = weights + parameter->offset;
+        into.places = weights + sparse->places_offset;
+        into.rows = (uint32_t *)(void *)(weights + sparse->rows_offset);
+        into.meaning = (float *)(void *)(weights + sparse->meaning_offset);
+        into.columns = (uint32_t *)(void *)network->arena; /* which has room for them, and nothing to hold yet */
+        return bp_decode_rows(file, &tensor, parameter, &into, scratch_of(network), scratch_size(), why);
     }
-    status = bpz_decode_csr(file, tensor, sparse->is_levels ? BPZ_INT8 : BPZ_FLOAT32, rows, columns,
-                            network->weights + parameter->offset, sparse->entries, scratch_of(network), scratch_size());
-    if (status == BPZ_OK) {
-        find_places(sparse, columns, network->weights + sparse->places_offset, rows[tensor->rows]);
-        status = find_scale(network, file, tensor, sparse);
-    }
-    return status;
+    *why = bpz_decode(file, &tensor, BPZ_FLOAT32, network->weights + parameter->offset, (size_t)tensor.count,
+                      scratch_of(network), scratch_size());
+    return *why == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS;
 }
 
 static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_size) {
     bpz_file file;
-    bpz_tensor tensor;
     size_t i;
-    bpz_status status = bpz_open(&file, bpz, bpz_size);
-    for (i = 0; status == BPZ_OK && i < model->parameter_count; i++) {
-        const bp_parameter *parameter = &model->parameters[i];
-        status = bpz_find(&file, parameter->name, strlen(parameter->name), &tensor);
-        if (status == BPZ_ERROR_ARGUMENT || (status == BPZ_OK && !same_shape(parameter, &tensor))) {
-            return BP_ERROR_MISMATCH;
-        }
-        if (status == BPZ_OK && parameter->sparse != NULL) {
-            status = load_sparse(network, &file, &tensor, parameter);
-            if (status == BPZ_ERROR_ARGUMENT || status == BPZ_ERROR_UNSUPPORTED) {
-                return BP_ERROR_MISMATCH;
-            }
-        } else if (status == BPZ_OK) {
-            status = bpz_decode(&file, &tensor, BPZ_FLOAT32, network->weights + parameter->offset,
-                                (size_t)tensor.count, scratch_of(network), scratch_size());
-        }
+    bpz_status why = bpz_open(&file, bpz, bpz_size);
+    bp_status status = why == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS;
+    for (i = 0; status == BP_OK && i < model->parameter_count; i++) {
+        status = load_weight(network, &file, &model->parameters[i], &why);
     }
-    network->weights_status = (int)status;
-    if (status != BPZ_OK) {
-        return BP_ERROR_WEIGHTS;
+    network->weights_status = (int)why;
+    if (status != BP_OK) {
+        return status;
     }
     /* Names differ within a network, so equal counts mean that nothing is surplus. */
     return file.tensor_count == model->parameter_count ? BP_OK : BP_ERROR_MISMATCH;
@@ -194,9 +105,11 @@ static void prepare_arguments(const bp_network *network) {
 
 static bp_status call_kernel(const bp_network *network, const bp_kernel *kernel) {
     bp_any result;
+    bp_scratch scratch;
     memset(&result, 0, sizeof result);
-    scratch_next = scratch_of(network);
-    scratch_left = scratch_size();
+    scratch.next = scratch_of(network);
+    scratch.left = scratch_size();
+    bp_scratch_use(&scratch);
     return kernel->function(NULL, values_of(network) + kernel->first_view, (int32_t)kernel->view_count, &result) == 0
                ? BP_OK
                : BP_ERROR_KERNEL;

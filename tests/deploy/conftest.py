@@ -10,6 +10,7 @@ import pytest
 
 import bayespress
 from bayespress.compress.pipeline import compress_network
+from bayespress.compress.settings import CompressSettings
 from bayespress.deploy.devices.qemu import ARM64, ARMV7, RISCV64
 from zoo import ZOO, posterior_of
 
@@ -19,11 +20,12 @@ def packed(tmp_path_factory):
     """Packed directory of a network of the zoo, by its name."""
 
     @cache
-    def make(name: str) -> Path:
+    def make(name: str, precision: str = "posterior") -> Path:
         specimen = ZOO[name]
         network = specimen.network()
         folder = tmp_path_factory.mktemp(name) / "packed"
-        result = compress_network(network, posterior_of(network), specimen.inputs())
+        settings = CompressSettings(precision=precision)
+        result = compress_network(network, posterior_of(network), specimen.inputs(), settings)
         result.write(folder, name=name, labels=["a", "b"])
         return folder
 

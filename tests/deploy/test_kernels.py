@@ -96,28 +96,35 @@ def sparse_rows(weight, geometry, entries):
     rows = np.concatenate([[0], np.cumsum((flat != 0).sum(1))]).astype("i4")
     values = flat[flat != 0]
     pad = max(1, len(values)) - len(values)  # TVM has no empty arrays
-    return (np.pad(values, (0, pad)).astype(entries.values), np.pad(places, (0, pad)).astype(entries.places), rows)
+    stored = np.pad(values, (0, pad)).astype("i1" if entries.values == "uint8" else entries.values)
+    return (stored.view(entries.values), np.pad(places, (0, pad)).astype(entries.places), rows)
 
 
 @settings(max_examples=40, deadline=None)
 @given(
     problem=problems(), batch=st.integers(1, 2), groups=st.integers(1, 2), density=st.sampled_from([0.0, 0.2, 0.9]),
-    accumulators=st.sampled_from([16, 48, 96]), levels=st.booleans(),
+    accumulators=st.sampled_from([16, 48, 96]), stored=st.sampled_from(["float32", "int8", "uint8"]),
 )  # fmt: skip
-def test_sparse_convolutions(problem, batch, groups, density, accumulators, levels):
+def test_sparse_convolutions(problem, batch, groups, density, accumulators, stored):
     inputs, outputs = 2 * groups, 3 * groups
     x, weight, tail, operands = case(problem, batch, inputs, outputs, groups, density)
     window, extents = problem[:2]
-    scale = 1.0
-    if levels:
-        weight, scale = (weight * 9).round(), 0.125
+    meaning = np.ones(1, "f4")
+    if stored != "float32":
+        weight = (weight * 9).round()
+        meaning = np.array([0.125], "f4")
     geometry = ConvolutionGeometry(inputs, extents, groups, window, accumulators)
-    kinds = ("int8", "uint16") if levels else ("float32", "int32")
-    entries = Entries(max(1, int((weight != 0).sum())), *kinds)
-    want = expected(x, weight * scale, window, groups, tail, operands)
+    entries = Entries(max(1, int((weight != 0).sum())), stored, "int32" if stored == "float32" else "uint16")
+    values, places, rows = sparse_rows(weight, geometry, entries)
+    if stored == "uint8":  # negative levels stand behind the others
+        meaning = np.concatenate([np.arange(128), np.arange(-128, 0)]).astype("f4") ** 3 / 100
+        weight = weight**3 / 100
+    else:
+        weight = weight * meaning[0]
+    want = expected(x, weight, window, groups, tail, operands)
     got = run(
         sparse_convolution(batch, geometry, outputs, entries, tail),
-        x.numpy(), *sparse_rows(weight, geometry, entries), np.array([scale], "f4"), *(o.numpy() for o in operands),
+        x.numpy(), values, places, rows, meaning, *(o.numpy() for o in operands),
         np.full(tuple(want.shape), np.nan, "f4"),
     )  # fmt: skip
     np.testing.assert_allclose(got, want.numpy(), rtol=2e-4, atol=2e-4)

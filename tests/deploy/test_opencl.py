@@ -9,17 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import bayespress
+from bayespress.deploy import verify_bundle
 from bayespress.deploy.bench import bench
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
 from bayespress.deploy.devices.qemu import ARM64
+from bayespress.deploy.opencl import lower_opencl
 from bayespress.deploy.targets import target_named
 from bayespress.errors import InputError, MissingToolError
 from zoo import ZOO
 
 pytestmark = pytest.mark.xdist_group("opencl")
 FAMILIES = ("opencl", "opencl:adreno", "opencl:mali")
+INTEL = Path(__file__).resolve().parents[2] / "build" / "intel-opencl"
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +42,36 @@ def bundled(packed, tmp_path_factory):
     return folder
 
 
-def run(bundle: Path, *options: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    target = bundle / "targets" / "opencl"
-    command = [target / "runner", bundle / "weights.bpz", bundle / GOLDEN_INPUT, "--gpu", *options]
+@pytest.fixture
+def intel(monkeypatch):
+    """Intel's driver in place of the system's; whether it has half precision here."""
+    library = INTEL / "lib" / "libintelocl.so"
+    if not library.is_file():
+        pytest.skip("Intel's OpenCL driver, which has half precision, is not installed (make intel-opencl)")
+    vendors = INTEL / "vendors"
+    vendors.mkdir(exist_ok=True)
+    (vendors / "intel.icd").write_text(f"{library}\n")
+    monkeypatch.setenv("OCL_ICD_VENDORS", f"{vendors}/")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(library.parent))
+    return "avx512_fp16" in Path("/proc/cpuinfo").read_text()
+
+
+def run(
+    bundle: Path, *options: str, environment: dict[str, str] | None = None, target: str = "opencl"
+) -> subprocess.CompletedProcess[str]:
+    folder = bundle / "targets" / target
+    command = [folder / "runner", bundle / "weights.bpz", bundle / GOLDEN_INPUT, "--gpu", *options]
     return subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | (environment or {}), timeout=120
     )
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kernels", ["dense", "sparse"])
 @pytest.mark.parametrize("name", ZOO)
-def test_every_network_agrees_with_pytorch(name, packed, pocl, tmp_path):
-    bayespress.build(packed(name), ["opencl"], tmp_path / "it.bundle")
+def test_every_network_agrees_with_pytorch(name, kernels, packed, pocl, tmp_path):
+    manifest = bayespress.build(packed(name), ["opencl"], tmp_path / "it.bundle", kernels=kernels)
+    assert {choice.kernel for choice in manifest.targets["opencl"].gpu_layers} <= {kernels}
     report = bayespress.verify(tmp_path / "it.bundle", ["opencl"])
     assert report.checks[-1].name == "golden vectors, OpenCL on this machine"
     assert report.checks[-1].outcome == "passed", report.checks[-1]
@@ -61,6 +83,57 @@ def test_every_network_agrees_with_pytorch(name, packed, pocl, tmp_path):
 def test_each_family_of_devices(name, family, packed, pocl, tmp_path):
     bayespress.build(packed(name), [family], tmp_path / "it.bundle")
     assert bayespress.verify(tmp_path / "it.bundle", ["opencl"]).passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["codebook", "round-off"])
+def test_values_that_are_looked_up(precision, packed, pocl, tmp_path):
+    bayespress.build(packed("padded", precision), ["opencl"], tmp_path / "it.bundle", kernels="sparse")
+    assert "BP_LEVELS" in (tmp_path / "it.bundle" / "targets" / "opencl" / "gpu_schedule.c").read_text()
+    assert bayespress.verify(tmp_path / "it.bundle", ["opencl"]).passed
+
+
+def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_path):
+    """PoCL as Debian has it knows no half, and the float32 kernels of the same bundle run."""
+    bayespress.build(packed("conv"), ["opencl+fp16"], tmp_path / "it.bundle")
+    said = json.loads(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
+    assert said["gpu"]["precision"] == "float32"
+    (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
+    assert "float16" not in check.detail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", ["auto", "dense"])
+@pytest.mark.parametrize("name", ["conv", "residual", "strided", "mlp", "depthwise", "conv1d", "sequences"])
+def test_half_precision(name, kernels, packed, intel, tmp_path):
+    """By Intel's driver, which has it where the processor does; else it is one more driver to agree with."""
+    bayespress.build(packed(name), ["opencl+fp16"], tmp_path / "it.bundle", kernels=kernels)
+    said = json.loads(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
+    assert said["gpu"]["precision"] == ("float16" if intel else "float32")
+    (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
+    assert check.outcome == "passed", check
+    assert ("float16" in check.detail) == intel
+
+
+def test_half_precision_that_is_too_coarse_is_told(packed, intel, tmp_path, monkeypatch):
+    monkeypatch.setattr(verify_bundle, "HALF_TOLERANCE", 0.0)
+    monkeypatch.setattr(verify_bundle, "TOLERANCE", 0.0)
+    bayespress.build(packed("conv"), ["opencl+fp16"], tmp_path / "it.bundle")
+    (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
+    assert check.outcome == "failed"
+    assert ("build without +fp16" in check.detail) == intel
+
+
+def test_variables_of_one_name_are_told_apart():
+    """What is cast gets the same name as what follows, and kernels are given their buffers by name."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.ReLU(), torch.nn.Conv2d(3, 2, 3)).eval()
+    program = torch.export.export(network, (torch.zeros(1, 1, 8, 8),))
+    made = lower_opencl(program, target_named("opencl"), half=True)
+    (first,) = (launch for launch in made.launches if "0" in launch.layers and not launch.once)
+    shapes = sorted(view.shape for view in first.views)
+    assert (3, 1, 3, 3) in shapes, "the weight"
+    assert len(set(first.views)) == len(first.views)
 
 
 def test_kernels_are_compiled_once(bundled, pocl, tmp_path):
@@ -137,3 +210,5 @@ def test_threads_are_the_processor_s(bundled, pocl):
 def test_families_that_are_none():
     with pytest.raises(InputError, match="knows no family of GPUs 'powervr'; there are adreno, mali"):
         target_named("opencl:powervr")
+    with pytest.raises(InputError, match="knows no extension 'dotprod'; there are fp16"):
+        target_named("mali+dotprod")

@@ -8,14 +8,17 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import bayespress
 from bayespress.deploy.bench import bench
+from bayespress.deploy.devices.qemu import ARM64
 from bayespress.errors import InputError, MissingToolError
 
 pytestmark = [pytest.mark.xdist_group("deploy"), pytest.mark.slow]
+ARM_PYTHON = Path(__file__).resolve().parents[2] / "build" / "arm-python"
 
 
 def free_port():
@@ -54,6 +57,30 @@ def tracker():
     for process in (serving, tracking):
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def arm_server():
+    """Port of a server in emulated 64-bit ARM: a real board's Python, but for its speed."""
+    python = ARM_PYTHON / "python"
+    if ARM64.path() is None or not python.is_file():
+        pytest.skip("a Python for ARM, which runs TVM's server, is not installed (make arm-python; qemu-user-static)")
+    port = free_port()
+    command = [python, "-m", "tvm.exec.rpc_server", "--host=127.0.0.1", f"--port={port}", f"--port-end={port + 1}"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    serving = subprocess.Popen(command, **quiet)
+    wait_for(port, serving)
+    yield port
+    os.killpg(serving.pid, signal.SIGTERM)
+    serving.wait()
+
+
+@pytest.mark.parametrize("kernels", ["dense", "sparse"])
+def test_verify_on_another_processor(kernels, packed, arm_server, tmp_path):
+    bayespress.build(packed("padded"), ["arm64-linux"], tmp_path / "it.bundle", kernels=kernels)
+    report = bayespress.verify(tmp_path / "it.bundle", [f"rpc://127.0.0.1:{arm_server}"])
+    assert report.checks[-1].name == "golden vectors, network over TVM's RPC"
+    assert report.checks[-1].outcome == "passed", report.checks[-1]
 
 
 def test_verify_on_a_machine_of_a_farm(pristine, tracker):

@@ -1,0 +1,19 @@
+/* gpu.h - private: an opened OpenCL device with the network's kernels. */
+#ifndef BAYESPRESS_GPU_PRIVATE_H
+#define BAYESPRESS_GPU_PRIVATE_H
+
+#include "bayespress_gpu.h"
+#include "model_gpu.h"
+#include "opencl.h"
+
+struct bp_gpu {
+    const bp_gpu_model *model; /* the one of the linked ones that runs */
+    bp_opencl cl;
+    bp_cl device, context, queue, program, weights, arena;
+    bp_cl *kernels; /* one a launch */
+    bp_cl *views;   /* one a view */
+    char name[128];
+    int from_cache;
+};
+
+#endif /* BAYESPRESS_GPU_PRIVATE_H */

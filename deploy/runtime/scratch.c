@@ -1,0 +1,80 @@
+/* scratch.c - what kernels ask of TVM's runtime, which is not there: memory while they run, and an ear for errors. */
+#include "scratch.h"
+
+#include <stdint.h>
+
+#include "bayespress.h"
+
+/* Kernels ask without saying for which network, so each thread remembers whose it calls. */
+#ifdef BP_THREAD_KEYS /* Android before API 29 loads no library that has thread-local variables */
+#include <pthread.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static int has_key;
+
+static void make_key(void) {
+    has_key = pthread_key_create(&key, NULL) == 0;
+}
+
+/* A process has few keys, and may load and unload this library many times. */
+__attribute__((destructor)) static void delete_key(void) {
+    if (has_key) {
+        pthread_key_delete(key);
+    }
+}
+
+void bp_scratch_use(bp_scratch *scratch) {
+    pthread_once(&once, make_key);
+    if (has_key) {
+        pthread_setspecific(key, scratch);
+    }
+}
+
+static bp_scratch *in_use(void) {
+    return has_key ? pthread_getspecific(key) : NULL;
+}
+#else
+static __thread bp_scratch *current;
+
+void bp_scratch_use(bp_scratch *scratch) {
+    current = scratch;
+}
+
+static bp_scratch *in_use(void) {
+    return current;
+}
+#endif
+
+static void *allocate(int device, int device_id, uint64_t size, int dtype_code, int dtype_bits) {
+    bp_scratch *scratch = in_use();
+    const uint64_t rounded = (size + BP_ALIGNMENT - 1) / BP_ALIGNMENT * BP_ALIGNMENT;
+    unsigned char *block;
+    (void)device, (void)device_id, (void)dtype_code, (void)dtype_bits;
+    if (scratch == NULL || rounded < size || rounded > scratch->left) {
+        return NULL; /* the kernel then reports failure */
+    }
+    block = scratch->next;
+    scratch->next += rounded;
+    scratch->left -= (size_t)rounded;
+    return block;
+}
+
+/* Blocks end with the kernel that asked for them. */
+static int release(int device, int device_id, void *block) {
+    (void)device, (void)device_id, (void)block;
+    return 0;
+}
+
+/* The compiler leaves these as weak pointers in its object; the definitions here win. */
+extern void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int);
+extern int (*__TVMBackendFreeWorkspace)(int, int, void *);
+void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count);
+
+void *(*__TVMBackendAllocWorkspace)(int, int, uint64_t, int, int) = allocate;
+int (*__TVMBackendFreeWorkspace)(int, int, void *) = release;
+
+/* Kernels report failure by their result; the words are for TVM's own runtime. */
+void TVMFFIErrorSetRaisedFromCStrParts(const char *kind, const char **parts, int32_t count) {
+    (void)kind, (void)parts, (void)count;
+}
