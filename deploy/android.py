@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -52,8 +50,8 @@ def link_for_android(
         source, stub = scratch / f"{library}.c", scratch / f"{library}.so"
         source.write_text("".join(f"void {name}(void) {{}}\n" for name in names))
         run_tool(
-            [*compiler, "-w", "-fno-builtin", "-fvisibility=default", "-nostdlib", "-shared", f"-Wl,-soname,{stub.name}",
-             source, "-o", stub]
+            [*compiler, "-w", "-fno-builtin", "-fvisibility=default", "-nostdlib", "-shared",
+             f"-Wl,-soname,{stub.name}", source, "-o", stub]
         )  # fmt: skip
         stubs.append(stub)
     run_tool(
@@ -77,7 +75,6 @@ def put_into_app(bundle: Path, app: Path) -> Path:
                 f"{bundle} has no library for Android; build it with {' and '.join(f'-t {name}' for name in TARGETS)}."
             )
         asset.parent.mkdir(parents=True, exist_ok=True)
-        with replacing_file(asset) as temporary, tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-            # What the app has no use for stays out: programs for adb, and static libraries.
-            write_zip(Path(shutil.copytree(it.folder, Path(scratch) / "bundle")), temporary)
+        with replacing_file(asset) as temporary:
+            write_zip(it.folder, temporary)
     return asset

@@ -19,6 +19,7 @@ from .bundle import GOLDEN_INPUT, GOLDEN_OUTPUT, GRAPH, LayerChoice, Manifest, T
 from .cost import KERNELS
 from .layers import Stored
 from .targets import Target, target_named
+from .weights import decoded_digests
 
 if TYPE_CHECKING:
     from .aot import Compiled
@@ -79,7 +80,7 @@ def build(
         shared = set(Manifest.model_fields) & set(type(record).model_fields) - {"version"}
         manifest = Manifest(
             **record.model_dump(include=shared),
-            golden_examples=len(inputs), targets=made_targets, files=(),
+            golden_examples=len(inputs), decoded=decoded_digests(tensors), targets=made_targets, files=(),
         )  # fmt: skip
         manifest = seal(folder, manifest)
         _deliver(folder, out)
@@ -108,6 +109,7 @@ def _entry(target: Target, folder: Path, made: Compiled) -> TargetEntry:
         archive=inside(made.archive),
         header=inside(made.header),
         library=None if made.library is None else inside(made.library),
+        android=target.android,
         gpu=target.gpu is not None,
         layers=tuple(LayerChoice(**asdict(choice)) for choice in made.choices),
         gpu_layers=tuple(LayerChoice(**asdict(choice)) for choice in made.gpu_choices),

@@ -77,6 +77,7 @@ class TargetEntry(_Strict):
     """What a target has; paths as in FileEntry.
 
     machine  the processor that its programs run on
+    android  whether the library is for Android's apps
     gpu      whether they can run the network through OpenCL too
     gpu_layers  the layers' kernels there
     half     whether its products there are float16 where the device can
@@ -87,6 +88,7 @@ class TargetEntry(_Strict):
     archive: str
     header: str
     library: str | None = None
+    android: bool = False
     layers: tuple[LayerChoice, ...] = ()
     gpu: bool = False
     gpu_layers: tuple[LayerChoice, ...] = ()
@@ -108,6 +110,7 @@ class Manifest(_Strict):
     packed_bytes: int
     steps: tuple[StepRecord, ...]
     golden_examples: int
+    decoded: dict[str, int] = Field(description="CRC-32 of each tensor's values as little-endian float32")
     targets: dict[str, TargetEntry]
     files: tuple[FileEntry, ...]
     digest: str = Field(default="", description="SHA-256 of this manifest with an empty digest, in canonical form")

@@ -5,7 +5,6 @@ The order matters: no program of a bundle is run before every hash has matched.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +20,7 @@ from .checks import Check, VerifyReport, attempt
 from .devices import DEVICES, device_named
 from .devices.base import Device
 from .sign import check_signature, public_key
-from .weights import check_weights
+from .weights import check_weights, decoded_digests
 
 # Largest absolute difference of an output from PyTorch's. Where products are float16, in parts of the largest output:
 # roundings to 11 bits of what goes into a sum, 2^-11 each at most, that a network may let grow by some layers.
@@ -42,7 +41,7 @@ def verify_bundle(
                 report.checks.append(attempt("files", lambda: _check_files(bundle), tell))
             if not report.passed:
                 return report
-            report.checks.append(attempt("weights", lambda: check_weights(bundle.read(WEIGHTS)), tell))
+            report.checks.append(attempt("weights", lambda: _check_weights(bundle), tell))
             report.checks.append(_onnx_runtime(bundle, tell))
             for device in devices:
                 check = _on_device(bundle, device, asked=bool(names), tell=tell)
@@ -108,14 +107,20 @@ def _on_device(bundle: Bundle, device: Device, *, asked: bool, tell: Callable[[s
 
 
 def _compare_digests(bundle: Bundle, digests: Sequence[int]) -> None:
-    """Raise CorruptFileError unless the device's own decoder made of every tensor what ours does here."""
-    tensors = codec.decode(bundle.read(WEIGHTS))
-    expected = [zlib.crc32(np.ascontiguousarray(tensor.values(), "<f4").tobytes()) for tensor in tensors]
-    for tensor, here, there in zip(tensors, expected, digests, strict=False):
+    """Raise CorruptFileError unless the device's own decoder made of every tensor what the builder's did."""
+    expected = bundle.manifest.decoded
+    for name, here, there in zip(expected, expected.values(), digests, strict=False):
         if here != there:
-            raise CorruptFileError(f"Tensor {tensor.name} decodes to other values there; build the bundle again.")
-    if len(digests) != len(tensors):
-        raise CorruptFileError(f"{len(digests)} tensors were decoded there, and the file holds {len(tensors)}.")
+            raise CorruptFileError(f"Tensor {name} decodes to other values there; build the bundle again.")
+    if len(digests) != len(expected):
+        raise CorruptFileError(f"{len(digests)} tensors were decoded there, and the file holds {len(expected)}.")
+
+
+def _check_weights(bundle: Bundle) -> str:
+    """Raise CorruptFileError unless the weights decode here, and to what the builder decoded."""
+    data = bundle.read(WEIGHTS)
+    _compare_digests(bundle, [*decoded_digests(codec.decode(data)).values()])
+    return check_weights(data)
 
 
 def _compare(bundle: Bundle, outputs: npt.NDArray[np.float32], *, half: bool = False) -> str:

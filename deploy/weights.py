@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from .. import codec
 from ..errors import CorruptFileError
@@ -51,3 +55,8 @@ def check_weights(data: bytes) -> str:
         if ours.name != theirs.name or a.shape != b.shape or a.tobytes() != b.tobytes():
             raise CorruptFileError(f"The C core and the reference decoder disagree on tensor {theirs.name}.")
     return f"{len(pairs)} tensors, C core and reference decoder agree"
+
+
+def decoded_digests(tensors: Sequence[codec.Tensor]) -> dict[str, int]:
+    """CRC-32 of each tensor's values as little-endian float32, by name."""
+    return {tensor.name: zlib.crc32(np.ascontiguousarray(tensor.values(), "<f4").tobytes()) for tensor in tensors}

@@ -1,0 +1,158 @@
+/* jni_codec.c - the weights alone: what is in a .bpz, and what it decodes to here. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpz.h"
+#include "bpz_levels.h"
+#include "jni_support.h"
+
+/* Facts of a tensor, in the order of Kotlin's TensorFacts: elements, stored, bits by what they were spent on, levels. */
+enum { FACTS = 13 };
+
+/* A file that is open over a copy of its bytes, with a workspace. */
+typedef struct opened {
+    bpz_file file;
+    void *data, *workspace;
+} opened;
+
+static void close_file(opened *it) {
+    free(it->data);
+    free(it->workspace);
+}
+
+/* 0 with an exception pending. */
+static int open_file(JNIEnv *env, jbyteArray bytes, opened *it) {
+    size_t size = 0;
+    bpz_status status;
+    it->workspace = NULL;
+    it->data = copy_of(env, bytes, &size);
+    if (it->data == NULL) {
+        return 0;
+    }
+    it->workspace = malloc(bpz_workspace_size());
+    if (it->workspace == NULL) {
+        throw_bundle_exception(env, "There is no memory to decode the weights; close other apps.");
+        close_file(it);
+        return 0;
+    }
+    status = bpz_open(&it->file, it->data, size);
+    if (status != BPZ_OK) {
+        throw_bundle_exception(env, "The weights cannot be read: %s; fetch the bundle again.", bpz_status_text(status));
+        close_file(it);
+        return 0;
+    }
+    return 1;
+}
+
+NATIVE(jobjectArray, tensorNames, jbyteArray bytes) {
+    opened it;
+    bpz_tensor tensor;
+    bpz_status status;
+    jobjectArray names;
+    jsize index = 0;
+    (void)self;
+    if (!open_file(env, bytes, &it)) {
+        return NULL;
+    }
+    names = (*env)->NewObjectArray(env, (jsize)it.file.tensor_count, (*env)->FindClass(env, "[B"), NULL);
+    for (status = bpz_tensor_at(&it.file, 0, &tensor); names != NULL && status == BPZ_OK;
+         status = bpz_next(&it.file, &tensor)) {
+        /* As bytes: JNI's strings are of a UTF-8 of its own. */
+        jbyteArray name = (*env)->NewByteArray(env, (jsize)tensor.name_length);
+        if (name == NULL) {
+            break;
+        }
+        (*env)->SetByteArrayRegion(env, name, 0, (jsize)tensor.name_length, (const jbyte *)tensor.name);
+        (*env)->SetObjectArrayElement(env, names, index++, name);
+        (*env)->DeleteLocalRef(env, name);
+    }
+    close_file(&it);
+    return names;
+}
+
+static bpz_status facts_of(const opened *it, const bpz_tensor *tensor, jlong *facts) {
+    const size_t count = (size_t)tensor->count;
+    bpz_spent spent;
+    int32_t *levels = malloc((count + 1) * sizeof *levels);
+    bpz_status status;
+    memset(&spent, 0, sizeof spent);
+    if (levels == NULL) {
+        return BPZ_ERROR_BUFFER_TOO_SMALL;
+    }
+    status = bpz_decode_spent(&it->file, tensor, levels, count, it->workspace, bpz_workspace_size(), &spent);
+    free(levels);
+    if (status != BPZ_OK && status != BPZ_ERROR_UNSUPPORTED) { /* a raw tensor has no levels, and an account all the same */
+        return status;
+    }
+    facts[0] = (jlong)tensor->count;
+    facts[1] = (jlong)tensor->nonzero;
+    facts[2] = (jlong)tensor->rows;
+    facts[3] = (jlong)spent.frame;
+    facts[4] = (jlong)spent.name;
+    facts[5] = (jlong)spent.shape;
+    facts[6] = (jlong)spent.map;
+    facts[7] = (jlong)spent.masks;
+    facts[8] = (jlong)spent.tables;
+    facts[9] = (jlong)spent.rows;
+    facts[10] = (jlong)spent.indices;
+    facts[11] = (jlong)spent.values;
+    facts[12] = (jlong)spent.padding;
+    return BPZ_OK;
+}
+
+NATIVE(jlongArray, tensorFacts, jbyteArray bytes) {
+    opened it;
+    bpz_tensor tensor;
+    bpz_status status, failed = BPZ_OK;
+    jlongArray all;
+    jsize index = 0;
+    (void)self;
+    if (!open_file(env, bytes, &it)) {
+        return NULL;
+    }
+    all = (*env)->NewLongArray(env, (jsize)it.file.tensor_count * FACTS);
+    for (status = bpz_tensor_at(&it.file, 0, &tensor); all != NULL && status == BPZ_OK && failed == BPZ_OK;
+         status = bpz_next(&it.file, &tensor)) {
+        jlong facts[FACTS];
+        failed = facts_of(&it, &tensor, facts);
+        if (failed == BPZ_OK) {
+            (*env)->SetLongArrayRegion(env, all, index, FACTS, facts);
+            index += FACTS;
+        }
+    }
+    if (failed != BPZ_OK) {
+        throw_bundle_exception(env, "Tensor %s cannot be decoded: %s; fetch the bundle again.", tensor.name,
+                               bpz_status_text(failed));
+    }
+    close_file(&it);
+    return failed == BPZ_OK ? all : NULL;
+}
+
+NATIVE(jfloatArray, decode, jbyteArray bytes, jint index) {
+    opened it;
+    bpz_tensor tensor;
+    bpz_status status;
+    jfloatArray values = NULL;
+    (void)self;
+    if (!open_file(env, bytes, &it)) {
+        return NULL;
+    }
+    status = index < 0 ? BPZ_ERROR_ARGUMENT : bpz_tensor_at(&it.file, (uint32_t)index, &tensor);
+    if (status == BPZ_OK && tensor.count <= 0x7FFFFFFFu) {
+        const size_t count = (size_t)tensor.count;
+        float *decoded = malloc((count + 1) * sizeof *decoded);
+        status = decoded == NULL ? BPZ_ERROR_BUFFER_TOO_SMALL
+                                 : bpz_decode(&it.file, &tensor, BPZ_FLOAT32, decoded, count, it.workspace,
+                                              bpz_workspace_size());
+        if (status == BPZ_OK && (values = (*env)->NewFloatArray(env, (jsize)count)) != NULL) {
+            (*env)->SetFloatArrayRegion(env, values, 0, (jsize)count, decoded);
+        }
+        free(decoded);
+    }
+    if (status != BPZ_OK) {
+        throw_bundle_exception(env, "Tensor number %d cannot be decoded: %s; fetch the bundle again.", (int)index,
+                               bpz_status_text(status));
+    }
+    close_file(&it);
+    return values;
+}

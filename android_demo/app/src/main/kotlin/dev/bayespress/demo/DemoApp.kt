@@ -1,0 +1,24 @@
+package dev.bayespress.demo
+
+import android.app.Application
+import android.os.Handler
+import android.os.Looper
+import dev.bayespress.model.Workbench
+import java.io.File
+import java.util.concurrent.Executors
+
+/** Holds the workbench, which outlives activities. */
+class DemoApp : Application() {
+    /** Loads the bundle that came with the app when it is first asked for. */
+    val workbench: Workbench by lazy {
+        val handler = Handler(Looper.getMainLooper())
+        val background = Executors.newSingleThreadExecutor { Thread(it, "workbench") }
+        Workbench(File(filesDir, "bundles"), { handler.post(it) }, background).apply {
+            load { assets.open(ASSET) }
+        }
+    }
+
+    private companion object {
+        const val ASSET = "bundle.zip" // where `bayespress build --android` puts it
+    }
+}

@@ -1,0 +1,301 @@
+package dev.bayespress.desktop
+
+import dev.bayespress.model.Benchmark
+import dev.bayespress.model.BenchmarkCard
+import dev.bayespress.model.BenchmarkReport
+import dev.bayespress.model.BenchmarkSettings
+import dev.bayespress.model.Box
+import dev.bayespress.model.Bundle
+import dev.bayespress.model.BundleException
+import dev.bayespress.model.BundleModel
+import dev.bayespress.model.Charts
+import dev.bayespress.model.Digit
+import dev.bayespress.model.DrawCard
+import dev.bayespress.model.Label
+import dev.bayespress.model.ModelCard
+import dev.bayespress.model.Platform
+import dev.bayespress.model.Point
+import dev.bayespress.model.Prediction
+import dev.bayespress.model.Processor
+import dev.bayespress.model.Scene
+import dev.bayespress.model.State
+import dev.bayespress.model.VerifyCard
+import dev.bayespress.model.Verification
+import dev.bayespress.model.Workbench
+import java.io.File
+import java.util.concurrent.Executors
+import java.util.concurrent.LinkedBlockingQueue
+import java.util.concurrent.TimeUnit
+import kotlin.concurrent.thread
+import kotlin.math.abs
+import kotlin.system.exitProcess
+import kotlinx.serialization.json.JsonArray
+import kotlinx.serialization.json.JsonElement
+import kotlinx.serialization.json.JsonPrimitive
+import kotlinx.serialization.json.buildJsonArray
+import kotlinx.serialization.json.buildJsonObject
+import kotlinx.serialization.json.put
+
+/**
+ * The app's library layer on a desktop's JVM, for tests and for the pictures of the README: one command, its arguments,
+ * and JSON. A bundle that is refused gives its sentence on standard error and exit code 3.
+ */
+fun main(arguments: Array<String>) {
+    val (command, rest) = arguments[0] to arguments.drop(1)
+    try {
+        println(COMMANDS.getValue(command)(rest))
+    } catch (error: BundleException) {
+        System.err.println(error.message)
+        exitProcess(3)
+    }
+    exitProcess(0)
+}
+
+private val COMMANDS: Map<String, (List<String>) -> JsonElement> = mapOf(
+    "verify" to ::verify, "cycles" to ::cycles, "threads" to ::threads, "bench" to ::bench, "digit" to ::digit,
+    "misuse" to ::misuse, "platform" to ::platform, "workbench" to ::workbench, "screens" to ::screens,
+)
+
+private fun opened(path: String, scratch: String): BundleModel {
+    val file = File(path)
+    val bundle = if (file.isDirectory) Bundle.open(file) else file.inputStream().use { Bundle.unpack(it, File(scratch)) }
+    return BundleModel.open(bundle)
+}
+
+/** BUNDLE SCRATCH [gpu]: every check. */
+private fun verify(arguments: List<String>): JsonElement = opened(arguments[0], arguments[1]).use { model ->
+    val noGpu = if ("gpu" in arguments) model.network.openGpu(File(arguments[1], "kernels")) else "not asked for"
+    val checks = Verification(model).run()
+    buildJsonObject {
+        put("target", model.target.name)
+        put("no_gpu", noGpu)
+        put("precision", model.network.gpu?.precision)
+        put("kernels", model.network.kernels(Processor.CPU).size)
+        put("checks", buildJsonArray {
+            for (it in checks) add(buildJsonObject {
+                put("name", it.name)
+                put("outcome", it.outcome.name)
+                put("detail", it.detail)
+            })
+        })
+    }
+}
+
+/** BUNDLE COUNT: load, run, close, over and over; kilobytes of memory after a tenth of them, and after all. */
+private fun cycles(arguments: List<String>): JsonElement {
+    val bundle = Bundle.open(File(arguments[0]))
+    val count = arguments[1].toInt()
+    val input = bundle.goldenInputs().first()
+    val expected = bundle.goldenOutputs().first()
+    var early = 0L
+    repeat(count) { index ->
+        BundleModel.open(bundle).use { model ->
+            val output = model.network.run(input)
+            check(output.indices.all { abs(output[it] - expected[it]) < 1e-4 }) { "cycle $index computes something else" }
+        }
+        if (index == count / 10) early = resident()
+    }
+    return buildJsonObject {
+        put("early_kb", early)
+        put("late_kb", resident())
+    }
+}
+
+private fun resident(): Long {
+    System.gc()
+    return File("/proc/self/status").readLines().first { it.startsWith("VmRSS") }.filter(Char::isDigit).toLong()
+}
+
+/** BUNDLE COUNT: four threads at once, on a network of their own each and all on one; the largest difference. */
+private fun threads(arguments: List<String>): JsonElement {
+    val bundle = Bundle.open(File(arguments[0]))
+    val count = arguments[1].toInt()
+    val inputs = bundle.goldenInputs()
+    val expected = bundle.goldenOutputs()
+    val shared = BundleModel.open(bundle)
+    val worst = DoubleArray(4)
+    (0 until 4).map { number ->
+        thread {
+            BundleModel.open(bundle).use { own ->
+                repeat(count) { index ->
+                    val at = (index + number) % inputs.size
+                    for (model in listOf(own, shared)) {
+                        val output = model.network.run(inputs[at])
+                        worst[number] = maxOf(worst[number], output.indices.maxOf { abs(output[it] - expected[at][it]).toDouble() })
+                    }
+                }
+            }
+        }
+    }.forEach(Thread::join)
+    val all = FloatArray(inputs.size * shared.network.inputSize)
+    inputs.forEachIndexed { index, input -> input.copyInto(all, index * input.size) }
+    val outputs = FloatArray(inputs.size * shared.network.outputSize)
+    shared.network.runBatch(all, inputs.size, outputs, 4)
+    val batch = outputs.indices.maxOf { abs(outputs[it] - expected[it / shared.network.outputSize][it % shared.network.outputSize]) }
+    shared.close()
+    return buildJsonObject {
+        put("threads", JsonArray(worst.map(::JsonPrimitive)))
+        put("batch", batch)
+    }
+}
+
+/** BUNDLE SCRATCH OUT [gpu]: measure and write the report. */
+private fun bench(arguments: List<String>): JsonElement = opened(arguments[0], arguments[1]).use { model ->
+    val gpu = "gpu" in arguments && model.network.openGpu(File(arguments[1], "kernels")) == null
+    val shares = mutableListOf<Double>()
+    val results = Processor.entries.filter { it == Processor.CPU || gpu }.map { on ->
+        Benchmark(model).run(BenchmarkSettings(on, threads = 2, warmup = 5, runs = 200)) { shares.add(it) }
+    }
+    File(arguments[2]).writeText(BenchmarkReport(model, "Desktop Phone", "a processor").json(results))
+    buildJsonObject {
+        put("shares_rise", shares.zipWithNext().all { (a, b) -> a <= b || b == 0.0 })
+        put("kernels", results.first().kernels.size)
+    }
+}
+
+/** BUNDLE "x,y x,y; x,y x,y": what a drawing is taken for. */
+private fun digit(arguments: List<String>): JsonElement = BundleModel.open(Bundle.open(File(arguments[0]))).use { model ->
+    val digit = Digit(strokes(arguments[1]))
+    val prediction = Prediction.of(model.network.run(digit.input(model.manifest.preprocessing)), model.manifest.labels)
+    buildJsonObject {
+        put("label", prediction.label)
+        put("certainty", prediction.certainty)
+        put("sum", prediction.probabilities.sum())
+        put("pixels", JsonArray(digit.pixels().map(::JsonPrimitive)))
+    }
+}
+
+private fun strokes(text: String): List<List<Point>> = text.split(';').filter { it.isNotBlank() }.map { stroke ->
+    stroke.trim().split(' ').map { pair -> pair.split(',').let { (x, y) -> Point(x.toFloat(), y.toFloat()) } }
+}
+
+/** BUNDLE: what is said to those who call wrongly. */
+private fun misuse(arguments: List<String>): JsonElement {
+    val model = BundleModel.open(Bundle.open(File(arguments[0])))
+    val network = model.network
+    val good = FloatArray(network.inputSize)
+    val attempts = listOf<() -> Unit>(
+        { network.run(FloatArray(3)) },
+        { network.timed(good, FloatArray(1), Processor.CPU, null) },
+        { network.timed(good, FloatArray(network.outputSize), Processor.CPU, LongArray(99)) },
+        { network.run(good, Processor.GPU) },
+        { network.runBatch(good, 2, FloatArray(2 * network.outputSize), 1) },
+        { network.runBatch(good, 1, FloatArray(network.outputSize), 1000) },
+        { model.weights.decode(-1) },
+        { model.weights.decode(1_000_000) },
+        { network.close(); network.close(); network.run(good) },
+        { network.openGpu(File("kernels")) },
+    )
+    return buildJsonArray {
+        for (attempt in attempts) {
+            add(JsonPrimitive(try { attempt(); "nothing" } catch (error: BundleException) { error.message }))
+        }
+    }
+}
+
+/** BUNDLE MACHINE ANDROID: the target that a device would load. */
+private fun platform(arguments: List<String>): JsonElement {
+    val bundle = Bundle.open(File(arguments[0]))
+    val platform = Platform(arguments[1], arguments[2].toBoolean())
+    val target = bundle.manifest.targetFor(platform.machine, platform.android)
+    if (target == null) BundleModel.open(bundle, platform)
+    return JsonPrimitive(target?.name)
+}
+
+/** SCRATCH BUNDLE…: load one after the other, as the app does, and do everything with each; what was shown at the end. */
+private fun workbench(arguments: List<String>): JsonElement {
+    val tasks = LinkedBlockingQueue<Runnable>()
+    val background = Executors.newSingleThreadExecutor()
+    val bench = Workbench(File(arguments[0]), tasks::put, background)
+    var shown = State()
+    bench.watch { shown = it }
+
+    fun settle() {
+        do {
+            val task = tasks.poll(if (shown.work == null) 300 else 20_000, TimeUnit.MILLISECONDS)
+            task?.run()
+        } while (task != null || shown.work != null)
+    }
+    val ends = arguments.drop(1).map { path ->
+        bench.load { File(path).inputStream() }
+        settle()
+        val failure = shown.failure
+        bench.dismiss()
+        bench.recognise(Digit(strokes("0.5,0.2 0.5,0.8")))
+        settle()
+        bench.verify()
+        settle()
+        bench.measure(threads = 2, warmup = 1, runs = 60, gpu = true)
+        settle()
+        buildJsonObject {
+            put("name", shown.model?.manifest?.name)
+            put("failure", failure)
+            put("label", shown.prediction?.label)
+            put("checks", shown.checks.size)
+            put("results", shown.results.size)
+            put("kept", File(arguments[0]).list().orEmpty().size)
+        }
+    }
+    background.shutdown()
+    return JsonArray(ends)
+}
+
+/** BUNDLE SCRATCH WIDTH DRAWING [gpu]: the texts and charts of all screens, by their views' names. */
+private fun screens(arguments: List<String>): JsonElement = opened(arguments[0], arguments[1]).use { model ->
+    val noGpu = if ("gpu" in arguments) model.network.openGpu(File(arguments[1], "kernels")) else "there is no OpenCL library"
+    val charts = Charts(arguments[2].toFloat())
+    val facts = model.weights.facts()
+    val prediction = Prediction.of(
+        model.network.run(Digit(strokes(arguments[3])).input(model.manifest.preprocessing)), model.manifest.labels,
+    )
+    val results = listOf(Benchmark(model).run(BenchmarkSettings(Processor.CPU, threads = 2, warmup = 200, runs = 5000)))
+    val cards = listOf(
+        DrawCard(model.manifest, prediction), ModelCard(model, facts), BenchmarkCard(results, model.network.gpu, noGpu),
+        VerifyCard(Verification(model).run()),
+    )
+    buildJsonObject {
+        put("texts", buildJsonObject { cards.flatMap(::textsOf).forEach { (name, text) -> put(name, text) } })
+        put("charts", buildJsonObject {
+            put("draw_chart", described(charts.probabilities(prediction)))
+            put("model_chart", described(charts.bytes(facts)))
+            put("benchmark_chart", described(charts.kernels(results.single())))
+        })
+    }
+}
+
+/** A card's properties by the names of their views. */
+private fun textsOf(card: Any): List<Pair<String, String>> = card.javaClass.declaredFields
+    .filter { it.type == String::class.java && !java.lang.reflect.Modifier.isStatic(it.modifiers) }
+    .map { field ->
+        field.isAccessible = true
+        field.name.replace(Regex("[A-Z]")) { "_" + it.value.lowercase() } to field.get(card) as String
+    }
+
+private fun described(scene: Scene) = buildJsonObject {
+    put("width", scene.width)
+    put("height", scene.height)
+    put("description", scene.description)
+    put("shapes", buildJsonArray {
+        for (shape in scene.shapes) add(buildJsonObject {
+            when (shape) {
+                is Box -> {
+                    put("kind", "box")
+                    put("x", shape.x)
+                    put("y", shape.y)
+                    put("width", shape.width)
+                    put("height", shape.height)
+                    put("tone", shape.tone.name.lowercase())
+                }
+                is Label -> {
+                    put("kind", "label")
+                    put("x", shape.x)
+                    put("y", shape.y)
+                    put("size", shape.size)
+                    put("text", shape.text)
+                    put("tone", shape.tone.name.lowercase())
+                    put("anchor", shape.anchor.name.lowercase())
+                }
+            }
+        })
+    })
+}

@@ -1,0 +1,155 @@
+package dev.bayespress.model
+
+import java.io.ByteArrayOutputStream
+import java.io.File
+import java.io.IOException
+import java.io.InputStream
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.util.zip.ZipException
+import java.util.zip.ZipFile
+
+/** A bundle as a folder whose manifest is sound. Its other files are checked when they are read, see [read]. */
+class Bundle private constructor(val folder: File, val manifest: Manifest) {
+    /** A file's bytes. Throws [BundleException] when they are not those that were built. */
+    fun read(name: String): ByteArray {
+        val entry = manifest.files[name] ?: throw BundleException("The bundle has no $name; build it again.")
+        val file = File(folder, name)
+        val bytes = if (file.isFile && file.length() == entry.size) file.readBytes() else null
+        if (bytes == null || sha256(bytes) != entry.sha256) {
+            throw BundleException("$name is not the file of ${entry.size} bytes that was built; fetch the bundle again.")
+        }
+        return bytes
+    }
+
+    /** Golden inputs, one array an example. */
+    fun goldenInputs(): List<FloatArray> = golden(INPUT, manifest.inputSize)
+
+    /** What PyTorch computed for them. */
+    fun goldenOutputs(): List<FloatArray> = golden(OUTPUT, manifest.outputSize)
+
+    private fun golden(name: String, size: Int): List<FloatArray> {
+        val bytes = read(name)
+        if (bytes.size.toLong() != 4L * size * manifest.goldenExamples) {
+            throw BundleException("$name has ${bytes.size} bytes, not ${manifest.goldenExamples} arrays of $size.")
+        }
+        val floats = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
+        return List(manifest.goldenExamples) { FloatArray(size).also(floats::get) }
+    }
+
+    companion object {
+        private const val INPUT = "golden/input.f32"
+        private const val OUTPUT = "golden/output.f32"
+        private const val SIGNATURE = "manifest.sig"
+        private const val SIGNATURE_BYTES = 64L
+        private const val LARGEST_ZIP = 512L shl 20
+
+        /** Open a folder. Throws [BundleException] when it has no sound manifest. */
+        fun open(folder: File): Bundle {
+            val file = File(folder, Manifest.FILE)
+            if (!file.isFile || file.length() > Manifest.LARGEST_BYTES) {
+                throw BundleException("This is no bundle: it has no ${Manifest.FILE}; make one with bayespress build.")
+            }
+            return Bundle(folder, Manifest.parse(file.readBytes()))
+        }
+
+        /**
+         * Unpack a zip into a folder of its own in [folder], named by the manifest's digest, and open that.
+         *
+         * Nothing is left behind of a bundle that is not whole: everything is checked on its way into a folder of
+         * another name. Throws [BundleException] with what is wrong.
+         */
+        fun unpack(zip: InputStream, folder: File): Bundle {
+            folder.mkdirs()
+            val fresh = File.createTempFile("unpacking", "", folder).apply { delete() }
+            val copy = File.createTempFile("arriving", ".zip", folder)
+            try {
+                copyLimited(zip, copy)
+                val manifest = ZipFile(copy).use { unpackInto(it, fresh) }
+                val place = File(folder, manifest.digest)
+                place.deleteRecursively()
+                if (!fresh.renameTo(place)) {
+                    throw BundleException("The bundle cannot be kept in $folder; free some space.")
+                }
+                return Bundle(place, manifest)
+            } catch (error: ZipException) {
+                throw BundleException("This is no sound zip archive (${error.message}); fetch the bundle again.")
+            } catch (error: BundleException) {
+                throw error
+            } catch (error: IOException) {
+                throw BundleException("The bundle cannot be read (${error.message}); fetch it again.")
+            } finally {
+                copy.delete()
+                fresh.deleteRecursively()
+            }
+        }
+
+        private fun copyLimited(from: InputStream, to: File) = to.outputStream().use { out ->
+            val buffer = ByteArray(1 shl 16)
+            var total = 0L
+            while (true) {
+                val count = from.read(buffer)
+                if (count < 0) break
+                total += count
+                if (total > LARGEST_ZIP) {
+                    throw BundleException("This is more than ${LARGEST_ZIP shr 20} MB, and no bundle is; choose another file.")
+                }
+                out.write(buffer, 0, count)
+            }
+        }
+
+        private fun unpackInto(zip: ZipFile, fresh: File): Manifest {
+            val entries = zip.entries().toList()
+            val own = entries.firstOrNull { it.name == Manifest.FILE }
+                ?: throw BundleException("This is no bundle: it has no ${Manifest.FILE}; make one with bayespress build.")
+            val bytes = zip.getInputStream(own).use { it.readLimited(Manifest.LARGEST_BYTES, Manifest.FILE) }
+            val manifest = Manifest.parse(bytes)
+            val names = entries.map { it.name }
+            names.groupBy { it }.values.firstOrNull { it.size > 1 }?.let {
+                throw BundleException("The archive holds ${it[0]} twice; fetch the bundle again.")
+            }
+            for (name in manifest.files.keys - names.toSet()) {
+                throw BundleException("$name is missing from the bundle; fetch it again.")
+            }
+            for (entry in entries) {
+                val expected = manifest.files[entry.name]
+                val limit = when (entry.name) {
+                    Manifest.FILE -> Manifest.LARGEST_BYTES
+                    SIGNATURE -> SIGNATURE_BYTES
+                    else -> expected?.size
+                        ?: throw BundleException("${entry.name} is not in the manifest; do not use this bundle.")
+                }
+                val data = zip.getInputStream(entry).use { it.readLimited(limit, entry.name) }
+                if (expected != null && (data.size.toLong() != expected.size || sha256(data) != expected.sha256)) {
+                    throw BundleException("${entry.name} was changed since the bundle was built; fetch it again.")
+                }
+                val place = safe(fresh, entry.name)
+                place.parentFile?.mkdirs()
+                place.writeBytes(data)
+                place.setReadOnly() // newer systems load no library that somebody could still write to
+            }
+            return manifest
+        }
+
+        private fun safe(folder: File, name: String): File {
+            val parts = name.split('/')
+            if (name.contains('\\') || parts.any { it.isEmpty() || it == "." || it == ".." }) {
+                throw BundleException("The archive names a file $name outside itself; do not use it.")
+            }
+            return File(folder, name)
+        }
+
+        private fun InputStream.readLimited(limit: Long, name: String): ByteArray {
+            val data = ByteArrayOutputStream()
+            val buffer = ByteArray(1 shl 16)
+            while (true) {
+                val count = read(buffer)
+                if (count < 0) return data.toByteArray()
+                data.write(buffer, 0, count)
+                if (data.size() > limit) {
+                    throw BundleException("$name is larger than its manifest says; fetch the bundle again.")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+package dev.bayespress.model
+
+/**
+ * The words of each screen, already written out; every property is the text of the view of the same name, as
+ * [ModelCard.modelRatio] is that of @id/model_ratio.
+ */
+class ModelCard(model: BundleModel, facts: List<TensorFacts>) {
+    private val manifest = model.manifest
+    val modelName: String = manifest.name
+    val modelOriginal: String = size(manifest.originalBytes)
+    val modelPacked: String = size(manifest.packedBytes)
+    val modelRatio: String = "%.0f×".figures(manifest.originalBytes.toDouble() / manifest.packedBytes)
+    val modelStored: String = facts.sumOf { it.stored }.let { stored ->
+        "%,d of %,d (%s)".figures(stored, manifest.originalParameters, percent(stored.toDouble() / manifest.originalParameters))
+    }
+    val modelError: String = manifest.steps.lastOrNull { it.errorPercent != null }?.errorPercent?.let { error ->
+        "%.2f %%".figures(error) + (manifest.data?.let { " on $it" } ?: "")
+    } ?: "not measured"
+    val modelMemory: String = size(model.network.workspaceBytes)
+    val modelTarget: String = model.target.name
+}
+
+/** What was recognised, or [drawHint] where there is nothing to recognise; a null leaves the view empty. */
+class DrawCard(manifest: Manifest?, prediction: Prediction?) {
+    val drawHint: String = when {
+        manifest == null -> "No bundle is loaded."
+        !Digit.fits(manifest) -> "${manifest.name} does not take pictures of ${Digit.SIDE} by ${Digit.SIDE}; see the other screens."
+        prediction == null -> "Draw a digit above."
+        else -> "Certain to ${percent(prediction.certainty)}, by the entropy of the classes."
+    }
+    val drawAnswer: String = prediction?.label ?: ""
+}
+
+/** Quantiles of the runs, of the processor and of the GPU. */
+class BenchmarkCard(results: List<BenchmarkResult>, gpu: Gpu?, noGpu: String?) {
+    val benchmarkDevice: String = if (gpu != null) "${gpu.name}, ${gpu.precision}" else "No GPU: ${noGpu ?: "not looked for"}"
+    val benchmarkSummary: String = results.joinToString("\n\n", transform = ::summary)
+
+    private fun summary(result: BenchmarkResult): String {
+        val where = if (result.settings.on == Processor.GPU) "GPU" else "Processor"
+        val lines = listOf(
+            "$where, ${result.sorted.size} runs",
+            "median ${duration(result.median.toDouble())}",
+            "p90 ${duration(result.quantile(0.9).toDouble())}, p99 ${duration(result.quantile(0.99).toDouble())}",
+            "first run ${duration(result.first.toDouble())}",
+        )
+        val batch = result.batch?.let {
+            "${result.batchExamples} inputs on ${result.settings.threads} threads: ${duration(it.toDouble())}"
+        }
+        return (lines + listOfNotNull(batch)).joinToString("\n")
+    }
+}
+
+/** The checks, one below the other. */
+class VerifyCard(checks: List<Check>) {
+    val verifyVerdict: String = when {
+        checks.isEmpty() -> "Not verified yet."
+        checks.any { it.outcome == Outcome.FAILED } -> "This bundle is not sound."
+        else -> "This bundle is what was built."
+    }
+    val verifyChecks: String = checks.joinToString("\n\n") { "${MARKS.getValue(it.outcome)} ${it.name}\n${it.detail}" }
+
+    private companion object {
+        val MARKS = mapOf(Outcome.PASSED to "✓", Outcome.FAILED to "✗", Outcome.SKIPPED to "–")
+    }
+}

@@ -1,0 +1,138 @@
+package dev.bayespress.model
+
+import java.security.MessageDigest
+import kotlinx.serialization.SerializationException
+import kotlinx.serialization.json.Json
+import kotlinx.serialization.json.JsonArray
+import kotlinx.serialization.json.JsonElement
+import kotlinx.serialization.json.JsonNull
+import kotlinx.serialization.json.JsonObject
+import kotlinx.serialization.json.boolean
+import kotlinx.serialization.json.double
+import kotlinx.serialization.json.int
+import kotlinx.serialization.json.jsonArray
+import kotlinx.serialization.json.jsonObject
+import kotlinx.serialization.json.jsonPrimitive
+import kotlinx.serialization.json.long
+
+/** One file of a bundle. [sha256] is in lower-case hexadecimal digits. */
+class FileEntry(val path: String, val size: Long, val sha256: String)
+
+/** What a bundle has for one target. [library] is null where an app cannot load it. */
+class TargetEntry(
+    val name: String,
+    val machine: String,
+    val library: String?,
+    val android: Boolean,
+    val gpu: Boolean,
+    val half: Boolean,
+)
+
+/** How raw bytes become the network's input: (byte / scale - mean) / std. */
+class Preprocessing(val scale: Float, val mean: Float, val std: Float)
+
+/** State of the network after one step of compression; [bytes] and [errorPercent] are null where they were not taken. */
+class Step(val name: String, val errorPercent: Double?, val nonzero: Long, val parameters: Long, val bytes: Long?)
+
+/** `manifest.json` of a bundle, as deploy/bundle.py writes it. [decoded] is the CRC-32 of each tensor's float32 values. */
+class Manifest private constructor(json: JsonObject) {
+    val name: String = json.text("name")
+    val inputShape: IntArray = json.integers("input_shape")
+    val outputShape: IntArray = json.integers("output_shape")
+    val preprocessing: Preprocessing = json.getValue("preprocessing").jsonObject.let {
+        Preprocessing(it.number("scale").toFloat(), it.number("mean").toFloat(), it.number("std").toFloat())
+    }
+    val labels: List<String> = json.list("labels").map { it.jsonPrimitive.content }
+    val data: String? = json.getValue("data").takeIf { it !is JsonNull }?.jsonPrimitive?.content
+    val originalParameters: Long = json.count("original_parameters")
+    val originalBytes: Long = json.count("original_bytes")
+    val packedBytes: Long = json.count("packed_bytes")
+    val steps: List<Step> = json.list("steps").map { step(it.jsonObject) }
+    val goldenExamples: Int = json.getValue("golden_examples").jsonPrimitive.int
+    val decoded: Map<String, Long> = json.getValue("decoded").jsonObject.mapValues { it.value.jsonPrimitive.long }
+    val targets: List<TargetEntry> = json.getValue("targets").jsonObject.map { (name, it) -> target(name, it.jsonObject) }
+    val files: Map<String, FileEntry> = json.list("files").map { file(it.jsonObject) }.associateBy { it.path }
+    val digest: String = json.text("digest")
+
+    /** Floats of one input. */
+    val inputSize: Int get() = inputShape.fold(1, Int::times)
+
+    /** Floats of one output. */
+    val outputSize: Int get() = outputShape.fold(1, Int::times)
+
+    /** The library for a machine, as `uname -m` names it; one with a GPU's kernels first. */
+    fun targetFor(machine: String, android: Boolean): TargetEntry? =
+        targets.filter { it.machine == machine && it.android == android && it.library != null }
+            .maxByOrNull { if (it.gpu) 1 else 0 }
+
+    companion object {
+        const val FILE = "manifest.json"
+        const val WEIGHTS = "weights.bpz"
+        const val LARGEST_BYTES = 4L shl 20
+        private const val VERSION = 1
+        private val DIGEST = Regex("\"digest\": \"([0-9a-f]{64})\"\n\\}\n$")
+
+        /** Throws [BundleException] unless the bytes are a manifest of this version, true to its own digest. */
+        fun parse(bytes: ByteArray): Manifest {
+            val text = bytes.toString(Charsets.UTF_8)
+            val digest = DIGEST.find(text)
+                ?: throw BundleException("$FILE is damaged: it does not end in its digest; fetch the bundle again.")
+            val blank = text.substring(0, digest.range.first) + "\"digest\": \"\"\n}\n"
+            if (sha256(blank.toByteArray()) != digest.groupValues[1]) {
+                throw BundleException("$FILE was changed since it was built; fetch the bundle again.")
+            }
+            try {
+                val json = Json.parseToJsonElement(text).jsonObject
+                val version = json.getValue("version").jsonPrimitive.int
+                if (version != VERSION) {
+                    throw BundleException("The bundle is of version $version, and this app reads $VERSION; update the app.")
+                }
+                return Manifest(json)
+            } catch (error: SerializationException) {
+                throw damaged(error)
+            } catch (error: IllegalArgumentException) { // of an element that is of another kind
+                throw damaged(error)
+            } catch (error: NoSuchElementException) {
+                throw damaged(error)
+            }
+        }
+
+        private fun damaged(error: Exception) =
+            BundleException("$FILE is damaged (${error.message?.lineSequence()?.first()}); fetch the bundle again.")
+
+        private fun step(json: JsonObject) = Step(
+            json.text("name"),
+            json.getValue("error_percent").takeIf { it !is JsonNull }?.jsonPrimitive?.double,
+            json.count("nonzero"),
+            json.count("parameters"),
+            json.getValue("bytes").takeIf { it !is JsonNull }?.jsonPrimitive?.long,
+        )
+
+        private fun target(name: String, json: JsonObject) = TargetEntry(
+            name,
+            json.text("machine"),
+            json.getValue("library").takeIf { it !is JsonNull }?.jsonPrimitive?.content,
+            json.getValue("android").jsonPrimitive.boolean,
+            json.getValue("gpu").jsonPrimitive.boolean,
+            json.getValue("half").jsonPrimitive.boolean,
+        )
+
+        private fun file(json: JsonObject) = FileEntry(json.text("path"), json.count("size"), json.text("sha256"))
+
+        private fun JsonObject.text(key: String) = getValue(key).jsonPrimitive.content
+
+        private fun JsonObject.number(key: String) = getValue(key).jsonPrimitive.double
+
+        private fun JsonObject.count(key: String) = getValue(key).jsonPrimitive.long
+
+        private fun JsonObject.list(key: String): JsonArray = getValue(key).jsonArray
+
+        private fun JsonObject.integers(key: String) =
+            list(key).map { element: JsonElement -> element.jsonPrimitive.int }.toIntArray()
+    }
+}
+
+/** SHA-256 in lower-case hexadecimal digits. */
+fun sha256(bytes: ByteArray): String = hexadecimal(MessageDigest.getInstance("SHA-256").digest(bytes))
+
+internal fun hexadecimal(bytes: ByteArray): String = bytes.joinToString("") { "%02x".format(it) }
