@@ -11,7 +11,7 @@ C_SOURCES := $(wildcard codec/c/*.[ch] train/kernels/*.[ch]) codec/build_cffi.py
 STAGES := codec train compress deploy cli
 MODULES := api errors files handover pages studies __main__
 
-.PHONY: help setup demo test intel-opencl arm-python reproduce-mnist lint typecheck check-tests clean
+.PHONY: help setup demo test intel-opencl android-tools android-pictures arm-python reproduce-mnist lint typecheck check-tests clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,7 +34,7 @@ $(STAMPS)/extension: $(STAMPS)/environment $(C_SOURCES)
 setup: $(STAMPS)/extension
 
 demo: setup
-	$(BIN)/bayespress demo $(if $(BAYESPRESS_DATA),--data mnist)
+	$(BIN)/bayespress demo $(if $(BAYESPRESS_DATA),--data mnist) --android android_demo
 
 test: lint typecheck check-tests
 
@@ -51,7 +51,7 @@ typecheck: setup
 check-tests: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
-# Two things that only some tests want, and skip without.
+# What only some tests want, and skip without.
 # Intel's OpenCL driver runs kernels on the processor as PoCL does, and has half precision. 800 MB.
 intel-opencl: $(STAMPS)/intel-opencl
 
@@ -60,6 +60,18 @@ $(STAMPS)/intel-opencl:
 	build/intel-opencl/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  intel-opencl-rt==2026.2.0 intel-cmplr-lib-rt==2026.2.0 tbb==2023.2.0 tcmlib==1.6.0
 	@mkdir -p $(STAMPS) && touch $@
+
+# A Kotlin compiler (in the jars of a package from PyPI), and what Android's API is (from npm), to check android_demo by.
+KOTLIN := build/kotlin
+android-tools: setup
+	test -e $(KOTLIN)/ready || { $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --target $(KOTLIN) kotlin-jupyter-kernel==0.19.0.944 && touch $(KOTLIN)/ready; }
+	test -e build/android-types/package || { mkdir -p build/android-types && cd build/android-types && \
+	  npm pack --silent @nativescript/types-android@9.1.1 && tar xzf *.tgz; }
+
+# The pictures in android_demo/README.md, of the bundle BUNDLE (with a target for this machine).
+android-pictures: android-tools
+	BAYESPRESS_PICTURES=$(abspath $(BUNDLE)) $(BIN)/python -m pytest -q tests/android/test_pictures.py
 
 # A Python for 64-bit ARM with TVM's RPC server, for qemu. 400 MB; needs Debian's apt.
 arm-python: setup

@@ -28,6 +28,10 @@ def build(
     kernels: Annotated[
         str, typer.Option(help="For layers that can be either: dense, sparse, or auto, by what it will take.")
     ] = "auto",
+    android: Annotated[
+        Path | None,
+        typer.Option(help="Put it into this app, the folder android_demo, too.", show_default=False),
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say which layers run sparse, and why.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -37,11 +41,20 @@ def build(
 
     For a certain processor: [bold]bayespress build packed/lenet -t arm64-android:cortex-a76+dotprod[/]
 
+    Into the app that shows it on a phone: [bold]bayespress build packed/lenet --android android_demo[/]
+
     `bayespress targets` lists what there is. The bundle holds the weights, the graph, golden vectors and, for each
     target, a static library with its C header and a runner: `runner weights.bpz INPUT.f32`. The ARM runner also runs on
     Android through adb.
     """
+    from ..deploy.android import TARGETS, check_app, put_into_app
+
+    if android is not None:
+        check_app(android)  # before minutes of compiling
+        target = target or list(TARGETS)
     manifest, path = run_build(packed, out, target, kernels)
+    if android is not None:
+        step(f"the app has it: {put_into_app(path, android)}")
     if as_json:
         print_json(manifest)
     else:

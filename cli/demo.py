@@ -23,6 +23,10 @@ def demo(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for everything.", show_default="out/DATA")
     ] = None,
+    android: Annotated[
+        Path | None,
+        typer.Option(help="Also put the network into this app, the folder android_demo.", show_default=False),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the same run is there.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -32,6 +36,7 @@ def demo(
 
     A run that is there already with the same settings is used again, and one that was cut short goes on.
     """
+    from ..deploy.android import TARGETS, check_app, put_into_app
     from .bench import latency_table
     from .compress import steps_table
     from .compression import run_compression
@@ -39,6 +44,8 @@ def demo(
     from .report import report_packed
     from .verify import checks_table
 
+    if android is not None:
+        check_app(android)
     folder = out or Path("out") / data
     run, packed, bundle = folder / "run", folder / "packed", folder / f"{model}.bundle"
     _train(run, model, data, data_dir, epochs, fresh=fresh, live=not as_json)
@@ -53,6 +60,10 @@ def demo(
     from .build import run_build
 
     run_build(packed, bundle, ["host", "arm64-linux"])
+    if android is not None:
+        phones = folder / f"{model}.android.zip"
+        run_build(packed, phones, list(TARGETS))
+        step(f"the app has it: {put_into_app(phones, android)}")
     latency = run_bench(bundle, packed, seconds=1.0, progress=lambda text: step(f"bench: {text}"))
     (folder / "bench.json").write_text(latency.model_dump_json(indent=2) + "\n")
     checks = run_verify(bundle, progress=lambda text: step(f"verify: {text}"))

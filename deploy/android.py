@@ -20,7 +20,7 @@ from .tools import run_tool
 API = 24
 PAGE_BYTES = 16384  # of the largest pages that devices have; a library for them fits the others too
 ABIS = {"aarch64": "arm64-v8a", "armv7l": "armeabi-v7a"}  # Android's names, by machine
-TARGETS = ("arm64-android", "armv7-android")  # what an app is built for unless told otherwise
+TARGETS = ("opencl-android", "armv7-android")  # what an app is built for unless told otherwise
 _NAMES = "bionic_24.txt"
 _ASSET = Path("app/src/main/assets/bundle.zip")
 
@@ -61,13 +61,18 @@ def link_for_android(
     )  # fmt: skip
 
 
+def check_app(app: Path) -> None:
+    """Raises InputError unless `app` is the folder of android_demo."""
+    if not (app / "app" / "src" / "main" / "AndroidManifest.xml").is_file():
+        raise InputError(f"{app} is not the Gradle project of android_demo (it has no app/src/main); give its folder.")
+
+
 def put_into_app(bundle: Path, app: Path) -> Path:
     """Make the bundle the one that the app of the Gradle project `app` starts with; the asset's path.
 
-    Raises InputError where there is no such project, and for a bundle that no phone could run.
+    Raises InputError where there is no such project, and for a bundle that no phone can load.
     """
-    if not (app / "app" / "src" / "main" / "AndroidManifest.xml").is_file():
-        raise InputError(f"{app} is not the Gradle project of android_demo (it has no app/src/main); give its folder.")
+    check_app(app)
     asset = app / _ASSET
     with opened(bundle) as it:
         if not any(entry.library and entry.machine in ABIS for entry in it.manifest.targets.values()):

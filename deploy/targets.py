@@ -124,6 +124,16 @@ TARGETS: dict[str, Target] = {
             gpu=_GPUS["mali"],
         ),
         Target(
+            "opencl-android",
+            "arm64-android with OpenCL for whatever GPU a phone has; the CPU's code stands by",
+            _ANDROID_ARM64,
+            "aarch64-linux-musl",
+            "aarch64",
+            shared=True,
+            android=True,
+            gpu=_GPUS["generic"],
+        ),
+        Target(
             "opencl",
             "this machine with OpenCL on whatever device it has",
             None,

@@ -53,7 +53,7 @@ fun main(arguments: Array<String>) {
 
 private val COMMANDS: Map<String, (List<String>) -> JsonElement> = mapOf(
     "verify" to ::verify, "cycles" to ::cycles, "threads" to ::threads, "bench" to ::bench, "digit" to ::digit,
-    "misuse" to ::misuse, "platform" to ::platform, "workbench" to ::workbench, "screens" to ::screens,
+    "recognise" to ::recognise, "misuse" to ::misuse, "platform" to ::platform, "workbench" to ::workbench, "screens" to ::screens,
 )
 
 private fun opened(path: String, scratch: String): BundleModel {
@@ -153,17 +153,25 @@ private fun bench(arguments: List<String>): JsonElement = opened(arguments[0], a
     }
 }
 
-/** BUNDLE "x,y x,y; x,y x,y": what a drawing is taken for. */
-private fun digit(arguments: List<String>): JsonElement = BundleModel.open(Bundle.open(File(arguments[0]))).use { model ->
-    val digit = Digit(strokes(arguments[1]))
-    val prediction = Prediction.of(model.network.run(digit.input(model.manifest.preprocessing)), model.manifest.labels)
-    buildJsonObject {
-        put("label", prediction.label)
-        put("certainty", prediction.certainty)
-        put("sum", prediction.probabilities.sum())
-        put("pixels", JsonArray(digit.pixels().map(::JsonPrimitive)))
+/** "x,y x,y; x,y x,y": the picture of a drawing. */
+private fun digit(arguments: List<String>): JsonElement =
+    JsonArray(Digit(strokes(arguments[0])).pixels().map(::JsonPrimitive))
+
+/** BUNDLE DRAWING…: what drawings are taken for. */
+private fun recognise(arguments: List<String>): JsonElement =
+    BundleModel.open(Bundle.open(File(arguments[0]))).use { model ->
+        buildJsonArray {
+            for (drawing in arguments.drop(1)) {
+                val input = Digit(strokes(drawing)).input(model.manifest.preprocessing)
+                val prediction = Prediction.of(model.network.run(input), model.manifest.labels)
+                add(buildJsonObject {
+                    put("label", prediction.label)
+                    put("probability", prediction.probabilities[prediction.best])
+                    put("certainty", prediction.certainty)
+                })
+            }
+        }
     }
-}
 
 private fun strokes(text: String): List<List<Point>> = text.split(';').filter { it.isNotBlank() }.map { stroke ->
     stroke.trim().split(' ').map { pair -> pair.split(',').let { (x, y) -> Point(x.toFloat(), y.toFloat()) } }
@@ -245,9 +253,9 @@ private fun screens(arguments: List<String>): JsonElement = opened(arguments[0],
     val noGpu = if ("gpu" in arguments) model.network.openGpu(File(arguments[1], "kernels")) else "there is no OpenCL library"
     val charts = Charts(arguments[2].toFloat())
     val facts = model.weights.facts()
-    val prediction = Prediction.of(
-        model.network.run(Digit(strokes(arguments[3])).input(model.manifest.preprocessing)), model.manifest.labels,
-    )
+    val takesDigits = Digit.fits(model.manifest)
+    val input = if (takesDigits) Digit(strokes(arguments[3])).input(model.manifest.preprocessing) else model.bundle.goldenInputs()[0]
+    val prediction = Prediction.of(model.network.run(input), model.manifest.labels)
     val results = listOf(Benchmark(model).run(BenchmarkSettings(Processor.CPU, threads = 2, warmup = 200, runs = 5000)))
     val cards = listOf(
         DrawCard(model.manifest, prediction), ModelCard(model, facts), BenchmarkCard(results, model.network.gpu, noGpu),

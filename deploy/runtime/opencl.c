@@ -4,9 +4,9 @@
 #include <dlfcn.h>
 #include <string.h>
 
-/* Where systems keep it: Linux, Android's Adreno and Mali drivers, and drivers that hide it in the GLES library. */
+/* Where systems keep it: Linux, Android's Adreno, Mali and Pixel drivers, and drivers that hide it in the GLES library. */
 static const char *const libraries[] = {
-    "libOpenCL.so.1", "libOpenCL.so", "/vendor/lib64/libOpenCL.so", "/system/vendor/lib64/libOpenCL.so",
+    "libOpenCL.so.1", "libOpenCL.so", "libOpenCL-pixel.so", "/vendor/lib64/libOpenCL.so", "/system/vendor/lib64/libOpenCL.so",
     "/vendor/lib/libOpenCL.so", "/vendor/lib64/egl/libGLES_mali.so", "/vendor/lib/egl/libGLES_mali.so",
 };
 

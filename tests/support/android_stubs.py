@@ -1,4 +1,4 @@
-"""Java classes of android_api.txt: Android's signatures without Android behind them, for a compiler to check calls by."""
+"""Java classes of android_api.txt: Android's signatures with nothing behind them, for a compiler to check calls by."""
 
 from __future__ import annotations
 
@@ -86,8 +86,7 @@ def _java(it: AndroidClass, nested: dict[str | None, list[AndroidClass]], modifi
     body = [", ".join(it.constants) + ";"] if it.constants else []
     if it.kind == "class":
         body.append(f"protected {simple}() {{}}" if not _has_plain_constructor(it) else "")
-    for member in it.members:
-        body.append(_declaration(member, simple, it.kind))
+    body += [_declaration(member, simple, it.kind) for member in it.members]
     body += [_java(each, nested, "public static") for each in nested[it.name]]
     return f"{modifiers} {it.kind} {simple} {it.head} {{\n" + "\n".join(body) + "\n}\n"
 

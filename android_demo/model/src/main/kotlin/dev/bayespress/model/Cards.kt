@@ -9,7 +9,7 @@ class ModelCard(model: BundleModel, facts: List<TensorFacts>) {
     val modelName: String = manifest.name
     val modelOriginal: String = size(manifest.originalBytes)
     val modelPacked: String = size(manifest.packedBytes)
-    val modelRatio: String = "%.0f×".figures(manifest.originalBytes.toDouble() / manifest.packedBytes)
+    val modelRatio: String = "%,.0f×".figures(manifest.originalBytes.toDouble() / manifest.packedBytes)
     val modelStored: String = facts.sumOf { it.stored }.let { stored ->
         "%,d of %,d (%s)".figures(stored, manifest.originalParameters, percent(stored.toDouble() / manifest.originalParameters))
     }

@@ -60,10 +60,10 @@ class Manifest private constructor(json: JsonObject) {
     /** Floats of one output. */
     val outputSize: Int get() = outputShape.fold(1, Int::times)
 
-    /** The library for a machine, as `uname -m` names it; one with a GPU's kernels first. */
+    /** The library for a machine, as `uname -m` names it; first one with kernels for any GPU, then for some GPU. */
     fun targetFor(machine: String, android: Boolean): TargetEntry? =
         targets.filter { it.machine == machine && it.android == android && it.library != null }
-            .maxByOrNull { if (it.gpu) 1 else 0 }
+            .maxByOrNull { if (!it.gpu) 0 else if (it.name.startsWith("opencl")) 2 else 1 }
 
     companion object {
         const val FILE = "manifest.json"

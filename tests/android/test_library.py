@@ -1,0 +1,226 @@
+"""The app's library layer with its real native methods and real bundles, on a desktop's JVM."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from bayespress.cli.app import app as cli
+from bayespress.deploy.bench_report import BenchReport
+from bayespress.deploy.bundle import opened
+
+pytestmark = [pytest.mark.xdist_group("android"), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def folder(built):
+    return built("conv", "host")
+
+
+@pytest.fixture(scope="module")
+def archive(built):
+    return built("conv", "host", zipped=True)
+
+
+@pytest.fixture
+def spoilt(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "spoilt.bundle")
+
+
+@pytest.mark.parametrize("name", ["conv", "residual", "sequences", "mlp"])
+def test_networks_compute_what_pytorch_computed(name, built, desktop, tmp_path):
+    said = desktop("verify", built(name, "host"), tmp_path)
+    outcomes = {check["name"]: check["outcome"] for check in said["checks"]}
+    assert outcomes == {
+        "Files": "PASSED", "Decoded weights": "PASSED", "Golden vectors, processor": "PASSED",
+        "Golden vectors, GPU": "SKIPPED",
+    }  # fmt: skip
+    assert said["kernels"] > 0
+
+
+def test_a_zip_is_unpacked_and_nothing_else_is_left(archive, desktop, tmp_path):
+    said = desktop("verify", archive, tmp_path / "kept")
+    assert said["target"] == "host"
+    with opened(archive) as bundle:
+        assert [path.name for path in (tmp_path / "kept").iterdir()] == [bundle.manifest.digest]
+
+
+def test_a_gpu(built, desktop, tmp_path):
+    if not list(Path("/etc/OpenCL/vendors").glob("*.icd")):
+        pytest.skip("no OpenCL driver is installed (Debian: pocl-opencl-icd)")
+    bundle = built("conv", "opencl", "host")
+    said = desktop("verify", bundle, tmp_path, "gpu")
+    assert (said["target"], said["no_gpu"], said["precision"]) == ("opencl", None, "float32")
+    assert [check["outcome"] for check in said["checks"]] == ["PASSED"] * 4
+    measured = desktop("bench", bundle, tmp_path, tmp_path / "report.json", "gpu")
+    assert measured["shares_rise"]
+    report = BenchReport.read(tmp_path / "report.json")
+    assert [device.device for device in report.devices] == ["Desktop Phone", "Desktop Phone, GPU"]
+
+
+def test_no_gpu_in_the_bundle(folder, desktop, tmp_path):
+    assert desktop("verify", folder, tmp_path, "gpu")["no_gpu"] == "the bundle was built without OpenCL"
+
+
+def test_reports_are_what_bench_imports(folder, desktop, tmp_path):
+    desktop("bench", folder, tmp_path, tmp_path / "phone.json")
+    (device,) = BenchReport.read(tmp_path / "phone.json").devices
+    assert device.runs == 200
+    assert 0 < device.min_us <= device.median_us <= device.p90_us <= device.p99_us
+    assert device.batches[0].threads == 2
+    assert len(device.layers) == desktop("verify", folder, tmp_path)["kernels"]
+    options = ["bench", str(folder), "--seconds", "0.05", "--import", str(tmp_path / "phone.json"), "--json"]
+    done = CliRunner().invoke(cli, options)
+    assert done.exit_code == 0, done.output
+    assert "Desktop Phone" in [each["device"] for each in json.loads(done.stdout)["devices"]]
+
+
+def test_ten_thousand_cycles_take_no_memory(folder, desktop):
+    said = desktop("cycles", folder, 10_000)
+    assert said["late_kb"] < said["early_kb"] + 4096
+
+
+def test_four_threads_at_once(folder, desktop):
+    said = desktop("threads", folder, 300)
+    assert max(said["threads"]) < 1e-4
+    assert said["batch"] < 1e-4
+
+
+def test_wrong_calls_get_a_sentence(folder, desktop):
+    said = desktop("misuse", folder)
+    wanted = [
+        r"An input has \d+ numbers, and 3 were given", r"An output has \d+ numbers, not 1",
+        "one place for the time of each kernel", "There is no GPU here", "2 inputs have",
+        "1000 threads are not to be had",
+        "Tensor number -1 cannot be decoded", "Tensor number 1000000 cannot be decoded", "was closed; open it again",
+        "was closed; open it again",
+    ]  # fmt: skip
+    for sentence, pattern in zip(said, wanted, strict=True):
+        assert re.search(pattern, sentence), sentence
+
+
+@pytest.mark.parametrize(("name", "pattern"), [
+    ("weights.bpz", "weights.bpz is not the file of"),
+    ("targets/host/libnetwork.so", "libnetwork.so is not the file of"),
+    ("manifest.json", "manifest.json was changed since it was built"),
+])  # fmt: skip
+def test_a_byte_that_changed(name, pattern, spoilt, desktop, tmp_path):
+    path = spoilt / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    assert re.search(pattern, desktop.refused("verify", spoilt, tmp_path))
+
+
+def test_files_that_no_network_needs_are_checked_too(spoilt, desktop, tmp_path):
+    (spoilt / "graph.onnx").write_bytes(b"another graph")
+    (spoilt / "surplus").write_text("more")
+    (files, *_) = desktop("verify", spoilt, tmp_path)["checks"]
+    assert files["outcome"] == "FAILED"
+    assert "graph.onnx is not the file of" in files["detail"]
+
+
+def rezipped(archive, path, change):
+    """The archive with `change` made to its files, a list of (name, bytes)."""
+    with zipfile.ZipFile(archive) as source:
+        files = change([(name, source.read(name)) for name in source.namelist()])
+    with zipfile.ZipFile(path, "w") as target:
+        for name, data in files:
+            target.writestr(name, data)
+    return path
+
+
+def resealed(files, change):
+    """Files whose manifest was changed by somebody who knows how its digest is made."""
+    out = []
+    for name, data in files:
+        if name == "manifest.json":
+            blank = re.sub(rb'"digest": "[0-9a-f]{64}"', b'"digest": ""', change(data))
+            digest = hashlib.sha256(blank).hexdigest().encode()
+            data = blank.replace(b'"digest": ""', b'"digest": "' + digest + b'"')
+        out.append((name, data))
+    return out
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(("change", "pattern"), [
+    (lambda files: [file for file in files if file[0] != "weights.bpz"], "weights.bpz is missing from the bundle"),
+    (lambda files: [file for file in files if file[0] != "manifest.json"], "no bundle: it has no manifest.json"),
+    (lambda files: [*files, ("more", b"x")], "more is not in the manifest"),
+    (lambda files: [*files, ("../more", b"x")], "../more is not in the manifest"),
+    (lambda files: [*files, files[-1]], "The archive holds .* twice"),
+    (lambda files: [(n, d + b"x" if n == "weights.bpz" else d) for n, d in files], "weights.bpz is larger than"),
+    (lambda files: [(n, d[:-1] if n == "weights.bpz" else d) for n, d in files], "weights.bpz was changed since"),
+    (lambda files: resealed(files, lambda m: m.replace(b'"version": 1', b'"version": 9')), "version 9.*update the app"),
+    (lambda files: resealed(files, lambda m: m.replace(b'"name": "conv"', b'"nome": "conv"')), "json is damaged"),
+    (lambda files: resealed(files, lambda m: m.replace(b'"original_bytes": ', b'"original_bytes": "x", "y": ')),
+     "manifest.json is damaged"),
+    (lambda files: resealed(files, lambda m: m.replace(b'"path": "weights.bpz"', b'"path": "../weights"')),
+     "weights is missing|weights.bpz is not in the manifest"),
+    (lambda files: resealed([("../w" if n == "weights.bpz" else n, d) for n, d in files],
+                            lambda m: m.replace(b'"path": "weights.bpz"', b'"path": "../w"')),
+     "names a file ../w outside itself"),
+])  # fmt: skip
+def test_forged_archives_are_refused_and_leave_nothing(change, pattern, archive, desktop, tmp_path):
+    path = rezipped(archive, tmp_path / "forged.zip", change)
+    assert re.search(pattern, desktop.refused("verify", path, tmp_path / "kept"))
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", [0, 10, 1000, -1])
+def test_cut_archives(keep, archive, desktop, tmp_path):
+    data = archive.read_bytes()
+    (tmp_path / "cut.zip").write_bytes(data[:keep] if keep >= 0 else data[: len(data) - 40])
+    said = desktop.refused("verify", tmp_path / "cut.zip", tmp_path / "kept")
+    assert "no sound zip archive" in said
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_bundles_for_other_devices(folder, built, desktop):
+    assert desktop("platform", folder, platform.machine(), "false") == "host"
+    said = desktop.refused("platform", folder, "aarch64", "true")
+    assert said == "The bundle is for host, and has nothing for Android on aarch64; build it for this device."
+    phones = built("mlp", "arm64-android", "adreno", "opencl-android", "armv7-android", "arm64-linux")
+    assert desktop("platform", phones, "aarch64", "true") == "opencl-android"
+    assert desktop("platform", phones, "armv7l", "true") == "armv7-android"
+    assert "nothing for this system" in desktop.refused("platform", phones, "mips", "false")
+
+
+def test_a_drawing_becomes_a_picture_like_mnist_s(desktop):
+    """In a box of 20 pixels about its centre of mass, whatever its size and place; a dot stays a dot."""
+    small, large, dot = (
+        np.array(desktop("digit", strokes)).reshape(28, 28)
+        for strokes in ("0.1,0.1 0.1,0.9 0.5,0.9", "10,30 10,38 14,38", "0.5,0.5")
+    )
+    np.testing.assert_allclose(small, large, atol=0.5)
+    assert small.min() == 0
+    assert small.max() == 255
+    for picture in (small, dot):
+        inside = np.argwhere(picture > 0)
+        assert (np.ptp(inside, axis=0) <= 21).all()
+        centre = [np.average(np.arange(28) + 0.5, weights=picture.sum(axis)) for axis in (1, 0)]
+        np.testing.assert_allclose(centre, 14.0, atol=0.1)
+    assert (dot > 0).sum() < 20
+    np.testing.assert_array_equal(desktop("digit", ""), np.zeros(784))
+
+
+def test_the_workbench_goes_from_bundle_to_bundle(built, archive, desktop, tmp_path):
+    """A good one, one that is none, which leaves the good one in place, and another good one."""
+    (tmp_path / "no.zip").write_bytes(b"no zip")
+    other = built("mlp", "host", zipped=True)
+    first, second, third = desktop("workbench", tmp_path / "kept", archive, tmp_path / "no.zip", other)
+    assert (first["name"], first["failure"], first["checks"], first["results"]) == ("conv", None, 4, 1)
+    assert second["name"] == "conv"
+    assert "no sound zip archive" in second["failure"]
+    assert (third["name"], third["failure"], third["checks"]) == ("mlp", None, 4)
+    assert third["kept"] == 1, "the first one's folder went with it"
