@@ -90,6 +90,7 @@ internal class BenchmarkScreen(
         val card = BenchmarkCard(state.results, state.model?.network?.gpu, state.noGpu)
         activity.text(R.id.benchmark_device, card.benchmarkDevice)
         activity.text(R.id.benchmark_summary, card.benchmarkSummary)
+        activity.text(R.id.benchmark_layers, card.benchmarkLayers)
         val measuring = state.work?.kind == Work.Kind.MEASURING
         start.setText(if (measuring) R.string.benchmark_stop else R.string.benchmark_start)
         start.isEnabled = measuring || (state.model != null && state.work == null)

@@ -12,8 +12,16 @@ import kotlinx.serialization.json.putJsonArray
 /** What to measure: [runs] after [warmup], and a batch on [threads] threads where there is more than one. */
 class BenchmarkSettings(val on: Processor, val threads: Int = 1, val warmup: Int = 50, val runs: Int = 1000)
 
-/** Mean nanoseconds of a kernel. */
-class KernelTime(val kernel: String, val mean: Double)
+/** Nanoseconds of one kernel over many runs. */
+class KernelTime(val kernel: String, private val sorted: LongArray) {
+    val mean: Double get() = sorted.average()
+
+    /** As [BenchmarkResult.quantile]. */
+    fun quantile(part: Double): Long = quantileOf(sorted, part)
+}
+
+private fun quantileOf(sorted: LongArray, part: Double): Long =
+    sorted[(ceil(part * sorted.size).toInt() - 1).coerceIn(0, sorted.lastIndex)]
 
 /** One measurement; times in nanoseconds of single runs, [batch] of [batchExamples] examples on several threads. */
 class BenchmarkResult(
@@ -25,7 +33,7 @@ class BenchmarkResult(
     val batchExamples: Int,
 ) {
     /** The run that a share [part] of all runs is not slower than: the smallest with that many at or below it. */
-    fun quantile(part: Double): Long = sorted[(ceil(part * sorted.size).toInt() - 1).coerceIn(0, sorted.lastIndex)]
+    fun quantile(part: Double): Long = quantileOf(sorted, part)
 
     val median: Long get() = quantile(0.5)
 }
@@ -53,16 +61,17 @@ class Benchmark(private val model: BundleModel) {
         }
         val names = network.kernels(settings.on)
         val kernel = LongArray(names.size)
-        val sums = LongArray(names.size)
-        repeat(settings.runs) { index ->
-            if (index % PROGRESS == 0 && !progress(0.5 + 0.5 * index / settings.runs)) throw Stopped()
+        val rounds = minOf(settings.runs, MOST_BY_KERNEL)
+        val byKernel = Array(names.size) { LongArray(rounds) }
+        repeat(rounds) { index ->
+            if (index % PROGRESS == 0 && !progress(0.5 + 0.5 * index / rounds)) throw Stopped()
             network.timed(input, output, settings.on, kernel)
-            kernel.forEachIndexed { at, taken -> sums[at] += taken }
+            kernel.forEachIndexed { at, taken -> byKernel[at][index] = taken }
         }
         val batch = if (settings.threads > 1 && settings.on == Processor.CPU) batch(inputs, settings.threads) else null
         progress(1.0)
         times.sort()
-        val kernels = names.mapIndexed { at, name -> KernelTime(name, sums[at].toDouble() / settings.runs) }
+        val kernels = names.mapIndexed { at, name -> KernelTime(name, byKernel[at].apply { sort() }) }
         return BenchmarkResult(settings, first, times, kernels, batch, BATCH)
     }
 
@@ -77,6 +86,7 @@ class Benchmark(private val model: BundleModel) {
 
     private companion object {
         const val PROGRESS = 50
+        const val MOST_BY_KERNEL = 5000 // runs; all of their times are kept
         const val BATCH = 256
         const val BATCH_ROUNDS = 5
     }

@@ -36,6 +36,11 @@ class BenchmarkCard(results: List<BenchmarkResult>, gpu: Gpu?, noGpu: String?) {
     val benchmarkDevice: String = if (gpu != null) "${gpu.name}, ${gpu.precision}" else "No GPU: ${noGpu ?: "not looked for"}"
     val benchmarkSummary: String = results.joinToString("\n\n", transform = ::summary)
 
+    val benchmarkLayers: String = results.lastOrNull()?.kernels.orEmpty().joinToString("\n") { kernel ->
+        val (median, p90, p99) = listOf(0.5, 0.9, 0.99).map { duration(kernel.quantile(it).toDouble()) }
+        "${kernel.kernel.substringBefore(':')}: $median, p90 $p90, p99 $p99"
+    }
+
     private fun summary(result: BenchmarkResult): String {
         val where = if (result.settings.on == Processor.GPU) "GPU" else "Processor"
         val lines = listOf(

@@ -14,12 +14,14 @@ class Charts(private val width: Float) {
         return bars(rows, 1.0, SHORT_LABEL, "Class probabilities; the likeliest is $said.")
     }
 
-    /** A bar for each kernel. */
+    /** A bar for each kernel's median. */
     fun kernels(result: BenchmarkResult): Scene {
-        val rows = result.kernels.map { Row(it.kernel, it.mean, duration(it.mean), Tone.ACCENT) }
-        val slowest = result.kernels.maxByOrNull { it.mean }
-        val said = if (slowest == null) "" else " The slowest is ${slowest.kernel} with ${duration(slowest.mean)}."
-        return bars(rows, rows.maxOfOrNull { it.value } ?: 1.0, LONG_LABEL, "Time by kernel.$said")
+        val medians = result.kernels.map { it to it.quantile(0.5).toDouble() }
+        val rows = medians.map { (kernel, time) -> Row(kernel.kernel, time, duration(time), Tone.ACCENT) }
+        val said = medians.maxByOrNull { it.second }?.let { (slowest, time) ->
+            " The slowest is ${slowest.kernel} with ${duration(time)}."
+        }.orEmpty()
+        return bars(rows, rows.maxOfOrNull { it.value } ?: 1.0, LONG_LABEL, "Median time by kernel.$said")
     }
 
     /** Where the bytes of the file go: one bar in parts, and what each is. */
