@@ -56,9 +56,17 @@ class Layer:
 
     @property
     def entries(self) -> Entries:
-        """The stored weights as a kernel takes them: in as few bytes as hold them."""
+        """The stored weights as a kernel takes them: in as few bytes as hold them, unless looking up costs time."""
         last = self.channel_stride * -(-math.prod(self.shape[1:]) // self.inner)
-        return Entries(self.stored.count, self.stored.values, "uint16" if last <= 1 << 16 else "int32")
+        values = self.stored.values if self.stored.values != "uint8" or self.looks_up else "float32"
+        return Entries(self.stored.count, values, "uint16" if last <= 1 << 16 else "int32")
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether levels that need a table stay levels: a convolution looks each up once for many pixels, and a dense
+        layer takes half as long again (benchmarks/lookup.py).
+        """
+        return self.geometry is not None
 
     @property
     def outputs(self) -> int:

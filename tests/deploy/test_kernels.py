@@ -167,18 +167,27 @@ def test_a_residual_before_pooling_is_not_taken_for_a_bias():
 
 
 @settings(max_examples=20, deadline=None)
-@given(batch=st.integers(1, 19), inputs=st.integers(1, 40), outputs=st.integers(1, 9), seed=st.integers(0, 99))
-def test_sparse_dense_layers(batch, inputs, outputs, seed):
+@given(
+    batch=st.integers(1, 19), inputs=st.integers(1, 40), outputs=st.integers(1, 9), seed=st.integers(0, 99),
+    stored=st.sampled_from(["float32", "int8", "uint8"]),
+)  # fmt: skip
+def test_sparse_dense_layers(batch, inputs, outputs, seed, stored):
     torch.manual_seed(seed)
     x, weight, bias = torch.randn(batch, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
     weight *= torch.rand(weight.shape) < 0.3
     geometry = ConvolutionGeometry(inputs, (1, 1), 1, Window((1, 1)), 96)
-    entries = Entries(max(1, int((weight != 0).sum())))
+    meaning = np.ones(1, "f4")
+    if stored != "float32":
+        weight = (weight * 9).round()
+    entries = Entries(max(1, int((weight != 0).sum())), stored)
     values, _, rows = sparse_rows(weight, geometry, entries)
     places = np.resize(np.nonzero(weight.numpy())[1] if len(values) and rows[-1] else [0], entries.count).astype("i4")
+    if stored == "uint8":
+        meaning = np.concatenate([np.arange(128), np.arange(-128, 0)]).astype("f4") ** 3 / 100
+        weight = weight**3 / 100
     tail = Tail(("add",), ((outputs,),), (0.0, math.inf))
     got = run(
-        sparse_dense(batch, inputs, outputs, entries, tail), x.numpy(), values, places, rows, np.ones(1, "f4"),
+        sparse_dense(batch, inputs, outputs, entries, tail), x.numpy(), values, places, rows, meaning,
         bias.numpy(), np.full((batch, outputs), np.nan, "f4"),
     )  # fmt: skip
     np.testing.assert_allclose(got, torch.relu(x @ weight.T + bias).numpy(), rtol=2e-4, atol=2e-4)
