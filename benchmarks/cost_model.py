@@ -82,8 +82,12 @@ def measure(rounds: int) -> list[tuple[Layer, float, float]]:
     measured = []
     for inputs, outputs, extent, kernel in CONVOLUTIONS:
         for density in DENSITIES:
+            x = torch.rand(1, inputs, extent, extent)
             network = nn.Sequential(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), nn.ReLU()).eval()
-            measured.append(time_kernels(network, torch.rand(1, inputs, extent, extent), density, rounds))
+            measured.append(time_kernels(network, x, density, rounds))
+            if extent >= kernel + 1:  # without a border, and with pooling
+                network = nn.Sequential(nn.Conv2d(inputs, outputs, kernel), nn.ReLU(), nn.MaxPool2d(2)).eval()
+                measured.append(time_kernels(network, x, density, rounds))
     for inputs, outputs in PRODUCTS:
         for density in DENSITIES:
             network = nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU()).eval()

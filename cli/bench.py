@@ -36,7 +36,7 @@ def bench(
         str, typer.Option(help="With what on this machine: onnxruntime, torch, both with a comma between, or none.")
     ] = "onnxruntime,torch",
     threads: Annotated[str, typer.Option(help="Also run a batch on so many threads: 1,2,4 for three numbers.")] = "",
-    batch: Annotated[int, typer.Option(help="Examples of that batch.")] = 256,
+    batch: Annotated[str, typer.Option(help="Examples of that batch; several numbers likewise.")] = "256",
     seconds: Annotated[float, typer.Option(help="How long to measure each contender and device.")] = 2.0,
     imported: Annotated[
         list[Path] | None, typer.Option("--import", help="Report of another device, to gather; repeat for several.")
@@ -76,7 +76,7 @@ def bench(
                 devices=device or ["host"],
                 compare=[peer for peer in compare.split(",") if peer not in ("", "none")],
                 threads=list(_numbers(threads)),
-                batch=batch,
+                batches=list(_numbers(batch)),
             ),
         )
     report = gathered(reports)
@@ -134,5 +134,5 @@ def _device_rows(report: DeviceReport) -> Iterator[tuple[str, str]]:
 def _numbers(text: str) -> Iterator[int]:
     for part in filter(None, text.split(",")):
         if not part.strip().isdigit():
-            raise InputError(f"{part!r} is no number of threads; write them as in --threads 1,2,4.")
+            raise InputError(f"{part!r} is no whole number; write several as in --threads 1,2,4.")
         yield int(part)

@@ -38,7 +38,7 @@ def bench(
     devices: Sequence[str] = ("host",),
     compare: Sequence[str] = PEERS,
     threads: Sequence[int] = (),
-    batch: int = 256,
+    batches: Sequence[int] = (256,),
 ) -> BenchReport:
     """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
 
@@ -46,7 +46,8 @@ def bench(
     seconds  time spent on each contender, and on each device
     devices  their names or addresses; the comparison is made where "host" is among them
     compare  of "onnxruntime" and "torch" those to compare with
-    threads  also run `batch` examples on so many threads at once, each number in turn
+    threads  also run batches on so many threads at once, each number in turn
+    batches  of so many examples, each number in turn
 
     Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
     CorruptFileError when a file was changed, and MissingToolError when a device cannot be used.
@@ -56,10 +57,11 @@ def bench(
     for peer in compare:
         if peer not in PEERS:
             raise InputError(f"There is no {peer!r} to compare with; there are {', '.join(PEERS)}.")
-    if not 1 <= batch <= _LARGEST_BATCH or any(not 1 <= count <= _MOST_THREADS for count in threads):
+    small_enough = all(1 <= batch <= _LARGEST_BATCH for batch in batches)
+    if not batches or not small_enough or any(not 1 <= count <= _MOST_THREADS for count in threads):
         raise InputError(
-            f"A batch of {batch} on {', '.join(map(str, threads)) or 'no'} threads cannot be measured; give 1 to "
-            f"{_LARGEST_BATCH} examples and 1 to {_MOST_THREADS} threads."
+            f"A batch of {', '.join(map(str, batches)) or 'none'} on {', '.join(map(str, threads)) or 'no'} threads "
+            f"cannot be measured; give 1 to {_LARGEST_BATCH} examples and 1 to {_MOST_THREADS} threads."
         )
     chosen = [device_named(name) for name in dict.fromkeys(devices)]
     tell = progress or (lambda _step: None)
@@ -72,7 +74,7 @@ def bench(
             if here
             else BenchReport(name=opened_bundle.manifest.name, cpu=cpu_name())
         )
-        report.devices = [measure(opened_bundle, device, seconds, threads, batch, tell) for device in chosen]
+        report.devices = [measure(opened_bundle, device, seconds, threads, batches, tell) for device in chosen]
         return report
 
 

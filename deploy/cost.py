@@ -31,10 +31,10 @@ class Coefficients:
 
 
 FITTED = Coefficients(
-    dense_convolution=(0.0132, 0.11, 0.343, 0.0),
-    dense_product=(0.0642, 0.0, 53.1),
-    sparse_convolution=(0.199, 0.551, 0.0, 0.159, 0.0575, 0.0),
-    sparse_product=(0.192, 2.0, 24.8),
+    dense_convolution=(0.0126, 0.613, 0.282, 0.0, 0.0),
+    dense_product=(0.0661, 0.0, 56.9),
+    sparse_convolution=(0.195, 0.564, 0.0, 0.155, 0.057, 0.114, 0.0),
+    sparse_product=(0.202, 1.76, 29.3),
 )
 
 
@@ -57,8 +57,8 @@ ChooseKernels = Callable[[Sequence[Layer], Sequence[str], str], list[Choice]]
 
 
 def dense_work(layer: Layer) -> tuple[float, ...]:
-    """Of a convolution: multiply-adds, channels in whole vectors, floats laid out anew, outputs, one kernel; of a
-    product: multiply-adds, outputs, one kernel.
+    """Of a convolution: multiply-adds, channels in whole vectors, floats laid out anew, outputs, those of them that are
+    pooled, one kernel; of a product: multiply-adds, outputs, one kernel.
     """
     outputs = float(layer.pixels * layer.outputs)
     if layer.geometry is None:
@@ -67,12 +67,12 @@ def dense_work(layer: Layer) -> tuple[float, ...]:
     macs = float(layer.pixels * filled * math.prod(layer.shape[1:]))
     bordered = layer.geometry.window.before != (0, 0) or layer.geometry.window.after != (0, 0)
     copied = layer.batch * layer.geometry.channels * math.prod(layer.geometry.plane) if bordered else 0
-    return macs, float(copied), outputs, 1.0
+    return macs, float(copied), outputs, _pooled(layer), 1.0
 
 
 def sparse_work(layer: Layer) -> tuple[float, ...]:
-    """Of a convolution: vectors added, entries met, tiles begun, floats copied, outputs, one kernel; of a product:
-    entries met by a vector of examples, outputs, one kernel.
+    """Of a convolution: vectors added, entries met, tiles begun, floats copied, outputs, those of them that are pooled,
+    one kernel; of a product: entries met by a vector of examples, outputs, one kernel.
     """
     if layer.geometry is None:
         blocks = -(-layer.batch // 8)
@@ -82,8 +82,14 @@ def sparse_work(layer: Layer) -> tuple[float, ...]:
     return (
         float(batch * layer.stored.count * tiling.tiles * tiling.vectors),
         float(batch * layer.stored.count * tiling.tiles),
-        float(batch * layer.outputs * tiling.tiles), float(batch * copied), float(layer.pixels * layer.outputs), 1.0,
+        float(batch * layer.outputs * tiling.tiles), float(batch * copied), float(layer.pixels * layer.outputs),
+        _pooled(layer), 1.0,
     )  # fmt: skip
+
+
+def _pooled(layer: Layer) -> float:
+    """Outputs that the layer's own pooling looks at."""
+    return float(layer.pixels * layer.outputs) if layer.tail.pool is not None else 0.0
 
 
 def estimate(layer: Layer, coefficients: Coefficients = FITTED) -> tuple[float, float]:

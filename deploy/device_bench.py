@@ -20,13 +20,18 @@ _BATCH_ROUNDS = 5
 
 
 def measure(
-    bundle: Bundle, device: Device, seconds: float, threads: Sequence[int], batch: int, tell: Callable[[str], None]
+    bundle: Bundle,
+    device: Device,
+    seconds: float,
+    threads: Sequence[int],
+    batches: Sequence[int],
+    tell: Callable[[str], None],
 ) -> DeviceReport:
     """Measure on one device.
 
     seconds  spent on single runs, about
-    threads  numbers of threads to run a batch on
-    batch    its examples
+    threads  numbers of threads to run batches on
+    batches  numbers of their examples
 
     Raises InputError for threads on a device that runs one example at a time, MissingToolError when the device cannot
     be used or goes away, CheckFailedError when its runner fails.
@@ -52,15 +57,15 @@ def measure(
             times[key] / 1e3 for key in ("min", "median", "p90", "p99")
         )
         report.layers = [LayerTime(kernel=each["kernel"], mean_us=each["mean_ns"] / 1e3) for each in said["layers"]]
-        if threads:
+        for batch in batches if threads else ():
             many = _write(Path(scratch) / "many.f32", np.resize(examples, (batch, *examples.shape[1:])))
-        for count in threads:
-            tell(f"{device.name}: {batch} examples on {count} threads")
-            options = ["--repeat", str(_BATCH_ROUNDS), "--warmup", "0", "--threads", str(count)]
-            timed = device.run(bundle, many, options).get("batch_ns")
-            if timed is None:
-                raise InputError(f"Device {device.name} runs one example at a time; leave --threads out.")
-            report.batches.append(BatchTime(threads=count, examples=batch, median_ms=timed["median"] / 1e6))
+            for count in threads:
+                tell(f"{device.name}: {batch} examples on {count} threads")
+                options = ["--repeat", str(_BATCH_ROUNDS), "--warmup", "0", "--threads", str(count)]
+                timed = device.run(bundle, many, options).get("batch_ns")
+                if timed is None:
+                    raise InputError(f"Device {device.name} runs one example at a time; leave --threads out.")
+                report.batches.append(BatchTime(threads=count, examples=batch, median_ms=timed["median"] / 1e6))
         return report
 
 

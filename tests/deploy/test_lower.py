@@ -55,7 +55,7 @@ def test_kernels_that_are_none(packed, tmp_path):
     [
         ({"compare": ["caffe"]}, "no 'caffe' to compare with; there are onnxruntime, torch"),
         ({"threads": [0]}, "cannot be measured; give 1 to"),
-        ({"batch": 0, "threads": [1]}, "A batch of 0 on 1 threads cannot be measured"),
+        ({"batches": [8, 0], "threads": [1]}, "A batch of 8, 0 on 1 threads cannot be measured"),
         ({"devices": ["toaster"]}, "no device 'toaster'"),
     ],
 )
@@ -65,10 +65,10 @@ def test_benches_that_cannot_be(pristine, options, message):
 
 
 def test_a_bench_of_threads_and_layers(pristine):
-    report = bench(pristine, seconds=0.05, threads=[1, 2], batch=32, compare=[])
+    report = bench(pristine, seconds=0.05, threads=[1, 2], batches=[1, 32], compare=[])
     assert [row.label for row in report.rows] == ["compiled"]
     (device,) = report.devices
-    assert [each.threads for each in device.batches] == [1, 2]
+    assert [(each.examples, each.threads) for each in device.batches] == [(1, 1), (1, 2), (32, 1), (32, 2)]
     assert device.layers
     assert device.load_us > 0
     assert device.peak_kb > 0
