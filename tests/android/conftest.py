@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -123,10 +124,13 @@ def desktop(kotlin, library_classes, native_library, tmp_path_factory):
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         # A heap that never grows: what grows otherwise is ours.
         command = [
-            kotlin.java / "java", "-Xcheck:jni", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch",
+            kotlin.java / "java", "-Xcheck:jni", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-XX:TieredStopAtLevel=1",
             f"-Djava.library.path={native_library}", "-cp", path, "dev.bayespress.desktop.DesktopKt", *arguments,
         ]  # fmt: skip
-        return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=280)
+        environment = os.environ | {"MALLOC_ARENA_MAX": "1"}
+        return subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, check=False, timeout=280, env=environment
+        )
 
     return Desktop(run)
 

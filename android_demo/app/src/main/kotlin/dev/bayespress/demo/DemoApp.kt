@@ -3,8 +3,11 @@ package dev.bayespress.demo
 import android.app.Application
 import android.os.Handler
 import android.os.Looper
+import dev.bayespress.model.BundleException
 import dev.bayespress.model.Workbench
 import java.io.File
+import java.io.FileNotFoundException
+import java.io.InputStream
 import java.util.concurrent.Executors
 
 /** Holds the workbench, which outlives activities. */
@@ -14,8 +17,14 @@ class DemoApp : Application() {
         val handler = Handler(Looper.getMainLooper())
         val background = Executors.newSingleThreadExecutor { Thread(it, "workbench") }
         Workbench(File(filesDir, "bundles"), { handler.post(it) }, background).apply {
-            load { assets.open(ASSET) }
+            load(::shipped)
         }
+    }
+
+    private fun shipped(): InputStream = try {
+        assets.open(ASSET)
+    } catch (missing: FileNotFoundException) {
+        throw BundleException("The app was built without a bundle; open one here, or use bayespress build --android.")
     }
 
     private companion object {

@@ -76,6 +76,8 @@ class Bundle private constructor(val folder: File, val manifest: Manifest) {
                 throw BundleException("This is no sound zip archive (${error.message}); fetch the bundle again.")
             } catch (error: BundleException) {
                 throw error
+            } catch (error: IllegalArgumentException) { // of a name that is no text
+                throw BundleException("This is no sound zip archive (${error.message}); fetch the bundle again.")
             } catch (error: IOException) {
                 throw BundleException("The bundle cannot be read (${error.message}); fetch it again.")
             } finally {

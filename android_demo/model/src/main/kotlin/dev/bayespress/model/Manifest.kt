@@ -54,6 +54,11 @@ class Manifest private constructor(json: JsonObject) {
     val files: Map<String, FileEntry> = json.list("files").map { file(it.jsonObject) }.associateBy { it.path }
     val digest: String = json.text("digest")
 
+    init {
+        require(goldenExamples > 0) { "it has $goldenExamples golden examples" }
+        require((inputShape + outputShape).all { it > 0 }) { "a shape has an axis without places" }
+    }
+
     /** Floats of one input. */
     val inputSize: Int get() = inputShape.fold(1, Int::times)
 
@@ -94,11 +99,15 @@ class Manifest private constructor(json: JsonObject) {
                 throw damaged(error)
             } catch (error: NoSuchElementException) {
                 throw damaged(error)
+            } catch (error: StackOverflowError) { // of lists within lists, which somebody has made
+                throw damaged(error)
             }
         }
 
-        private fun damaged(error: Exception) =
-            BundleException("$FILE is damaged (${error.message?.lineSequence()?.first()}); fetch the bundle again.")
+        private fun damaged(error: Throwable): BundleException {
+            val why = error.message?.lineSequence()?.first() ?: "it is nested too deeply"
+            return BundleException("$FILE is damaged ($why); fetch the bundle again.")
+        }
 
         private fun step(json: JsonObject) = Step(
             json.text("name"),

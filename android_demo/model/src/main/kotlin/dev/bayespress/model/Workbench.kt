@@ -141,6 +141,8 @@ class Workbench(private val folder: File, private val main: Executor, private va
             error.message
         } catch (error: OutOfMemoryError) {
             "There is no memory for this bundle; close other apps."
+        } catch (error: RuntimeException) { // nothing that a file can hold may end the app
+            "Something unforeseen happened ($error); please report it, with the bundle."
         }
         main.execute {
             change { it.copy(work = it.work?.takeIf { work -> work.kind != kind }, failure = failure ?: it.failure) }
