@@ -153,6 +153,23 @@ TARGETS: dict[str, Target] = {
             registers=(4, 16),
         ),
         Target(
+            "x86_64-linux",
+            "64-bit x86 with AVX2, static: any Linux since 2013's processors",
+            {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "haswell"},
+            "x86_64-linux-musl",
+            "x86_64",
+            registers=(8, 16),
+        ),
+        Target(
+            "wasm32-wasi",
+            "WebAssembly with 128-bit vectors: browsers and other runtimes",
+            {"kind": "llvm", "mtriple": "wasm32-unknown-wasi", "mattr": ["+simd128"]},
+            "wasm32-wasi",
+            "wasm32",
+            flags=("-msimd128",),
+            registers=(4, 16),
+        ),
+        Target(
             "riscv64-linux",
             "64-bit RISC-V with the general extensions, static",
             {

@@ -12,9 +12,12 @@ from .opencl import OpenCl
 from .qemu import ARM64, ARMV7, RISCV64
 from .rpc import Rpc
 from .ssh import Ssh
+from .wasm import WebAssembly
 
 # Those that are there without being told where.
-DEVICES: dict[str, Device] = {device.name: device for device in (Host(), OpenCl(), ARM64, ARMV7, RISCV64)}
+DEVICES: dict[str, Device] = {
+    device.name: device for device in (Host(), OpenCl(), ARM64, ARMV7, RISCV64, WebAssembly())
+}
 # Those that are named with an address, by what the name begins with.
 _ADDRESSED: dict[str, tuple[str, Callable[[str], Device]]] = {
     "ssh://": ("ssh://user@board", Ssh),

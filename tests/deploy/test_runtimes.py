@@ -12,10 +12,13 @@ import torch
 import bayespress
 from bayespress.compress.pipeline import compress_network
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
+from bayespress.deploy.devices import wasm
 from bayespress.deploy.devices.qemu import ARM64
+from bayespress.deploy.devices.wasm import WebAssembly
 from bayespress.deploy.sessions import CompiledNetwork
 from bayespress.deploy.tools import c_compiler
 from bayespress.deploy.verify_bundle import TOLERANCE
+from bayespress.errors import CheckFailedError
 from bayespress.train.models import lenet_5_caffe
 from zoo import ZOO, posterior_of
 
@@ -26,7 +29,9 @@ EXPECTED = [
     "golden vectors, host runner",
     "golden vectors, aarch64 runner under qemu-aarch64",
 ]
-FOREIGN = ("armv7-linux:cortex-a9", "riscv64-linux", "arm64-android:cortex-a76+dotprod+fp16")
+FOREIGN = (
+    "armv7-linux:cortex-a9", "riscv64-linux", "arm64-android:cortex-a76+dotprod+fp16", "x86_64-linux", "wasm32-wasi",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("kernels", ["dense", "sparse"])
@@ -54,12 +59,29 @@ def test_values_that_are_looked_up(name, precision, packed, arm, tmp_path):
 def test_other_processors_agree_with_pytorch(name, packed, arm, tmp_path):
     bayespress.build(packed(name), FOREIGN, tmp_path / "it.bundle")
     report = bayespress.verify(tmp_path / "it.bundle")
-    emulated = {check.name: check.outcome for check in report.checks if "qemu" in check.name}
-    assert emulated == {
+    foreign = {check.name: check.outcome for check in report.checks[3:]}
+    assert foreign == {
+        "golden vectors, host runner": "passed",
         "golden vectors, aarch64 runner under qemu-aarch64": "passed",
         "golden vectors, armv7l runner under qemu-arm": "passed",
         "golden vectors, riscv64 runner under qemu-riscv64": "passed",
+        "golden vectors, WebAssembly runner in wasmtime": "passed",
     }, report.checks
+
+
+@pytest.mark.slow
+def test_webassembly(packed, tmp_path, monkeypatch):
+    """Its runner's refusals come through, and so does that wasmtime is not there."""
+    bundle = tmp_path / "it.bundle"
+    bayespress.build(packed("mlp"), ["wasm32-wasi"], bundle)
+    with opened(bundle) as it:
+        device = WebAssembly()
+        (tmp_path / "short.f32").write_bytes(b"1234")
+        with pytest.raises(CheckFailedError, match=r"The runner failed: .* has 4 bytes, and one input has"):
+            device.run(it, tmp_path / "short.f32")
+        assert device.run(it, bundle / GOLDEN_INPUT, ["--repeat", "2", "--layers"])["layers"]
+        monkeypatch.setattr(wasm, "find_spec", lambda _name: None)
+        assert device.unavailable(it).reason == "wasmtime is not installed (pip install wasmtime)"
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ class MainActivity : Activity() {
 
     override fun onStart() {
         super.onStart()
-        turnTo(findViewById<RadioGroup>(R.id.tabs).checkedRadioButtonId) // which is restored by now
+        turnTo(findViewById<RadioGroup>(R.id.tabs).checkedRadioButtonId) // what is restored later tells the listener
         workbench.watch(::show)
         ask()
     }
