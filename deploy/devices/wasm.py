@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...errors import CheckFailedError
+from ...errors import CheckFailedError, InputError
 from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
 from ..tools import require
@@ -32,7 +32,9 @@ class WebAssembly:
         return None
 
     def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
-        """See Device.run."""
+        """See Device.run. Raises InputError for several threads, which WASI has not."""
+        if "--threads" in arguments and arguments[list(arguments).index("--threads") + 1] != "1":
+            raise InputError("Device wasm has one thread; leave --threads out.")
         wasmtime = require("wasmtime")
         target = self._target(bundle)
         if target is None:

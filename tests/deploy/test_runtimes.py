@@ -18,7 +18,7 @@ from bayespress.deploy.devices.wasm import WebAssembly
 from bayespress.deploy.sessions import CompiledNetwork
 from bayespress.deploy.tools import c_compiler
 from bayespress.deploy.verify_bundle import TOLERANCE
-from bayespress.errors import CheckFailedError
+from bayespress.errors import CheckFailedError, InputError
 from bayespress.train.models import lenet_5_caffe
 from zoo import ZOO, posterior_of
 
@@ -80,6 +80,8 @@ def test_webassembly(packed, tmp_path, monkeypatch):
         with pytest.raises(CheckFailedError, match=r"The runner failed: .* has 4 bytes, and one input has"):
             device.run(it, tmp_path / "short.f32")
         assert device.run(it, bundle / GOLDEN_INPUT, ["--repeat", "2", "--layers"])["layers"]
+        with pytest.raises(InputError, match="Device wasm has one thread"):
+            device.run(it, bundle / GOLDEN_INPUT, ["--repeat", "2", "--threads", "2"])
         monkeypatch.setattr(wasm, "find_spec", lambda _name: None)
         assert device.unavailable(it).reason == "wasmtime is not installed (pip install wasmtime)"
 
