@@ -158,12 +158,16 @@ private fun bench(arguments: List<String>): JsonElement = opened(arguments[0], a
 private fun digit(arguments: List<String>): JsonElement =
     JsonArray(Digit(strokes(arguments[0])).pixels().map(::JsonPrimitive))
 
-/** BUNDLE DRAWING…: what drawings are taken for. */
+/** BUNDLE DRAWING…: the size of the bundle's digits, and what drawings are taken for. */
 private fun recognise(arguments: List<String>): JsonElement =
     BundleModel.open(Bundle.open(File(arguments[0]))).use { model ->
         buildJsonArray {
+            add(buildJsonObject {
+                put("box", model.hand.box)
+                put("radius", model.hand.radius)
+            })
             for (drawing in arguments.drop(1)) {
-                val input = Digit(strokes(drawing)).input(model.manifest.preprocessing)
+                val input = Digit(strokes(drawing)).input(model.manifest.preprocessing, model.hand)
                 val prediction = Prediction.of(model.network.run(input), model.manifest.labels)
                 add(buildJsonObject {
                     put("label", prediction.label)
@@ -283,7 +287,7 @@ private fun screens(arguments: List<String>): JsonElement = opened(arguments[0],
     val charts = Charts(arguments[2].toFloat())
     val facts = model.weights.facts()
     val takesDigits = Digit.fits(model.manifest)
-    val input = if (takesDigits) Digit(strokes(arguments[3])).input(model.manifest.preprocessing) else model.bundle.goldenInputs()[0]
+    val input = if (takesDigits) Digit(strokes(arguments[3])).input(model.manifest.preprocessing, model.hand) else model.bundle.goldenInputs()[0]
     val prediction = Prediction.of(model.network.run(input), model.manifest.labels)
     val results = listOf(Benchmark(model).run(BenchmarkSettings(Processor.CPU, threads = 2, warmup = 200, runs = 5000)))
     val cards = listOf(

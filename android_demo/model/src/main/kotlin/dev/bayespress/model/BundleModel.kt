@@ -28,6 +28,11 @@ class BundleModel private constructor(
 ) : Closeable {
     val manifest: Manifest get() = bundle.manifest
 
+    /** How digits are drawn for this network: as in its golden inputs. */
+    val hand: Hand by lazy {
+        if (Digit.fits(manifest)) Hand.of(bundle.goldenInputs(), manifest.preprocessing) else Hand.MNIST
+    }
+
     override fun close() = network.close()
 
     companion object {

@@ -8,15 +8,15 @@ import kotlin.math.min
 class Point(val x: Float, val y: Float)
 
 /**
- * A drawn digit as the network's input, laid out as MNIST's are (LeCun, Cortes and Burges): the digit fills a box of 20
- * by 20 in a picture of 28 by 28, its centre of mass in the middle, white on black, with soft edges.
+ * A drawn digit as the network's input, laid out as MNIST's are (LeCun, Cortes and Burges): in a picture of 28 by 28
+ * pixels, of the size and thickness of a [Hand], its centre of mass in the middle, white on black, with soft edges.
  */
 class Digit(private val strokes: List<List<Point>>) {
     /** Whether there is anything to recognise. */
     val isEmpty: Boolean get() = strokes.all { it.isEmpty() }
 
-    /** Brightness of the 28 by 28 pixels by rows, 0 to 255. */
-    fun pixels(): FloatArray {
+    /** Brightness of the 28 by 28 pixels by rows, 0 to 1. */
+    fun pixels(hand: Hand = Hand.MNIST): FloatArray {
         if (isEmpty) return FloatArray(SIDE * SIDE)
         val points = strokes.flatten()
         val left = points.minOf { it.x }
@@ -24,29 +24,29 @@ class Digit(private val strokes: List<List<Point>>) {
         val top = points.minOf { it.y }
         val bottom = points.maxOf { it.y }
         // A dot has no extent, and stays a dot.
-        val scale = (BOX - 2 * RADIUS) / max(max(right - left, bottom - top), 1e-3f)
+        val scale = (hand.box - 2 * hand.radius) / max(max(right - left, bottom - top), 1e-3f)
         val middle = Point((left + right) / 2, (top + bottom) / 2)
         val centred = strokes.map { stroke ->
             stroke.map { Point((it.x - middle.x) * scale + SIDE / 2f, (it.y - middle.y) * scale + SIDE / 2f) }
         }
-        val mass = massOf(rasterised(centred))
+        val mass = massOf(rasterised(centred, hand.radius))
         val shifted = centred.map { stroke ->
             stroke.map { Point(it.x + SIDE / 2f - mass.x, it.y + SIDE / 2f - mass.y) }
         }
-        return rasterised(shifted)
+        return rasterised(shifted, hand.radius)
     }
 
-    /** What the network is given. */
-    fun input(preprocessing: Preprocessing): FloatArray {
-        val pixels = pixels()
-        return FloatArray(pixels.size) { (pixels[it] / preprocessing.scale - preprocessing.mean) / preprocessing.std }
+    /** What the network is given. White is the largest raw value, [Preprocessing.scale], whatever that is. */
+    fun input(preprocessing: Preprocessing, hand: Hand = Hand.MNIST): FloatArray {
+        val pixels = pixels(hand)
+        return FloatArray(pixels.size) { (pixels[it] - preprocessing.mean) / preprocessing.std }
     }
 
-    private fun rasterised(lines: List<List<Point>>) = FloatArray(SIDE * SIDE) { index ->
+    private fun rasterised(lines: List<List<Point>>, radius: Float) = FloatArray(SIDE * SIDE) { index ->
         val x = index % SIDE + 0.5f
         val y = index / SIDE + 0.5f
         val distance = lines.filter { it.isNotEmpty() }.minOf { line -> distance(x, y, line) }
-        255f * (RADIUS + 0.5f - distance).coerceIn(0f, 1f)
+        (radius + 0.5f - distance).coerceIn(0f, 1f)
     }
 
     private fun distance(x: Float, y: Float, line: List<Point>): Float {
@@ -69,8 +69,6 @@ class Digit(private val strokes: List<List<Point>>) {
     companion object {
         /** Pixels of a row and of a column. */
         const val SIDE = 28
-        private const val BOX = 20f
-        private const val RADIUS = 1.1f // half a stroke's width: about MNIST's
 
         /** Whether a network takes such pictures. */
         fun fits(manifest: Manifest): Boolean = manifest.inputSize == SIDE * SIDE && manifest.outputSize > 1

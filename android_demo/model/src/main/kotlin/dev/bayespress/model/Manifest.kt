@@ -28,7 +28,7 @@ class TargetEntry(
     val half: Boolean,
 )
 
-/** How raw bytes become the network's input: (byte / scale - mean) / std. */
+/** How raw values, 0 to [scale], become the network's input: (raw / scale - mean) / std. */
 class Preprocessing(val scale: Float, val mean: Float, val std: Float)
 
 /** State of the network after one step of compression; [bytes] and [errorPercent] are null where they were not taken. */

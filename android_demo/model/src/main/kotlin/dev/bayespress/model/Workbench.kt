@@ -88,7 +88,7 @@ class Workbench(private val folder: File, private val main: Executor, private va
             return
         }
         inBackground(null) {
-            val logits = model.network.run(digit.input(model.manifest.preprocessing))
+            val logits = model.network.run(digit.input(model.manifest.preprocessing, model.hand))
             val prediction = Prediction.of(logits, model.manifest.labels)
             main.execute { if (number == drawing && state.model === model) change { it.copy(prediction = prediction) } }
         }
