@@ -306,6 +306,7 @@ def _scratch_bytes(function: Any) -> int:
 
 
 def as_module(kernels: Mapping[str, Any]) -> Any:
+    """PrimFuncs by their names as an IRModule, which exports them."""
     import tvm
     from tvm.relax import transform
 
