@@ -19,7 +19,6 @@ from .tools import run_tool
 
 API = 24
 PAGE_BYTES = 16384  # of the largest pages that devices have; a library for them fits the others too
-ABIS = {"aarch64": "arm64-v8a", "armv7l": "armeabi-v7a"}  # Android's names, by machine
 TARGETS = ("opencl-android", "armv7-android")  # what an app is built for unless told otherwise
 _NAMES = "bionic_24.txt"
 _ASSET = Path("app/src/main/assets/bundle.zip")
@@ -75,7 +74,7 @@ def put_into_app(bundle: Path, app: Path) -> Path:
     check_app(app)
     asset = app / _ASSET
     with opened(bundle) as it:
-        if not any(entry.library and entry.machine in ABIS for entry in it.manifest.targets.values()):
+        if not any(entry.library and entry.android for entry in it.manifest.targets.values()):
             raise InputError(
                 f"{bundle} has no library for Android; build it with {' and '.join(f'-t {name}' for name in TARGETS)}."
             )

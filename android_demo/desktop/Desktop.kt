@@ -19,6 +19,7 @@ import dev.bayespress.model.Prediction
 import dev.bayespress.model.Processor
 import dev.bayespress.model.Scene
 import dev.bayespress.model.State
+import dev.bayespress.model.Tone
 import dev.bayespress.model.VerifyCard
 import dev.bayespress.model.Verification
 import dev.bayespress.model.Workbench
@@ -32,6 +33,7 @@ import kotlin.random.Random
 import kotlin.system.exitProcess
 import kotlinx.serialization.json.JsonArray
 import kotlinx.serialization.json.JsonElement
+import kotlinx.serialization.json.JsonObjectBuilder
 import kotlinx.serialization.json.JsonPrimitive
 import kotlinx.serialization.json.buildJsonArray
 import kotlinx.serialization.json.buildJsonObject
@@ -312,6 +314,14 @@ private fun textsOf(card: Any): List<Pair<String, String>> = card.javaClass.decl
         field.name.replace(Regex("[A-Z]")) { "_" + it.value.lowercase() } to field.get(card) as String
     }
 
+/** What every shape has. */
+private fun JsonObjectBuilder.start(kind: String, x: Float, y: Float, tone: Tone) {
+    put("kind", kind)
+    put("x", x)
+    put("y", y)
+    put("tone", tone.name.lowercase())
+}
+
 private fun described(scene: Scene) = buildJsonObject {
     put("width", scene.width)
     put("height", scene.height)
@@ -320,20 +330,14 @@ private fun described(scene: Scene) = buildJsonObject {
         for (shape in scene.shapes) add(buildJsonObject {
             when (shape) {
                 is Box -> {
-                    put("kind", "box")
-                    put("x", shape.x)
-                    put("y", shape.y)
+                    start("box", shape.x, shape.y, shape.tone)
                     put("width", shape.width)
                     put("height", shape.height)
-                    put("tone", shape.tone.name.lowercase())
                 }
                 is Label -> {
-                    put("kind", "label")
-                    put("x", shape.x)
-                    put("y", shape.y)
+                    start("label", shape.x, shape.y, shape.tone)
                     put("size", shape.size)
                     put("text", shape.text)
-                    put("tone", shape.tone.name.lowercase())
                     put("anchor", shape.anchor.name.lowercase())
                 }
             }

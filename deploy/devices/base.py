@@ -49,10 +49,12 @@ class Device(Protocol):
 
 
 def target_for(bundle: Bundle, machine: str) -> TargetEntry | None:
-    """The bundle's first target for a kind of processor, as `uname -m` names it; a static one before the host's own."""
+    """The bundle's first target for a kind of processor, as `uname -m` names it; one for Linux before one for Android,
+    whose 32-bit objects are of another ABI, and a static one before the host's own.
+    """
     same = {"armv8l": "armv7l", "arm64": "aarch64"}.get(machine, machine)
     found = [(name, entry) for name, entry in bundle.manifest.targets.items() if entry.machine == same]
-    found.sort(key=lambda item: item[0] == "host")
+    found.sort(key=lambda item: (item[0] == "host", item[1].android))
     return found[0][1] if found else None
 
 

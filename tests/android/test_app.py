@@ -265,5 +265,5 @@ def test_bundles_that_no_phone_can_load(project, built):
     with pytest.raises(
         InputError, match="no library for Android; build it with -t opencl-android and -t armv7-android"
     ):
-        put_into_app(built("mlp", "host"), project)
+        put_into_app(built("mlp", "host", "arm64-linux"), project)
     assert not (project / "app" / "src" / "main" / "assets").exists()

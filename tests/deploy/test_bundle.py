@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import stat
 import zipfile
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import bayespress
 from bayespress.deploy.bundle import MANIFEST, Manifest, opened, seal, write_zip
+from bayespress.deploy.devices.base import target_for
 from bayespress.deploy.verify import verify
 from bayespress.errors import CorruptFileError, InputError, MissingToolError
 
@@ -213,3 +215,13 @@ def test_a_host_build_of_another_machine_is_not_run(bundle):
     seal(bundle, manifest.model_copy(update={"targets": {"host": host}}))
     last = verify(bundle).checks[3]
     assert (last.outcome, "for riscv64" in last.detail) == ("skipped", True)
+
+
+def test_linux_comes_before_android_on_a_board(bundle):
+    """On 32 bits their objects are of different ABIs; a bundle names its targets in the order they were asked for."""
+    with opened(bundle) as it:
+        entry = it.manifest.targets["host"].model_copy(update={"machine": "armv7l"})
+        targets = {"armv7-android": entry.model_copy(update={"android": True, "runner": "a"}), "armv7-linux": entry}
+        both = dataclasses.replace(it, manifest=it.manifest.model_copy(update={"targets": targets}))
+    assert target_for(both, "armv7l") == entry
+    assert target_for(both, "armv8l") == entry
