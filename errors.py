@@ -6,7 +6,11 @@ that is not one of these is a defect of ours, and may end in a traceback.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from enum import IntEnum
+
+from .text import printable
 
 
 class ExitCode(IntEnum):
@@ -16,6 +20,7 @@ class ExitCode(IntEnum):
     CHECK_FAILED = 1
     BAD_INPUT = 2
     MISSING_TOOL = 3
+    INTERRUPTED = 130
 
 
 class BayespressError(Exception):
@@ -44,6 +49,24 @@ class MissingToolError(BayespressError):
     exit_code = ExitCode.MISSING_TOOL
 
 
+@contextlib.contextmanager
+def user_code(what: str) -> Iterator[None]:
+    """Turn whatever code of the user raises inside the block into an InputError of one sentence.
+
+    what  names the code, as in "the model nets:Small" or "the loss"
+
+    Errors of ours, and Ctrl-C, pass through unchanged. The original exception is the cause of the InputError.
+    """
+    try:
+        yield
+    except (BayespressError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # a user's SystemExit must not end our process with its own code
+        raise InputError(
+            f"{what[:1].upper()}{what[1:]} raised {type(error).__name__}: {reason_of(error)}; mend that code."
+        ) from error
+
+
 def reason_of(error: BaseException) -> str:
     """What a third party's exception says, in one line without a full stop, for use in a sentence of ours.
 
@@ -53,4 +76,4 @@ def reason_of(error: BaseException) -> str:
         first = error.errors()[0]
         return f"{'.'.join(str(part) for part in first['loc']) or 'the whole file'}: {first['msg']}"
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return printable(lines[0]).rstrip(".") if lines else type(error).__name__

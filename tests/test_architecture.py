@@ -15,17 +15,18 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "cli")
 # What each may import of the package beside its own files; the face (cli, api) may import everything.
-COMMON = {"errors", "files", "pages"}  # of all stages but the codec
+COMMON = {"errors", "files", "pages", "text"}  # of all stages but the codec
 ALLOWED = {
-    "codec": {"errors", "files"},
+    "codec": {"errors", "files", "text"},
     "train": COMMON,
     "compress": COMMON | {"codec", "handover", "studies"},
     "deploy": COMMON | {"codec", "handover"},
     "handover": COMMON,
-    "files": {"errors"},
-    "pages": {"errors"},
-    "studies": {"errors"},
-    "errors": set(),
+    "files": {"errors", "text"},
+    "pages": {"errors", "text"},
+    "studies": {"errors", "text"},
+    "errors": {"text"},
+    "text": set(),
 }
 
 
