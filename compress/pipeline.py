@@ -92,8 +92,7 @@ def compress_network(
         _check_left(levelled.network, posterior, settings)
         record("retrained", levelled.network, len(weights))
 
-    note = struck.note or levelled.note
-    notes = (note,) if note else ()
+    notes = tuple(dict.fromkeys((*struck.notes, *levelled.notes)))
     return Packed(weights, levelled.network, original, example, tuple(steps), settings, notes)
 
 

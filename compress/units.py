@@ -10,8 +10,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
-import torch_pruning
 from torch import Tensor, nn
+
+from ..errors import reason_of
+from .dependencies import dependency_graph, output_pruner
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -27,7 +29,7 @@ class Slice:
     unit: Tensor
 
 
-@dataclass
+@dataclass(eq=False)
 class UnitGroup:
     """Units that live and die alone: each has its outputs in all `producers` and its inputs in all `consumers`.
 
@@ -39,6 +41,11 @@ class UnitGroup:
     producers: list[Slice] = field(default_factory=list)
     consumers: list[Slice] = field(default_factory=list)
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that compute the units."""
+        return tuple(dict.fromkeys(part.name for part in self.producers))
+
     def alive(self, network: nn.Module, *, outgoing: bool) -> Tensor:
         """For each unit, whether any outgoing (or else incoming) weight is not zero; bool (count,)."""
         alive = torch.zeros(self.count, dtype=torch.bool)
@@ -47,6 +54,10 @@ class UnitGroup:
             per_channel = (by_input(layer, layer.weight) if outgoing else layer.weight.flatten(1)).any(1)
             alive[part.unit[per_channel[part.index]]] = True
         return alive
+
+    def dead_count(self, network: nn.Module) -> int:
+        """How many units have no incoming or no outgoing weight."""
+        return int((~self.alive(network, outgoing=True) | ~self.alive(network, outgoing=False)).sum())
 
 
 def layer_of(network: nn.Module, name: str) -> Layer:
@@ -74,60 +85,127 @@ def by_input(layer: Layer, weight: Tensor) -> Tensor:
     return parted.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
-def dependency_graph(network: nn.Module, example: Tensor) -> torch_pruning.DependencyGraph:
-    """The traced dependencies of `network` for one input batch.
+@dataclass(frozen=True)
+class Refusal:
+    """Units that stay in the network: those of `layers`, for one reason (a clause without a full stop).
 
-    torch-pruning follows the autograd graph, so the parameters are made to require gradients, and a caller's
-    no_grad or inference_mode is set aside.
+    dead  how many of them do nothing; None where that is unknown, since their listeners are
     """
-    with torch.inference_mode(False), torch.enable_grad():
-        network.requires_grad_(True)
-        return torch_pruning.DependencyGraph().build_dependency(network, example.clone(), verbose=False)
+
+    layers: tuple[str, ...]
+    reason: str
+    dead: int | None
 
 
-def output_pruner(layer: nn.Module) -> object:
-    """torch-pruning's function that strikes outputs of this kind of layer."""
-    return (
-        torch_pruning.prune_linear_out_channels
-        if isinstance(layer, nn.Linear)
-        else torch_pruning.prune_conv_out_channels
-    )
+@dataclass(frozen=True)
+class Survey:
+    """The units of a network: groups that may be removed, and units that may not though some of them do nothing."""
+
+    groups: list[UnitGroup]
+    refused: list[Refusal]
 
 
-def find_units(network: nn.Module, example: Tensor) -> list[UnitGroup]:
+def find_units(network: nn.Module, example: Tensor) -> Survey:
     """The groups of units that may be struck out without changing what the network computes.
 
     Depthwise convolutions are on the way, as normalisations are: they neither make units nor end them. Left out: units
-    of the network's output, of layers that run more than once a pass, of grouped convolutions that torch-pruning takes
-    for depthwise ones because each output has a group of its own, and of whatever passes a module that mixes channels
-    or that we do not know (layer norm, attention).
+    of the network's output, of layers that run more than once a pass, of layers whose weight is computed or shared, of
+    grouped convolutions that torch-pruning takes for depthwise ones because each output has a group of its own, of
+    whatever passes a module that mixes channels or that we do not know (layer norm, attention), and whatever
+    torch-pruning cannot follow, or not within its limit of work.
     """
     names = {module: name for name, module in network.named_modules()}
     calls = _count_calls(network, example)
-    graph = dependency_graph(network, example)
-    groups: list[UnitGroup] = []
+    layers = {
+        name: module
+        for name, module in names_and_layers(network)
+        if not _is_depthwise(module) and calls[name] and module in names
+    }
+    try:
+        graph = dependency_graph(network, example)
+    except Exception as error:  # torch-pruning raises whatever its own and the user's code raise
+        reason = f"torch-pruning cannot follow the network's channels ({reason_of(error)})"
+        return Survey([], [Refusal(tuple(layers), reason, None)] if layers else [])
+    plain = _plain_layers(network)
+    survey = Survey([], [])
     covered: set[str] = set()
-    for name, module in network.named_modules():
-        if not isinstance(module, _LAYERS) or _is_depthwise(module) or name in covered or calls[name] == 0:
+    for name, module in layers.items():
+        if name in covered:
             continue
         count = module.weight.shape[0]
         group = UnitGroup(name, count)
-        sound = True
-        for item in graph.get_pruning_group(module, output_pruner(module), list(range(count))):
+        reason = ""
+        try:
+            items = list(graph.get_pruning_group(module, output_pruner(module), list(range(count))))
+        except Exception as error:
+            covered.add(name)
+            text = f"torch-pruning cannot follow their channels ({reason_of(error)})"
+            survey.refused.append(Refusal((name,), text, None))
+            continue
+        for item in items:
             target = item.dep.target.module
             part = Slice(names.get(target, ""), torch.tensor(list(item.idxs)), torch.tensor(list(item.root_idxs)))
-            if isinstance(target, _LAYERS) and _is_depthwise(target):
-                sound &= calls[part.name] == 1
-            elif isinstance(target, _LAYERS):
-                sound &= calls[part.name] == 1 and not _is_mistaken(target)
-                outputs = graph.is_out_channel_pruning_fn(item.dep.handler)
-                (group.producers if outputs else group.consumers).append(part)
+            if isinstance(target, _LAYERS):
+                reason = reason or _refusal(part.name, target, calls, plain)
+                if not _is_depthwise(target):
+                    outputs = graph.is_out_channel_pruning_fn(item.dep.handler)
+                    (group.producers if outputs else group.consumers).append(part)
             elif target in names and not isinstance(target, _NORMS) and any(True for _ in target.parameters()):
-                sound = False
+                reason = reason or f"they pass {names[target]} ({type(target).__name__}), which may mix units"
         covered.update(part.name for part in group.producers)
-        if sound and group.consumers:
-            groups.append(group)
-    return groups
+        if not group.consumers:
+            continue
+        misfit = _misfit(network, group)
+        if reason or misfit:
+            dead = None if misfit else group.dead_count(network)
+            survey.refused.append(Refusal(group.layers, reason or misfit, dead))
+        else:
+            survey.groups.append(group)
+    return survey
+
+
+def names_and_layers(network: nn.Module) -> list[tuple[str, Layer]]:
+    """The layers that make up units, by name; a layer with two names comes once."""
+    return [(name, module) for name, module in network.named_modules() if isinstance(module, _LAYERS)]
+
+
+def _plain_layers(network: nn.Module) -> set[str]:
+    """Names of the layers whose weight and bias are parameters of theirs alone, neither computed nor shared."""
+    owners = Counter(id(p) for module in network.modules() for p in module._parameters.values() if p is not None)
+    plain = set()
+    for name, layer in names_and_layers(network):
+        own = [layer._parameters.get("weight"), layer._parameters.get("bias")]
+        computed = own[0] is None or (own[1] is None and getattr(layer, "bias", None) is not None)
+        if not computed and all(owners[id(parameter)] == 1 for parameter in own if parameter is not None):
+            plain.add(name)
+    return plain
+
+
+def _refusal(name: str, layer: Layer, calls: Counter[str], plain: set[str]) -> str:
+    """Why units of or before this layer may not be removed, or nothing."""
+    if calls[name] > 1:
+        return f"{name} runs more than once"
+    if calls[name] == 0:
+        return f"{name} does not run as a module"
+    if name not in plain:
+        return f"the weight of {name} is computed or shared"
+    if _is_mistaken(layer):
+        return f"{name} has a group for each output"
+    return ""
+
+
+def _misfit(network: nn.Module, group: UnitGroup) -> str:
+    """Why a group's indices do not fit its layers and units, or nothing; torch-pruning does not check them."""
+    for parts, inputs in ((group.producers, False), (group.consumers, True)):
+        for part in parts:
+            layer = layer_of(network, part.name)
+            channels = layer.weight.shape[1] * layer_groups(layer) if inputs else layer.weight.shape[0]
+            sound = len(part.index) == len(part.unit) == len(part.index.unique()) and len(part.index) > 0
+            if not sound or not bool(((part.index >= 0) & (part.index < channels)).all()):
+                return f"the channels of {part.name} do not correspond to them"
+            if not bool(((part.unit >= 0) & (part.unit < group.count)).all()):
+                return f"the channels of {part.name} do not correspond to them"
+    return ""
 
 
 def _is_depthwise(layer: Layer) -> bool:

@@ -49,7 +49,7 @@ def test_the_output_stays(name, seed):
     assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items()), "the original changed"
     if specimen.shrinks:
         assert parameters(shrunk.network) < parameters(network)
-        assert shrunk.note == ""
+        assert shrunk.notes == ()
     else:
         assert parameters(shrunk.network) == parameters(network)
 
@@ -65,7 +65,7 @@ def test_built_in_networks_lose_their_dead_units(name, shape):
         expected = network(x)
         shrunk = shrink(network, x)
         torch.testing.assert_close(shrunk.network(x), expected, atol=1e-4, rtol=1e-4)
-    assert shrunk.note == ""
+    assert shrunk.notes == ()
     assert parameters(shrunk.network) < 0.75 * parameters(network)
 
 
@@ -83,11 +83,11 @@ def test_kept_says_where_each_weight_came_from(name):
             assert bool(unchanged.all())
 
 
-def test_a_hard_coded_width_is_told_and_left_whole():
+def test_a_hard_coded_width_is_noted_and_left_whole():
     specimen = ZOO["hard-coded"]
     shrunk = shrink(mask(specimen.network(), 0), specimen.inputs())
-    assert shrunk.note.startswith("The network was not shrunk: ")
-    assert shrunk.note.endswith(".")
+    (note,) = shrunk.notes
+    assert note == "Units of conv stay, dead or not: the channels of fc do not correspond to them."
     assert shrunk.network.conv.weight.shape == (6, 1, 3, 3)
 
 
@@ -175,8 +175,8 @@ def test_any_mask_of_an_mlp(data):
     shrunk = shrink(network, x[:2])
     with torch.no_grad():
         torch.testing.assert_close(shrunk.network(x), network(x), atol=1e-5, rtol=1e-5)
-    assert shrunk.note == ""
-    for group in find_units(shrunk.network, x[:2]):
+    assert shrunk.notes == ()
+    for group in find_units(shrunk.network, x[:2]).groups:
         living = group.alive(shrunk.network, outgoing=True) & group.alive(shrunk.network, outgoing=False)
         assert group.count == 1 or bool(living.all())
 
