@@ -8,11 +8,12 @@ from torch import nn
 from .. import codec
 from ..codec import Codebook, Grid, Minifloat, QuantizedTensor
 from ..handover import LayerRecord, PapersRecord
+from .tensors import tensors_of
 
 
 def layer_records(weights: bytes, original: nn.Module) -> tuple[LayerRecord, ...]:
     """A record for each tensor of the file, in its order; `original` is the network as it was given."""
-    before = original.state_dict()
+    before = tensors_of(original)
     records = []
     tensors = codec.decode(weights)
     for tensor, laid in zip(tensors, codec.layout(weights).tensors, strict=True):
@@ -41,7 +42,7 @@ def papers_columns(weights: bytes, network: nn.Module) -> PapersRecord:
     """
     scheme = codec.han_sizes(codec.decode(weights))
     covered = {sizes.name for sizes in scheme}
-    state = network.state_dict()
+    state = tensors_of(network)
     others = sum(
         int(torch.count_nonzero(tensor))
         for name, tensor in state.items()

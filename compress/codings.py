@@ -24,6 +24,7 @@ from .quantize import SHARED, Coding, distinct_values, grid_levels, grid_values,
 from .rate import rate_levels
 from .settings import LARGEST_CODEBOOK, CompressSettings
 from .shrink import Shrunk
+from .tensors import tensors_of
 
 
 def choose_codings(struck: Shrunk, posterior: Posterior, settings: CompressSettings) -> dict[str, Coding]:
@@ -34,7 +35,7 @@ def choose_codings(struck: Shrunk, posterior: Posterior, settings: CompressSetti
     A weight without variance is a point estimate: it shares values whatever `settings` say.
     """
     codings: dict[str, Coding] = {}
-    state = struck.network.state_dict()
+    state = tensors_of(struck.network)
     for name in normalise_statistics(struck.network):
         codings |= _norm_codings(name, state, settings)
     for name, tensor in state.items():
@@ -85,7 +86,7 @@ def round_to(
 
     On a grid, levels are chosen by `settings.rate`; of point estimates that have few values already, those stay.
     """
-    state = struck.network.state_dict()
+    state = tensors_of(struck.network)
     found: dict[str, Tensor] = {}
     centroids: Tensor | None = None
     if settings.shared:

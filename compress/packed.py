@@ -15,7 +15,10 @@ from ..errors import InputError, reason_of
 from ..files import replacing_folder, write_bytes
 from ..handover import GOLDEN, NETWORK, ORIGINAL, WEIGHTS, ChoiceRecord, PackedRecord, Preprocessing, StepRecord
 from .account import layer_records, papers_columns
+from .check_written import check_written
 from .settings import CompressSettings
+
+_CHECKED = 8  # golden inputs that the exported program is run on before it is handed on
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class Packed:
 
         golden  inputs (n >= 1, ...) whose outputs every later runtime must reproduce; by default `example`
         choice  how the settings were chosen, where they were
-        Raises InputError when the network cannot be exported for inputs of this shape.
+        Raises InputError when the network cannot be exported for inputs of this shape, and CheckFailedError when the
+        exported program with the decoded weights does not compute what the network does.
         """
         golden = self.example if golden is None else golden
         with torch.no_grad():
@@ -93,6 +97,7 @@ class Packed:
             (fresh / WEIGHTS).write_bytes(self.weights)
             for network, file in ((self.network, NETWORK), (self.original, ORIGINAL)):
                 _export(network, golden[:1], fresh / file)
+            check_written(fresh / NETWORK, self.weights, self.network, golden[:_CHECKED])
             save_file({"input": golden.contiguous(), "output": outputs.contiguous()}, fresh / GOLDEN)
             record.write(fresh)
         return record

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from .. import codec
 from ..codec import QuantizedTensor
-from ..errors import InputError, reason_of
+from ..errors import InputError, user_code
 from ..handover import StepRecord
+from .admit import admit
 from .codings import choose_codings, round_to, with_biases
 from .packed import Packed
 from .posterior import Posterior
@@ -20,6 +21,7 @@ from .quantize import Coding, to_tensors
 from .retrain import Labelled, retrain
 from .settings import CompressSettings
 from .shrink import Shrunk, shrink
+from .tensors import tensors_of
 
 Evaluate = Callable[[nn.Module], float]
 
@@ -41,21 +43,24 @@ def compress_network(
     data      what to retrain on, where `settings` ask for that
     progress  called with the name of each step as it begins
 
+    Computed weights (weight norm, spectral norm) become plain ones, and all tensors float32, see admit.py.
+
     Raises InputError when the posterior does not fit the network, when nothing is left of it, when the network does
-    not give one tensor for these inputs, and when retraining is asked for without data.
+    not give one tensor for these inputs or is not deterministic, and when retraining is asked for without data.
     """
     settings = settings or CompressSettings()
     tell = progress or (lambda _step: None)
     steps: list[StepRecord] = []
     if settings.retrain and data is None:
         raise InputError(f"{settings.retrain} epochs of retraining were asked for without data; give some to train on.")
-    original = copy.deepcopy(network).eval().requires_grad_(False)
-    posterior.load_into(original)
-    _check_runs(original, example)
+    original, posterior, example, admitted = admit(network, posterior, example)
     parameters = sum(parameter.numel() for parameter in original.parameters())
 
     def record(name: str, state: nn.Module, size: int | None = None) -> None:
-        error = None if evaluate is None else evaluate(state)
+        error = None
+        if evaluate is not None:
+            with user_code("the function that measures the error"):
+                error = evaluate(state)
         nonzero = sum(int(torch.count_nonzero(parameter)) for parameter in state.parameters())
         steps.append(StepRecord(name=name, error_percent=error, nonzero=nonzero, parameters=parameters, bytes=size))
 
@@ -92,7 +97,7 @@ def compress_network(
         _check_left(levelled.network, posterior, settings)
         record("retrained", levelled.network, len(weights))
 
-    notes = tuple(dict.fromkeys((*struck.notes, *levelled.notes)))
+    notes = tuple(dict.fromkeys((*admitted, *struck.notes, *levelled.notes)))
     return Packed(weights, levelled.network, original, example, tuple(steps), settings, notes)
 
 
@@ -103,9 +108,9 @@ def _finish(
     network = copy.deepcopy(struck.network)
     network.load_state_dict({**network.state_dict(), **values})
     again = shrink(network, example)
-    state = again.network.state_dict()
+    state = tensors_of(again.network)
     codings = with_biases(state, codings)
-    again.network.load_state_dict({**state, **_on_codings(state, codings)})
+    again.network.load_state_dict({**again.network.state_dict(), **_on_codings(state, codings)})
     weights = codec.encode(to_tensors(again.network, codings), profile=profile)
     _check_decoded(weights, again.network)
     return again, weights
@@ -134,24 +139,6 @@ def _check_left(network: nn.Module, posterior: Posterior, settings: CompressSett
         if settings.sparsity is None
         else f"A sparsity of {settings.sparsity} % leaves no weight; ask for less."
     )
-
-
-def _check_runs(network: nn.Module, example: Tensor) -> None:
-    name, shape = type(network).__name__, tuple(example.shape)
-    try:
-        with torch.no_grad():
-            output = network(example)
-    except Exception as error:
-        # A forward raises whatever its author's operators raise.
-        raise InputError(
-            f"{name} cannot be run on inputs of shape {shape} ({reason_of(error)}); give a batch as in training."
-        ) from error
-    tensor = isinstance(output, Tensor)
-    if not tensor or output.shape[:1] != example.shape[:1]:
-        what = f"a tensor of shape {tuple(output.shape)}" if tensor else f"a {type(output).__name__}"
-        raise InputError(
-            f"{name} gives {what} for inputs of shape {shape}; one tensor with a row for each input is needed."
-        )
 
 
 def _check_decoded(weights: bytes, network: nn.Module) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import CorruptFileError, InputError
+from .tensors import is_extra_state, tensors_of
 
 _VARIANCE = "/variance"
 _NOISE = "/group_noise"
@@ -58,7 +59,11 @@ class Posterior:
         def ending(suffix: str) -> dict[str, Tensor]:
             return {name.removesuffix(suffix): t for name, t in tensors.items() if name.endswith(suffix)}
 
-        values = {name: tensor for name, tensor in tensors.items() if not name.endswith((_VARIANCE, _NOISE))}
+        values = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if not name.endswith((_VARIANCE, _NOISE)) and not is_extra_state(name)
+        }
         return cls(values, ending(_VARIANCE), ending(_NOISE))
 
     def log_alpha(self, name: str) -> Tensor:
@@ -67,7 +72,7 @@ class Posterior:
 
     def load_into(self, network: nn.Module) -> None:
         """Give `network` the posterior means. Raises InputError naming the first tensor that does not fit."""
-        expected = network.state_dict()
+        expected = tensors_of(network)
         for name, tensor in expected.items():
             if name not in self.values:
                 raise InputError(
@@ -78,11 +83,11 @@ class Posterior:
                     f"Tensor {name} has shape {tuple(self.values[name].shape)} in the posterior and "
                     f"{tuple(tensor.shape)} in the network; the network changed since training."
                 )
-        if surplus := sorted(set(self.values) - set(expected)):
+        if surplus := sorted(name for name in self.values if name not in expected and not is_extra_state(name)):
             raise InputError(
                 f"The posterior holds tensor {surplus[0]}, which the network lacks; the network changed since training."
             )
-        network.load_state_dict(dict(self.values))
+        network.load_state_dict({**network.state_dict(), **{name: self.values[name] for name in expected}})
 
 
 def read_posterior(path: Path) -> Posterior:

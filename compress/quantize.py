@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..codec import Codebook, Grid, Minifloat, QuantizedTensor, RawTensor
 from ..errors import InputError
+from .tensors import tensors_of
 
 SHARED: Final = "shared"
 # How a tensor that already has its final values is written: on a grid, as small floats, or by its distinct values.
@@ -66,7 +67,7 @@ def to_tensors(network: nn.Module, codings: Mapping[str, Coding]) -> list[Quanti
     are left out.
     """
     tensors: list[QuantizedTensor | RawTensor] = []
-    for name, tensor in network.state_dict().items():
+    for name, tensor in tensors_of(network).items():
         coding = codings.get(name)
         if not tensor.dtype.is_floating_point:
             continue

@@ -28,6 +28,7 @@ from ..errors import InputError
 from .quantize import SHARED, Coding, grid_values, storable_step
 from .rate import LevelBits
 from .settings import CompressSettings
+from .tensors import tensors_of
 
 _REFRESH = 100  # batches between two counts of how often each level occurs
 _STEP_RATE = 0.1  # learning rate of the logarithm of a step, relative to that of levels
@@ -147,7 +148,7 @@ def retrain(
 
     Raises InputError when the loss stops being finite.
     """
-    state = network.state_dict()
+    state = tensors_of(network)
     parameters = dict(network.named_parameters())  # batch norms' statistics are not trained
     parts = _parts(parameters, codings, together=settings.shared)
     if not parts or settings.retrain == 0:

@@ -33,9 +33,14 @@ def settle(network: nn.Module, groups: list[UnitGroup], probes: Probes) -> list[
             _silence(network, group, unheard)
             gone |= unheard
             found += int(unheard.sum())
-        if not any(bool((~group.alive(network, outgoing=False) & ~gone).any())
-                   for group, gone in zip(groups, dead, strict=True)):  # fmt: skip
-            return dead
+        constant_left = any(
+            bool((~group.alive(network, outgoing=False) & ~gone).any())
+            for group, gone in zip(groups, dead, strict=True)
+        )
+        if not constant_left:
+            if not found:
+                return dead
+            continue  # nothing to observe, but silence may have spread
         inputs = _channel_ranges(network, groups, probes.batches)
         for group, gone in zip(groups, dead, strict=True):
             constant = ~group.alive(network, outgoing=False) & ~gone
@@ -62,9 +67,7 @@ def leaking(network: nn.Module, groups: list[UnitGroup], dead: list[Tensor], pro
     return [group for group, gone in together if _reaches(network, [(group, gone)], probes, settled)]
 
 
-def _reaches(
-    network: nn.Module, groups: list[tuple[UnitGroup, Tensor]], probes: Probes, settled: list[Tensor]
-) -> bool:
+def _reaches(network: nn.Module, groups: list[tuple[UnitGroup, Tensor]], probes: Probes, settled: list[Tensor]) -> bool:
     """Whether outputs differ from those of the settled network with what the units of these groups emit."""
     for kind in range(3):
         hooks = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from .dependencies import dependency_graph, output_pruner
 from .grouped import balance, grouped_layers
 from .probes import Probes, make_probes
 from .settle import leaking, settle
+from .tensors import tensors_of
 from .units import Refusal, UnitGroup, find_units, layer_of
 
 _NAMED = 3  # layers that a note names before it only counts
@@ -41,11 +42,15 @@ class Shrunk:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What became of removing units: the network, or the reason and the groups at fault where they are known."""
+    """What became of removing units: the network, or the reason and the groups at fault where they are known.
+
+    constant  units that stay in the network though they always emit the same
+    """
 
     shrunk: Shrunk | None
     reason: str = ""
     at_fault: tuple[UnitGroup, ...] = ()
+    constant: list[Refusal] = field(default_factory=list)
 
 
 def shrink(network: nn.Module, example: Tensor) -> Shrunk:
@@ -69,18 +74,13 @@ def shrink(network: nn.Module, example: Tensor) -> Shrunk:
     while groups:
         attempt = _attempt(network, probes, groups)
         if attempt.shrunk is not None:
-            return Shrunk(attempt.shrunk.network, attempt.shrunk.kept, _notes(refused))
+            return Shrunk(attempt.shrunk.network, attempt.shrunk.kept, _notes(refused + attempt.constant))
         at_fault = _at_fault(network, probes, groups, attempt)
         for group, reason in at_fault:
             # Units that died with those behind them are not counted, but there are some, or nothing had failed.
             refused.append(Refusal(group.layers, reason, max(1, group.dead_count(network))))
         groups = [group for group in groups if all(group is not other for other, _ in at_fault)]
     return Shrunk(network, whole.kept, _notes(refused))
-
-
-def tensors_of(network: nn.Module) -> dict[str, Tensor]:
-    """The state dict's tensors; a module may keep other things there (get_extra_state)."""
-    return {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
 
 
 def _notes(refused: Sequence[Refusal]) -> tuple[str, ...]:
@@ -109,7 +109,14 @@ def _attempt(network: nn.Module, probes: Probes, groups: list[UnitGroup]) -> _At
             return _Attempt(None, reason, tuple(mixing))
         shrunk = _cut(settled, groups, dead, probes.batches[0])
         reason = probes.difference(shrunk.network)
-        return _Attempt(None, reason) if reason else _Attempt(_rounded(shrunk, network))
+        if reason:
+            return _Attempt(None, reason)
+        stays = "what they emit is constant, but no bias can stand for it (where a padded layer reads it, or a product)"
+        constant = [
+            Refusal(group.layers, stays, int((~group.alive(settled, outgoing=False) & ~gone).sum()))
+            for group, gone in zip(groups, dead, strict=True)
+        ]
+        return _Attempt(_rounded(shrunk, network), constant=constant)
     except Exception as error:  # torch-pruning, and a forward that cannot do with fewer channels, raise anything
         return _Attempt(None, f"the network does not run without them ({reason_of(error)})")
 

@@ -56,8 +56,11 @@ class UnitGroup:
         return alive
 
     def dead_count(self, network: nn.Module) -> int:
-        """How many units have no incoming or no outgoing weight."""
-        return int((~self.alive(network, outgoing=True) | ~self.alive(network, outgoing=False)).sum())
+        """How many units have no incoming or, where consumers are known, no outgoing weight."""
+        dead = ~self.alive(network, outgoing=False)
+        if self.consumers:
+            dead |= ~self.alive(network, outgoing=True)
+        return int(dead.sum())
 
 
 def layer_of(network: nn.Module, name: str) -> Layer:
@@ -153,8 +156,8 @@ def find_units(network: nn.Module, example: Tensor) -> Survey:
             elif target in names and not isinstance(target, _NORMS) and any(True for _ in target.parameters()):
                 reason = reason or f"they pass {names[target]} ({type(target).__name__}), which may mix units"
         covered.update(part.name for part in group.producers)
-        if not group.consumers:
-            continue
+        if not group.consumers and not reason:
+            continue  # the network's outputs
         misfit = _misfit(network, group)
         if reason or misfit:
             dead = None if misfit else group.dead_count(network)

@@ -56,7 +56,7 @@ def test_a_fine_grid_changes_little(name):
 def test_units_leave_the_file(name):
     packed = packed_specimen(name)
     assert sum(parameter.numel() for parameter in packed.network.parameters()) < packed.original_parameters
-    assert packed.notes == ()
+    assert all("no bias can stand for it" in note for note in packed.notes)
 
 
 def test_a_coarser_budget_gives_a_smaller_file():
@@ -138,7 +138,7 @@ class Pair(nn.Module):
     ("network", "example", "message"),
     [
         (nn.Linear(3, 2), torch.ones(4, 5), r"Linear cannot be run on inputs of shape \(4, 5\) \(mat1 and mat2"),
-        (Pair(), torch.ones(4, 3), r"Pair gives a tuple for inputs of shape \(4, 3\); one tensor"),
+        (Pair(), torch.ones(4, 3), r"Pair gives a tuple of 2 for inputs of shape \(4, 3\); one tensor"),
         (nn.Sequential(nn.Linear(3, 2), nn.Flatten(0)), torch.ones(4, 3), r"gives a tensor of shape \(8,\)"),
     ],
     ids=["shape", "two-outputs", "no-batch"],
