@@ -116,7 +116,9 @@ def compress(
     ] = "small",
     tolerance: Annotated[
         float,
-        typer.Option(help="Relative root mean square error of each tensor.", rich_help_panel=_OWN),
+        typer.Option(
+            help="Relative error of every row and column, and of an ONNX model's outputs.", rich_help_panel=_OWN
+        ),
     ] = 0.01,
     threads: Annotated[
         int,
@@ -185,17 +187,21 @@ def _compress_file(path: Path, out: Path, tolerance: float, profile: str, thread
         if done == count or done % 10 == 0:
             step(f"tensor {done} of {count}")
 
-    after, errors = compress_file(path, out, tolerance, profile=profile, threads=threads, progress=tell)
-    before, worst = path.stat().st_size, max(error for _, error in errors)
+    found = compress_file(path, out, tolerance, profile=profile, threads=threads, progress=tell)
+    for text in found.notes:
+        note(text)
+    before, after, errors = path.stat().st_size, found.size, found.errors
+    worst = max(error for _, error in errors)
     if as_json:
-        ratio = before / after
-        print_json({"path": str(out), "bytes": after, "ratio": ratio, "relative_error": dict(errors)})
+        report = {"path": str(out), "bytes": after, "ratio": before / after, "relative_error": dict(errors)}
+        print_json(report | {"outputs_error": found.outputs_error, "notes": list(found.notes)})
         return
     rows = [
         ("tensors", len(errors)),
         ("before", size(before)),
         ("after", f"{size(after)}, {before / after:.1f}x"),
-        ("largest relative error", f"{worst:.2g}"),
+        ("largest relative error of a row or column", f"{worst:.2g}"),
+        *([] if found.outputs_error is None else [("relative error of the outputs", f"{found.outputs_error:.2g}")]),
     ]
     show(table(str(out), ("", ""), rows), f"Back again: bayespress decode {out} -o {path.stem}.safetensors")
 

@@ -101,7 +101,7 @@ def _check_parameters(network: nn.Module) -> None:
     names = [*network.named_parameters(), *network.named_buffers()]
     for name, tensor in names:
         shown = f"{printable(name)} of {kind}"
-        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
             raise InputError(f"{shown} has no shape yet; run the network once on real inputs before compressing it.")
         if tensor.device.type == "meta":
             raise InputError(f"{shown} is on the device meta and has no values; load its weights first.")

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from .. import codec
-from ..codec.maps import Levels
-from ..errors import CorruptFileError, InputError, reason_of
+from ..errors import InputError
+from ..text import printable
+from .round_tensor import round_tensor
+from .weight_files import PYTORCH, Arrays, from_pytorch, from_safetensors
 
-_PYTORCH = (".pt", ".pth", ".bin")
-SUFFIXES = (".safetensors", *_PYTORCH, ".onnx")
-_SMALL = 16  # elements; a grid of so few would save nothing
-_LARGEST_LEVEL = 1 << 20
-_PIECE = 1 << 20  # elements that are taken to float64 at a time
+if TYPE_CHECKING:
+    from .onnx_weights import OnnxWeight
 
-_Arrays: TypeAlias = tuple[int, Iterator[tuple[str, NDArray[np.generic]]]]
+SUFFIXES = (".safetensors", *PYTORCH, ".onnx")
+_TRIES = 8  # tolerances of the weights that are tried until outputs are within the one asked for
+_FINEST = 1e-7  # relative error of float32 itself
+_NAMED = 3  # tensors that a note names before it only counts
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CompressedFile:
+    """What became of a file of weights.
+
+    size           of the `.bpz` in bytes
+    errors         of each tensor, by name: the largest relative error of its slices, see round_tensor.py
+    outputs_error  of an ONNX model that could be run: the relative error of its worst output, see onnx_outputs.py
+    tolerance      of the weights: the one asked for, or a finer one that keeps the outputs within that
+    notes          what the user should know, one sentence each
+    """
+
+    size: int
+    errors: list[tuple[str, float]]
+    outputs_error: float | None
+    tolerance: float
+    notes: tuple[str, ...]
 
 
 def compress_file(
@@ -31,161 +50,114 @@ def compress_file(
     *,
     profile: str = "small",
     threads: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[int, list[tuple[str, float]]]:
-    """Write a `.bpz` file of the weights in `path` to `out`; its size in bytes, and each tensor's relative error.
+    progress: Progress | None = None,
+) -> CompressedFile:
+    """Write a `.bpz` file of the weights in `path` to `out`.
 
-    tolerance  root mean square error of a tensor relative to its root mean square, at most: 0.01 for 1 %
+    tolerance  relative root mean square error of a tensor, and of every row and column of it, at most: 0.01 for 1 %.
+               Of an ONNX model that ONNX Runtime can run it is also the relative error of the outputs, at most
     threads, progress  see codec.encode
 
-    A tensor is rounded to a uniform grid, whose error is step / sqrt(12) where levels are many; small weights become 0
-    by the way. Tensors of a few elements, and whole numbers, stay as they are. Everything decodes to float32. Of a
-    safetensors file memory holds `threads` tensors at a time, and one more.
+    Vectors (biases, norms, statistics), tensors of a few elements and whole numbers stay as they are; the others are
+    rounded, see round_tensor.py. Everything decodes to float32. Of a safetensors file memory holds `threads` tensors at
+    a time, and one more.
 
-    Raises InputError for a tolerance that is none, for weights that are not finite and for a file of another kind, and
-    CorruptFileError for one that is not whole.
+    Raises InputError for a tolerance out of range, for weights that are not finite or do not fit float32 and for a file
+    of another kind, and CorruptFileError for one that is not whole.
     """
     if not 0.0 < tolerance < 1.0:
         raise InputError(f"The tolerance is {tolerance}; it is a relative error above 0 and below 1, like 0.01.")
-    count, arrays = read_tensors(path)
-    if count == 0:
-        raise InputError(f"{path} holds no tensors; name a file that holds weights.")
-    errors: list[tuple[str, float]] = []
-
-    def rounded() -> Iterator[codec.Tensor]:
-        for name, array in arrays:
-            tensor, error = _rounded(name, array, tolerance)
-            errors.append((name, error))
-            del array
-            yield tensor
-            del tensor
-
-    size = codec.write(out, rounded(), progress, profile=profile, threads=threads, count=count)
-    return size, errors
-
-
-def read_tensors(path: Path) -> _Arrays:
-    """How many tensors a safetensors file, a PyTorch state dict or an ONNX model holds, and name and array of each."""
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; weights are read from {', '.join(SUFFIXES)}.")
     if not path.is_file():
         raise InputError(f"There is no file {path}; name one that holds weights.")
-    if path.suffix == ".safetensors":
-        return _from_safetensors(path)
-    return _from_onnx(path) if path.suffix == ".onnx" else _from_pytorch(path)
+    if path.suffix == ".onnx":
+        return _compress_onnx(path, out, tolerance, profile, threads, progress)
+    count, arrays = from_safetensors(path) if path.suffix == ".safetensors" else from_pytorch(path)
+    return _compress_arrays(path, out, (count, arrays), tolerance, profile, threads, progress)
 
 
-def _from_safetensors(path: Path) -> _Arrays:
-    from safetensors import SafetensorError, safe_open
+def _compress_arrays(
+    path: Path, out: Path, arrays: Arrays, tolerance: float, profile: str, threads: int, progress: Progress | None
+) -> CompressedFile:
+    """Tensors one by one, of whose network nothing is known."""
+    count, tensors = arrays
+    if count == 0:
+        raise InputError(f"{path} holds no tensors; name a file that holds weights.")
+    errors: list[tuple[str, float]] = []
+    notes: list[str] = []
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-    except SafetensorError as error:
-        raise CorruptFileError(f"{path} is not a whole safetensors file ({error}); fetch it again.") from None
-
-    def arrays() -> Iterator[tuple[str, NDArray[np.generic]]]:
-        for name in names:
-            # torch knows bfloat16, NumPy does not. Opened anew, the file's pages do not gather in memory.
-            with safe_open(path, framework="pt") as file:
-                array = _array(file.get_tensor(name))
-            yield name, array
+    def rounded() -> Iterator[codec.Tensor]:
+        for name, array in tensors:
+            found = round_tensor(name, array, tolerance)
+            errors.append((name, found.error))
+            notes.extend(found.notes)
             del array
+            yield found.tensor
+            del found
 
-    return len(names), arrays()
+    size = codec.write(out, rounded(), progress, profile=profile, threads=threads, count=count)
+    return CompressedFile(size, errors, None, tolerance, tuple(notes))
 
 
-def _from_pytorch(path: Path) -> _Arrays:
-    import torch
+def _compress_onnx(
+    path: Path, out: Path, tolerance: float, profile: str, threads: int, progress: Progress | None
+) -> CompressedFile:
+    """The weights of a model, so fine that its outputs are within the tolerance, where these can be measured."""
+    from .onnx_outputs import NotMeasuredError, OnnxOutputs
+    from .onnx_weights import find_weights, read_model
 
+    model = read_model(path)
+    weights, notes = _compressible(find_weights(model))
+    if not weights:
+        raise InputError(f"{path} holds no tensors that can be compressed; name a model that holds weights.")
+    outputs = None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        raise CorruptFileError(
-            f"{path} is no file of tensors that PyTorch reads safely ({reason_of(error)}); "
-            "save net.state_dict() and nothing else."
-        ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # what Lightning and many a training script save
-    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise InputError(f"{path} holds a {type(state).__name__} and no state dict; save net.state_dict().")
-    return len(state), ((str(name), _array(tensor)) for name, tensor in state.items())
+        outputs = OnnxOutputs(model)
+    except NotMeasuredError as reason:
+        notes.append(f"Only the weights' error was measured, not the outputs': {reason}.")
+    arrays = [(weight, weight.array()) for weight in weights]
+    finer, outputs_error = tolerance, None
+    for attempt in range(_TRIES):
+        found = [(weight, round_tensor(weight.name, array, finer)) for weight, array in arrays]
+        if outputs is None:
+            break
+        for weight, each in found:
+            weight.replace(each.tensor.values())
+        try:
+            outputs_error = outputs.error(model)
+        except NotMeasuredError:
+            outputs_error = math.inf
+        if outputs_error <= tolerance or finer <= _FINEST or attempt == _TRIES - 1:
+            break
+        finer = max(_FINEST, finer * min(0.5, max(0.01, 0.8 * tolerance / outputs_error)))
+    if outputs_error is not None and outputs_error > tolerance:
+        notes.append(
+            f"Outputs are off by {outputs_error:.2g} with weights rounded to {finer:.2g}, more than the tolerance of "
+            f"{tolerance:g}; the model amplifies what float32 itself rounds."
+        )
+    elif finer < tolerance:
+        notes.append(
+            f"Weights were rounded to {finer:.2g}, so that outputs stay within the tolerance of {tolerance:g}."
+        )
+    for _, each in found:
+        notes.extend(each.notes)
+    size = codec.write(out, [each.tensor for _, each in found], progress, profile=profile, threads=threads)
+    errors = [(weight.name, each.error) for weight, each in found]
+    return CompressedFile(size, errors, outputs_error, finer, tuple(notes))
 
 
-def _from_onnx(path: Path) -> _Arrays:
-    import onnx
-    from google.protobuf.message import DecodeError
-    from onnx import numpy_helper
-
-    try:
-        model = onnx.load(path)
-    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise CorruptFileError(f"{path} is no whole ONNX model ({reason_of(error)}); export it again.") from None
-    initializers = model.graph.initializer
-    return len(initializers), ((tensor.name, numpy_helper.to_array(tensor)) for tensor in initializers)
-
-
-def _array(tensor: object) -> NDArray[np.generic]:
-    """A torch tensor as NumPy has it; bfloat16, which NumPy lacks, as float32."""
-    import torch
-
-    assert isinstance(tensor, torch.Tensor)
-    plain = tensor.detach()
-    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
-
-
-def _rounded(name: str, array: NDArray[np.generic], tolerance: float) -> tuple[codec.Tensor, float]:
-    """A tensor for the codec, and its relative root mean square error."""
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"Tensor {name} is of {array.dtype}, and numbers are needed; leave it out.")
-    exact = np.ascontiguousarray(array, dtype=np.float32).reshape(array.shape)
-    if not np.isfinite(exact).all():
-        bad = int(np.count_nonzero(~np.isfinite(exact)))
-        raise InputError(f"Tensor {name} holds {bad} values that are NaN or too large for float32; mend it first.")
-    if array.dtype.kind != "f" and not np.array_equal(exact.astype(array.dtype), array):
-        raise InputError(f"Tensor {name} of {array.dtype} holds numbers that float32 cannot hold; leave it out.")
-    power = _root_mean_square(exact)
-    if array.dtype.kind != "f" or exact.size < _SMALL or power == 0.0:
-        return _as_it_is(name, exact), 0.0
-    step = _short(tolerance * power * math.sqrt(12.0))
-    largest = max(float(exact.max()), -float(exact.min()))
-    while True:
-        if largest / step > _LARGEST_LEVEL:
-            return _as_it_is(name, exact), 0.0  # one weight so far outside that a grid for the others cannot hold it
-        levels, error = _levels(exact, step)
-        error /= power
-        if error <= tolerance:
-            return codec.QuantizedTensor(name, levels, codec.Grid(step)), error
-        # Few levels, or an unlucky place of the grid: a little finer.
-        step = _short(step * max(0.5, 0.99 * tolerance / error))
-
-
-def _levels(exact: NDArray[np.float32], step: float) -> tuple[Levels, float]:
-    """Nearest levels in the narrowest type that holds them, and the root mean square error of their values."""
-    reach = max(float(exact.max()), -float(exact.min())) / step + 1
-    levels = np.empty(exact.shape, dtype=np.min_scalar_type(-math.ceil(reach)))
-    flat, into, squares = exact.reshape(-1), levels.reshape(-1), 0.0
-    for start in range(0, flat.size, _PIECE):
-        piece = flat[start : start + _PIECE].astype(np.float64)
-        into[start : start + _PIECE] = np.rint(piece / step)
-        squares += float(np.square(into[start : start + _PIECE] * np.float32(step) - piece).sum())
-    return levels, math.sqrt(squares / flat.size)
-
-
-def _root_mean_square(exact: NDArray[np.float32]) -> float:
-    flat = exact.reshape(-1)
-    pieces = (flat[start : start + _PIECE] for start in range(0, flat.size, _PIECE))
-    return math.sqrt(sum(float(np.square(piece, dtype=np.float64).sum()) for piece in pieces) / max(1, flat.size))
-
-
-def _as_it_is(name: str, exact: NDArray[np.float32]) -> codec.Tensor:
-    """Raw, but zeros need no bytes."""
-    if exact.size and not exact.any():
-        return codec.QuantizedTensor(name, np.zeros(exact.shape, dtype=np.int32), codec.Grid(1.0))
-    return codec.RawTensor(name, exact)
-
-
-def _short(step: float) -> float:
-    """The step rounded down to 8 significant bits, which the file stores in two bytes."""
-    mantissa, exponent = math.frexp(step)
-    return math.ldexp(math.floor(mantissa * 256), exponent - 8)
+def _compressible(weights: list[OnnxWeight]) -> tuple[list[OnnxWeight], list[str]]:
+    """The tensors that a file can hold; a note names those of text, and indices beyond what float32 holds."""
+    kept: list[OnnxWeight] = []
+    left: list[OnnxWeight] = []
+    for weight in weights:
+        array = weight.array()
+        whole = array.dtype.kind in "iu"
+        fits = array.dtype.kind in "fb" or (whole and bool((abs(array.astype(float)) <= 1 << 24).all()))
+        (kept if fits else left).append(weight)
+    if not left:
+        return kept, []
+    names = ", ".join(printable(weight.name) for weight in left[:_NAMED])
+    more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+    return kept, [f"{names}{more} hold text, complex numbers or indices that float32 cannot hold, and were left out."]

@@ -203,7 +203,7 @@ def _misfit(network: nn.Module, group: UnitGroup) -> str:
         for part in parts:
             layer = layer_of(network, part.name)
             channels = layer.weight.shape[1] * layer_groups(layer) if inputs else layer.weight.shape[0]
-            sound = len(part.index) == len(part.unit) == len(part.index.unique()) and len(part.index) > 0
+            sound = len(part.index) == len(part.unit) == len(torch.unique(part.index)) and len(part.index) > 0
             if not sound or not bool(((part.index >= 0) & (part.index < channels)).all()):
                 return f"the channels of {part.name} do not correspond to them"
             if not bool(((part.unit >= 0) & (part.unit < group.count)).all()):

@@ -1,0 +1,93 @@
+"""Reading the tensors of a safetensors file or of a PyTorch state dict, by name, without running anything of theirs."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CorruptFileError, InputError, reason_of
+from ..text import printable
+
+PYTORCH = (".pt", ".pth", ".bin")
+
+Arrays: TypeAlias = tuple[int, Iterator[tuple[str, NDArray[np.generic]]]]
+
+
+def from_safetensors(path: Path) -> Arrays:
+    """How many tensors, and name and array of each; memory holds one at a time. Raises CorruptFileError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise CorruptFileError(
+            f"{path} is not a whole safetensors file ({reason_of(error)}); fetch it again."
+        ) from None
+
+    def arrays() -> Iterator[tuple[str, NDArray[np.generic]]]:
+        for name in names:
+            # torch knows bfloat16, NumPy does not. Opened anew, the file's pages do not gather in memory.
+            with safe_open(path, framework="pt") as file:
+                array = _array(name, file.get_tensor(name))
+            yield name, array
+            del array
+
+    return len(names), arrays()
+
+
+def from_pytorch(path: Path) -> Arrays:
+    """The same of a state dict. Raises CorruptFileError when it is unsafe or broken, InputError for other content."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError, TypeError,
+            AttributeError, IndexError, AssertionError) as error:  # fmt: skip
+        raise CorruptFileError(
+            f"{path} is no file of tensors that PyTorch reads safely ({reason_of(error)}); "
+            "save net.state_dict() and nothing else."
+        ) from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]  # what Lightning and many a training script save
+    if not isinstance(state, dict):
+        raise InputError(f"{path} holds a {type(state).__name__} and no state dict; save net.state_dict().")
+    names: set[str] = set()
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise InputError(
+                f"{path} holds {printable(name)}, a {type(tensor).__name__}, and no state dict of tensors alone; "
+                "save net.state_dict() without it."
+            )
+        if str(name) in names:
+            raise InputError(f"{path} holds two tensors named {printable(name)}; rename one.")
+        names.add(str(name))
+    return len(state), ((str(name), _array(str(name), tensor)) for name, tensor in state.items())
+
+
+def _array(name: str, tensor: object) -> NDArray[np.generic]:
+    """A torch tensor as NumPy has it; sparse ones dense, and bfloat16 and float8, which NumPy lacks, as float32."""
+    import torch
+
+    assert isinstance(tensor, torch.Tensor)
+    shown = printable(name)
+    if tensor.device.type == "meta":
+        raise InputError(f"Tensor {shown} is on the device meta and has no values; save the loaded weights.")
+    try:
+        plain = tensor.detach()
+        if plain.is_quantized:
+            plain = plain.dequantize()
+        if plain.layout != torch.strided:
+            plain = plain.to_dense()
+        if plain.is_floating_point() and plain.dtype not in (torch.float16, torch.float32, torch.float64):
+            plain = plain.float()
+        return np.asarray(plain.resolve_conj().resolve_neg().numpy())
+    except (RuntimeError, TypeError, NotImplementedError, ValueError) as error:
+        raise InputError(
+            f"Tensor {shown} of {tensor.dtype} cannot be read ({reason_of(error)}); leave it out."
+        ) from None
