@@ -50,3 +50,16 @@ def test_the_command(tmp_path):
     (sizes,) = json.loads(plain.stdout)["han"]
     assert sizes["huffman"] == codec.han_sizes([tensor])[0].huffman
     assert "han" not in json.loads(CliRunner().invoke(app, ["inspect", str(tmp_path / "w.bpz"), "--json"]).stdout)
+
+
+def test_the_command_on_a_file_of_vectors(tmp_path):
+    tensors = [
+        codec.RawTensor("b", np.ones(4, np.float32)),
+        codec.QuantizedTensor("s", np.ones((), np.int32), codec.Grid(1.0)),
+    ]
+    (tmp_path / "w.bpz").write_bytes(codec.encode(tensors))
+    shown = CliRunner().invoke(app, ["inspect", str(tmp_path / "w.bpz"), "--han"], catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "as Han et al." in shown.output
+    plain = CliRunner().invoke(app, ["inspect", str(tmp_path / "w.bpz"), "--han", "--json"], catch_exceptions=False)
+    assert json.loads(plain.stdout)["han"] == []

@@ -1,0 +1,262 @@
+"""Dead units before operations that mix units, or that count them: removed exactly, or left with a note."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bayespress.compress.dependencies import WorkLimitError, dependency_graph, output_pruner
+from bayespress.compress.shrink import shrink
+from bayespress.compress.units import find_units
+
+WIDTH = 12
+
+
+class Dense(nn.Module):
+    """Outputs of any scale behind one operation on 12 units."""
+
+    def __init__(self, operation, width, scale=1e-4):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, WIDTH), nn.Linear(width, 3)
+        self.operation, self.scale = operation, scale
+
+    def forward(self, x):
+        return self.b(self.operation(self.a(x))) * self.scale
+
+
+class Convolutions(nn.Module):
+    def __init__(self, operation, width):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(2, WIDTH, 3), nn.Conv2d(width, 4, 3), nn.Linear(4, 3)
+        self.operation = operation
+
+    def forward(self, x):
+        return self.c(self.b(self.operation(self.a(x))).mean((2, 3))) * 1e-4
+
+
+def kill(network):
+    """Units 1 and 3 of each wide layer get no inputs, and nobody listens to units 2 and 4."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                if len(module.weight) > 3:
+                    module.weight[[1, 3]] = 0
+                    module.bias[3] = 0
+                if module.weight.shape[1] > 8:
+                    module.weight[:, [2, 4]] = 0
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2.0)
+    return network.eval()
+
+
+def parameters(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def shuffled(h):
+    n, c, height, width = h.shape
+    return h.view(n, 2, c // 2, height, width).transpose(1, 2).reshape(n, c, height, width)
+
+
+def last(function, **options):
+    return lambda h: function(h, dim=-1, **options)
+
+
+# Operation and how many features it leaves.
+MIXING = {
+    "layer norm": (lambda h: F.layer_norm(h, h.shape[-1:]), 12),
+    "rms norm": (lambda h: h * torch.rsqrt(h.square().mean(-1, keepdim=True) + 1e-6), 12),
+    "softmax": (last(torch.softmax), 12),
+    "log softmax": (last(torch.log_softmax), 12),
+    "normalize": (F.normalize, 12),
+    "sort": (lambda h: h.sort(-1)[0], 12),
+    "sort of relu": (lambda h: h.relu().sort(-1, descending=True)[0], 12),
+    "argsort": (lambda h: h.gather(1, h.argsort(1)), 12),
+    "topk": (lambda h: h.topk(5, -1)[0], 5),
+    "cumsum": (last(torch.cumsum), 12),
+    "cumprod": (lambda h: (h.abs() + 0.5).cumprod(-1), 12),
+    "logcumsumexp": (last(torch.logcumsumexp), 12),
+    "cummax": (lambda h: h.cummax(-1)[0], 12),
+    "mean": (lambda h: h - h.mean(-1, keepdim=True), 12),
+    "maximum": (lambda h: h / (h.abs().amax(-1, keepdim=True) + 1), 12),
+    "minimum": (lambda h: h.clamp(max=h.amin(-1, keepdim=True) + 1), 12),
+    "deviation": (lambda h: h / h.std(-1, keepdim=True), 12),
+    "flip": (lambda h: h.flip(-1).relu(), 12),
+    "roll": (lambda h: h.roll(2, -1).relu(), 12),
+    "index": (lambda h: h[:, torch.arange(WIDTH - 1, -1, -1)], 12),
+    "halves": (lambda h: torch.cat(h.chunk(2, -1)[::-1], -1), 12),
+    "glu": (F.glu, 6),
+    "interleave": (lambda h: h.view(-1, 3, 4).transpose(1, 2).reshape(-1, 12), 12),
+    "pooled": (lambda h: F.max_pool1d(h[:, None], 2)[:, 0], 6),
+    "outer": (lambda h: (h[:, :, None] * h[:, None, :]).flatten(1), 144),
+    "einsum": (lambda h: torch.einsum("bi,ij->bj", h, torch.ones(h.shape[-1], h.shape[-1], dtype=h.dtype)), 12),
+    "difference": (lambda h: h.diff(dim=-1), 11),
+    "spectrum": (lambda h: torch.fft.rfft(h).real, 7),
+    "count": (lambda h: h.relu() / h.shape[-1], 12),
+    "position": (lambda h: h.relu() * torch.arange(h.shape[-1]), 12),
+    "padding": (lambda h: F.pad(h, (2, 1)), 15),
+    "repeat": (lambda h: h.repeat(1, 2), 24),
+}
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e6])
+@pytest.mark.parametrize("name", MIXING)
+def test_units_before_an_operation_that_mixes_them_stay(name, scale):
+    torch.manual_seed(0)
+    network = kill(Dense(*MIXING[name], scale))
+    shrunk = shrink(network, torch.randn(4, 8))
+    assert parameters(shrunk.network) == parameters(network)
+    (note,) = shrunk.notes
+    assert note.startswith(("Dead units of a were not removed: ", "Units of a stay, dead or not: "))
+
+
+MIXING_MAPS = {
+    "local response": (nn.LocalResponseNorm(2), 12),
+    "wide local response": (nn.LocalResponseNorm(5), 12),
+    "group norm": (nn.GroupNorm(3, 12), 12),
+    "group norm without scale": (lambda h: F.group_norm(h, 3), 12),
+    "layer norm of channels": (lambda h: F.layer_norm(h.movedim(1, -1), (h.shape[1],)).movedim(-1, 1), 12),
+    "shuffle": (shuffled, 12),
+    "channel shuffle": (nn.ChannelShuffle(3), 12),
+    "pixel shuffle": (nn.PixelShuffle(2), 3),
+    "softmax": (nn.Softmax2d(), 12),
+    "maxout": (lambda h: h.view(h.shape[0], 6, 2, 6, 6).amax(2), 6),
+    "gate": (lambda h: h * h.mean(1, keepdim=True).sigmoid(), 12),
+    "average": (lambda h: F.avg_pool3d(h[:, None], (3, 1, 1), 1, (1, 0, 0))[:, 0], 12),
+}
+
+
+@pytest.mark.parametrize("name", MIXING_MAPS)
+def test_only_the_channels_before_a_mixing_operation_stay(name):
+    torch.manual_seed(0)
+    network = kill(Convolutions(*MIXING_MAPS[name]))
+    shrunk = shrink(network, torch.randn(4, 2, 8, 8))
+    assert shrunk.network.a.weight.shape == network.a.weight.shape
+    assert len(shrunk.network.b.weight) == 2, "the layer behind it loses its own"
+    assert any(" of a " in note for note in shrunk.notes)
+    agree(shrunk.network, network, torch.randn(8, 2, 8, 8))
+
+
+APART = {
+    "relu": (F.relu, 12),
+    "batch norm": (nn.BatchNorm2d(12), 12),
+    "instance norm": (F.instance_norm, 12),
+    "softmax over space": (lambda h: h.flatten(2).softmax(-1).view_as(h), 12),
+    "gate by channel": (lambda h: h * h.mean((2, 3), keepdim=True).sigmoid(), 12),
+    "concatenation": (lambda h: torch.cat([h.relu(), -h.relu()], 1), 24),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_units_that_stay_apart_leave(name):
+    torch.manual_seed(0)
+    network = kill(Convolutions(*APART[name]))
+    shrunk = shrink(network, torch.randn(4, 2, 8, 8))
+    # The second half of a concatenation still hears the units that nobody of the first does.
+    assert len(shrunk.network.a.weight) == (10 if name == "concatenation" else 8)
+    assert shrunk.notes == ()
+    agree(shrunk.network, network, torch.randn(8, 2, 8, 8))
+
+
+def agree(shrunk, network, x):
+    """Each output, relative to its own size."""
+    with torch.no_grad():
+        before, after = network(x), shrunk(x)
+    assert bool(((after - before).abs().amax(0) <= 1e-5 * before.abs().amax(0)).all())
+
+
+def test_a_small_output_counts_as_much_as_a_large_one():
+    """One output of 1e-7 of the others hears a unit through a product that a removal would change."""
+
+    class Uneven(Dense):
+        def forward(self, x):
+            h = self.a(x)
+            return self.b(h.relu()) * torch.tensor([1.0, 1.0, 1e-7]) + torch.tensor([0, 0, 1e-7]) * h.mean(1, True)
+
+    torch.manual_seed(0)
+    network = kill(Uneven(None, 12))
+    shrunk = shrink(network, torch.randn(4, 8))
+    assert parameters(shrunk.network) == parameters(network)
+    assert shrunk.notes
+
+
+def test_an_analysis_without_end_is_stopped():
+    """Each round through the local response norm flattens the channels once more."""
+    network = kill(nn.Sequential(nn.Conv2d(1, 4, 3), nn.LocalResponseNorm(2), nn.Flatten(), nn.Linear(144, 5)))
+    x = torch.randn(4, 1, 8, 8)
+    start = time.monotonic()
+    shrunk = shrink(network, x)
+    assert time.monotonic() - start < 60
+    assert "following the channels takes more work than the limit allows" in shrunk.notes[0]
+    graph = dependency_graph(network, x)
+    with pytest.raises(WorkLimitError):
+        graph.get_pruning_group(network[0], output_pruner(network[0]), [0, 1, 2, 3])
+
+
+def test_what_can_be_followed_is_shrunk_beside_what_cannot():
+    network = kill(
+        nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.LocalResponseNorm(2), nn.Flatten(), nn.Linear(144, 12), nn.ReLU(), nn.Linear(12, 3)
+        )
+    )
+    shrunk = shrink(network, torch.randn(4, 1, 8, 8))
+    assert shrunk.network[0].weight.shape == (4, 1, 3, 3)
+    assert shrunk.network[3].weight.shape == (8, 144)
+    agree(shrunk.network, network, torch.randn(8, 1, 8, 8))
+
+
+def test_an_exception_of_the_analysis_is_a_note():
+    class Untraceable(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 12), nn.Linear(12, 3)
+
+        def forward(self, x):
+            with torch.no_grad():
+                return self.b(self.a(x).relu())
+
+    network = kill(Untraceable())
+    shrunk = shrink(network, torch.randn(4, 8))
+    assert "torch-pruning cannot follow" in shrunk.notes[0]
+    assert find_units(network, torch.randn(4, 8)).groups == []
+
+
+def test_shared_and_repeated_layers_stay_with_a_note():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.e, self.f, self.b = nn.Linear(12, 12), nn.Linear(12, 12), nn.Linear(12, 3)
+            self.f.weight = self.e.weight
+
+        def forward(self, x):
+            return self.b(self.f(self.e(x).relu()).relu())
+
+    network = kill(Tied())
+    shrunk = shrink(network, torch.randn(4, 12))
+    assert any("computed or shared" in note for note in shrunk.notes)
+    agree(shrunk.network, network, torch.randn(8, 12))
+
+
+def test_units_of_a_half_known_constant_are_not_taken_for_constant():
+    """The unit's constant is multiplied by something that varies by 1e-7 of it, and weighs 1e7."""
+
+    class Faint(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 12), nn.Linear(12, 3)
+
+        def forward(self, x):
+            return self.b(self.a(x).relu() * (1e-7 * (1 + x[:, :1].square()))) * 1e-4
+
+    network = kill(Faint())
+    with torch.no_grad():
+        network.a.bias[1] = 5.0
+        network.b.weight.mul_(1e7)
+    shrunk = shrink(network, torch.randn(4, 8))
+    agree(shrunk.network, network, torch.randn(8, 8))
+    assert len(shrunk.network.a.weight) == 9, "unit 1 varies"
