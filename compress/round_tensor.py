@@ -36,6 +36,7 @@ _OUTLIER = 1e4  # how many times the root mean square of all others one weight i
 _TINY = 1e-37  # below it float32 loses digits
 
 _Array = NDArray[np.generic]
+_Place = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,12 @@ class _Candidate:
     @property
     def bits(self) -> float:
         """Elements times the entropy of the levels."""
-        _, counts = np.unique(self.levels, return_counts=True)
-        share = counts / self.levels.size
+        flat = self.levels.reshape(-1)
+        lowest = int(flat.min())
+        counts = np.zeros(int(flat.max()) - lowest + 1, dtype=np.int64)
+        for start in range(0, flat.size, _PIECE):
+            counts += np.bincount(flat[start : start + _PIECE].astype(np.int64) - lowest, minlength=len(counts))
+        share = counts[counts > 0] / flat.size
         return float(-(share * np.log2(share)).sum() * self.levels.size)
 
 
@@ -145,9 +150,9 @@ def _levels(
     """The level of each element in a type that holds it, and the largest relative error of a slice."""
     levels = np.empty(view.shape, dtype=kind)
     wrong = [np.zeros(extent) for extent in view.shape[:2]]
-    for rows, piece in _pieces(view):
-        levels[rows] = nearest(piece)
-        _add_squares(wrong, rows, values(levels[rows]).astype(np.float64) - piece)
+    for place, piece in _pieces(view):
+        levels[place] = nearest(piece)
+        _add_squares(wrong, place, values(levels[place]).astype(np.float64) - piece)
     worst = 0.0
     for error, size in zip(wrong, _sizes(view), strict=True):
         error = np.sqrt(error)
@@ -161,23 +166,25 @@ def _levels(
 def _sizes(view: _Array) -> list[NDArray[np.float64]]:
     """Root mean square of each slice of the first and of the second axis; of the first alone where that has one."""
     squares = [np.zeros(extent) for extent in view.shape[:2]]
-    for rows, piece in _pieces(view):
-        _add_squares(squares, rows, piece)
+    for place, piece in _pieces(view):
+        _add_squares(squares, place, piece)
     return [np.sqrt(each * len(each) / view.size) for each in squares]
 
 
-def _pieces(view: _Array) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Rows in float64, so many at a time that memory stays small."""
-    step = max(1, _PIECE // max(1, view[0].size))
-    for start in range(0, len(view), step):
-        rows = slice(start, start + step)
-        yield rows, view[rows].astype(np.float64)
+def _pieces(view: _Array) -> Iterator[tuple[_Place, NDArray[np.float64]]]:
+    """Blocks of rows and columns in float64, small enough for memory to stay so."""
+    columns = max(1, min(view.shape[1], _PIECE // max(1, view.shape[2])))
+    rows = max(1, _PIECE // max(1, columns * view.shape[2]))
+    for top in range(0, view.shape[0], rows):
+        for left in range(0, view.shape[1], columns):
+            place = (slice(top, top + rows), slice(left, left + columns))
+            yield place, view[place].astype(np.float64)
 
 
-def _add_squares(into: list[NDArray[np.float64]], rows: slice, values: NDArray[np.float64]) -> None:
+def _add_squares(into: list[NDArray[np.float64]], place: _Place, values: NDArray[np.float64]) -> None:
     squares = np.square(values).sum(2)
-    into[0][rows] += squares.sum(1)
-    into[1] += squares.sum(0)
+    into[0][place[0]] += squares.sum(1)
+    into[1][place[1]] += squares.sum(0)
 
 
 def _whole(name: str, shown: str, array: _Array) -> codec.Tensor:

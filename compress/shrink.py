@@ -70,6 +70,8 @@ def shrink(network: nn.Module, example: Tensor) -> Shrunk:
         return Shrunk(
             network, whole.kept, (f"No units were removed: the network cannot be analysed ({reason_of(error)}).",)
         )
+    if probes.blind:
+        return Shrunk(network, whole.kept, ("No units were removed: outputs are NaN, and nothing can be checked.",))
     groups, refused = survey.groups, list(survey.refused)
     while groups:
         attempt = _attempt(network, probes, groups)
@@ -124,21 +126,17 @@ def _attempt(network: nn.Module, probes: Probes, groups: list[UnitGroup]) -> _At
 def _at_fault(
     network: nn.Module, probes: Probes, groups: list[UnitGroup], failed: _Attempt
 ) -> list[tuple[UnitGroup, str]]:
-    """The groups that cannot be shrunk and why; where each can alone, those that cannot join the ones before them."""
+    """Groups that are to stay for the others to be shrunk, and why: by halving, what fails by itself; else all."""
     if failed.at_fault or len(groups) == 1:
         return [(group, failed.reason) for group in failed.at_fault or groups]
-    alone = [(group, _attempt(network, probes, [group])) for group in groups]
-    found = [(group, attempt.reason) for group, attempt in alone if attempt.shrunk is None]
-    if found:
-        return found
-    sound: list[UnitGroup] = []
-    for group in groups:
-        attempt = _attempt(network, probes, [*sound, group])
+    found: list[tuple[UnitGroup, str]] = []
+    half = len(groups) // 2
+    for part in (groups[:half], groups[half:]):
+        attempt = _attempt(network, probes, part)
         if attempt.shrunk is None:
-            found.append((group, attempt.reason))
-        else:
-            sound.append(group)
-    return found or [(group, failed.reason) for group in groups]
+            found += _at_fault(network, probes, part, attempt)
+    # Each half is sound and both together are not: the smaller one stays.
+    return found or [(group, failed.reason) for group in groups[:half]]
 
 
 def _places(tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 import torch
@@ -188,7 +189,7 @@ REFUSED = {
     "counter": (lambda: variant(self_counting), X, "other outputs when it runs again"),
     "random": (lambda: variant(lambda s, x: F.dropout(Plain.forward(s, x), 0.5, True)), X, "other outputs"),
     "exit": (lambda: variant(lambda s, x: sys.exit(3)), X, r"cannot be run .* \(SystemExit\)"),
-    "not copied": (lambda: Plain(lock=open(__file__)), X, "Copying the network Plain raised TypeError"),  # noqa: SIM115
+    "not copied": (lambda: Plain(lock=threading.Lock()), X, "Copying the network Plain raised TypeError"),
 }  # fmt: skip
 
 
@@ -259,9 +260,9 @@ class TestWhatIsWritten:
         packed, program = self.written(tmp_path)
         tensors = codec.decode(packed.weights)
         changed = [codec.RawTensor(t.name, t.values() + (t.name == "b.bias")) for t in tensors]
-        with pytest.raises(CheckFailedError, match="tensor b.bias is not what the packed file decodes to"):
+        with pytest.raises(CheckFailedError, match=r"tensor b\.bias is not what the packed file decodes to"):
             check_written(program, codec.encode(changed), packed.network, X)
-        with pytest.raises(CheckFailedError, match="tensor a.weight is not"):
+        with pytest.raises(CheckFailedError, match=r"tensor a\.weight is not"):
             check_written(program, codec.encode(tensors[1:]), packed.network, X)
 
     def test_another_function(self, tmp_path):

@@ -260,3 +260,46 @@ def test_units_of_a_half_known_constant_are_not_taken_for_constant():
     shrunk = shrink(network, torch.randn(4, 8))
     agree(shrunk.network, network, torch.randn(8, 8))
     assert len(shrunk.network.a.weight) == 9, "unit 1 varies"
+
+
+def test_only_the_layer_at_fault_stays():
+    """One width of four is in the forward, and torch-pruning does not see it."""
+
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(12, 12) for _ in range(4)])
+            self.last = nn.Linear(12, 3)
+
+        def forward(self, x):
+            for number, layer in enumerate(self.layers):
+                x = layer(x).tanh()
+                if number == 2:
+                    x = x * x.shape[1]
+            return self.last(x)
+
+    torch.manual_seed(0)
+    network = kill(Deep())
+    shrunk = shrink(network, torch.randn(4, 12))
+    assert [len(layer.weight) for layer in shrunk.network.layers] == [8, 8, 12, 8]
+    assert len(shrunk.notes) == 1
+    assert "layers.2" in shrunk.notes[0]
+    agree(shrunk.network, network, torch.randn(8, 12))
+
+
+def test_a_forward_that_only_knows_float32_is_shrunk():
+    class Narrow(Dense):
+        def forward(self, x):
+            return super().forward(x.float())
+
+    network = kill(Narrow(F.relu, 12))
+    shrunk = shrink(network, torch.randn(4, 8))
+    assert len(shrunk.network.a.weight) == 8
+    agree(shrunk.network, network, torch.randn(8, 8))
+
+
+def test_outputs_that_are_never_a_number_leave_the_network_whole():
+    network = kill(Dense(F.relu, 12, float("nan")))
+    shrunk = shrink(network, torch.randn(4, 8))
+    assert len(shrunk.network.a.weight) == 12
+    assert shrunk.notes == ("No units were removed: outputs are NaN, and nothing can be checked.",)
