@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .probes import Probes, perturbations, run
 from .units import Layer, Slice, UnitGroup, layer_groups, layer_of
 
-_LEAK_BATCHES = 2  # the example itself, and noise
+_LEAK_BATCHES = 1  # the example itself: what varies here is what the units emit
 _LAST_BITS = 64.0  # one number computed in a vector's lanes and in its tail may differ by so many units of rounding
 
 
