@@ -55,18 +55,28 @@ def compress(
     loader    the training set, for `retrain=EPOCHS`
     settings  fields of settings.CompressSettings
     """
+    from dataclasses import fields
+
+    from ..errors import InputError, user_code
     from .pipeline import compress_network
     from .posterior import Posterior
     from .retrain import Labelled
     from .settings import CompressSettings
 
+    if not (hasattr(net, "point_network") and hasattr(net, "posterior_tensors")):
+        raise InputError(f"The network is a {type(net).__name__} without a posterior; give what bayesianize returned.")
+    known = [field.name for field in fields(CompressSettings)]
+    if unknown := [name for name in settings if name not in known]:
+        raise InputError(f"There is no setting {unknown[0]!r}; there are {', '.join(known)}.")
+    with user_code("the data loader"):
+        data = None if loader is None else Labelled(lambda _epoch: loader, len(loader), len(loader.dataset))
     return compress_network(
         net.point_network(),
         Posterior.from_tensors(net.posterior_tensors()),
         example,
         CompressSettings(**settings),
         evaluate=evaluate,
-        data=None if loader is None else Labelled(lambda _epoch: loader, len(loader), len(loader.dataset)),
+        data=data,
     )
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..codec import Grid
-from ..errors import InputError
+from ..errors import InputError, user_code
 from .quantize import SHARED, Coding, grid_values, storable_step
 from .rate import LevelBits
 from .settings import CompressSettings
@@ -160,11 +160,12 @@ def retrain(
     network.eval()
     for epoch in range(settings.retrain):
         total = 0.0
-        for batch, (inputs, labels) in enumerate(data.batches(epoch)):
+        for batch, (inputs, labels) in enumerate(_batches(data, epoch)):
             if batch % _REFRESH == 0:
                 for part in grids:
                     part.count()
-            loss = _log_loss(network, parts, inputs, labels, teacher, settings.distill)
+            with user_code("the loss of retraining on the data given"):
+                loss = _log_loss(network, parts, inputs, labels, teacher, settings.distill)
             if not bool(torch.isfinite(loss)):
                 raise InputError(
                     f"The loss of retraining became {loss.item()} in epoch {epoch}; lower its learning rate."
@@ -185,6 +186,19 @@ def retrain(
                 state[name].copy_(values)
                 found[name] = coding
     return found
+
+
+def _batches(data: Labelled, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of an epoch, of which the user's code makes each."""
+    with user_code("the training data"):
+        batches = iter(data.batches(epoch))
+    while True:
+        with user_code("the training data"):
+            try:
+                inputs, labels = next(batches)
+            except StopIteration:
+                return
+        yield inputs, labels
 
 
 def _parts(parameters: Mapping[str, Tensor], codings: Mapping[str, Coding], *, together: bool) -> list[_Part]:

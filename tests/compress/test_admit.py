@@ -310,3 +310,35 @@ def test_a_transformer_is_measured_as_it_is_written(tmp_path, grad):
     torch.testing.assert_close(measured[-1], deployed, atol=1e-5, rtol=1e-4)
     decoded = {t.name: torch.from_numpy(t.values()) for t in codec.decode(packed.weights)}
     assert torch.equal(decoded["encode.linear1.weight"], packed.network.encode.linear1.weight)
+
+
+class TestTheFace:
+    def test_a_network_without_a_posterior(self):
+        with pytest.raises(InputError, match="The network is a Plain without a posterior"):
+            bayespress.compress(Plain(), X)
+
+    def test_a_setting_that_is_unknown(self):
+        with pytest.raises(InputError, match="There is no setting 'budgets'; there are rule, threshold"):
+            bayespress.compress(bayespress.bayesianize(Plain()), X, budgets=1.0)
+
+    def test_an_evaluation_that_raises(self):
+        with pytest.raises(InputError, match="The function that measures the error raised ZeroDivisionError"):
+            bayespress.compress(bayespress.bayesianize(Plain()), X, evaluate=lambda _network: 1 / 0)
+
+    @pytest.mark.parametrize("labels", [torch.tensor([0, 1, 2, 7]), torch.ones(4, 2), torch.tensor([0, 1])])
+    def test_labels_that_do_not_fit(self, labels):
+        loader = torch.utils.data.DataLoader([(X, labels)], batch_size=None)
+        with pytest.raises(InputError, match="The loss of retraining on the data given raised"):
+            bayespress.compress(bayespress.bayesianize(Plain()), X, loader=loader, retrain=1)
+
+    def test_data_that_raise(self):
+        class Broken(torch.utils.data.Dataset):
+            def __len__(self):
+                return 4
+
+            def __getitem__(self, index):
+                raise KeyError(index)
+
+        loader = torch.utils.data.DataLoader(Broken())
+        with pytest.raises(InputError, match="The training data raised KeyError"):
+            bayespress.compress(bayespress.bayesianize(Plain()), X, loader=loader, retrain=1)
