@@ -21,6 +21,7 @@ from ..text import printable
 if TYPE_CHECKING:
     import onnx
 
+_LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is written out
 _LARGEST_ATTRIBUTE = 16  # elements of a tensor in an attribute that are no weights: a fill value, coefficients
 _Array = NDArray[np.generic]
 
@@ -36,13 +37,23 @@ class OnnxWeight:
     holder: Any
 
     def array(self) -> _Array:
-        """The values, dense; bfloat16, float8 and 4-bit numbers as float32."""
+        """The values, dense; bfloat16, float8 and 4-bit numbers as float32. Raises CorruptFileError."""
+        try:
+            return self._read()
+        except (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError) as error:
+            raise CorruptFileError(
+                f"Tensor {printable(self.name)} of the ONNX model cannot be read ({reason_of(error)}); export it again."
+            ) from None
+
+    def _read(self) -> _Array:
         from onnx import SparseTensorProto, TensorProto, numpy_helper
 
         if isinstance(self.holder, TensorProto):
             found: _Array = numpy_helper.to_array(self.holder)
         elif isinstance(self.holder, SparseTensorProto):
             values = numpy_helper.to_array(self.holder.values)
+            if math.prod(self.holder.dims) > _LARGEST_DENSE or min(self.holder.dims, default=1) < 0:
+                raise ValueError(f"{math.prod(self.holder.dims)} elements are too many for a dense tensor")
             found = np.zeros(tuple(self.holder.dims), dtype=values.dtype)
             found.reshape(-1)[self._places()] = values
         else:

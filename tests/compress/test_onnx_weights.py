@@ -254,3 +254,55 @@ def test_without_onnx_runtime(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.raises(NotMeasuredError, match="not installed"):
         OnnxOutputs(CASES["initializer"][0])
+
+
+def cut(built):
+    built.graph.initializer[0].raw_data = b"123"
+    return built
+
+
+def of_unknown_type(built):
+    built.graph.initializer[0].data_type = 99
+    return built
+
+
+def out_of_range(built):
+    built.graph.sparse_initializer[0].indices.CopyFrom(numpy_helper.from_array(np.array([10**6]), "i"))
+    return built
+
+
+def immense(built):
+    built.graph.sparse_initializer[0].dims[:] = [10**9, 10**9]
+    return built
+
+
+@pytest.mark.parametrize(
+    "built",
+    [
+        cut(model([product()], [("w", random(8, 6))])),
+        of_unknown_type(model([product()], [("w", random(8, 6))])),
+        out_of_range(sparse_model()),
+        immense(sparse_model()),
+    ],
+    ids=["cut", "type", "indices", "immense"],
+)
+def test_rejects_broken_tensors_by_name(tmp_path, built):
+    (tmp_path / "net.onnx").write_bytes(built.SerializeToString())
+    with pytest.raises(CorruptFileError, match="Tensor w of the ONNX model cannot be read"):
+        compress_file(tmp_path / "net.onnx", tmp_path / "net.bpz", 0.02)
+
+
+def test_the_body_of_a_loop(tmp_path):
+    """y = x W W W, the product in the body of a Loop."""
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [product("w", "h", "g"), helper.make_node("Identity", ["go"], ["on"])], "body",
+        [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("h", FLOAT, None)],
+        [info("on", TensorProto.BOOL, []), info("g", FLOAT, None)],
+        [numpy_helper.from_array(random(8, 8), "w")],
+    )  # fmt: skip
+    loop = helper.make_node("Loop", ["three", "", "x"], ["y"], name="loop", body=body)
+    onnx.save(model([loop], [("three", np.array(3))]), tmp_path / "net.onnx")
+    found = compress_file(tmp_path / "net.onnx", tmp_path / "net.bpz", 0.02)
+    assert set(dict(found.errors)) == {"three", "loop.body/w"}
+    assert 0.0 < found.outputs_error <= 0.02
