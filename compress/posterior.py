@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import CorruptFileError, InputError
+from ..text import printable
 from .tensors import is_extra_state, tensors_of
 
 _VARIANCE = "/variance"
@@ -36,6 +37,10 @@ class Posterior:
 
     def __post_init__(self) -> None:
         """Raises InputError for NaN or infinite values, negative variances and variances that fit no value."""
+        for name, value in (*self.values.items(), *self.variances.items(), *self.group_noise.items()):
+            given: object = value
+            if not isinstance(given, Tensor) or given.is_meta or isinstance(given, nn.UninitializedParameter):
+                raise InputError(f"{printable(name)} of the posterior is no tensor with values; train again.")
         for name, value in self.values.items():
             if not bool(torch.isfinite(value).all()):
                 raise InputError(f"Tensor {name} of the posterior holds NaN or infinite values; train again.")

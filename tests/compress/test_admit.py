@@ -342,3 +342,11 @@ class TestTheFace:
         loader = torch.utils.data.DataLoader(Broken())
         with pytest.raises(InputError, match="The training data raised KeyError"):
             bayespress.compress(bayespress.bayesianize(Plain()), X, loader=loader, retrain=1)
+
+
+@pytest.mark.parametrize(
+    "value", [torch.ones(3, device="meta"), nn.UninitializedParameter(), {"k": 1}], ids=["meta", "lazy", "dict"]
+)
+def test_rejects_a_posterior_without_values(value):
+    with pytest.raises(InputError, match=r"a\.weight of the posterior is no tensor with values"):
+        Posterior({"a.weight": value}, {})
