@@ -193,9 +193,14 @@ def test_an_analysis_without_end_is_stopped():
     shrunk = shrink(network, x)
     assert time.monotonic() - start < 60
     assert "following the channels takes more work than the limit allows" in shrunk.notes[0]
-    graph = dependency_graph(network, x)
+
+
+def test_work_is_counted():
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    graph = dependency_graph(network, torch.randn(2, 3))
+    graph.get_pruning_group(network[0], output_pruner(network[0]), [0, 1])
     with pytest.raises(WorkLimitError):
-        graph.get_pruning_group(network[0], output_pruner(network[0]), [0, 1, 2, 3])
+        graph.spend(10**9)
 
 
 def test_what_can_be_followed_is_shrunk_beside_what_cannot():
