@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     CHECK_FAILED = 1
     BAD_INPUT = 2
     MISSING_TOOL = 3
+    DEFECT = 70
     INTERRUPTED = 130
 
 
@@ -47,6 +48,12 @@ class MissingToolError(BayespressError):
     """A device, compiler or optional package that the job needs is not there."""
 
     exit_code = ExitCode.MISSING_TOOL
+
+
+class Interrupted(BayespressError):
+    """Ctrl-C ended the work; the message says what was kept and which command goes on."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 @contextlib.contextmanager
