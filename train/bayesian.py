@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections import Counter
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
-from ..errors import InputError
+from ..errors import InputError, reason_of
 from .layers import VariationalLayer
 from .methods import Method, method_named
-from .operation import operation_of
+from .twin import Owners, become_variational, check_layer, is_layer, why_deterministic, write_past_fast_paths
 
 
 class BayesianNetwork(nn.Module):
     """A network whose Linear and ConvNd layers are distributions over weights.
 
-    `network` is the twin of the module given to `bayesianize`: same structure, same names, same inputs.
+    `network` is the twin of the module given to `bayesianize`: same structure, same names, same inputs. `notes` says of
+    each Linear and ConvNd that stayed deterministic why it did.
     """
 
-    def __init__(self, network: nn.Module, original: nn.Module, method: Method) -> None:
+    def __init__(self, network: nn.Module, original: nn.Module, method: Method, notes: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.network = network
         self.method = method
+        self.notes = notes
         self.prior = method.network_prior()
+        if self.prior is not None:
+            self.prior.to(next(network.parameters()).device)
+        self.training = network.training
         # In a tuple, out of sight of nn.Module: its weights are neither trained nor saved.
         self._original = (original,)
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """The network's output: sampled in training mode, the method's point prediction in evaluation mode."""
-        return self.network(*inputs)
+        return self.network(*inputs, **named)
 
     def variational_layers(self) -> Iterator[tuple[str, VariationalLayer]]:
         """Name (as in the original network) and layer, in the network's order; a shared layer comes once."""
@@ -106,16 +112,16 @@ class BayesianNetwork(nn.Module):
 
         For a variational weight NAME: `NAME`, its posterior mean, and `NAME/variance`, its marginal variance, both
         of the weight's shape and in its units; where weights share scales `NAME/group_noise`, see
-        VariationalLayer.group_noise. Everything else stands under its name as it is.
+        VariationalLayer.group_noise. Everything else stands under its name as it is, but for extra state
+        (`get_extra_state`) that is no tensor, which is left out.
         """
-        state = dict(self.network.state_dict())
+        state = {name: value for name, value in self.network.state_dict().items() if isinstance(value, Tensor)}
         for layer_name, layer in self.network.named_modules(remove_duplicate=False):  # as a state dict lists them
             if not isinstance(layer, VariationalLayer):
                 continue
             prefix = f"{layer_name}." if layer_name else ""
-            own = {key for key in layer.state_dict() if key != "bias"}
-            for key in own:
-                del state[prefix + key]
+            for key in layer.variational_tensors:
+                state.pop(prefix + key, None)
             state[f"{prefix}weight"], state[f"{prefix}weight/variance"] = layer.marginal()
             if (noise := layer.group_noise()) is not None:
                 state[f"{prefix}weight/group_noise"] = noise
@@ -123,56 +129,129 @@ class BayesianNetwork(nn.Module):
 
     def point_network(self) -> nn.Module:
         """A copy of the original network that holds the posterior means."""
+        return self._deterministic_copy(self.posterior_tensors())
+
+    def predictive_network(self) -> nn.Module:
+        """A copy of the original network that holds the weights that the method predicts with."""
+        with torch.no_grad():
+            weights = {
+                f"{name}.weight" if name else "weight": layer.predictive_weight()
+                for name, layer in self.network.named_modules(remove_duplicate=False)
+                if isinstance(layer, VariationalLayer)
+            }
+        return self._deterministic_copy(self.posterior_tensors() | weights)
+
+    def _deterministic_copy(self, tensors: Mapping[str, Tensor]) -> nn.Module:
         network = copy.deepcopy(self._original[0])
-        tensors = self.posterior_tensors()
-        network.load_state_dict({name: tensors[name] for name in network.state_dict()})
+        # The twin's state has what is no tensor, as it is now.
+        state = self.network.state_dict()
+        network.load_state_dict({name: tensors.get(name, state.get(name)) for name in network.state_dict()})
         return network.eval()
 
     def deterministic(self) -> list[str]:
         """Names of the parameters that stayed point values, biases of variational layers left out."""
-        variational = {f"{name}.{key}" for name, layer in self.variational_layers() for key in layer.state_dict()}
+        variational = {
+            f"{name}.{key}" for name, layer in self.variational_layers() for key in (*layer.variational_tensors, "bias")
+        }
         return [name for name, _ in self.network.named_parameters() if name not in variational]
 
 
-def bayesianize(network: nn.Module, method: str | Method = "sparse-vd", **options: Any) -> BayesianNetwork:
+def bayesianize(
+    network: nn.Module, method: str | Method = "sparse-vd", *, keep: Iterable[str] = (), **options: Any
+) -> BayesianNetwork:
     """The variational twin of `network`, which is left as it was.
 
-    Every nn.Linear and nn.Conv1d/2d/3d becomes a distribution that starts at the layer's present weights; a
-    layer used in several places stays one layer. Everything else, layers that share their weight with another
-    module among it, stays deterministic and is listed by `BayesianNetwork.deterministic()`. `options` are settings
-    of the method.
+    Every nn.Linear and nn.Conv1d/2d/3d becomes a distribution that starts at the layer's present weights. It remains
+    the layer that it was: name, attributes, hooks, training flag, a bias that is frozen or shared; used in several
+    places it stays one layer. What stays deterministic is listed by `BayesianNetwork.deterministic()`, and
+    `BayesianNetwork.notes` says why a Linear or ConvNd did: it shares its weight with another module, its weight is
+    frozen, its class extends Linear or ConvNd or its forward was replaced, or it is named in `keep`.
 
-    Raises InputError when the method is unknown, when a weight is NaN or infinite, or when there is no layer
-    to make variational.
+    keep     names of layers that stay deterministic, as `network.named_modules()` has them
+    options  settings of the method
+
+    The `weight` of a variational layer is a parameter of its posterior and not a sample: code that reads it past the
+    layer, as in `F.linear(x, self.fc.weight)`, would train no distribution. `fit` refuses such a network and names
+    the layers to put into `keep`.
+
+    Raises InputError when the method is unknown, when a weight is NaN or infinite, when the network cannot be copied,
+    when a layer computes its weight (weight_norm, spectral_norm, pruning, lazy layers; the error says what to call
+    first), or when there is no layer to make variational.
     """
     chosen = method_named(method, **options) if isinstance(method, str) else method
     if options and not isinstance(method, str):
         raise InputError(
             f"Settings {', '.join(options)} were given beside a method that has its own; give one of both."
         )
+    _check_network(network)
+    original, network = _copied(network), _copied(network)
+    owners = Owners(network)
+    kept = _named_layers(network, keep)
+    count, notes = 0, []
+    for name, module in network.named_modules():
+        if not is_layer(module):
+            continue
+        reason = "it was named to stay so" if id(module) in kept else why_deterministic(module, owners)
+        if reason is None:
+            become_variational(name, module, chosen, count)
+            count += 1
+        else:
+            notes.append(f"{name or 'the network'} stays deterministic: {reason}")
+    if not count:
+        why = f" ({'; '.join(notes)})" if notes else ""
+        raise InputError(
+            f"{type(network).__name__} has no Linear or ConvNd layer to make variational{why}; give a network that "
+            "has one."
+        )
+    write_past_fast_paths(network)
+    return BayesianNetwork(network, original, chosen, tuple(notes))
+
+
+def _check_network(network: nn.Module) -> None:
+    """Refuse what cannot be made variational, by name. Raises InputError."""
+    if not isinstance(network, nn.Module):
+        raise InputError(f"A {type(network).__name__} was given, and an nn.Module is needed; give the network itself.")
+    for name, module in network.named_modules():
+        if isinstance(module, VariationalLayer):
+            raise InputError(f"{name or 'The network'} is variational already; give the network that it was made from.")
+        if type(module).__name__ == "OptimizedModule":  # importing its class would take a second
+            raise InputError(
+                f"{name or 'The network'} is compiled by torch.compile; give the module that was compiled, and compile "
+                "what bayesianize returns."
+            )
+        check_layer(name, module)
     for name, parameter in network.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            raise InputError(f"Parameter {name} has no values yet; run the network once on an example first.")
+        if parameter.device.type == "meta":
+            raise InputError(f"Parameter {name} is on the meta device and has no values; load the weights first.")
         if not bool(torch.isfinite(parameter).all()):
             raise InputError(f"Parameter {name} holds NaN or infinite values; start from finite weights.")
-    original, network = network, copy.deepcopy(network)
-    owners = Counter(id(parameter) for module in network.modules() for parameter in module._parameters.values())
-    twins: dict[int, VariationalLayer] = {}
 
-    def twin(module: nn.Module) -> VariationalLayer | None:
-        operation = operation_of(module)
-        if operation is None or owners[id(module.weight)] > 1:
-            return None
-        if id(module) not in twins:
-            twins[id(module)] = chosen.layer(operation, module.weight, module.bias, len(twins))  # type: ignore[arg-type]
-        return twins[id(module)]
 
-    if (whole := twin(network)) is not None:
-        return BayesianNetwork(whole, copy.deepcopy(original), chosen)
-    for parent in list(network.modules()):
-        for name, child in list(parent._modules.items()):  # named_children would pass over a second use
-            if child is not None and (layer := twin(child)) is not None:
-                setattr(parent, name, layer)
-    if not twins:
+def _copied(network: nn.Module) -> nn.Module:
+    """A copy with the gradient hooks and attributes of parameters, which deepcopy leaves out. Raises InputError."""
+    try:
+        copied = copy.deepcopy(network)
+    except Exception as error:  # whatever a module of the user's, or a tensor that it computed, raises
         raise InputError(
-            f"{type(network).__name__} has no Linear or ConvNd layer to make variational; give a network that has one."
-        )
-    return BayesianNetwork(network, copy.deepcopy(original), chosen)
+            f"{type(network).__name__} cannot be copied ({reason_of(error)}); keep out of a network what "
+            "copy.deepcopy does not take: locks, open files, tensors that have a gradient function."
+        ) from error
+    for before, after in zip(network.parameters(), copied.parameters(), strict=True):
+        vars(after).update(vars(before))
+        for hook in (before._backward_hooks or {}).values():
+            after.register_hook(hook)
+        for hook in (getattr(before, "_post_accumulate_grad_hooks", None) or {}).values():
+            after.register_post_accumulate_grad_hook(hook)
+    return copied
+
+
+def _named_layers(network: nn.Module, names: Iterable[str]) -> set[int]:
+    modules = dict(network.named_modules(remove_duplicate=False))
+    for name in names:
+        if name not in modules:
+            near = difflib.get_close_matches(name, modules, 2, 0.5)
+            hint = f"; near ones are {', '.join(near)}" if near else ""
+            raise InputError(f"There is no layer {name!r} to keep{hint}; give names as in network.named_modules().")
+    return {id(modules[name]) for name in names}

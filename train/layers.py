@@ -22,8 +22,12 @@ class VariationalLayer(nn.Module, ABC):
     """Twin of a Linear or ConvNd layer whose weight is a distribution.
 
     In training mode `forward` samples; in evaluation mode it applies `predictive_weight()`. The bias stays
-    deterministic: a network has few, and none of the papers prunes them.
+    deterministic: a network has few, and none of the papers prunes them. In a network, twin.py makes an object that
+    was a Linear or ConvNd one of this class; `variational_tensors` are then the names of its parameters and buffers
+    that describe the weight's posterior.
     """
+
+    variational_tensors: frozenset[str]
 
     def __init__(self, operation: Operation, bias: Tensor | None) -> None:
         super().__init__()

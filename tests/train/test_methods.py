@@ -111,8 +111,8 @@ class TestGroups:
         assert bool((net.network.marginal().mean[:, 2:] == 0).all())
 
     def test_groups_of_a_convolution_are_its_output_channels(self):
-        assert layer_of(nn.Conv2d(3, 5, 2), "group-horseshoe").groups == 5
-        assert layer_of(nn.Linear(3, 5), "group-horseshoe").groups == 3
+        assert layer_of(nn.Conv2d(3, 5, 2), "group-horseshoe").scales == 5
+        assert layer_of(nn.Linear(3, 5), "group-horseshoe").scales == 3
 
     def test_horseshoe_moments_are_those_of_its_draws(self):
         layer = layer_of(nn.Linear(2, 1), "group-horseshoe", initial_log_variance=-1.0)

@@ -13,8 +13,10 @@ __all__ = ["ffi", "floats", "lib", "takes"]
 
 
 def takes(*tensors: Tensor) -> bool:
-    """Whether the compiled loops can run over these: contiguous float32 in main memory."""
-    return all(t.dtype == torch.float32 and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
+    """Whether the compiled loops can run over these: contiguous float32 in main memory, not traced by torch.compile."""
+    return not torch.compiler.is_compiling() and all(
+        t.dtype == torch.float32 and t.device.type == "cpu" and t.is_contiguous() for t in tensors
+    )
 
 
 def floats(tensor: Tensor) -> Any:

@@ -67,9 +67,9 @@ class GroupHorseshoeLayer(GroupScaleLayer):
         super().__init__(operation, weight, bias, max_deviation, settings.initial_log_variance)
         self.settings = settings
         # E[z] starts at 1: what the global prior takes away, the heavy tail of b gives back at little cost.
-        start = torch.zeros(2 + 2 * self.groups, dtype=weight.dtype)
+        start = weight.new_zeros(2 + 2 * self.scales, requires_grad=False)
         start[0] = 2.0 * math.log(settings.global_scale)
-        start[2 + self.groups :] = -2.0 * math.log(settings.global_scale) - math.exp(settings.initial_log_variance)
+        start[2 + self.scales :] = -2.0 * math.log(settings.global_scale) - math.exp(settings.initial_log_variance)
         self.log_scale = nn.Parameter(start)
         self.log_scale_log_variance = nn.Parameter(torch.full_like(start, settings.initial_log_variance))
 
@@ -80,7 +80,7 @@ class GroupHorseshoeLayer(GroupScaleLayer):
     def draw_scale(self, batch: int) -> Tensor:
         """z = exp(m + sqrt(v) eps): one draw of the product in place of four."""
         mean, variance = self.log_scale_moments()
-        noise = torch.randn(batch, self.groups, dtype=mean.dtype, device=mean.device)
+        noise = torch.randn(batch, self.scales, dtype=mean.dtype, device=mean.device)
         return torch.exp(mean + torch.sqrt(variance) * noise)
 
     def scale_moments(self) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,7 @@ class GroupHorseshoeLayer(GroupScaleLayer):
     def scale_kl(self) -> Tensor:
         """The four closed KLs (appendix), summed over groups; a scalar."""
         (s_a, s_b, a, b), (s_a_v, s_b_v, a_v, b_v) = (
-            torch.split(parameter, [1, 1, self.groups, self.groups])
+            torch.split(parameter, [1, 1, self.scales, self.scales])
             for parameter in (self.log_scale, self.log_scale_log_variance)
         )
         layer = log_normal_gamma_kl(s_a, s_a_v, self.settings.global_scale**2) + log_normal_inverse_gamma_kl(s_b, s_b_v)
@@ -109,4 +109,4 @@ class GroupHorseshoeLayer(GroupScaleLayer):
 
     def _per_group(self, parts: Tensor) -> Tensor:
         """Sum over the four factors, (groups,)."""
-        return parts[0] + parts[1] + parts[2 : 2 + self.groups] + parts[2 + self.groups :]
+        return parts[0] + parts[1] + parts[2 : 2 + self.scales] + parts[2 + self.scales :]

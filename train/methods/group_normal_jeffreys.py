@@ -55,7 +55,7 @@ class NormalJeffreysLayer(GroupScaleLayer):
     ) -> None:  # fmt: skip
         super().__init__(operation, weight, bias, max_deviation, settings.initial_log_variance)
         self.settings = settings
-        self.scale = nn.Parameter(torch.ones(self.groups, dtype=weight.dtype))
+        self.scale = nn.Parameter(torch.ones(self.scales, dtype=weight.dtype, device=weight.device))
         self.scale_log_variance = nn.Parameter(torch.full_like(self.scale, settings.initial_log_variance))
 
     def log_alpha(self) -> Tensor:
@@ -65,7 +65,7 @@ class NormalJeffreysLayer(GroupScaleLayer):
 
     def draw_scale(self, batch: int) -> Tensor:
         """z = mu + sqrt(mu^2 alpha) eps."""
-        noise = torch.randn(batch, self.groups, dtype=self.scale.dtype, device=self.scale.device)
+        noise = torch.randn(batch, self.scales, dtype=self.scale.dtype, device=self.scale.device)
         return self.scale + torch.exp(0.5 * self.scale_log_variance) * noise
 
     def scale_moments(self) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ class GroupScaleLayer(VariationalLayer):
 
     mu       parameter `weight`
     sigma^2  parameter `log_variance` holds its logarithm
-    z        what a subclass says; `groups` of them
+    z        what a subclass says; `scales` of them
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class GroupScaleLayer(VariationalLayer):
         return self.weight.ndim == 2
 
     @property
-    def groups(self) -> int:
-        """Number of groups."""
+    def scales(self) -> int:
+        """Number of groups, each with a scale. (`groups` is a convolution's own attribute.)"""
         return self.weight.shape[1 if self.dense else 0]
 
     @abstractmethod
