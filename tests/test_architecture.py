@@ -15,7 +15,7 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "cli")
 # What each may import of the package beside its own files; the face (cli, api) may import everything.
-COMMON = {"errors", "files", "pages", "text"}  # of all stages but the codec
+COMMON = {"errors", "files", "labels", "pages", "text"}  # of all stages but the codec
 ALLOWED = {
     "codec": {"errors", "files", "text"},
     "train": COMMON,
@@ -23,6 +23,7 @@ ALLOWED = {
     "deploy": COMMON | {"codec", "handover"},
     "handover": COMMON,
     "files": {"errors", "text"},
+    "labels": {"errors", "text"},
     "pages": {"errors", "text"},
     "studies": {"errors", "text"},
     "errors": {"text"},

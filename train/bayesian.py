@@ -183,7 +183,7 @@ def bayesianize(
         raise InputError(
             f"Settings {', '.join(options)} were given beside a method that has its own; give one of both."
         )
-    _check_network(network)
+    check_network(network)
     original, network = _copied(network), _copied(network)
     owners = Owners(network)
     kept = _named_layers(network, keep)
@@ -207,7 +207,7 @@ def bayesianize(
     return BayesianNetwork(network, original, chosen, tuple(notes))
 
 
-def _check_network(network: nn.Module) -> None:
+def check_network(network: nn.Module) -> None:
     """Refuse what cannot be made variational, by name. Raises InputError."""
     if not isinstance(network, nn.Module):
         raise InputError(f"A {type(network).__name__} was given, and an nn.Module is needed; give the network itself.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -11,17 +12,23 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, reason_of
-from .bayesian import bayesianize
+from ..errors import InputError, Interrupted, reason_of, user_code
+from .bayesian import BayesianNetwork, bayesianize, check_network
+from .checkpoints import has_checkpoint, remove_checkpoints
 from .data import DataSet, batches, load_data
 from .evaluate import error_percent, nonzero_percent
 from .fit import EpochMetrics, FitSettings, fit, is_main_process
+from .guard import checked_outputs
+from .interrupt import stoppable
 from .models import build_model
+from .operation import operation_of
+from .probe import uses_of
 from .recipe import LOADING
 from .run import (
     CHECKPOINTS,
     INITIAL,
     POSTERIOR,
+    RECORD,
     EpochRecord,
     FinalRecord,
     RunRecord,
@@ -49,23 +56,47 @@ def train_run(
     devices, strategy  see fit.fit
 
     Raises InputError for settings out of range and for a network and data that do not fit each other, before
-    anything is written.
+    anything is written; for a loss or a posterior that is not finite; and when the folder cannot be written.
+    Raises Interrupted after Ctrl-C or SIGTERM, with what was kept and the command that goes on.
     """
+    with stoppable():
+        try:
+            _train(folder, record, data, resume, live, devices, strategy, tell)
+        except KeyboardInterrupt:
+            if not is_main_process():
+                raise
+            raise Interrupted(_stopped(folder)) from None
+        except OSError as error:
+            raise InputError(
+                f"The run directory {folder} cannot be written ({error.strerror or reason_of(error)}); make room there, "
+                f"then go on with {_going_on(folder)}."
+            ) from error
+
+
+def _train(
+    folder: Path, record: RunRecord, data: DataSet | None, resume: bool, live: bool, devices: str, strategy: str,
+    tell: Callable[[str], None],
+) -> None:  # fmt: skip
     numbers = record.training.model_dump()
     loading = {key: numbers.pop(key) for key in LOADING}
     held_out = numbers.pop("held_out")
-    settings = FitSettings(**numbers)
+    settings = FitSettings.of(**numbers)
     if data is None:
-        data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None)
+        tell(f"reading {record.data.name}")
+        data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None, tell=tell)
     seen = data.held_out(held_out) if held_out else data
     torch.manual_seed(settings.seed)
     network = build_model(record.model.name, record.model.options)
     if record.start is not None:
         start_from(network, Path(record.start))
-    net = bayesianize(network, record.method.name, **record.method.options)
+    check_network(network)
+    example = data.train_images[:2]
+    _check_fits(network, example, len(data.labels))
+    net = bayesianize(network, record.method.name, keep=_read_past(network, example, tell), **record.method.options)
+    for note in net.notes:
+        tell(note)
     if names := net.deterministic():
         tell(f"deterministic parameters: {', '.join(names)}")
-    _check_fits(net, data.train_images[:2], len(data.labels))
     train_batches = batches(seen.train_images, seen.train_labels, seed=settings.seed, **loading)
     live = live and sys.stdout.isatty()
     began, before = time.monotonic(), record.seconds
@@ -82,48 +113,91 @@ def train_run(
             )
 
     record.status = "running"
+    if resume and not has_checkpoint(folder / CHECKPOINTS):
+        tell(f"no epoch of {folder} was finished; training from the beginning")
+        resume = False
     if not resume and is_main_process():
+        # Nothing of an earlier run may be taken for this one's.
         (folder / POSTERIOR).unlink(missing_ok=True)
+        remove_checkpoints(folder / CHECKPOINTS)
+        record.metrics.clear()
         write_initial(network, folder / INITIAL)
         record.write(folder)
     tell(f"training {record.model.name} on {record.data.name}, {settings.epochs} epochs")
-    try:
-        fit(
-            net,
-            train_batches,
-            batches(seen.test_images, seen.test_labels, 1000),
-            settings,
-            folder=folder / CHECKPOINTS, resume=resume, report=after_epoch, progress=live,
-            devices=int(devices) if devices.isdigit() else devices, strategy=strategy,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        tell(f"stopped; go on with: bayespress train --resume {folder}")
-        raise
+    fit(
+        net,
+        train_batches,
+        batches(seen.test_images, seen.test_labels, 1000),
+        settings,
+        folder=folder / CHECKPOINTS, resume=resume, report=after_epoch, progress=live,
+        devices=int(devices) if devices.isdigit() else devices, strategy=strategy, tell=tell,
+    )  # fmt: skip
     if not is_main_process():
         return
+    _check_finite(net, network)
+    # Of the network that is written, not of its twin, should code of the model tell them apart.
+    error = error_percent(net.predictive_network(), data.test_images, data.test_labels)
     write_posterior(net, folder / POSTERIOR)
-    record.final = FinalRecord(
-        error_percent=error_percent(net, data.test_images, data.test_labels), nonzero_percent=nonzero_percent(net)
-    )
+    record.final = FinalRecord(error_percent=error, nonzero_percent=nonzero_percent(net))
     record.status = "complete"
     record.write(folder)
 
 
+def _stopped(folder: Path) -> str:
+    """What a run that was stopped has kept, and how to go on."""
+    if not (folder / RECORD).is_file():
+        return "Training was stopped before anything was written; give the same command to begin again."
+    if not has_checkpoint(folder / CHECKPOINTS):
+        return f"Training was stopped within its first epoch; begin it again with {_going_on(folder)}."
+    return f"Training was stopped, and the last whole epoch is kept in {folder}; go on with {_going_on(folder)}."
+
+
+def _going_on(folder: Path) -> str:
+    return f"`bayespress train --resume {shlex.quote(str(folder))}`"
+
+
+def _read_past(network: nn.Module, images: Tensor, tell: Callable[[str], None]) -> tuple[str, ...]:
+    """Layers whose weight the network reads past them; they stay deterministic."""
+    layers = {name: module for name, module in network.named_modules() if operation_of(module) is not None}
+    with torch.random.fork_rng(), user_code("the model in evaluation mode"):
+        uses = uses_of(network, layers, images)
+    for name in uses.read_past:
+        tell(f"{name} is kept deterministic: the network reads its weight past the layer, where it cannot be sampled")
+    return uses.read_past
+
+
 def _check_fits(network: nn.Module, images: Tensor, classes: int) -> None:
     """Refuse a network that the data cannot go through before hours are spent. Raises InputError."""
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
-        with torch.no_grad():
-            shape = tuple(network(images).shape)
-    except RuntimeError as error:
+        with torch.no_grad(), torch.random.fork_rng():
+            outputs = network(images)
+    except Exception as error:  # the model's code may raise anything
         raise InputError(
-            f"The network cannot take inputs of shape {tuple(images.shape[1:])} ({reason_of(error)}); "
-            "choose a network or data that fit each other."
+            f"The network cannot take inputs of shape {tuple(images.shape[1:])} ({type(error).__name__}: "
+            f"{reason_of(error)}); choose a network or data that fit each other."
         ) from error
-    if len(shape) != 2:
-        raise InputError(f"The network gives outputs of shape {shape[1:]}, and one logit a class is needed.")
-    if shape[1] < classes:
-        raise InputError(f"The network has {shape[1]} outputs, and the data has {classes} classes; give it one each.")
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    outputs = checked_outputs(outputs, images)
+    if outputs.shape[1] < classes:
+        raise InputError(
+            f"The network has {outputs.shape[1]} outputs, and the data has {classes} classes; give it one each."
+        )
+
+
+def _check_finite(net: BayesianNetwork, network: nn.Module) -> None:
+    """Refuse a posterior that diverged in the last steps. What was infinite before training, like a mask, may be."""
+    before = network.state_dict()
+    for name, tensor in net.posterior_tensors().items():
+        was = before.get(name)
+        finite = was is None or not isinstance(was, Tensor) or bool(torch.isfinite(was).all())
+        if finite and not bool(torch.isfinite(tensor).all()):
+            raise InputError(
+                f"Training diverged: {name} holds NaN or infinite values; lower the learning rate, and train again."
+            )
 
 
 def _percent(value: float | None) -> str:

@@ -5,19 +5,36 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
+from ..labels import class_labels
 from .bayesian import BayesianNetwork
+from .guard import outputs_of
 
 _BATCH = 1000
 
 
 def error_percent(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Top-1 error in percent; images (n, ...), labels int64 (n,), outputs (n, classes)."""
+    """Top-1 error in percent; images (n, ...), labels as labels.class_labels takes them, outputs (n, classes).
+
+    Raises InputError for an empty set, and for labels or outputs of another kind, NaN among them.
+    """
+    if len(images) == 0:
+        raise InputError("There are no examples to measure the error on; give at least one.")
     network.eval()
-    wrong = 0
+    wrong, known = 0, None
     with torch.inference_mode():
-        for inputs, targets in zip(torch.split(images, _BATCH), torch.split(labels, _BATCH), strict=True):
-            wrong += int((network(inputs).argmax(1) != targets).sum())
-    return 100.0 * wrong / len(labels)
+        for number, inputs in enumerate(torch.split(images, _BATCH)):
+            first = number * _BATCH
+            outputs = outputs_of(network, inputs, f"Examples {first} to {first + len(inputs) - 1}")
+            if bool(torch.isnan(outputs).any()):
+                raise InputError(
+                    f"The network's outputs are NaN for examples {first} to {first + len(inputs) - 1}; train it again "
+                    "at a lower learning rate, or mend the data."
+                )
+            if known is None:
+                known = class_labels(labels, len(images), outputs.shape[1], "The data to measure the error on")
+            wrong += int((outputs.argmax(1) != known[first : first + len(inputs)]).sum())
+    return 100.0 * wrong / len(images)
 
 
 def nonzero_percent(net: BayesianNetwork) -> float:

@@ -28,17 +28,20 @@ class VariationalLayer(nn.Module, ABC):
     """
 
     variational_tensors: frozenset[str]
+    weight: nn.Parameter
 
     def __init__(self, operation: Operation, bias: Tensor | None) -> None:
         super().__init__()
         self.operation = operation
         self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Output for inputs (batch, in, ...)."""
-        if self.training:
-            return self.sampled_forward(x)
-        return self.operation(x, self.predictive_weight(), self.bias)
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that Linear and ConvNd give it
+        """Output for inputs (batch, in, ...), or for a single one without the batch."""
+        if not self.training:
+            return self.operation(input, self.predictive_weight(), self.bias)
+        if input.ndim < self.weight.ndim:
+            return self.sampled_forward(input.unsqueeze(0)).squeeze(0)
+        return self.sampled_forward(input)
 
     @abstractmethod
     def sampled_forward(self, x: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc]
             if own is not None:
                 vars(layer)["forward"] = own
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), named: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), named: Any = None) -> Any:
         """Run the operation, and note watched weights among its arguments."""
         if self._depth == 0:
             for leaf in tree_leaves((args, named)):

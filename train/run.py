@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import InputError, reason_of
 from ..files import read_bytes, replacing_file, write_text
@@ -102,8 +102,9 @@ def start_from(network: nn.Module, folder: Path) -> None:
         raise InputError(f"There is no {POSTERIOR} in {folder} to start from; name a run that is complete.")
     try:
         tensors = {name: tensor for name, tensor in load_file(path).items() if "/" not in name}
-        network.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
+        own = {name: value for name, value in network.state_dict().items() if not isinstance(value, Tensor)}
+        network.load_state_dict(own | tensors)  # extra state that is no tensor stays the model's own
+    except (SafetensorError, RuntimeError, OSError) as error:
         raise InputError(
             f"The run in {folder} does not fit the network ({reason_of(error)}); start from one of the same model."
         ) from error
@@ -111,12 +112,26 @@ def start_from(network: nn.Module, folder: Path) -> None:
 
 def write_initial(network: nn.Module, path: Path) -> None:
     """Keep what training starts from, for the pictures of before and after."""
-    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
-    with replacing_file(path) as temporary:
-        save_file(state, temporary)
+    state = {
+        name: tensor.detach().cpu().clone().contiguous()
+        for name, tensor in network.state_dict().items() if isinstance(tensor, Tensor)
+    }  # fmt: skip
+    _save(state, path, {})
 
 
 def write_posterior(net: BayesianNetwork, path: Path) -> None:
     """Write `net.posterior_tensors()` as safetensors. Log alpha is log(variance / mean^2) and is not stored."""
+    _save(net.posterior_tensors(), path, {"format": "bayespress posterior 1"})
+
+
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Raises InputError when the file cannot be written."""
+    from safetensors import SafetensorError
+
     with replacing_file(path) as temporary:
-        save_file(net.posterior_tensors(), temporary, metadata={"format": "bayespress posterior 1"})
+        try:
+            save_file(tensors, temporary, metadata=metadata or None)
+        except SafetensorError as error:  # also what the system says of a full disk
+            raise InputError(
+                f"{path} cannot be written ({reason_of(error)}); make room there, then go on with --resume."
+            ) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from typing import Any, TypeGuard, get_args
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F

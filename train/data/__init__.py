@@ -25,19 +25,19 @@ DATA_SETS: dict[str, Callable[[Path | None], DataSet]] = {
 _FOLDER = "folder:"
 
 
-def load_data(name: str, data_dir: Path | None = None) -> DataSet:
+def load_data(name: str, data_dir: Path | None = None, *, tell: Callable[[str], None] = lambda _text: None) -> DataSet:
     """The data set of this name.
 
     A name is one of DATA_SETS; `folder:PATH`, pictures in PATH/train/CLASS and PATH/test/CLASS or a tar of them; or
     `module:callable`, a function without arguments that returns a DataSet, or the four tensors train images, train
-    labels, test images and test labels.
+    labels, test images and test labels. `tell` is called with notes: files that were passed over, and progress.
 
     Raises InputError for an unknown name, listing near ones, and for data that cannot be trained on.
     """
     if name in DATA_SETS:
         return DATA_SETS[name](data_dir)
     if name.startswith(_FOLDER):
-        return picture_folder(name, Path(name.removeprefix(_FOLDER)))
+        return picture_folder(name, Path(name.removeprefix(_FOLDER)), tell)
     if ":" in name:
         return _from_callable(name)
     near = difflib.get_close_matches(name, DATA_SETS, 2, 0.5)

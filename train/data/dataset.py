@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import InputError
+from ...labels import class_labels
 
 
 @dataclass(frozen=True)
@@ -28,28 +30,24 @@ class DataSet:
     description: str
 
     def __post_init__(self) -> None:
-        """Raises InputError for empty parts, wrong shapes, NaN inputs and labels out of range."""
-        for part, images, labels in (
-            ("training", self.train_images, self.train_labels), ("test", self.test_images, self.test_labels),
+        """Arrays become tensors, float64 inputs float32, and labels class numbers; see labels.class_labels.
+
+        Raises InputError for empty parts, wrong types and shapes, NaN inputs and labels out of range.
+        """
+        if not self.labels:
+            raise InputError(f"Data set {self.name} has no names of classes; give one for each class.")
+        for part, inputs, labels in (
+            ("train", "train_images", "train_labels"), ("test", "test_images", "test_labels"),
         ):  # fmt: skip
-            where = f"The {part} set of {self.name}"
-            if len(images) == 0:
-                raise InputError(f"{where} is empty; give at least one example.")
-            if labels.shape != images.shape[:1]:
-                raise InputError(
-                    f"{where} has {len(images)} inputs and labels of shape {tuple(labels.shape)}; give one label each."
-                )
+            where = f"The {'training' if part == 'train' else part} set of {self.name}"
+            images = _inputs(getattr(self, inputs), where)
+            object.__setattr__(self, inputs, images)
             if images.shape[1:] != self.train_images.shape[1:]:
                 raise InputError(
                     f"{where} has inputs of shape {tuple(images.shape[1:])}, and the training set of "
                     f"{tuple(self.train_images.shape[1:])}; they have to agree."
                 )
-            if not bool(torch.isfinite(images).all()):
-                raise InputError(f"{where} holds NaN or infinite inputs; mend the data.")
-            low, high = int(labels.min()), int(labels.max())
-            if low < 0 or high >= len(self.labels):
-                wrong = low if low < 0 else high
-                raise InputError(f"{where} holds label {wrong}; labels are 0 to {len(self.labels) - 1}.")
+            object.__setattr__(self, labels, class_labels(getattr(self, labels), len(images), len(self.labels), where))
 
     def held_out(self, fraction: float) -> DataSet:
         """The same without its test set: a random part of the training set stands in for it, always the same part.
@@ -68,3 +66,21 @@ class DataSet:
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one example."""
         return tuple(self.train_images.shape[1:])
+
+
+def _inputs(inputs: object, where: str) -> Tensor:
+    """As a tensor of finite numbers, float64 as float32. Raises InputError."""
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "buif" and inputs.dtype.itemsize <= 8:
+        inputs = torch.from_numpy(np.ascontiguousarray(inputs.astype(inputs.dtype.newbyteorder("="), copy=False)))
+    if not isinstance(inputs, Tensor) or inputs.is_complex() or inputs.layout != torch.strided:
+        kind = getattr(inputs, "dtype", type(inputs).__name__)
+        raise InputError(f"{where} has inputs of type {kind}; give a dense tensor, or an array, of real numbers.")
+    if inputs.ndim == 0 or len(inputs) == 0:
+        raise InputError(f"{where} is empty; give at least one example.")
+    if not bool(torch.isfinite(inputs).all()):
+        raise InputError(f"{where} holds NaN or infinite inputs; mend the data.")
+    if inputs.dtype == torch.float64:
+        inputs = inputs.float()
+        if not bool(torch.isfinite(inputs).all()):
+            raise InputError(f"{where} holds inputs that float32 cannot; scale the data.")
+    return inputs

@@ -1,0 +1,89 @@
+"""The numbers of a training run, and what an epoch comes to."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..errors import InputError
+
+KL_WEIGHTINGS = ("uniform", "blundell")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_MOST_EPOCHS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to train; the defaults suit the LeNets from scratch.
+
+    epochs         passes over the training set
+    learning_rate  Adam's at the start; it falls linearly to 0 over the run
+    warmup_start, warmup_end  fractions of the run between which the KL weight rises linearly from 0 to 1
+    kl_weighting   of the mini-batches of an epoch: uniform, or blundell (see elbo.blundell_weight)
+    precision      of the network's products: 32-true, or bf16-mixed and 16-mixed (Lightning's), faster where the
+                   processor has instructions for them; parameters, KL and optimiser stay in float32
+    seed           of initial noise, sampled weights and batch order
+    """
+
+    epochs: int = 60
+    learning_rate: float = 1e-3
+    warmup_start: float = 0.0
+    warmup_end: float = 0.3
+    kl_weighting: str = "uniform"
+    precision: str = "32-true"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a setting of another type or outside its range."""
+        for field in fields(self):
+            value, whole, text = getattr(self, field.name), field.type == "int", field.type == "str"
+            kinds = (str,) if text else (int,) if whole else (int, float)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                what = "a string" if text else "a whole number" if whole else "a number"
+                raise InputError(f"Setting {field.name} is {value!r}; it has to be {what}.")
+        if not 1 <= self.epochs <= _MOST_EPOCHS:
+            raise InputError(f"{self.epochs} epochs were asked for; at least 1 is needed, and {_MOST_EPOCHS} at most.")
+        if not 0 <= self.seed < 1 << 32:
+            raise InputError(f"The seed is {self.seed}; it has to be a number from 0 to {(1 << 32) - 1}.")
+        if not 0.0 < self.learning_rate < math.inf:
+            raise InputError(f"The learning rate is {self.learning_rate}; it has to be above 0, and finite.")
+        if not 0.0 <= self.warmup_start <= self.warmup_end <= 1.0:
+            raise InputError(
+                f"The KL warm-up runs from {self.warmup_start} to {self.warmup_end}; "
+                "both are fractions of the run, the first not above the second."
+            )
+        if self.kl_weighting not in KL_WEIGHTINGS:
+            raise InputError(f"The KL weighting is {self.kl_weighting!r}; it is {' or '.join(KL_WEIGHTINGS)}.")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"The precision is {self.precision!r}; it is one of {', '.join(PRECISIONS)}.")
+
+    @classmethod
+    def of(cls, **values: Any) -> FitSettings:
+        """From values by name. Raises InputError for a name that is none, with a near one, and as above."""
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1, 0.5)
+                hint = f"did you mean {near[0]}" if near else f"the settings are {', '.join(known)}"
+                raise InputError(f"Training has no setting {name!r}; {hint}.")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch came to. Losses in nats per example; error in percent on the validation batches, if any.
+
+    nonzero_by_layer  weights that the point prediction does not take for zero, in percent of the layer's
+    mixture           mean, standard deviation and share of each component of a mixture prior, the one at zero first
+    """
+
+    epoch: int
+    nll: float
+    kl: float
+    kl_weight: float
+    error_percent: float | None
+    sparsity_percent: float
+    nonzero_by_layer: dict[str, float]
+    mixture: list[tuple[float, float, float]] | None
