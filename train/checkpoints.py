@@ -44,9 +44,11 @@ class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
 
     def __init__(self, resumed: Checkpoint | None = None) -> None:
         self._resumed = resumed
+        # A file that is not whole must not take the place of the one before, which is.
+        self._newest_is_whole = resumed is not None and resumed.path.name == LAST
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
-        """Write `checkpoint`; what was at `path` becomes the previous one. Raises InputError if it cannot be written."""
+        """Write `checkpoint`; what was at `path` becomes the previous one. Raises InputError if that fails."""
         path = Path(path)
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
@@ -60,9 +62,11 @@ class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
                     stream.write(buffer.getbuffer())
                     stream.flush()
                     os.fsync(stream.fileno())
-                with contextlib.suppress(FileNotFoundError):
-                    path.replace(path.with_name(PREVIOUS))
+                if self._newest_is_whole:
+                    with contextlib.suppress(FileNotFoundError):
+                        path.replace(path.with_name(PREVIOUS))
                 temporary.replace(path)
+                self._newest_is_whole = True
             finally:
                 temporary.unlink(missing_ok=True)
             _sync_folder(path.parent)

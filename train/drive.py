@@ -68,7 +68,7 @@ def train_run(
             raise Interrupted(_stopped(folder)) from None
         except OSError as error:
             raise InputError(
-                f"The run directory {folder} cannot be written ({error.strerror or reason_of(error)}); make room there, "
+                f"The run directory {folder} cannot be written ({error.strerror or reason_of(error)}); make room, "
                 f"then go on with {_going_on(folder)}."
             ) from error
 
