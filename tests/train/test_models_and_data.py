@@ -118,6 +118,17 @@ def test_a_cut_gzip_file_is_refused(tmp_path):
         load_data("mnist", tmp_path)
 
 
+def test_a_gzip_file_that_swells_and_one_that_is_missing_are_refused(tmp_path):
+    write_idx(tmp_path)
+    labels = tmp_path / "t10k-labels-idx1-ubyte.gz"
+    labels.write_bytes(gzip.compress(bytes(1 << 26), 9))
+    with pytest.raises(CorruptFileError, match="not the IDX file of shape"):
+        load_data("mnist", tmp_path)
+    labels.unlink()
+    with pytest.raises(InputError, match="There is no data file at .*t10k-labels"):
+        load_data("mnist", tmp_path)
+
+
 def test_missing_data_says_where_it_looked(tmp_path):
     with pytest.raises(InputError, match="train-images-idx3-ubyte"):
         load_data("mnist", tmp_path)

@@ -24,6 +24,7 @@ _BASE = "https://www.cs.toronto.edu/~kriz/"
 _MD5 = "md5:c58f30108f718f92721af3b95e74349a"
 _PICTURES = "cifar10-jpeg.tar.xz"
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
+_LARGEST = 1 << 28  # bytes of a batch, which has 31 million as published
 _LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -39,19 +40,26 @@ def cifar10(data_dir: Path | None = None) -> DataSet:
         return _from_archive(fetched_folder(_NAME, _BASE, {_ARCHIVE: _MD5}) / _ARCHIVE)
     folder = find_folder(_NAME, given, (_BATCHES, _ARCHIVE, "train", _PICTURES))
     if (folder / _BATCHES).is_dir():
-        return _data_set({file: read_bytes(folder / _BATCHES / file, "data file") for file in (*_TRAIN, "test_batch")})
+        return _data_set({file: _bytes_of(folder / _BATCHES / file) for file in (*_TRAIN, "test_batch")})
     if (folder / _ARCHIVE).is_file():
         return _from_archive(folder / _ARCHIVE)
     return picture_folder(_NAME, folder if (folder / "train").is_dir() else folder / _PICTURES)
+
+
+def _bytes_of(path: Path) -> bytes:
+    if path.is_file() and path.stat().st_size > _LARGEST:
+        raise CorruptFileError(f"{path} is too large for a batch of CIFAR-10; fetch it again.")
+    return read_bytes(path, "data file")
 
 
 def _from_archive(path: Path) -> DataSet:
     try:
         with tarfile.open(path) as archive:
             streams = {file: archive.extractfile(f"{_BATCHES}/{file}") for file in (*_TRAIN, "test_batch")}
-            return _data_set({file: b"" if stream is None else stream.read() for file, stream in streams.items()})
-    except (tarfile.TarError, KeyError, OSError, EOFError) as error:
+            files = {file: b"" if stream is None else stream.read(_LARGEST) for file, stream in streams.items()}
+    except Exception as error:  # the compressions' modules have exceptions of their own
         raise CorruptFileError(f"{path} is not CIFAR-10's archive ({reason_of(error)}); fetch it again.") from None
+    return _data_set(files)
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -84,6 +92,8 @@ def _batch(name: str, data: bytes) -> tuple[Tensor, Tensor]:
         fields = _PlainUnpickler(io.BytesIO(data), encoding="bytes").load()
         pixels = np.asarray(fields[b"data"], np.uint8).reshape(-1, 3, 32, 32)
         labels = np.asarray(fields[b"labels"], np.int64)
+        if labels.shape != pixels.shape[:1] or not ((labels >= 0) & (labels < len(_LABELS))).all() or not labels.size:
+            raise ValueError(f"labels of shape {labels.shape}, from 0 to 9, for {len(pixels)} pictures were expected")
     except Exception as error:
         # A damaged pickle raises nearly anything.
         raise CorruptFileError(f"{name} is not a batch of CIFAR-10 ({reason_of(error)}); fetch it again.") from None

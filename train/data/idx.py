@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import CorruptFileError
+from ...errors import CorruptFileError, reason_of
 from ...files import read_bytes
 from .dataset import DataSet
 from .sources import fetched_folder, find_folder, named_folder
@@ -97,13 +98,24 @@ def _idx_path(folder: Path, name: str) -> Path:
 
 def _read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """A uint8 IDX file: two zero bytes, type 8, rank, big-endian uint32 sizes, then the bytes."""
-    data = read_bytes(path, "data file")
-    if path.suffix == ".gz":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise CorruptFileError(f"{path} is not a whole gzip file ({error}); fetch it again.") from None
     header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
-    if data[: len(header)] != header or len(data) != len(header) + math.prod(shape):
+    expected = len(header) + math.prod(shape)
+    if path.suffix == ".gz":
+        data = _read(path, 2 * expected)
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+                data = stream.read(expected + 1)  # a byte more than there should be, and no more
+        except (OSError, EOFError, zlib.error) as error:
+            raise CorruptFileError(f"{path} is not a whole gzip file ({reason_of(error)}); fetch it again.") from None
+    else:
+        data = _read(path, expected)
+    if data[: len(header)] != header or len(data) != expected:
         raise CorruptFileError(f"{path} is not the IDX file of shape {shape} that was expected; fetch it again.")
     return np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape)
+
+
+def _read(path: Path, most: int) -> bytes:
+    """The file, or nothing of one that is too large to be it."""
+    if path.is_file() and path.stat().st_size > most:
+        return b""
+    return read_bytes(path, "data file")

@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ...errors import CorruptFileError, InputError, reason_of
+from ...errors import InputError
+from ...text import printable
 from .dataset import DataSet
+from .picture_decode import Pixels, decode
+from .picture_files import PARTS, PassedOver, PictureFile, picture_files
 
-_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".webp")
-_PARTS = ("train", "test")
+_TELL_EVERY = 5.0  # seconds
 
 
-def picture_folder(name: str, path: Path) -> DataSet:
+class _Picture(NamedTuple):
+    label: str
+    place: str
+    pixels: Pixels
+
+
+def picture_folder(name: str, path: Path, tell: Callable[[str], None] = lambda _text: None) -> DataSet:
     """A data set from a folder, or a tar archive (compressed or not), of train/CLASS/PICTURE and test/CLASS/PICTURE.
 
-    Classes are numbered in the order of their names, which the training part sets. All pictures have one size;
-    grey ones become one channel, others three. Inputs are bytes over 255.
+    Classes are numbered in the order of their names, character by character ("10" comes before "2"), which the
+    training part sets. All pictures have one size; where all are grey they become one channel, else three. Inputs are
+    from 0 to 1: bytes over 255, and finer values likewise. What of colours, transparency and orientation is done is
+    said in picture_decode.py. `tell` is called with what was passed over, by reason, and with progress.
 
-    Raises InputError for a part without pictures, pictures of several sizes and classes of the test part that the
-    training part has not, CorruptFileError for a picture or an archive that cannot be read.
+    Raises InputError for a part without pictures, pictures of several sizes, classes of the test part that the
+    training part has not, and pictures that do not fit memory; CorruptFileError for a picture or an archive that
+    cannot be read.
     """
-    found: dict[str, list[tuple[str, npt.NDArray[np.uint8]]]] = {part: [] for part in _PARTS}
-    for place, data in _files(path):
-        part, label = place.parts[-3], place.parts[-2]
-        found[part].append((label, _decode(place, data)))
-    for part, pictures in found.items():
-        if not pictures:
-            raise InputError(f"{path} has no pictures in {part}/CLASS/; lay them out as train/CLASS and test/CLASS.")
-    classes = tuple(sorted({label for label, _ in found["train"]}))
-    channels = max(picture.shape[0] for pictures in found.values() for _, picture in pictures)
+    passed = PassedOver()
+    files = list(picture_files(path, passed))
+    _check_parts(path, files, passed)
+    found: dict[str, list[_Picture]] = {part: [] for part in PARTS}
+    told = time.monotonic()
+    for number, file in enumerate(files):
+        if time.monotonic() - told > _TELL_EVERY:
+            tell(f"read {number} of {len(files)} pictures")
+            told = time.monotonic()
+        decoded = decode(file.place, file.read())
+        if decoded.frames > 1:
+            passed.add("pictures of several frames, of which the first is taken", file.place)
+        if decoded.on_black:
+            passed.add("transparent pictures laid over black, as over white nothing would be seen", file.place)
+        found[file.part].append(_Picture(file.label, file.place, decoded.pixels))
+        _check_size(path, found, file, decoded.pixels, len(files))
+    classes = tuple(sorted({picture.label for picture in found["train"]}))
+    missing = [label for label in classes if label not in {picture.label for picture in found["test"]}]
+    for label in missing:
+        passed.add("classes without pictures in test/", label)
+    for note in passed.notes():
+        tell(note)
+    channels = max(picture.pixels.shape[0] for pictures in found.values() for picture in pictures)
     train_images, train_labels = _stacked(path, found["train"], classes, channels)
     test_images, test_labels = _stacked(path, found["test"], classes, channels)
     height, width = train_images.shape[2:]
@@ -46,56 +71,55 @@ def picture_folder(name: str, path: Path) -> DataSet:
     )  # fmt: skip
 
 
-def _files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Pictures in the order of their names, so that the same files always give the same tensors."""
-    if path.is_dir():
-        for file in sorted(file for part in _PARTS for file in path.glob(f"{part}/*/*")):
-            place = PurePosixPath(file.relative_to(path).as_posix())
-            if file.suffix.lower() in _ENDINGS:
-                yield place, file.read_bytes()
-        return
-    try:
-        with tarfile.open(path) as archive:
-            members = []
-            for member in archive:  # in one pass: a compressed archive cannot be sought cheaply
-                place = PurePosixPath(member.name)
-                wanted = len(place.parts) >= 3 and place.parts[-3] in _PARTS and place.suffix.lower() in _ENDINGS
-                stream = archive.extractfile(member) if wanted and member.isfile() else None
-                if stream is not None:
-                    members.append((place, stream.read()))
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise CorruptFileError(f"{path} is no folder and no sound tar archive ({reason_of(error)}).") from None
-    yield from sorted(members, key=lambda each: each[0])
-
-
-def _decode(place: PurePosixPath, data: bytes) -> npt.NDArray[np.uint8]:
-    """(channels, height, width)."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            grey = image.mode in ("1", "L", "I;16")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"), np.uint8)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise CorruptFileError(f"Picture {place} cannot be read ({reason_of(error)}); remove or mend it.") from None
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)
-
-
-def _stacked(
-    path: Path, pictures: list[tuple[str, npt.NDArray[np.uint8]]], classes: tuple[str, ...], channels: int
-) -> tuple[Tensor, Tensor]:
-    size = pictures[0][1].shape[1:]
-    numbers = {label: number for number, label in enumerate(classes)}
-    images = np.empty((len(pictures), channels, *size), np.float32)
-    labels = np.empty(len(pictures), np.int64)
-    for index, (label, picture) in enumerate(pictures):
-        if picture.shape[1:] != size:
+def _check_parts(path: Path, files: Sequence[PictureFile], passed: PassedOver) -> None:
+    """Refuse a part without pictures, and say what was there instead."""
+    for part in PARTS:
+        if not any(file.part == part for file in files):
+            instead = f" (passed over: {'; '.join(passed.notes())})" if passed.notes() else ""
             raise InputError(
-                f"{path} has pictures of {size} and of {picture.shape[1:]} pixels; scale them to one size."
+                f"{printable(path)} has no pictures in {part}/CLASS/{instead}; lay them out as train/CLASS and "
+                "test/CLASS."
             )
-        if label not in numbers:
-            raise InputError(f"{path} has class {label!r} in test/ and not in train/; the parts have to agree.")
-        images[index] = picture  # a grey picture among coloured ones fills all channels
-        labels[index] = numbers[label]
+
+
+def _check_size(path: Path, found: dict[str, list[_Picture]], file: PictureFile, pixels: Pixels, count: int) -> None:
+    """Refuse another size than the first picture's, and at the first one a set that does not fit memory."""
+    first = next(pictures[0] for pictures in found.values() if pictures)
+    size, expected = pixels.shape[1:], first.pixels.shape[1:]
+    if size != expected:
+        raise InputError(
+            f"{printable(path)} has pictures of {expected} and of {size} pixels, height and width ({first.place}, "
+            f"{file.place}); scale them to one size."
+        )
+    if sum(len(pictures) for pictures in found.values()) == 1:
+        needed = count * int(np.prod(pixels.shape)) * 5  # a byte as read and four as trained on
+        memory = _memory()
+        if memory is not None and needed > memory:
+            raise InputError(
+                f"{count} pictures of {size[0]} x {size[1]} need {needed >> 30} GiB of memory, and this machine has "
+                f"{memory >> 30}; scale them down, or train on fewer."
+            )
+
+
+def _memory() -> int | None:
+    """Bytes of the machine's main memory, where the system tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _stacked(path: Path, pictures: list[_Picture], classes: tuple[str, ...], channels: int) -> tuple[Tensor, Tensor]:
+    """Inputs (n, channels, height, width) from 0 to 1, and classes; the pictures are let go on the way."""
+    numbers = {label: number for number, label in enumerate(classes)}
+    images = np.empty((len(pictures), channels, *pictures[0].pixels.shape[1:]), np.float32)
+    labels = np.empty(len(pictures), np.int64)
+    for index, picture in enumerate(pictures):
+        if picture.label not in numbers:
+            raise InputError(
+                f"{printable(path)} has class {picture.label!r} in test/ and not in train/; the parts have to agree."
+            )
+        images[index] = picture.pixels  # a grey picture among coloured ones fills all channels
+        labels[index] = numbers[picture.label]
     images /= 255.0
     return torch.from_numpy(images), torch.from_numpy(labels)
