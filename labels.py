@@ -8,7 +8,11 @@ from .errors import InputError
 from .text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
+
+_MOST_CLASSES = 1 << 20
 
 
 def class_labels(labels: Any, examples: int, classes: int, where: str) -> Tensor:
@@ -55,6 +59,23 @@ def class_labels(labels: Any, examples: int, classes: int, where: str) -> Tensor
     return found
 
 
+def class_count(parts: Iterable[Any], where: str) -> int:
+    """How many classes the labels of all `parts` speak of: the columns of one-hot labels, else the largest plus 1.
+
+    Raises InputError for labels that are none, and for a largest one that can be no class's number.
+    """
+    count = 1
+    for labels in parts:
+        found = _as_tensor(labels, where)
+        if found.ndim == 2 and found.shape[1] > 1:
+            count = max(count, found.shape[1])
+        elif found.numel() and not found.is_complex():
+            count = max(count, 1 + int(found.nan_to_num(0.0, 0.0, 0.0).max()))
+    if count > _MOST_CLASSES:
+        raise InputError(f"{where} holds label {count - 1}; labels are class numbers that begin at 0, without gaps.")
+    return count
+
+
 def _as_tensor(labels: Any, where: str) -> Tensor:
     import numpy as np
     import torch
@@ -68,8 +89,8 @@ def _as_tensor(labels: Any, where: str) -> Tensor:
     except (ValueError, TypeError, RuntimeError):
         array = np.asarray(None)  # ragged, or not to be looked into
     if array.dtype.kind not in "buif":
-        kind = type(labels).__name__ if not isinstance(labels, np.ndarray) else f"array of type {array.dtype}"
-        raise InputError(f"{where} has labels in a {printable(kind)}; give class numbers as an integer tensor.")
+        kind = labels.dtype if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise InputError(f"{where} has labels of type {printable(kind)}; give class numbers as an integer tensor.")
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:  # torch lacks operations on these
         if array.size and array.max() > np.iinfo(np.int64).max:
             raise InputError(f"{where} holds label {array.max()}, which is no class number; labels begin at 0.")

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from ..codec import Grid
 from ..errors import InputError, user_code
+from ..labels import class_labels
 from .quantize import SHARED, Coding, grid_values, storable_step
 from .rate import LevelBits
 from .settings import CompressSettings
@@ -240,6 +241,7 @@ def _log_loss(
     for part in parts:
         values |= part.values()
     outputs = torch.func.functional_call(network, values, (inputs,))
+    labels = class_labels(labels, len(inputs), outputs.shape[1], "A batch to retrain on")
     loss = F.cross_entropy(outputs, labels)
     if teacher is None or weight == 0.0:
         return loss

@@ -16,7 +16,7 @@ from ..labels import class_labels
 from .bayesian import BayesianNetwork
 from .elbo import blundell_weight, kl_warmup, negative_elbo
 from .evaluate import nonzero_by_layer, nonzero_percent
-from .guard import outputs_of, split_batch
+from .guard import described, outputs_of, split_batch
 from .probe import uses_of
 from .settings import EpochMetrics, FitSettings
 
@@ -92,7 +92,10 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         self._uses_checked = True
         inputs = split_batch(batch, where)[0].to(self.device)
         # A network that draws numbers in evaluation mode too must not change those of training.
-        with torch.random.fork_rng(), user_code(f"the network, given {where.lower()} in evaluation mode,"):
+        with (
+            torch.random.fork_rng(),
+            user_code(f"the network, given inputs {described(inputs)} ({where.lower()}, in evaluation mode),"),
+        ):
             uses = uses_of(self.net, dict(self.net.variational_layers()), inputs)
         if uses.read_past:
             named = ", ".join(repr(name) for name in uses.read_past)

@@ -51,7 +51,9 @@ class GuardedLoader:
 def guarded(loader: Any, what: str) -> GuardedLoader:
     """The loader behind guards. Raises InputError when it cannot be trained from: no length, or nothing in it."""
     if not hasattr(loader, "__iter__"):
-        raise InputError(f"{_sentence(what)} is a {type(loader).__name__}; give a DataLoader, or a list of batches.")
+        raise InputError(
+            f"{_sentence(what)} is of type {type(loader).__name__}; give a DataLoader, or a list of batches."
+        )
     try:
         length = len(loader) if isinstance(loader, Sized) else None
     except TypeError:  # a DataLoader of an IterableDataset has the method, and no length
@@ -70,12 +72,12 @@ def split_batch(batch: Any, where: str) -> tuple[Any, Any]:
     """Inputs, as a tensor where they are an array, and labels as they are. Raises InputError for another batch."""
     if not (isinstance(batch, tuple | list) and len(batch) == 2):
         what = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
-        raise InputError(f"{where} is a {what}; give pairs of inputs and labels.")
+        raise InputError(f"{where} is of type {what}; give pairs of inputs and labels.")
     inputs, labels = batch
     if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "buif":
         inputs = torch.from_numpy(np.ascontiguousarray(inputs))
     if not isinstance(inputs, Tensor):
-        raise InputError(f"{where} has inputs in a {type(inputs).__name__}; give a tensor of shape (n, ...).")
+        raise InputError(f"{where} has inputs of type {type(inputs).__name__}; give a tensor of shape (n, ...).")
     if inputs.ndim == 0 or len(inputs) == 0:
         raise InputError(f"{where} has inputs of shape {tuple(inputs.shape)}; give at least one example.")
     return inputs, labels
@@ -83,7 +85,7 @@ def split_batch(batch: Any, where: str) -> tuple[Any, Any]:
 
 def outputs_of(network: nn.Module | Callable[[Any], Any], inputs: Tensor, where: str) -> Tensor:
     """The network's outputs, (n, classes). Raises InputError when it raises, or gives anything else."""
-    with user_code(f"the network, given inputs {_described(inputs)} ({where.lower()}),"):
+    with user_code(f"the network, given inputs {described(inputs)} ({where.lower()}),"):
         outputs = network(inputs)
     return checked_outputs(outputs, inputs)
 
@@ -103,7 +105,8 @@ def checked_outputs(outputs: Any, inputs: Tensor) -> Tensor:
     return outputs
 
 
-def _described(inputs: Tensor) -> str:
+def described(inputs: Tensor) -> str:
+    """Shape and type, for errors."""
     return f"of shape {tuple(inputs.shape)} and type {_type(inputs)}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, reason_of, user_code
 
 
 def lenet_300_100() -> nn.Module:
@@ -126,9 +126,14 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
             f"`module:callable`.{hint}"
         )
     try:
-        network = factory(**arguments)
-    except TypeError as error:
-        raise InputError(f"Model {name} cannot be built with arguments {arguments}: {error}.") from error
+        with user_code(f"the model {name}"):
+            network = factory(**arguments)
+    except InputError as error:
+        if not isinstance(error.__cause__, TypeError):
+            raise
+        raise InputError(
+            f"Model {name} cannot be built with arguments {arguments}: {reason_of(error.__cause__)}."
+        ) from error.__cause__
     if not isinstance(network, nn.Module):
         raise InputError(f"Model {name} gave a {type(network).__name__}, and an nn.Module is needed.")
     return network

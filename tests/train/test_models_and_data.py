@@ -125,7 +125,7 @@ def test_a_gzip_file_that_swells_and_one_that_is_missing_are_refused(tmp_path):
     with pytest.raises(CorruptFileError, match="not the IDX file of shape"):
         load_data("mnist", tmp_path)
     labels.unlink()
-    with pytest.raises(InputError, match="There is no data file at .*t10k-labels"):
+    with pytest.raises(InputError, match=r"There is no data file at .*t10k-labels"):
         load_data("mnist", tmp_path)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-from ...errors import InputError
+from ...errors import InputError, user_code
+from ...labels import class_count
 from ..models import imported
 from .batches import BatchOrder, batches
 from .cifar10 import cifar10
@@ -34,6 +37,8 @@ def load_data(name: str, data_dir: Path | None = None, *, tell: Callable[[str], 
 
     Raises InputError for an unknown name, listing near ones, and for data that cannot be trained on.
     """
+    if name == "cifar10":
+        return cifar10(data_dir, tell)
     if name in DATA_SETS:
         return DATA_SETS[name](data_dir)
     if name.startswith(_FOLDER):
@@ -49,17 +54,27 @@ def load_data(name: str, data_dir: Path | None = None, *, tell: Callable[[str], 
 
 
 def _from_callable(name: str) -> DataSet:
-    made = imported(name, "Data set")()
+    function = imported(name, "Data set")
+    with user_code(f"the data set {name}"):
+        made = function()
     if isinstance(made, DataSet):
         return made
-    if not (isinstance(made, tuple | list) and len(made) == 4 and all(isinstance(t, torch.Tensor) for t in made)):
+    if not (isinstance(made, tuple | list) and len(made) == 4):
+        what = f"{type(made).__name__} of {len(made)}" if isinstance(made, tuple | list) else type(made).__name__
         raise InputError(
-            f"Data set {name} gave a {type(made).__name__}; a DataSet or four tensors are needed: train images, "
-            "train labels, test images, test labels."
+            f"Data set {name} gave a {what}; a DataSet or four tensors are needed: train images, train labels, test "
+            "images, test labels."
         )
     train_images, train_labels, test_images, test_labels = made
-    classes = 1 + max((int(labels.max()) for labels in (train_labels, test_labels) if labels.numel()), default=0)
+    classes = class_count((train_labels, test_labels), f"Data set {name}")
     return DataSet(
-        name, train_images.float(), train_labels.long(), test_images.float(), test_labels.long(),
+        name, _as_floats(train_images), train_labels, _as_floats(test_images), test_labels,
         tuple(str(number) for number in range(classes)), 1.0, "as given",
     )  # fmt: skip
+
+
+def _as_floats(inputs: Any) -> Any:
+    """Real numbers of any type as float32; the rest as it is, for DataSet to refuse."""
+    if isinstance(inputs, np.ndarray) and inputs.dtype.kind in "buif":
+        inputs = torch.from_numpy(np.ascontiguousarray(inputs.astype(np.float32)))
+    return inputs.float() if isinstance(inputs, torch.Tensor) and not inputs.is_complex() else inputs
