@@ -230,7 +230,10 @@ def check_network(network: nn.Module) -> None:
 
 
 def _copied(network: nn.Module) -> nn.Module:
-    """A copy with the gradient hooks and attributes of parameters, which deepcopy leaves out. Raises InputError."""
+    """A copy with what deepcopy leaves out of parameters: gradient hooks, attributes, and one memory under several.
+
+    Raises InputError when the network cannot be copied.
+    """
     try:
         copied = copy.deepcopy(network)
     except Exception as error:  # whatever a module of the user's, or a tensor that it computed, raises
@@ -238,7 +241,12 @@ def _copied(network: nn.Module) -> nn.Module:
             f"{type(network).__name__} cannot be copied ({reason_of(error)}); keep out of a network what "
             "copy.deepcopy does not take: locks, open files, tensors that have a gradient function."
         ) from error
+    first: dict[int, nn.Parameter] = {}
     for before, after in zip(network.parameters(), copied.parameters(), strict=True):
+        if before.layout == torch.strided and before.numel():
+            owner = first.setdefault(before.data_ptr(), after)
+            if owner is not after and owner.numel() == before.numel():
+                after.data = owner.data.as_strided(before.shape, before.stride(), owner.storage_offset())
         vars(after).update(vars(before))
         for hook in (before._backward_hooks or {}).values():
             after.register_hook(hook)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -180,6 +181,11 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         """Report and log the epoch."""
         with torch.no_grad():
             kl = self.net.kl().item() / self.examples
+        if not math.isfinite(kl):
+            raise InputError(
+                f"The KL became {kl} in epoch {self.current_epoch}{self._suspect()}; lower the learning rate, "
+                "and go on from the checkpoint of the epoch before if there is one."
+            )
         reduce = self.trainer.strategy.reduce
         nll = float(reduce(torch.tensor(self._nll_sum / max(1, self._batches)), reduce_op="mean"))
         wrong, seen = (int(reduce(torch.tensor(n), reduce_op="sum")) for n in (self._wrong, self._seen))

@@ -25,10 +25,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import InputError, reason_of
 from ..files import read_bytes
+from ..text import printable
 
 _FOLDER = "recipes"
 # Fields of Training that say what the batches are made of, and how; the others are FitSettings'.
 LOADING = ("batch_size", "shift", "mirror")
+_MOST = (1 << 31) - 1
 
 
 class _Strict(BaseModel):
@@ -68,18 +70,27 @@ class Training(_Strict):
     """The numbers of a training run; see fit.FitSettings, which checks them, and data.batches."""
 
     epochs: int = 60
-    batch_size: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=100, ge=1, le=_MOST)
     learning_rate: float = 1e-3
     warmup_start: float = 0.0
     warmup_end: float = 0.3
     kl_weighting: str = "uniform"
     precision: str = "32-true"
-    shift: int = Field(default=0, ge=0)
+    shift: int = Field(default=0, ge=0, le=_MOST)
     mirror: bool = False
     held_out: float = Field(
         default=0.0, ge=0.0, lt=1.0, description="part of the training set kept back, for `compress` to choose by"
     )
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_no_booleans(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for name, number in value.items():
+                if isinstance(number, bool) and name in cls.model_fields and name != "mirror":
+                    raise ValueError(f"{name} is {str(number).lower()}, and a number or a name is needed")
+        return value
 
 
 class Range(_Strict):
@@ -111,9 +122,26 @@ class Recipe(_Strict):
     def checked(cls, fields: dict[str, Any], what: str) -> Self:
         """From plain values. Raises InputError naming `what` and the first field that is wrong."""
         try:
+            Recipe.model_validate(fields)  # what a run adds to its recipe is not for a recipe to say
             return cls.model_validate(fields)
         except ValidationError as error:
-            raise InputError(f"{what}: {reason_of(error)}; see `bayespress train --help` for what there is.") from None
+            raise InputError(f"{what}: {_first_fault(error)}.") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    """The first field that is wrong, how, and of an unknown one a near name."""
+    first = error.errors()[0]
+    *outer, last = (str(part) for part in first["loc"]) if first["loc"] else ("the whole",)
+    if first["type"] != "extra_forbidden":
+        return f"{reason_of(error)}; see `bayespress train --help` for what there is"
+    fields: type[BaseModel] | None = Recipe
+    for part in outer:
+        kind = fields.model_fields[part].annotation if fields is not None and part in fields.model_fields else None
+        fields = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    known = list(fields.model_fields) if fields is not None else []
+    near = difflib.get_close_matches(last, known, 2, 0.5)
+    hint = f"did you mean {' or '.join(near)}" if near else f"the fields there are {', '.join(known)}"
+    return f"{printable('.'.join([*outer, last]))} is no field of a recipe; {hint}"
 
 
 def recipe_names() -> list[str]:
@@ -140,8 +168,8 @@ def recipe_fields(name: str) -> dict[str, Any]:
         near = difflib.get_close_matches(name, recipe_names(), 3, 0.4) or recipe_names()
         raise InputError(f"There is no recipe {name!r}; near ones are {', '.join(near)}, and your own ends in .toml.")
     try:
-        return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows put a mark before the first character
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of too many digits, too deep
         raise InputError(f"{where} is no TOML ({reason_of(error)}); mend the file.") from None
 
 
@@ -151,7 +179,10 @@ def search_ranges(fields: dict[str, Any]) -> dict[str, Range]:
     Raises InputError for a range that is none.
     """
     ranges = {}
-    for key, value in fields.pop("search", {}).items():
+    search = fields.pop("search", {})
+    if not isinstance(search, dict):
+        raise InputError(f"The search ranges are {search!r}; write a table [search] of ranges.")
+    for key, value in search.items():
         try:
             ranges[key] = Range.model_validate(value)
         except ValidationError as error:
@@ -170,8 +201,9 @@ def set_field(fields: dict[str, Any], assignment: str) -> None:
     if not equals or not all(key.strip().split(".")):
         raise InputError(f"{assignment!r} is no assignment; write it like training.epochs=5.")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = tomllib.loads(f"value = {text}")
+        value = parsed["value"] if len(parsed) == 1 else text.strip()
+    except (ValueError, RecursionError):
         value = text.strip()
     set_value(fields, key.strip(), value)
 

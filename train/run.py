@@ -70,7 +70,9 @@ class RunRecord(Recipe):
     status: Literal["running", "complete"] = "running"
     final: FinalRecord | None = None
     libraries: dict[str, str] = Field(default_factory=library_versions)
-    seconds: float = Field(default=0.0, description="wall time spent training, all resumptions together")
+    seconds: float = Field(
+        default=0.0, allow_inf_nan=False, description="wall time spent training, all resumptions together"
+    )
     metrics: list[EpochRecord] = Field(default_factory=list)
 
     def write(self, folder: Path) -> None:

@@ -10,7 +10,7 @@ from bayespress.train.data import DATA_SETS
 from bayespress.train.fit import FitSettings
 from bayespress.train.methods import METHODS, method_named
 from bayespress.train.models import MODELS
-from bayespress.train.recipe import LOADING, Recipe, recipe_fields, recipe_names, set_field
+from bayespress.train.recipe import LOADING, Recipe, recipe_fields, recipe_names, search_ranges, set_field
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -90,3 +90,74 @@ def test_fields_that_are_none(fields, message):
 def test_the_command_line_names_every_method():
     """They are written out there, so that --help need not import torch."""
     assert sorted(METHOD_NAMES) == sorted(METHODS)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff\xfe\x00", "is no TOML"),
+        (b"a = " + b"[" * 100_000, "is no TOML"),
+        (b"[training]\nseed = " + b"9" * 5000, "is no TOML"),
+        (b"search = 3", "search ranges are 3"),
+        (
+            b"[training]\nlearning_rte = 4",
+            r"training\.learning_rte is no field .* mean learning_rate",
+        ),
+        (b'modle = "x"', "modle is no field of a recipe; did you mean mod"),
+        (b'status = "complete"', "status is no field of a recipe"),
+        (b'"\\u001b[31mx" = 1', r"\\x1b\[31mx is no field"),
+        (b"[training]\nepochs = true", "epochs is true"),
+        (b"[training]\nbatch_size = 99999999999999999999", r"training\.batch_size: "),
+        (b"training = 5", "training: "),
+        (b"model = 5", "model: "),
+    ],
+)
+def test_recipes_of_odd_content_are_one_line(data, message, tmp_path):
+    (tmp_path / "odd.toml").write_bytes(data)
+
+    def read():
+        fields = recipe_fields(str(tmp_path / "odd.toml"))
+        search_ranges(fields)
+        Recipe.checked(fields, "odd")
+
+    with pytest.raises(InputError, match=message) as caught:
+        read()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path):
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbfmodel = 'vgg'\r\n")
+    assert recipe_fields(str(tmp_path / "marked.toml")) == {"model": "vgg"}
+
+
+@pytest.mark.parametrize(
+    "value", ["training.epochs=5\ny=3", "training.epochs=" + "9" * 5000, "training.epochs=" + "[" * 99_999]
+)
+def test_an_assignment_of_more_than_a_value_is_none(value):
+    fields = {}
+    set_field(fields, value)
+    with pytest.raises(InputError, match=r"training\.epochs: "):
+        Recipe.checked(fields, "odd")
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("sparse-vd", {"log_alpha_treshold": 3}, "did you mean log_alpha_threshold"),
+        ("sparse-vd", {"log_alpha_threshold": "3"}, "log_alpha_threshold of method sparse-vd is '3'"),
+        ("sparse-vd", {"log_alpha_threshold": float("nan")}, "is nan"),
+        ("sparse-vd", {"log_alpha_threshold": None}, "is None"),
+        ("soft-weight-sharing", {"zero_beta": [1.0]}, r"zero_beta of method soft-weight-sharing is \[1.0\]"),
+        ("soft-weight-sharing", {"components": 3.5}, "components of method"),
+        ("deep-compression", {"prune_at": 0.5}, "prune_at of method"),
+    ],
+)
+def test_settings_of_methods_have_types(method, options, message):
+    with pytest.raises(InputError, match=message):
+        method_named(method, **options)
+
+
+def test_settings_of_methods_may_be_whole_numbers_and_lists():
+    assert method_named("sparse-vd", log_alpha_threshold=3).log_alpha_threshold == 3
+    assert method_named("deep-compression", prune_at=[0.1, 0.2]).prune_at == (0.1, 0.2)
+    assert method_named("soft-weight-sharing", zero_beta=[1, 2.5]).zero_beta == (1, 2.5)

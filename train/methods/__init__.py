@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ...errors import InputError
 from .base import Method, NetworkPrior
@@ -38,11 +40,23 @@ def method_named(name: str, **options: Any) -> Method:
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise InputError(f"There is no method {name!r}; the methods are {', '.join(sorted(METHODS))}.{hint}")
     known = {field.name: field for field in fields(METHODS[name])}  # type: ignore[arg-type]
+    types = get_type_hints(METHODS[name])
     for option, value in options.items():
         if option not in known:
-            raise InputError(f"Method {name} has no setting {option!r}; it has {', '.join(sorted(known))}.")
+            near = difflib.get_close_matches(option, known, 1, 0.5)
+            hint = f"; did you mean {near[0]}" if near else ""
+            raise InputError(f"Method {name} has no setting {option!r}; it has {', '.join(sorted(known))}{hint}.")
         if isinstance(value, list):  # as JSON and TOML have tuples
             options[option] = tuple(value)
+        try:
+            TypeAdapter(types[option], config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(
+                options[option]
+            )
+        except ValidationError as error:
+            raise InputError(
+                f"Setting {option} of method {name} is {value!r} ({error.errors()[0]['msg']}); give "
+                f"{known[option].type}, like {known[option].default!r}."
+            ) from None
     try:
         return METHODS[name](**options)
     except TypeError as error:
