@@ -249,9 +249,9 @@ def _copied(network: nn.Module) -> nn.Module:
                 after.data = owner.data.as_strided(before.shape, before.stride(), owner.storage_offset())
         vars(after).update(vars(before))
         for hook in (before._backward_hooks or {}).values():
-            after.register_hook(hook)
+            after.register_hook(hook)  # type: ignore[no-untyped-call]
         for hook in (getattr(before, "_post_accumulate_grad_hooks", None) or {}).values():
-            after.register_post_accumulate_grad_hook(hook)
+            after.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
     return copied
 
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,16 +118,16 @@ def fit(
     return net.eval()
 
 
-def _examples(loader: Any, examples: int | None) -> int:
+def _examples(loader: Any, given: int | None) -> int:
     """The size of the training set. Raises InputError when it is not known, or no size."""
+    examples: Any = given
     if examples is None:
-        dataset = getattr(loader, "dataset", None)
         try:
-            examples = len(dataset) if isinstance(dataset, Sized) else None
-        except TypeError:
-            examples = None
-    if examples is None:
-        raise InputError("The training loader has no data set with a length; pass examples=, the training set's size.")
+            examples = len(loader.dataset)
+        except (AttributeError, TypeError):
+            raise InputError(
+                "The training loader has no data set with a length; pass examples=, the training set's size."
+            ) from None
     if not isinstance(examples, int) or isinstance(examples, bool) or examples < 1:
         raise InputError(f"The training set has {examples} examples; at least 1 is needed.")
     return examples

@@ -43,8 +43,8 @@ def stoppable() -> Iterator[None]:
                 signal.signal(number, stop)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
 
 
 class SecondInterrupt(Callback):  # type: ignore[misc]

@@ -47,11 +47,11 @@ def uses_of(network: nn.Module, layers: Mapping[str, nn.Module], inputs: Any) ->
     )
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[misc]
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation on tensors, and which of them take a watched weight while none of the layers runs."""
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         # By memory, so that views and detached aliases count as the weight.
         self._names = {
             parameter.untyped_storage().data_ptr(): name

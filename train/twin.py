@@ -8,7 +8,7 @@ that extends both the method's layer and the layer's own class: `isinstance(twin
 
 from __future__ import annotations
 
-import functools
+import types
 from collections import Counter
 from typing import Any, TypeGuard
 
@@ -67,7 +67,7 @@ def is_layer(module: nn.Module) -> TypeGuard[Layer]:
 
 def check_layer(name: str, module: nn.Module) -> None:
     """Raises InputError for a Linear or ConvNd whose weight is not a plain parameter, with what makes it one."""
-    if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+    if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
         raise InputError(
             f"{_named(name, module)} has no weight yet; run the network once on an example before it is made "
             "variational."
@@ -127,7 +127,7 @@ def become_variational(name: str, module: nn.Module, method: Method, position: i
     assert operation is not None
     assert is_layer(module)
     made = method.layer(operation, module.weight, module.bias, position)
-    kind = type(module)
+    kind: type[nn.Module] = type(module)
     twin = _twin_class(type(made), kind)
     attributes = {
         key: value for key, value in vars(made).items()
@@ -150,9 +150,9 @@ def become_variational(name: str, module: nn.Module, method: Method, position: i
     module._buffers.update(made._buffers)
     vars(module).update(attributes)
     vars(module)["variational_tensors"] = frozenset({"weight", *parameters, *made._buffers})
-    module.__class__ = twin
-    assert isinstance(module, VariationalLayer)
-    return module
+    whole: Any = module
+    whole.__class__ = twin
+    return whole  # type: ignore[no-any-return]
 
 
 def write_past_fast_paths(network: nn.Module) -> None:
@@ -177,23 +177,28 @@ def _named(name: str, module: nn.Module) -> str:
     return f"Layer {name} ({kind})" if name else f"The network, a {kind},"
 
 
-@functools.cache
+_CLASSES: dict[tuple[type[VariationalLayer], type[nn.Module]], type[VariationalLayer]] = {}
+
+
 def _twin_class(variational: type[VariationalLayer], kind: type[nn.Module]) -> type[VariationalLayer]:
     """The class of twins of layers of class `kind`; its operation follows the layer's attributes as they are now."""
+    if (variational, kind) in _CLASSES:
+        return _CLASSES[variational, kind]
     members = {
         "__doc__": f"The variational twin of {kind.__name__}; see {variational.__name__}.",
         "__module__": __name__,
         "__reduce_ex__": _reduced,
-        "operation": staticmethod(F.linear) if kind is nn.Linear else kind._conv_forward,
+        "operation": staticmethod(F.linear) if kind is nn.Linear else vars(kind)["_conv_forward"],
     }
     name = variational.__name__.removesuffix("Layer") + kind.__name__
-    return type(variational)(name, (variational, kind), members)
+    made = types.new_class(name, (variational, kind), exec_body=lambda space: space.update(members))
+    return _CLASSES.setdefault((variational, kind), made)
 
 
 def _reduced(twin: VariationalLayer, _protocol: int) -> tuple[Any, ...]:
     """How to copy and pickle a twin: its class is made on the way, and no name finds it."""
     variational, kind = type(twin).__bases__
-    return _blank, (variational, kind), twin.__getstate__()
+    return _blank, (variational, kind), twin.__getstate__()  # type: ignore[no-untyped-call]
 
 
 def _blank(variational: type[VariationalLayer], kind: type[nn.Module]) -> VariationalLayer:

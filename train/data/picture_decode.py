@@ -64,7 +64,7 @@ def decode(place: str, data: bytes) -> Decoded:
                 image.seek(0)
                 image.load()
                 whole_range = image.format in ("PNG", "PPM")  # of which 16-bit pictures may come as 32-bit integers
-                pixels, on_black = _pixels(place, ImageOps.exif_transpose(image) or image, whole_range)
+                pixels, on_black = _pixels(place, ImageOps.exif_transpose(image), whole_range)
     except InputError:
         raise
     except Exception as error:  # a damaged picture makes decoders raise nearly anything
