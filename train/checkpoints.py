@@ -145,6 +145,8 @@ def _read(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
         if path.stat().st_size == 0:
             raise CorruptFileError(f"{path} is empty")
         with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise CorruptFileError(f"{path} is no checkpoint, whose parts are never compressed")
             if (damaged := archive.testzip()) is not None:
                 raise CorruptFileError(f"{path} is damaged in its part {damaged}")
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from .guard import checked_outputs
 from .interrupt import stoppable
 from .models import build_model
 from .operation import operation_of
-from .probe import uses_of
+from .probe import Uses, uses_of
 from .recipe import LOADING
 from .run import (
     CHECKPOINTS,
@@ -92,7 +92,11 @@ def _train(
     check_network(network)
     example = data.train_images[:2]
     _check_fits(network, example, len(data.labels))
-    net = bayesianize(network, record.method.name, keep=_read_past(network, example, tell), **record.method.options)
+    uses = _uses(network, example)
+    for name in uses.read_past:
+        tell(f"{name} is kept deterministic: the network reads its weight past the layer, where it cannot be sampled")
+    net = bayesianize(network, record.method.name, keep=uses.read_past, **record.method.options)
+    _check_copy(net, example, uses)
     for note in net.notes:
         tell(note)
     if names := net.deterministic():
@@ -156,14 +160,24 @@ def _going_on(folder: Path) -> str:
     return f"`bayespress train --resume {shlex.quote(str(folder))}`"
 
 
-def _read_past(network: nn.Module, images: Tensor, tell: Callable[[str], None]) -> tuple[str, ...]:
-    """Layers whose weight the network reads past them; they stay deterministic."""
+def _uses(network: nn.Module, images: Tensor) -> Uses:
     layers = {name: module for name, module in network.named_modules() if operation_of(module) is not None}
+    return _uses_of(network, layers, images)
+
+
+def _uses_of(network: nn.Module, layers: Mapping[str, nn.Module], images: Tensor) -> Uses:
     with torch.random.fork_rng(), user_code("the model in evaluation mode"):
-        uses = uses_of(network, layers, images)
-    for name in uses.read_past:
-        tell(f"{name} is kept deterministic: the network reads its weight past the layer, where it cannot be sampled")
-    return uses.read_past
+        return uses_of(network, layers, images)
+
+
+def _check_copy(net: BayesianNetwork, images: Tensor, original: Uses) -> None:
+    """Refuse a network whose copy still runs layers of the one that it was copied from. Raises InputError."""
+    unused = _uses_of(net, dict(net.variational_layers()), images).unused
+    if lost := [name for name in unused if name not in original.unused]:
+        raise InputError(
+            f"A copy of the model does not use its own layer {lost[0]}; its forward reaches the layer of the one that "
+            "was copied, through a function or a weak reference that it keeps: call self's layers in a method instead."
+        )
 
 
 def _check_fits(network: nn.Module, images: Tensor, classes: int) -> None:

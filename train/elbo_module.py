@@ -104,6 +104,11 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
                 f"The network reads the weight of layer {', '.join(uses.read_past)} past the layer, where it cannot be "
                 f"sampled; call the layer instead, or keep it deterministic by bayesianize(network, keep=[{named}])."
             )
+        if len(uses.unused) == len(dict(self.net.variational_layers())):
+            raise InputError(
+                "None of the variational layers takes part in the network's outputs; its forward may reach the layers "
+                "of the network that it was copied from, through a function or a weak reference that it keeps."
+            )
         if uses.unused:
             self.tell(f"layers that take no part in the outputs: {', '.join(uses.unused)}")
 

@@ -40,7 +40,7 @@ def fit(
     progress: bool | None = None,
     devices: int | str = 1,
     strategy: str = "auto",
-    tell: Callable[[str], None] = lambda _text: None,
+    tell: Callable[[str], None] | None = None,
     **overrides: Any,
 ) -> BayesianNetwork:
     """Train `net` in place by the ELBO and return it in evaluation mode.
@@ -53,7 +53,7 @@ def fit(
     report     called with each epoch's EpochMetrics
     progress   a live bar; by default only when standard output is a terminal
     devices, strategy  Lightning's, for several GPUs or processes; loaders of data.batches share out each batch
-    tell       called with notes: a checkpoint that was not whole, a layer that takes no part
+    tell       called with notes: a checkpoint that was not whole, a layer that takes no part; by default warnings.warn
     overrides  fields of FitSettings, as in `fit(net, loader, epochs=200)`
 
     Raises InputError when a loader, batch, label or output is not of that kind, when code of the network or a loader
@@ -62,6 +62,7 @@ def fit(
     the last whole epoch.
     """
     settings = FitSettings.of(**{**(vars(settings) if settings else {}), **overrides})
+    tell = tell or (lambda text: warnings.warn(text, stacklevel=3))
     alone = devices in (1, "1")
     given = ((train_loader, "the training loader"), (val_loader, "the validation loader"))
     loaders = [guarded(loader, what) for loader, what in given if loader is not None]

@@ -118,6 +118,78 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(recor
     assert not (tmp_path / "run").exists()
 
 
+TRICKY = """
+import weakref
+import torch.nn.functional as F
+from torch import nn
+
+class Reads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(16, 6), nn.Linear(6, 3)
+    def forward(self, x):
+        return F.linear(self.a(x.flatten(1)), self.b.weight, self.b.bias)
+
+class Weak(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(16, 6), nn.Linear(6, 3)
+        self.last = weakref.ref(self.b)
+    def forward(self, x):
+        return self.last()(self.a(x.flatten(1)))
+
+class Pair(Reads):
+    def forward(self, x):
+        return super().forward(x), x
+
+class Lost(Reads):
+    def forward(self, x):
+        return {}["missing\\nkey"]
+
+class Late(Reads):
+    def forward(self, x):
+        return self.a(x.flatten(1))[:, :3].log() if self.training else self.a(x.flatten(1))[:, :3]
+
+def raises():
+    raise OSError(28, "No space left on device")
+"""
+
+
+def test_layers_that_are_read_past_stay_deterministic_and_the_error_is_of_what_is_written(record, data, tmp_path):
+    (tmp_path / "tricky_for_run_test.py").write_text(TRICKY)
+    told = []
+    train_run(tmp_path / "run", record(model="tricky_for_run_test:Reads"), data=data, live=False, tell=told.append)
+    assert any(line.startswith("b is kept deterministic: the network reads its weight past") for line in told)
+    posterior = load_file(tmp_path / "run" / "posterior.safetensors")
+    assert "a.weight/variance" in posterior
+    assert "b.weight/variance" not in posterior
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Weak", "A copy of the model does not use its own layer b"),
+        ("Pair", "gives a tuple, and a tensor of one logit a class is needed"),
+        ("Lost", r"cannot take inputs of shape \(1, 4, 4\) \(KeyError"),
+        ("raises", "The model tricky_for_run_test:raises raised OSError: .*No space left on device"),
+    ],
+)
+def test_a_model_that_cannot_be_trained_is_refused_before_anything_is_written(name, message, record, data, tmp_path):
+    (tmp_path / "tricky_for_run_test.py").write_text(TRICKY)
+    with pytest.raises(InputError, match=message) as caught:
+        train_run(tmp_path / "run", record(model=f"tricky_for_run_test:{name}"), data=data, live=False)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_looks_like_one(record, data, tmp_path):
+    (tmp_path / "tricky_for_run_test.py").write_text(TRICKY)
+    with pytest.raises(InputError, match="The loss became nan in epoch 0"):
+        train_run(tmp_path / "run", record(model="tricky_for_run_test:Late"), data=data, live=False)
+    assert RunRecord.read(tmp_path / "run").status == "running"
+    assert not (tmp_path / "run" / "posterior.safetensors").exists()
+
+
 def test_what_is_held_out_is_always_the_same_part(data):
     first, second = data.held_out(0.2), data.held_out(0.2)
     assert len(first.test_images) == 18

@@ -413,6 +413,20 @@ def test_weights_read_past_their_layer_are_found():
         assert network.training
 
 
+def test_a_forward_that_reaches_the_network_it_was_copied_from_is_refused():
+    class Closed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+            self.run = lambda x: self.fc(x)
+
+        def forward(self, x):
+            return self.run(x)
+
+    with pytest.raises(InputError, match="None of the variational layers takes part"):
+        fit(bayesianize(Closed()), [(X, torch.tensor([0, 1, 1]))], epochs=1, examples=3)
+
+
 def test_fit_refuses_them_and_says_what_to_do():
     batches = [(X, torch.tensor([0, 1, 1]))]
     with pytest.raises(InputError, match=r"weight of layer tied past the layer.*keep=\['tied'\]"):
