@@ -139,6 +139,8 @@ def _train(
     if not is_main_process():
         return
     _check_finite(net, network)
+    for name in _changed_state(net, network):
+        tell(f"{name} changed in training and is not kept in the run directory; later commands use the model's own")
     # Of the network that is written, not of its twin, should code of the model tell them apart.
     error = error_percent(net.predictive_network(), data.test_images, data.test_labels)
     write_posterior(net, folder / POSTERIOR)
@@ -212,6 +214,21 @@ def _check_finite(net: BayesianNetwork, network: nn.Module) -> None:
             raise InputError(
                 f"Training diverged: {name} holds NaN or infinite values; lower the learning rate, and train again."
             )
+
+
+def _changed_state(net: BayesianNetwork, network: nn.Module) -> list[str]:
+    """Names of extra state (get_extra_state), which is no tensor, that is not what the model begins with."""
+    before = network.state_dict()
+    changed = []
+    for name, value in net.network.state_dict().items():
+        if not isinstance(value, Tensor):
+            try:
+                same = bool(before.get(name) == value)
+            except Exception:  # an object of the user's may compare in any way
+                same = False
+            if not same:
+                changed.append(name)
+    return changed
 
 
 def _percent(value: float | None) -> str:

@@ -52,13 +52,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        # By memory, so that views and detached aliases count as the weight.
-        self._names = {
-            parameter.untyped_storage().data_ptr(): name
+        # By memory, so that views and detached aliases count as the weight, which in a twin several tensors describe.
+        self._places = [
+            (name, tensor.data_ptr(), tensor.data_ptr() + tensor.numel() * tensor.element_size())
             for name, layer in layers.items()
-            for key, parameter in layer.named_parameters(recurse=False)
-            if key != "bias" and parameter.numel()
-        }
+            for key in getattr(layer, "variational_tensors", ("weight",))
+            if isinstance(tensor := getattr(layer, key), Tensor)
+        ]
         self._depth = 0
         self.read: set[str] = set()
         self.run: set[str] = set()
@@ -90,7 +90,6 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._depth == 0:
             for leaf in tree_leaves((args, named)):
                 if isinstance(leaf, Tensor) and leaf.layout == torch.strided and leaf.device.type != "meta":
-                    name = self._names.get(leaf.untyped_storage().data_ptr())
-                    if name is not None:
-                        self.read.add(name)
+                    place = leaf.data_ptr()
+                    self.read.update(name for name, start, end in self._places if start <= place < end)
         return function(*args, **(named or {}))

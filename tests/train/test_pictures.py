@@ -83,7 +83,9 @@ def test_transparency_of_grey_and_of_palettes():
 
 
 def test_a_clear_picture_is_read_all_the_same():
-    assert decoded(with_alpha((9, 9, 9), np.zeros_like(SHAPE))).shape == (3, 2, 3)
+    clear = decode("p", saved(with_alpha((9, 9, 9), np.zeros_like(SHAPE))))
+    np.testing.assert_array_equal(clear.pixels, np.full((3, 2, 3), 255))
+    assert not clear.on_black
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -146,6 +146,16 @@ class Lost(Reads):
     def forward(self, x):
         return {}["missing\\nkey"]
 
+class Counts(Reads):
+    calls = 0
+    def get_extra_state(self):
+        return {"calls": self.calls}
+    def set_extra_state(self, state):
+        self.calls = state["calls"]
+    def forward(self, x):
+        self.calls += 1
+        return self.b(self.a(x.flatten(1)))
+
 class Late(Reads):
     def forward(self, x):
         return self.a(x.flatten(1))[:, :3].log() if self.training else self.a(x.flatten(1))[:, :3]
@@ -163,6 +173,16 @@ def test_layers_that_are_read_past_stay_deterministic_and_the_error_is_of_what_i
     posterior = load_file(tmp_path / "run" / "posterior.safetensors")
     assert "a.weight/variance" in posterior
     assert "b.weight/variance" not in posterior
+
+
+def test_extra_state_is_resumed_and_its_change_is_told(record, data, tmp_path):
+    (tmp_path / "tricky_for_run_test.py").write_text(TRICKY)
+    told = []
+    train_run(tmp_path / "run", record(model="tricky_for_run_test:Counts"), data=data, live=False, tell=told.append)
+    assert any(line.startswith("_extra_state changed in training and is not kept") for line in told)
+    assert "_extra_state" not in load_file(tmp_path / "run" / "posterior.safetensors")
+    started = record(model="tricky_for_run_test:Counts", start=str(tmp_path / "run"))
+    train_run(tmp_path / "next", started, data=data, live=False)
 
 
 @pytest.mark.parametrize(

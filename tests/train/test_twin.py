@@ -389,16 +389,17 @@ def test_attention_itself_is_right_in_both_modes():
 
 
 class Reads(nn.Module):
-    """Uses layers in every way: called, by forward, past the layer, for their type only, not at all."""
+    """Uses layers in every way: called, by forward, past the layer, for their type or bias only, not at all."""
 
     def __init__(self):
         super().__init__()
         self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
         self.tied, self.spare = nn.Linear(4, 2), nn.Linear(2, 2)
+        self.a.scale = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, x):
         x = self.b.forward(self.a(x).to(self.c.weight.dtype).to(self.c.weight.device))
-        x = self.c(x).reshape(len(x), self.c.weight.shape[0])
+        x = self.c(x).reshape(len(x), self.c.weight.shape[0]) * self.a.scale + self.b.bias
         return F.linear(x, self.tied.weight.detach().t().t(), self.tied.bias)
 
 

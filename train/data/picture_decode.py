@@ -47,7 +47,7 @@ def decode(place: str, data: bytes) -> Decoded:
     Raises CorruptFileError for what is no whole picture, InputError for one that is too large or whose range of
     values is not known.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     Image.init()  # registers the formats
     formats = [known for known in _FORMATS if known in Image.OPEN]
@@ -67,6 +67,10 @@ def decode(place: str, data: bytes) -> Decoded:
                 pixels, on_black = _pixels(place, ImageOps.exif_transpose(image), whole_range)
     except InputError:
         raise
+    except UnidentifiedImageError:
+        raise CorruptFileError(
+            f"Picture {place} cannot be read (it begins like none of {', '.join(formats)}); remove or convert it."
+        ) from None
     except Exception as error:  # a damaged picture makes decoders raise nearly anything
         raise CorruptFileError(f"Picture {place} cannot be read ({reason_of(error)}); remove or mend it.") from None
     return Decoded(pixels, frames, on_black)
@@ -107,14 +111,15 @@ def _composited(image: object) -> tuple[Pixels, bool]:
     assert isinstance(image, Image.Image)
     grey = image.mode in _GREY
     layered = image.convert("RGBA")
+    over = []
     for background in (255, 0):
         below = Image.new("RGBA", layered.size, (background, background, background, 255))
         flat = Image.alpha_composite(below, layered).convert("L" if grey else "RGB")
         pixels = _channels_first(np.asarray(flat, np.uint8))
         if (pixels != pixels[:, :1, :1]).any():
             return pixels, background == 0
-    # One colour on either ground: it is opaque everywhere, or clear.
-    return _channels_first(np.asarray(layered.convert("L" if grey else "RGB"), np.uint8)), False
+        over.append(pixels)
+    return over[0], False  # of one colour on either ground
 
 
 def _channels_first(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
