@@ -119,6 +119,12 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         outputs = outputs_of(self.net, inputs, where)
         return outputs, class_labels(labels, len(inputs), outputs.shape[1], where).to(self.device), inputs
 
+    def backward(self, loss: Tensor, *arguments: Any, **named: Any) -> None:
+        """The gradient, which may run hooks and functions of the user's."""
+        where = f"epoch {self.current_epoch}, batch {self.trainer.fit_loop.batch_idx}"
+        with user_code(f"the gradient of the network, in {where},"):
+            super().backward(loss, *arguments, **named)
+
     def on_after_backward(self) -> None:
         """Add the KL's gradient to that of the log loss."""
         if self._adds_gradient():

@@ -13,6 +13,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from ..errors import InputError, reason_of
@@ -63,9 +64,11 @@ def fit(
     """
     settings = FitSettings.of(**{**(vars(settings) if settings else {}), **overrides})
     tell = tell or (lambda text: warnings.warn(text, stacklevel=3))
+    if not isinstance(net, BayesianNetwork):
+        raise InputError(f"A {type(net).__name__} was given to train; give what bayesianize returns.")
     alone = devices in (1, "1")
     given = ((train_loader, "the training loader"), (val_loader, "the validation loader"))
-    loaders = [guarded(loader, what) for loader, what in given if loader is not None]
+    loaders = [guarded(loader, what) for loader, what in given if loader is not None or loader is train_loader]
     examples = _examples(train_loader, examples)
     module = ElboModule(net, settings, examples, report or (lambda _metrics: None), tell)
     check_extra_state({} if folder is None else module.state_dict())
@@ -92,22 +95,28 @@ def fit(
     net.train()  # Lightning keeps the mode it finds, and in evaluation mode nothing would be sampled
     with _quiet_lightning(), leaving_the_trainer() as interrupts, _disk_faults(folder):
         lightning.seed_everything(settings.seed, verbose=False)
-        trainer = lightning.Trainer(
-            max_epochs=settings.epochs,
-            accelerator="auto",
-            devices=devices,
-            strategy=strategy,
-            precision=settings.precision,
-            # Ours share out their batches themselves.
-            use_distributed_sampler=not isinstance(getattr(train_loader, "sampler", None), BatchOrder),
-            logger=TensorBoardLogger(str(folder), name=None, version="tensorboard") if folder else False,
-            callbacks=[*callbacks, interrupts],
-            plugins=[WholeCheckpoints(resumed)],
-            enable_checkpointing=folder is not None,
-            enable_progress_bar=live,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
+        try:
+            trainer = lightning.Trainer(
+                max_epochs=settings.epochs,
+                accelerator="auto",
+                devices=devices,
+                strategy=strategy,
+                precision=settings.precision,
+                # Ours share out their batches themselves.
+                use_distributed_sampler=not isinstance(getattr(train_loader, "sampler", None), BatchOrder),
+                logger=TensorBoardLogger(str(folder), name=None, version="tensorboard") if folder else False,
+                callbacks=[*callbacks, interrupts],
+                plugins=[WholeCheckpoints(resumed)],
+                enable_checkpointing=folder is not None,
+                enable_progress_bar=live,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+            )
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise InputError(
+                f"Training cannot use devices {devices!r} with strategy {strategy!r} ({reason_of(error)}); leave them "
+                "out, or give what Lightning takes."
+            ) from error
         trainer.fit(
             module,
             # Lightning makes loaders for several processes from what DataLoaders are made of.

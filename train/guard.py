@@ -39,6 +39,8 @@ class GuardedLoader:
                     batch = next(batches)
                 except StopIteration:
                     break
+                except Exception as error:
+                    raise _of_worker(error) from error
             count += 1
             yield batch
         if not count:
@@ -48,16 +50,30 @@ class GuardedLoader:
             )
 
 
+def _of_worker(error: Exception) -> Exception:
+    """What a worker process of a DataLoader raised: torch puts a line of its own and a traceback before the message."""
+    lines = str(error).strip().splitlines()
+    if not lines or "in DataLoader worker process" not in lines[0]:
+        return error
+    kind = type(error).__name__
+    said = [line.removeprefix(f"{kind}: ") for line in lines if line.startswith(f"{kind}: ")]
+    try:
+        return type(error)(said[-1] if said else lines[-1])
+    except Exception:  # a type that is made in another way
+        return error
+
+
 def guarded(loader: Any, what: str) -> GuardedLoader:
     """The loader behind guards. Raises InputError when it cannot be trained from: no length, or nothing in it."""
     if not hasattr(loader, "__iter__"):
         raise InputError(
             f"{_sentence(what)} is of type {type(loader).__name__}; give a DataLoader, or a list of batches."
         )
-    try:
-        length = len(loader) if isinstance(loader, Sized) else None
-    except TypeError:  # a DataLoader of an IterableDataset has the method, and no length
-        length = None
+    with user_code(what):
+        try:
+            length = len(loader) if isinstance(loader, Sized) else None
+        except TypeError:  # a DataLoader of an IterableDataset has the method, and no length
+            length = None
     if length is None:
         raise InputError(
             f"{_sentence(what)} has no length, and schedules follow the number of batches; give a DataLoader of a "

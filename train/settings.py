@@ -43,8 +43,10 @@ class FitSettings:
             if not isinstance(value, kinds) or isinstance(value, bool):
                 what = "a string" if text else "a whole number" if whole else "a number"
                 raise InputError(f"Setting {field.name} is {value!r}; it has to be {what}.")
-        if not 1 <= self.epochs <= _MOST_EPOCHS:
-            raise InputError(f"{self.epochs} epochs were asked for; at least 1 is needed, and {_MOST_EPOCHS} at most.")
+        if self.epochs < 1:
+            raise InputError(f"{self.epochs} epochs were asked for; at least 1 is needed.")
+        if self.epochs > _MOST_EPOCHS:
+            raise InputError(f"{self.epochs} epochs were asked for; at most {_MOST_EPOCHS} are possible.")
         if not 0 <= self.seed < 1 << 32:
             raise InputError(f"The seed is {self.seed}; it has to be a number from 0 to {(1 << 32) - 1}.")
         if not 0.0 < self.learning_rate < math.inf:

@@ -206,7 +206,9 @@ class Endless(IterableDataset):
         ([(torch.rand(0, 6), RIGHT[:0])], r"inputs of shape \(0, 6\)"),
         ([], "The training loader is empty"),
         (7, "The training loader is of type int"),
+        (None, "The training loader is of type NoneType"),
         (iter([part()]), "has no length"),
+        (DataLoader(Failing(), 2, num_workers=1), r"training loader raised ValueError: record \d is gone"),
         (DataLoader(Endless(), 4), "has no length"),
         (DataLoader(Failing(), 2), r"training loader raised ValueError: record \d is gone"),
         (DataLoader(TensorDataset(*part()), 8, drop_last=True), "The training loader is empty"),
@@ -321,3 +323,32 @@ def test_the_error_of_labels_in_a_column_is_that_of_a_row():
     assert error_percent(net, images, best.int()) == 0.0
     with pytest.raises(InputError, match="no examples"):
         error_percent(net, images[:0], best[:0])
+
+
+def dividing(_gradient):
+    raise ZeroDivisionError("no\nsuch")
+
+
+class Hooked(nn.Module):
+    def __init__(self, apart):
+        super().__init__()
+        self.fc, self.apart = nn.Linear(6, 3), apart
+        self.fc.weight.register_hook(dividing)
+
+    def forward(self, x):
+        return self.fc(x).detach() if self.apart else self.fc(x)
+
+
+@pytest.mark.parametrize(("apart", "message"), [(False, "ZeroDivisionError: no"), (True, "RuntimeError: element 0")])
+def test_a_gradient_that_fails_is_one_line(apart, message):
+    with pytest.raises(InputError, match=rf"gradient of the network, in epoch 0, batch 0, raised {message}") as caught:
+        trained([part()], net=Hooked(apart))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_trainer_cannot_use_is_refused():
+    for options in ({"devices": -3}, {"devices": "x"}, {"strategy": "nope"}):
+        with pytest.raises(InputError, match=r"Training cannot use devices .* leave them out"):
+            trained([part()], **options)
+    with pytest.raises(InputError, match="A Sequential was given to train; give what bayesianize returns"):
+        fit(network(), [part()], epochs=1, examples=4)
