@@ -120,8 +120,18 @@ class Evil:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda fields: Evil(), lambda fields: {}, lambda fields: fields | {b"data": np.zeros((4, 7), np.uint8)}],
-    ids=["a program", "no fields", "another shape"],
+    [
+        lambda fields: Evil(),
+        lambda fields: {},
+        lambda fields: fields | {b"data": np.zeros((4, 7), np.uint8)},
+        lambda fields: fields | {b"labels": [0, 1, 2]},
+        lambda fields: fields | {b"labels": [0, 1, 2, 10]},
+        lambda fields: fields | {b"labels": [0, 1, 2, -1]},
+        lambda fields: fields | {b"labels": "abcd"},
+        lambda fields: fields | {b"data": np.zeros((0, 3072), np.uint8), b"labels": []},
+        lambda fields: [fields],
+    ],
+    ids=["a program", "no fields", "another shape", "few labels", "label 10", "label -1", "text", "empty", "a list"],
 )
 def test_a_batch_that_is_none_is_refused_and_not_run(tmp_path, change, capsys):
     write_cifar(tmp_path / "cifar-10-batches-py", change)
