@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import codec
-from ..errors import CorruptFileError, InputError, reason_of
+from ..errors import CorruptFileError, InputError
 from ..handover import NETWORK, WEIGHTS
 from .tools import require
 
@@ -22,16 +22,17 @@ INPUT, OUTPUT = "input", "output"
 
 
 def load_program(path: Path) -> Any:
-    """The torch.export program in `path`. Raises InputError when it is missing or cannot be read."""
-    torch = require("torch")
+    """The torch.export program in `path`; nothing of the file is run.
+
+    Raises InputError when it is missing, CorruptFileError when it cannot be read or holds more than a network.
+    """
+    from .stored_program import read_program
+
+    require("torch")
     if not path.is_file():
         raise InputError(f"There is no exported network at {path}; run `bayespress compress` again.")
-    try:
-        with _quiet():
-            return torch.export.load(path)
-    except Exception as error:
-        # torch reports a damaged archive by a dozen types of its own and of zipfile's.
-        raise CorruptFileError(f"{path} is not a torch.export program ({reason_of(error)}); compress again.") from error
+    with _quiet():
+        return read_program(path)
 
 
 def parameter_names(program: Any) -> dict[str, str]:
