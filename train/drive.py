@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from .run import (
     write_initial,
     write_posterior,
 )
+from .trust import check_code
 
 
 def train_run(
@@ -41,16 +42,21 @@ def train_run(
     devices: str = "1",
     strategy: str = "auto",
     tell: Callable[[str], None] = lambda _text: None,
+    named: Collection[str | None] = (),
+    trust_code: bool = False,
 ) -> None:
     """Train as `record` says, keeping it up to date in `folder` after each epoch.
 
     data  what to train on, instead of the data set that the record names
     live  show a progress bar when standard output is a terminal; one line an epoch through `tell` otherwise
     devices, strategy  see fit.fit
+    named, trust_code  which code a record that was read from a file may name; see trust.check_code
 
     Raises InputError for settings out of range and for a network and data that do not fit each other, before
     anything is written.
     """
+    if record.read_from is not None:
+        check_code(record, f"the run in {record.read_from}", named, trust_code=trust_code)
     numbers = record.training.model_dump()
     loading = {key: numbers.pop(key) for key in LOADING}
     held_out = numbers.pop("held_out")
