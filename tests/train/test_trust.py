@@ -170,6 +170,6 @@ def test_checkpoints_are_not_unpickled(here, tmp_path):
     held = torch.load(checkpoint, weights_only=True)
     torch.save(held | {"evil": Touch()}, checkpoint)
     record.training.epochs = 3
-    with pytest.raises(Exception, match=r"."):  # noqa: PT011 - the sentence is test_fit's business
+    with pytest.raises(Exception, match=r"."):
         train_run(tmp_path / "run", record, data=data, live=False, resume=True, trust_code=True)
     assert not (tmp_path / "touched").exists()
