@@ -16,6 +16,7 @@ import numpy.typing as npt
 from .. import codec
 from ..errors import CorruptFileError, InputError
 from ..handover import NETWORK, WEIGHTS
+from .onnx_data import check_self_contained
 from .tools import require
 
 INPUT, OUTPUT = "input", "output"
@@ -101,7 +102,10 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
     onnx = require("onnx")
     try:
         model = onnx.load_from_string(graph)
+        check_self_contained(model)
         onnx.checker.check_model(model)
+    except CorruptFileError:
+        raise
     except Exception as error:  # protobuf's own error types differ between its implementations
         raise CorruptFileError("The graph is not a sound ONNX file; fetch or make it again.") from error
     left = dict(weights)
