@@ -29,6 +29,7 @@ from .tools import require
 LARGEST_GRAPH = 256 << 20  # bytes of models/model.json; ten thousand operators take about 20 MB
 LARGEST_ARCHIVE = 16 << 30  # bytes of all members together
 MOST_MEMBERS = 65_536
+_LONGEST_REASON = 200  # characters
 
 _MODEL = "models/model.json"
 _MEMBER = re.compile(
@@ -375,8 +376,10 @@ def read_program(path: Path) -> Any:
             "make it again with `bayespress compress`."
         ) from None
     except Exception as error:
-        # zipfile raises ten types on damaged archives, torch as many on graphs that contradict themselves.
-        raise CorruptFileError(f"{path} is not a torch.export program ({reason_of(error)}); compress again.") from error
+        # zipfile raises ten types on damaged archives, torch as many on graphs that contradict themselves; torch's own
+        # sentence prints the whole graph, its cause does not.
+        reason = reason_of(error.__cause__ or error)[:_LONGEST_REASON]
+        raise CorruptFileError(f"{path} is not a torch.export program ({reason}); compress again.") from error
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:

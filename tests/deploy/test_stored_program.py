@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import pickle
+import random
 import shutil
 import sys
 import zipfile
@@ -411,3 +412,83 @@ def test_a_hostile_packed_directory_is_refused_by_every_command_that_opens_it(pa
     assert not marker.exists()
     with pytest.raises(CorruptFileError):
         bayespress.build(folder, ["host"], tmp_path / "b")
+
+
+def leaves(value, path=()):
+    """Every key and every plain value of a JSON document, as a path to it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield (*path, key), True
+            yield from leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from leaves(inner, (*path, index))
+    else:
+        yield path, False
+
+
+def put(document, path, is_key, value):
+    *outer, last = path
+    for step in outer:
+        document = document[step]
+    if is_key:
+        document[str(value)] = document.pop(last)
+    else:
+        document[last] = value
+
+
+DOCUMENTS = {
+    "graph": "models/model.json",
+    "weights": "data/weights/model_weights_config.json",
+    "constants": "data/constants/model_constants_config.json",
+}
+
+
+def test_code_and_nonsense_anywhere_in_a_graph_runs_nothing(saved, tmp_path):
+    """Any key and any value in turn becomes code, or a value of another kind; longer runs differ by the seed alone."""
+    marker, rng = tmp_path / "ran", random.Random(3)
+    code = f"__import__('os').mkdir({str(marker)!r})"
+    values = [
+        code, f"x={code}", f'a"),{code},("b', f"a\n    {code}\n", f"');{code}#", "torch.os.system", "self", "",
+        7, -1, 1 << 63, 1e400, None, True, [], {},
+    ]  # fmt: skip
+    with zipfile.ZipFile(saved[0]) as archive:
+        root = archive.namelist()[0].partition("/")[0]
+        places = [
+            (name, *place)
+            for name, member in DOCUMENTS.items()
+            for place in leaves(json.loads(archive.read(f"{root}/{member}")))
+        ]
+    said = []
+    for _ in range(200):
+        name, path, is_key = rng.choice(places)
+        value = rng.choice(values)
+        forgery = forged(saved[0], tmp_path / "f.pt2", **{name: lambda it, p=path, k=is_key, v=value: put(it, p, k, v)})
+        try:
+            program = load_program(forgery)
+        except CorruptFileError as error:
+            said.append(str(error))
+        else:
+            with contextlib.suppress(Exception):
+                program.module()(saved[2])
+        assert not marker.exists(), (name, path, value)
+    assert len(said) > 150
+    assert all(sentence.isprintable() and len(sentence) < 1000 for sentence in said)
+
+
+def test_changed_bytes_of_an_archive(saved, tmp_path):
+    """Another weight, or a sentence: the archive carries checksums that zipfile compares."""
+    whole, rng = saved[0].read_bytes(), random.Random(5)
+    path, said = tmp_path / "f.pt2", []
+    for _ in range(150):
+        data = bytearray(whole[: rng.randrange(len(whole))] if rng.random() < 0.2 else whole)
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(max(0, len(data) - 3000), len(data)) if rng.random() < 0.5 else rng.randrange(len(data))
+            data[at] = rng.randrange(256)
+        path.write_bytes(data)
+        try:
+            load_program(path)
+        except CorruptFileError as error:
+            said.append(str(error))
+    assert said
+    assert all(sentence.isprintable() for sentence in said)
