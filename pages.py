@@ -20,6 +20,11 @@ _STYLE = (
     "td,th{padding:.2rem .9rem;text-align:right;border-bottom:1px solid #dde3ea}"
     "td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}"
 )
+# What a browser may do with a page: apply its own styles, and nothing else.
+_POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+    "img-src data:; base-uri 'none'; form-action 'none'\">"
+)
 
 
 @contextmanager
@@ -56,7 +61,7 @@ def page(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
     """An HTML page. Sections are a heading (may be empty) and finished HTML or SVG; title and lead are plain text."""
     body = "\n".join(f"{f'<h2>{html.escape(head)}</h2>' if head else ''}{_inline(part)}" for head, part in sections)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_POLICY}<title>{html.escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p>\n{body}"
         "</body></html>\n"
     )

@@ -37,6 +37,9 @@ def bench(
     ] = "onnxruntime,torch",
     threads: Annotated[str, typer.Option(help="Also run a batch on so many threads: 1,2,4 for three numbers.")] = "",
     batch: Annotated[str, typer.Option(help="Examples of that batch; several numbers likewise.")] = "256",
+    key: Annotated[
+        Path | None, typer.Option(help="Public key in PEM; the bundle has to be signed by its owner to be run.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="How long to measure each contender and device.")] = 2.0,
     imported: Annotated[
         list[Path] | None, typer.Option("--import", help="Report of another device, to gather; repeat for several.")
@@ -77,6 +80,7 @@ def bench(
                 compare=[peer for peer in compare.split(",") if peer not in ("", "none")],
                 threads=list(_numbers(threads)),
                 batches=list(_numbers(batch)),
+                key=key,
             ),
         )
     report = gathered(reports)

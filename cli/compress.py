@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
+from .console import DataDir, JsonFlag, TrustCode, note, percent, print_json, show, size, step, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -125,6 +125,7 @@ def compress(
         typer.Option(help="Tensors at once; each takes about 8 bytes of memory an element.", rich_help_panel=_OWN),
     ] = 1,
     data_dir: DataDir = None,
+    trust_code: TrustCode = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Prune, shrink and quantise a trained network into a .bpz file.
@@ -167,7 +168,9 @@ def compress(
 
         goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
         search = Search(goal, _TRIALS if trials is None else trials, storage or str(run / "search.db"))
-    record, notes = run_compression(run, out or run / "packed", settings, data_dir=data_dir, search=search)
+    record, notes = run_compression(
+        run, out or run / "packed", settings, data_dir=data_dir, search=search, trust_code=trust_code
+    )
     for text in notes:
         note(text)
     if as_json:

@@ -46,11 +46,13 @@ def run_compression(
     data_dir: Path | None = None,
     data: DataSet | None = None,
     search: Search | None = None,
+    trust_code: bool = False,
 ) -> tuple[PackedRecord, tuple[str, ...]]:
     """Compress a run directory into a packed directory; the record and what the user should know.
 
     settings  how, or where a search begins
     data      to measure the error on, instead of the data set that the run names
+    trust_code  whether a `module:callable` that the run names may be imported; refused by an InputError otherwise
     """
     from ..compress.pipeline import compress_network
     from ..compress.posterior import read_posterior
@@ -61,8 +63,10 @@ def run_compression(
     from ..train.evaluate import error_percent
     from ..train.models import build_model
     from ..train.run import POSTERIOR, RunRecord
+    from ..train.trust import check_code
 
     record = RunRecord.read(run)
+    check_code(record, f"the run in {run}", trust_code=trust_code)
     if record.status != "complete":
         raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)

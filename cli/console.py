@@ -19,6 +19,12 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", envvar="BAYESPRESS_DATA", help="Folder that holds the data sets' files."),
 ]
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="Import and run the module:callable that a run or a recipe file names: code of its author."
+    ),
+]
 
 
 def step(text: str) -> None:

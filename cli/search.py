@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BayespressError, InputError
-from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
+from .console import DataDir, JsonFlag, TrustCode, note, percent, print_json, show, size, step, table
 
 if TYPE_CHECKING:
     from ..train.data import DataSet
@@ -34,6 +34,7 @@ def search(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trials, the table and the plot.")] = Path(
         "search"
     ),
+    trust_code: TrustCode = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Look for the best networks in (error, bytes) over a recipe's ranges.
@@ -51,6 +52,8 @@ def search(
     from ..studies import open_study
     from ..train.data import load_data
     from ..train.recipe import recipe_fields, search_ranges, set_field
+    from ..train.trust import check_code
+    from .train import named_by
 
     if trials < 1:
         raise InputError(f"{trials} trials were asked for; at least 1 is needed.")
@@ -64,6 +67,8 @@ def search(
     out.mkdir(parents=True, exist_ok=True)
     study = open_study(storage or str(out / "search.db"), recipe, objectives=2)
     record = _record(fields, {})
+    for candidate in (record, *_named_in(fields, ranges)):
+        check_code(candidate, f"recipe {recipe}", named_by(assignments or []), trust_code=trust_code)
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
     data = load_data(record.data.name, folder).held_out(_HELD_OUT)
     before = len(study.trials)
@@ -108,9 +113,9 @@ def _measure(
     record = _record(fields, chosen)
     step(f"trial {trial.number}: {_words(trial.params)}")
     try:
-        train_run(folder / "run", record, data=data, live=False)
+        train_run(folder / "run", record, data=data, live=False, trust_code=True)  # checked above
         settings = CompressSettings(**knobs)
-        packed, _ = run_compression(folder / "run", folder / "packed", settings, data=data)
+        packed, _ = run_compression(folder / "run", folder / "packed", settings, data=data, trust_code=True)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -131,6 +136,15 @@ def _check_knobs(ranges: Mapping[str, Range]) -> None:
     for key in ranges:
         if key.startswith(_COMPRESS) and key.removeprefix(_COMPRESS) not in known:
             raise InputError(f"Search range {key}: there is no such setting; there are {', '.join(sorted(known))}.")
+
+
+def _named_in(fields: Mapping[str, Any], ranges: Mapping[str, Range]) -> list[Any]:
+    """The recipe with each choice that a range offers as a name of a network, a method or data."""
+    return [
+        _record(fields, {key: choice})
+        for key, span in ranges.items() if key.partition(".")[0] in ("model", "method", "data")
+        for choice in span.choices or [] if isinstance(choice, str) and ":" in choice
+    ]  # fmt: skip
 
 
 def _suggest(trial: Any, key: str, span: Range) -> Any:

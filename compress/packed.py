@@ -120,4 +120,5 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
             f"{type(network).__name__} cannot be exported for an input of shape {tuple(example.shape)} "
             f"({reason_of(error)}); make its forward traceable."
         ) from error
+    program._example_inputs = None  # the file is for others: the user's examples, and the pickle they lie in, stay here
     torch.export.save(program, path)

@@ -20,6 +20,7 @@ from .device_bench import measure
 from .devices import device_named
 from .export import fill_weights, load_program, onnx_graph, parameter_names
 from .sessions import CompiledNetwork, onnx_session
+from .sign import check_signature, public_key
 from .tools import require
 
 _ROUNDS = 20
@@ -39,6 +40,7 @@ def bench(
     compare: Sequence[str] = PEERS,
     threads: Sequence[int] = (),
     batches: Sequence[int] = (256,),
+    key: Path | None = None,
 ) -> BenchReport:
     """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
 
@@ -48,6 +50,7 @@ def bench(
     compare  of "onnxruntime" and "torch" those to compare with
     threads  also run batches on so many threads at once, each number in turn
     batches  of so many examples, each number in turn
+    key      public key in PEM by whose owner the bundle has to be signed
 
     Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
     CorruptFileError when a file was changed, and MissingToolError when a device cannot be used.
@@ -66,6 +69,8 @@ def bench(
     chosen = [device_named(name) for name in dict.fromkeys(devices)]
     tell = progress or (lambda _step: None)
     with opened(bundle) as opened_bundle:
+        if key is not None:
+            check_signature(opened_bundle, public_key(key), key.name)
         if difference := opened_bundle.first_difference():
             raise InputError(difference)
         here = any(device.name == "host" for device in chosen)

@@ -14,24 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import codec
-from ..errors import CorruptFileError, InputError, reason_of
+from ..errors import CorruptFileError, InputError
 from ..handover import NETWORK, WEIGHTS
+from .onnx_data import check_self_contained
 from .tools import require
 
 INPUT, OUTPUT = "input", "output"
 
 
 def load_program(path: Path) -> Any:
-    """The torch.export program in `path`. Raises InputError when it is missing or cannot be read."""
-    torch = require("torch")
+    """The torch.export program in `path`; nothing of the file is run.
+
+    Raises InputError when it is missing, CorruptFileError when it cannot be read or holds more than a network.
+    """
+    from .stored_program import read_program
+
+    require("torch")
     if not path.is_file():
         raise InputError(f"There is no exported network at {path}; run `bayespress compress` again.")
-    try:
-        with _quiet():
-            return torch.export.load(path)
-    except Exception as error:
-        # torch reports a damaged archive by a dozen types of its own and of zipfile's.
-        raise CorruptFileError(f"{path} is not a torch.export program ({reason_of(error)}); compress again.") from error
+    with _quiet():
+        return read_program(path)
 
 
 def parameter_names(program: Any) -> dict[str, str]:
@@ -100,7 +102,10 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
     onnx = require("onnx")
     try:
         model = onnx.load_from_string(graph)
+        check_self_contained(model)
         onnx.checker.check_model(model)
+    except CorruptFileError:
+        raise
     except Exception as error:  # protobuf's own error types differ between its implementations
         raise CorruptFileError("The graph is not a sound ONNX file; fetch or make it again.") from error
     left = dict(weights)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import CorruptFileError, InputError
 from ..files import read_bytes, replacing_file, write_bytes
-from .bundle import MANIFEST, SIGNATURE, Bundle, opened, write_zip
+from .bundle import SIGNATURE, Bundle, opened, write_zip
 from .tools import require
 
 _PRIVATE, _PUBLIC = "private", "public"
@@ -45,15 +45,14 @@ def sign(path: Path, key: Path) -> None:
     """
     private = _load(key, _PRIVATE)
     with opened(path) as bundle:
-        if difference := bundle.first_difference():
-            raise CorruptFileError(difference)
-        signature: bytes = private.sign((bundle.folder / MANIFEST).read_bytes())
+        folder = bundle.folder  # a private copy, made only of files that are as they were built
+        signature: bytes = private.sign(bundle.manifest_bytes)
         if path.is_dir():
             write_bytes(path / SIGNATURE, signature)
             return
-        (bundle.folder / SIGNATURE).write_bytes(signature)  # the folder that the zip was unpacked to
+        (folder / SIGNATURE).write_bytes(signature)
         with replacing_file(path) as temporary:
-            write_zip(bundle.folder, temporary)
+            write_zip(folder, temporary)
 
 
 def public_key(path: Path) -> Any:
@@ -64,13 +63,12 @@ def public_key(path: Path) -> Any:
 def check_signature(bundle: Bundle, public: Any, owner: str) -> str:
     """What was found, as a sentence. Raises CorruptFileError unless the manifest is signed by the key's owner."""
     invalid = require("cryptography.exceptions").InvalidSignature
-    path = bundle.folder / SIGNATURE
-    if not path.is_file():
+    if bundle.signature is None:
         raise CorruptFileError(
             "The bundle is not signed; have it signed by `bayespress sign`, or verify without a key."
         )
     try:
-        public.verify(path.read_bytes(), (bundle.folder / MANIFEST).read_bytes())
+        public.verify(bundle.signature, bundle.manifest_bytes)
     except invalid:
         raise CorruptFileError(
             f"The bundle's signature is not by the owner of {owner}, or the manifest was changed; do not use it."

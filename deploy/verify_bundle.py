@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .. import codec
 from ..errors import CorruptFileError, MissingToolError
 from ..handover import WEIGHTS
-from .bundle import GOLDEN_INPUT, GRAPH, SIGNATURE, Bundle, opened
+from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
 from .checks import Check, VerifyReport, attempt
 from .devices import DEVICES, device_named
 from .devices.base import Device
@@ -57,7 +57,7 @@ def _signature(bundle: Bundle, key: Path | None, tell: Callable[[str], None]) ->
     if key is not None:
         public = public_key(key)
         return [attempt("signature", lambda: check_signature(bundle, public, key.name), tell)]
-    if (bundle.folder / SIGNATURE).is_file():
+    if bundle.signature is not None:
         return [Check("signature", "skipped", "the bundle is signed; give --key to see whether by the right person")]
     return []
 

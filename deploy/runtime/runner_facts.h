@@ -92,10 +92,14 @@ static void print_digests(const unsigned char *bpz, size_t bpz_size) {
         status = i == 0 ? bpz_tensor_at(&file, 0, &tensor) : bpz_next(&file, &tensor);
         if (status == BPZ_OK) {
             const size_t count = (size_t)tensor.count;
-            float *values = malloc(count * sizeof(float) + 1);
-            status = values == NULL ? BPZ_ERROR_BUFFER_TOO_SMALL : bpz_decode(&file, &tensor, BPZ_FLOAT32, values, count, workspace, bpz_workspace_size());
-            printf("%s%lu", i == 0 ? "" : ", ",
-                   (unsigned long)crc32_of((const unsigned char *)values, count * sizeof(float)));
+            float *values = tensor.count < SIZE_MAX / sizeof(float) ? malloc(count * sizeof(float) + 1) : NULL;
+            status = values == NULL ? BPZ_ERROR_BUFFER_TOO_SMALL
+                                    : bpz_decode(&file, &tensor, BPZ_FLOAT32, values, count, workspace,
+                                                 bpz_workspace_size());
+            if (status == BPZ_OK) {
+                printf("%s%lu", i == 0 ? "" : ", ",
+                       (unsigned long)crc32_of((const unsigned char *)values, count * sizeof(float)));
+            }
             free(values);
         }
     }

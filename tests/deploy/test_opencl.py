@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,40 @@ def test_a_damaged_cache_is_made_anew(bundled, pocl, tmp_path, damage):
     cache.write_bytes(damage)
     assert not json.loads(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
     assert json.loads(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+
+
+# Only root may give a file to another user.
+KINDS = ["others may write", "link", "pipe", "folder", *(["another user's"] if os.geteuid() == 0 else [])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cache_that_somebody_else_may_have_written_is_not_run(bundled, pocl, tmp_path, kind):
+    """A compiled kernel is a program that the driver runs."""
+    cache = tmp_path / "kernels.cache"
+    run(bundled, "--gpu-cache", str(cache))
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o600
+    if kind == "others may write":
+        cache.chmod(0o622)
+    elif kind == "another user's":
+        os.chown(cache, 12345, 12345)
+    else:
+        cache.rename(tmp_path / "theirs")
+    if kind == "link":
+        cache.symlink_to(tmp_path / "theirs")
+    elif kind == "pipe":
+        os.mkfifo(cache)
+    elif kind == "folder":
+        cache.mkdir()
+    assert not json.loads(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+
+
+def test_writing_a_cache_follows_no_link(bundled, pocl, tmp_path):
+    """In a folder where others may write, a link under a name that can be foreseen would lose us what it leads to."""
+    (tmp_path / "precious").write_text("mine")
+    for name in ("kernels.cache", "kernels.cache.new"):
+        (tmp_path / name).symlink_to(tmp_path / "precious")
+    run(bundled, "--gpu-cache", str(tmp_path / "kernels.cache"))
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(bundled, pocl):

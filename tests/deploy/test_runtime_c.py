@@ -143,7 +143,7 @@ def test_what_the_library_exports(pristine):
     assert all(name.startswith(("bp_", "bpz_")) or name.isupper() for name in names), names
 
 
-@pytest.mark.parametrize("name", ["gpu.c", "gpu_open.c", "kernel_cache.c", "opencl.c", "threads.c"])
+@pytest.mark.parametrize("name", ["gpu.c", "gpu_open.c", "kernel_cache.c", "opencl.c", "rpc.c", "threads.c"])
 def test_the_optional_parts_compile_without_a_warning(gcc, name, tmp_path):
     command = [
         gcc,

@@ -57,7 +57,15 @@ class Manifest private constructor(json: JsonObject) {
     init {
         require(goldenExamples > 0) { "it has $goldenExamples golden examples" }
         require((inputShape + outputShape).all { it > 0 }) { "a shape has an axis without places" }
+        require(listOf(inputShape, outputShape).all { numbers(it) <= MOST_NUMBERS }) { "a shape has too many places" }
+        require(files.size == json.list("files").size && files.size <= MOST_FILES) { "it names a file twice, or too many" }
+        require(files.values.all { it.size in 0..LARGEST_BUNDLE }) { "a file has an impossible size" }
+        require(files.values.sumOf { it.size } <= LARGEST_BUNDLE) { "its files are larger than any bundle" }
     }
+
+    /** Places of a shape; a product of ints may be more than an int. */
+    private fun numbers(shape: IntArray): Long =
+        shape.fold(1L) { product, axis -> if (product > MOST_NUMBERS) product else product * axis }
 
     /** Floats of one input. */
     val inputSize: Int get() = inputShape.fold(1, Int::times)
@@ -74,6 +82,9 @@ class Manifest private constructor(json: JsonObject) {
         const val FILE = "manifest.json"
         const val WEIGHTS = "weights.bpz"
         const val LARGEST_BYTES = 4L shl 20
+        const val MOST_FILES = 4096
+        const val LARGEST_BUNDLE = 512L shl 20 // bytes of all files together
+        const val MOST_NUMBERS = 1L shl 26 // of an input or an output
         private const val VERSION = 1
         private val DIGEST = Regex("\"digest\": \"([0-9a-f]{64})\"\n\\}\n$")
 

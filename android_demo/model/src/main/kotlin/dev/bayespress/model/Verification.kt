@@ -13,7 +13,7 @@ enum class Outcome { PASSED, FAILED, SKIPPED }
 /** Whether a bundle is what was built and computes what PyTorch computed; each check by itself, none throws. */
 class Verification(private val model: BundleModel) {
     /** All checks, with [done] called after each. */
-    fun run(done: (Check) -> Unit = {}): List<Check> = listOf(
+    fun run(done: (Check) -> Unit = {}): List<Check> = listOfNotNull(model.bundle.signature).onEach(done) + listOf(
         "Files" to ::files,
         "Decoded weights" to ::weights,
         "Golden vectors, processor" to { golden(Processor.CPU) },
