@@ -129,7 +129,7 @@ def test_ctrl_c_ends_with_a_sentence_and_the_command_that_goes_on(number, place)
     assert code == 130, err
     assert err.splitlines()[-1] == (
         "bayespress: Training was stopped, and the last whole epoch is kept in run; go on with "
-        "`bayespress train --resume run`."
+        "`bayespress train --resume run --trust-code`."
     )
     assert "Traceback" not in err
 
