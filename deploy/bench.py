@@ -18,6 +18,7 @@ from .bench_report import BenchReport, Latency
 from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
 from .device_bench import measure
 from .devices import device_named
+from .devices.report import TIME_LIMIT
 from .export import fill_weights, load_program, onnx_graph, parameter_names
 from .sessions import CompiledNetwork, onnx_session
 from .tools import require
@@ -39,6 +40,7 @@ def bench(
     compare: Sequence[str] = PEERS,
     threads: Sequence[int] = (),
     batches: Sequence[int] = (256,),
+    time_limit: float = TIME_LIMIT,
 ) -> BenchReport:
     """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
 
@@ -48,12 +50,15 @@ def bench(
     compare  of "onnxruntime" and "torch" those to compare with
     threads  also run batches on so many threads at once, each number in turn
     batches  of so many examples, each number in turn
+    time_limit  seconds, beyond those to measure for, after which one run on a device is stopped
 
     Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
     CorruptFileError when a file was changed, and MissingToolError when a device cannot be used.
     """
     if not 0.0 < seconds <= 3600.0:
         raise InputError(f"{seconds} seconds cannot be measured for; give between 0 and 3600.")
+    if not 0.0 < time_limit <= 1e6:
+        raise InputError(f"A time limit of {time_limit} seconds cannot be kept; give between 0 and 1000000.")
     for peer in compare:
         if peer not in PEERS:
             raise InputError(f"There is no {peer!r} to compare with; there are {', '.join(PEERS)}.")
@@ -74,7 +79,9 @@ def bench(
             if here
             else BenchReport(name=opened_bundle.manifest.name, cpu=cpu_name())
         )
-        report.devices = [measure(opened_bundle, device, seconds, threads, batches, tell) for device in chosen]
+        report.devices = [
+            measure(opened_bundle, device, seconds, threads, batches, tell, time_limit) for device in chosen
+        ]
         return report
 
 

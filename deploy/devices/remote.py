@@ -1,25 +1,84 @@
-"""Machines that are reached by copying files to them and running a command there."""
+"""Machines that are reached by copying files to them and running a command there.
+
+Each command is a script for the Bourne shell that every such machine has. What it prints is taken from between two
+lines of ours, so that a greeting, or a log-out message, is no part of it; the second one brings the exit status, since
+old versions of adb lose it. No second line means that the connection broke.
+
+Files lie in a folder of mode 700 with a name that nobody can guess, which is made here: it can be removed even when no
+answer to its making came. The script that runs the runner removes it by itself, also when we are no longer there, and
+ends a runner that is over its time.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shlex
 import shutil
-import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ...errors import CheckFailedError, MissingToolError
+from ...errors import BayespressError, CheckFailedError, MissingToolError
 from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
-from .base import Unavailable, parse, target_for, without_target
+from .base import Unavailable, example_count, target_for, without_target
+from .failures import explained, failure_of
+from .process import Finished, Limits, OverTimeError, over_time, run_program, short
+from .report import PLAIN_RUN, RunnerReport, RunRequest, accepted
 
-_TIMEOUT_SECONDS = 300
-_SHELL_ENDS = 255  # ssh's own failure, and none of the runner's
-# adb and ssh both say by their words alone that it was the line that broke.
-_LOST = ("closed", "no devices", "offline", "not found", "refused", "timed out", "unreachable", "lost", "reset by peer")
+_BEGIN, _END = b"bayespress-begin-1", b"bayespress-end-1 "
+_SHORT_SECONDS = 40.0  # of a command that does almost nothing; ssh itself takes 10 to find that nobody answers
+_SECONDS_OVER = 15.0  # that the machine may take to end a runner which is over its time
+_LATE = 124  # status of a runner that was ended there for being over its time, as of timeout(1)
+_RUNNER, _INPUTS = "runner", "inputs.f32"
+
+# Stops at the first of the folders where programs may be executed; its last word is what went wrong before.
+_MAKE = """
+umask 077
+for place in {places}; do
+    [ -d "$place" ] || continue
+    folder=$place/{name}
+    mkdir "$folder" && cd "$folder" || continue
+    echo "#!$(command -v sh)" >probe && chmod 700 probe && ./probe && rm probe && exit 0
+    cd / && rm -rf "$folder"
+done
+exit 1
+"""
+_ENTER = """
+entered=no
+for place in {places}; do
+    cd "$place/{name}" 2>/dev/null && entered=yes && break
+done
+[ $entered = yes ] || {{ echo "its temporary folder is gone" >&2; exit 1; }}
+"""
+_REMOVE = """
+for place in {places}; do
+    [ -d "$place/{name}" ] || continue
+    [ -f "$place/{name}/pid" ] && kill -9 "$(cat "$place/{name}/pid")" 2>/dev/null
+    rm -rf "$place/{name}"
+done
+exit 0
+"""
+# A background process gets no signal from a connection that breaks, and outlives it for no longer than its time.
+_RUN = """
+folder=$PWD
+./{runner} {weights} {inputs} {arguments} </dev/null &
+runner=$!
+echo $runner >pid
+(
+    waited=0
+    while kill -0 $runner && [ $waited -lt {seconds} ]; do
+        sleep 1
+        waited=$((waited + 1))
+    done
+    [ $waited -lt {seconds} ] || {{ echo late >late; kill -9 $runner; }}
+) </dev/null >/dev/null 2>&1 &
+wait $runner
+status=$?
+[ -f late ] && status={late}
+cd / && rm -rf "$folder"
+exit $status
+"""
 
 
 class Remote(ABC):
@@ -27,82 +86,123 @@ class Remote(ABC):
 
     program: str
     install: str
+    places: tuple[str, ...]  # where temporary folders may go, as words of a shell script, the first that will do
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._processor: str | None = None
 
     @property
     def description(self) -> str:
         """For reports."""
-        return f"runner on {self.name}"
+        return f"runner on {short(self.name)}"
 
     @abstractmethod
-    def command(self, words: Sequence[str]) -> list[str]:
-        """What runs a shell command of these words there."""
+    def shell(self, script: str) -> list[str]:
+        """The command here that runs a Bourne shell script there."""
 
     @abstractmethod
-    def copy(self, files: Sequence[Path], folder: str) -> list[str]:
-        """What copies files into a folder there."""
+    def send(self, source: Path, name: str, folder: str, limits: Limits) -> None:
+        """Copy a file to `name` in our folder, which is called `folder` there; raises as `_run` does."""
 
-    @property
     @abstractmethod
-    def scratch(self) -> str:
-        """Where temporary folders go there."""
+    def unreachable(self, finished: Finished) -> BayespressError:
+        """The error of a connection that gave no answer, from what the program here said."""
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when the machine answers and the bundle has a target for its kind of processor."""
         if shutil.which(self.program) is None:
             return Unavailable(f"{self.program} is not installed ({self.install})")
         try:
-            return without_target(bundle, self._shell("uname", "-m").strip())
-        except MissingToolError as error:
+            return without_target(bundle, self._machine())
+        except (MissingToolError, CheckFailedError) as error:
             return Unavailable(str(error).rstrip("."))
 
-    def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
-        """See Device.run. Whatever happens, the folder made on the machine is removed from it, if it still answers."""
+    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
+        """See Device.run. Whatever happens, nothing of ours is left on the machine, if it still answers."""
         target = self._target(bundle)
-        folder = self._shell("mktemp", "-d", f"{self.scratch}/bayespress.XXXXXX").strip()
-        if not folder.startswith(f"{self.scratch}/bayespress."):
-            raise MissingToolError(f"{self.name} made no temporary folder in {self.scratch}; make it writable.")
+        folder = f"bayespress.{secrets.token_hex(16)}"
+        examples = example_count(bundle, inputs)
+        limits = request.limits(bundle, examples)
         try:
-            runner = bundle.folder / target.runner
-            self._call(self.copy([runner, bundle.folder / WEIGHTS, inputs], folder))
-            self._shell("chmod", "755", f"{folder}/{runner.name}")
-            words = [f"{folder}/{name}" for name in (runner.name, WEIGHTS, inputs.name)]
-            return parse(self._shell(*words, *arguments))
+            self._make(folder)
+            for source, name in (
+                (bundle.folder / target.runner, _RUNNER), (bundle.folder / WEIGHTS, WEIGHTS), (inputs, _INPUTS)
+            ):  # fmt: skip
+                self.send(source, name, folder, limits)
+            self.checked(f"{self.enter(folder)}chmod 700 {_RUNNER}")
+            words = " ".join(map(shlex.quote, request.arguments()))
+            script = _RUN.format(
+                runner=_RUNNER, weights=WEIGHTS, inputs=_INPUTS, arguments=words, late=_LATE,
+                seconds=max(1, round(request.seconds)),
+            )  # fmt: skip
+            beyond = Limits(limits.seconds + _SECONDS_OVER, limits.bytes, limits.step)
+            finished = self.execute(f"{self.enter(folder)}{script}", beyond)
+            if finished.status == _LATE:
+                raise over_time(self.name, limits)
+            if finished.status != 0:
+                raise failure_of(self.name, finished)
+            return accepted(finished.output, self.name, bundle, examples, request)
         finally:
-            self._clean(folder)
+            self._remove(folder)
 
-    def _target(self, bundle: Bundle) -> TargetEntry:
-        machine = self._shell("uname", "-m").strip()
-        target = target_for(bundle, machine)
-        if target is None:
-            raise MissingToolError(f"The bundle has no target for {self.name}, which is {machine}; build it for one.")
-        return target
+    def enter(self, folder: str) -> str:
+        """The beginning of a script that works in our folder."""
+        return _ENTER.format(places=" ".join(self.places), name=folder)
 
-    def _clean(self, folder: str) -> None:
+    def execute(self, script: str, limits: Limits | None = None, stdin: Path | None = None) -> Finished:
+        """Run a script there: its exit status, and what it printed. Raises MissingToolError when there is no answer."""
+        framed = f"echo\necho {_BEGIN.decode()}\n(\n{script}\n)\nstatus=$?\necho\necho {_END.decode()}$status\n"
+        try:
+            finished = run_program(self.shell(framed), self.name, limits or Limits(_SHORT_SECONDS), stdin=stdin)
+        except OverTimeError as error:
+            raise MissingToolError(f"{str(error).partition(';')[0]}; check the connection to it.") from None
+        _, begun, rest = _lines(finished.output).partition(b"\n" + _BEGIN + b"\n")
+        output, ended, status = rest.partition(b"\n" + _END)
+        digits = status.partition(b"\n")[0].strip()
+        if not begun or not ended or not digits.isdigit() or len(digits) > 3:
+            raise self.unreachable(finished)
+        return Finished(int(digits), output.removesuffix(b"\n"), finished.errors)
+
+    def checked(self, script: str, limits: Limits | None = None, stdin: Path | None = None) -> str:
+        """What a script printed, on one line. Raises MissingToolError when it fails."""
+        finished = self.execute(script, limits, stdin)
+        if finished.status != 0:
+            said = finished.last_line() or f"status {finished.status}"
+            remedy = explained(said)
+            raise MissingToolError(
+                f"{self.name} cannot be prepared: {f'{remedy} ({said})' if remedy else f'{said}; check its system'}."
+            )
+        return short(finished.output.decode(errors="replace").strip())
+
+    def _make(self, folder: str) -> None:
+        finished = self.execute(_MAKE.format(places=" ".join(self.places), name=folder))
+        if finished.status != 0:
+            said = finished.last_line() or "no such folder"
+            tried = ", ".join(place.strip('"') for place in self.places)
+            reason = explained(said) or "make one of them writable"
+            raise MissingToolError(f"{self.name} has no folder to run a program in, of {tried}: {reason} ({said}).")
+
+    def _remove(self, folder: str) -> None:
         # Where the machine is gone, the reason is on its way to the user already.
         with contextlib.suppress(MissingToolError, CheckFailedError):
-            self._shell("rm", "-rf", folder)
+            self.execute(_REMOVE.format(places=" ".join(self.places), name=folder))
 
-    def _shell(self, *words: str) -> str:
-        return self._call(self.command([shlex.quote(word) for word in words]))
+    def _machine(self) -> str:
+        if self._processor is None:
+            self._processor = self.checked("uname -m")
+        return self._processor
 
-    def _call(self, command: Sequence[str]) -> str:
-        """Standard output. Raises MissingToolError when the machine is not there, CheckFailedError when a command
-        fails on it.
-        """
-        try:
-            done = subprocess.run(
-                list(command), capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise MissingToolError(f"{self.name} does not answer ({error}); check the connection.") from None
-        if done.returncode == 0:
-            return done.stdout
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        said = lines[-1].removeprefix("runner: ").rstrip(".") if lines else f"status {done.returncode}"
-        if done.returncode == _SHELL_ENDS or (done.returncode < 0) or any(word in said.lower() for word in _LOST):
-            raise MissingToolError(f"{self.name} does not answer ({said}); check the connection.")
-        raise CheckFailedError(f"The runner failed on {self.name}: {said}.")
+    def _target(self, bundle: Bundle) -> TargetEntry:
+        machine = self._machine()
+        target = target_for(bundle, machine)
+        if target is None:
+            raise MissingToolError(
+                f"The bundle has no target for {self.name}, whose processor is {machine}; build it for one."
+            )
+        return target
+
+
+def _lines(printed: bytes) -> bytes:
+    r"""With `\n` at the ends of lines, where a terminal of an old adb made it `\r\n` or `\r\r\n`."""
+    return printed.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n")

@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import string
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from ...errors import InputError
+from ...errors import BayespressError, MissingToolError
+from .address import parse_address
+from .failures import explained
+from .process import Finished, Limits
 from .remote import Remote
 
-# Nobody is there to type a password.
-_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
+# Nobody is there to type a password, and a board that is switched off while it runs is noticed.
+_OPTIONS = (
+    "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15",
+    "-o", "ServerAliveCountMax=3",
+)  # fmt: skip
+# What ssh says, in small letters, and what to do.
+_REMEDIES = (
+    ("permission denied", "install your key there with ssh-copy-id"),
+    ("host key verification failed", "log in once by hand with ssh, to accept its key"),
+    ("remote host identification has changed", "check that it is the same machine, then remove its old key"),
+    ("could not resolve", "check the name"),
+    ("name or service not known", "check the name"),
+    ("connection refused", "check the port, and that its ssh server runs"),
+    ("timed out", "check that it is switched on, and the network"),
+    ("no route to host", "check that it is switched on, and the network"),
+    ("not currently available", "use an account that may log in"),
+)
+# No login shell gives these a meaning within single quotes.
+_PLAIN = frozenset(f"{string.ascii_letters}{string.digits} _./-")
+# A file that arrives incomplete takes its folder with it, as the connection broke and nobody else will.
+_RECEIVE = """
+cat >{name} || exit 1
+[ "$(wc -c <{name})" -eq {size} ] && exit 0
+rm -rf "$PWD"
+echo "{name} arrived incomplete" >&2
+exit 1
+"""
 
 
 class Ssh(Remote):
-    """Copies by scp, runs by ssh."""
+    """Runs scripts by ssh, and sends files to them: scp and sftp fail where a shell prints a greeting."""
 
     program, install = "ssh", "Debian: apt install openssh-client"
-    scratch = "/tmp"
+    places = ("/tmp", "/var/tmp", '"$HOME"', "/dev/shm")
 
     def __init__(self, name: str) -> None:
         """Raises InputError unless `name` is ssh://[user@]host[:port]."""
         super().__init__(name)
-        try:
-            parts = urlsplit(name)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if not host or host.startswith("-") or parts.path not in ("", "/") or parts.password:
-            raise InputError(f"{name!r} is no ssh device; write it as ssh://user@board or ssh://user@board:2222.")
-        self.host = f"{parts.username}@{host}" if parts.username else host
-        self.port = [] if port is None else [str(port)]
+        example = "ssh://user@board or ssh://user@board:2222"
+        address = parse_address(name, "ssh device", example)
+        # The user by an option: ssh would split what stands before an @ in the host's place by rules of its own.
+        user = ["-l", address.user] if address.user is not None else []
+        port = ["-p", str(address.port)] if address.port is not None else []
+        self.destination = [*user, *port, "--", address.host]
 
-    def command(self, words: Sequence[str]) -> list[str]:
-        """See Remote."""
-        port = ["-p", *self.port] if self.port else []
-        return ["ssh", *_OPTIONS, *port, "--", self.host, " ".join(words)]
+    def shell(self, script: str) -> list[str]:
+        """See Remote. The login shell there may be of any kind (csh, fish) and only starts a Bourne shell; what it could
+        take for its own is written in octal.
+        """
+        plain = "".join(each if each in _PLAIN else f"\\0{ord(each):03o}" for each in script)
+        return ["ssh", *_OPTIONS, *self.destination, f"exec sh -c 'eval \"$(printf %b \"$0\")\"' '{plain}'"]
 
-    def copy(self, files: Sequence[Path], folder: str) -> list[str]:
+    def send(self, source: Path, name: str, folder: str, limits: Limits) -> None:
         """See Remote."""
-        port = ["-P", *self.port] if self.port else []
-        return ["scp", "-q", *_OPTIONS, *port, "--", *map(str, files), f"{self.host}:{folder}/"]
+        size = source.stat().st_size
+        self.checked(self.enter(folder) + _RECEIVE.format(name=name, size=size), limits, source)
+
+    def unreachable(self, finished: Finished) -> BayespressError:
+        """See Remote."""
+        said = finished.last_line() or f"ssh ended with status {finished.status}"
+        known = next((remedy for words, remedy in _REMEDIES if words in said.lower()), None)
+        remedy = known or explained(said) or "check the connection"
+        return MissingToolError(f"{self.name} does not answer ({said}); {remedy}.")

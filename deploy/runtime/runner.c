@@ -1,12 +1,16 @@
 /* runner.c - a program around the library: reads a .bpz and inputs, prints outputs and times as JSON.
  *
  *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] [--facts]
- *                                  [--gpu] [--gpu-cache FILE]
+ *                                  [--no-outputs] [--gpu] [--gpu-cache FILE]
+ *
+ * The report is one line on standard output: a marker, which tells it from what a shell or a driver may print around
+ * it, and the JSON that deploy/devices/report.py describes.
  *
  * INPUT.f32 holds one or several inputs as little-endian float32. --digests adds a CRC-32 of each tensor as it decodes
- * here, --facts what the system says of the machine. --gpu runs on the first OpenCL device, where the runner was built
- * for one, and on the processor, saying why, where there is none. Exit status: 0 done, 1 the weights or the
- * network failed, 2 bad usage or a file that cannot be read. Errors are one sentence on standard error.
+ * here, --facts what the system says of the machine. --no-outputs runs the first input alone and prints no output.
+ * --gpu runs on the first OpenCL device, where the runner was built for one, and on the processor, saying why, where
+ * there is none. Exit status: 0 done, 1 the weights or the network failed, 2 bad usage or a file that cannot be read.
+ * Errors are one sentence on standard error.
  */
 #define _POSIX_C_SOURCE 200112L
 
@@ -23,6 +27,9 @@
 #endif
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* Its number changes with the report's schema. */
+static const char report_marker[] = "bayespress-report-1";
 
 static uint64_t now_ns(void) {
     struct timespec t;
@@ -136,6 +143,19 @@ static const char *kernel_name(const subject *it, size_t index) {
     return bp_kernel_name(index);
 }
 
+/* A JSON string; bytes that are not printable ASCII, of names that a driver gives, become '?'. */
+static void print_string(const char *text) {
+    putchar('"');
+    for (; *text != '\0'; text++) {
+        const unsigned char byte = (unsigned char)*text;
+        if (byte == '"' || byte == '\\') {
+            putchar('\\');
+        }
+        putchar(byte >= ' ' && byte <= '~' ? byte : '?');
+    }
+    putchar('"');
+}
+
 /* Go over to the GPU, or tell why not. */
 static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz_size) {
 #ifdef BP_WITH_GPU
@@ -148,9 +168,11 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
         if (status != BP_OK) {
             fail(it->network, status);
         }
-        printf(", \"gpu\": {\"name\": \"%s\", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
+        printf(", \"gpu\": {\"name\": ");
+        print_string(bp_gpu_name(it->gpu));
+        printf(", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
                "\"load_ns\": %llu}",
-               bp_gpu_name(it->gpu), bp_gpu_precision(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
+               bp_gpu_precision(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
                (unsigned long long)(opened - before), (unsigned long long)(now_ns() - opened));
         return;
     }
@@ -158,11 +180,13 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
     const char *reason = "this runner was built without OpenCL";
     (void)it, (void)cache, (void)bpz, (void)bpz_size;
 #endif
-    printf(", \"gpu\": null, \"gpu_reason\": \"%s\"", reason);
+    printf(", \"gpu\": null, \"gpu_reason\": ");
+    print_string(reason);
     fprintf(stderr, "runner: %s; running on the processor.\n", reason);
 }
 
-static void print_outputs(const subject *it, const float *inputs, size_t examples) {
+/* Those of all inputs; or run the first alone, and print none. */
+static void print_outputs(const subject *it, const float *inputs, size_t examples, int silent) {
     float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
     size_t example, i;
     for (example = 0; example < examples; example++) {
@@ -170,6 +194,9 @@ static void print_outputs(const subject *it, const float *inputs, size_t example
         run(it, inputs + example * bp_input_size(), output, NULL);
         if (example == 0) {
             printf(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
+        }
+        if (silent) {
+            break;
         }
         printf("%s[", example == 0 ? "" : ", ");
         for (i = 0; i < bp_output_size(); i++) {
@@ -222,8 +249,9 @@ static void print_layers(const subject *it, const float *input, unsigned long re
     }
     printf(", \"layers\": [");
     for (kernel = 0; kernel < count; kernel++) {
-        printf("%s{\"kernel\": \"%s\", \"mean_ns\": %.1f}", kernel == 0 ? "" : ", ", kernel_name(it, kernel),
-               (double)sums[kernel] / (double)repeat);
+        printf("%s{\"kernel\": ", kernel == 0 ? "" : ", ");
+        print_string(kernel_name(it, kernel));
+        printf(", \"mean_ns\": %.1f}", (double)sums[kernel] / (double)repeat);
     }
     printf("]");
     free(times);
@@ -267,7 +295,7 @@ static void print_batch_times(const bp_network *network, const float *inputs, si
 
 int main(int argc, char **argv) {
     unsigned long repeat = 0, warmup = 10, threads = 0;
-    int layers = 0, digests = 0, facts = 0, gpu = 0, i;
+    int layers = 0, digests = 0, facts = 0, gpu = 0, silent = 0, i;
     const char *cache = NULL;
     subject it;
     const char *paths[2] = {NULL, NULL};
@@ -292,6 +320,8 @@ int main(int argc, char **argv) {
             gpu = 1;
         } else if (strcmp(argv[i], "--gpu-cache") == 0 && argv[i + 1] != NULL) {
             cache = argv[++i];
+        } else if (strcmp(argv[i], "--no-outputs") == 0) {
+            silent = 1;
         } else if (strcmp(argv[i], "--digests") == 0) {
             digests = 1;
         } else if (strcmp(argv[i], "--facts") == 0) {
@@ -305,7 +335,7 @@ int main(int argc, char **argv) {
     }
     if (path_count != 2) {
         fprintf(stderr, "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] "
-                        "[--facts] [--gpu] [--gpu-cache FILE]\n");
+                        "[--facts] [--no-outputs] [--gpu] [--gpu-cache FILE]\n");
         return EXIT_USAGE;
     }
     if (threads > BP_MAX_THREADS) {
@@ -326,12 +356,13 @@ int main(int argc, char **argv) {
         fail(&network, status);
     }
     loaded = now_ns() - before;
-    printf("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded, bp_workspace_size());
+    printf("%s {\"load_ns\": %llu, \"workspace_bytes\": %zu", report_marker, (unsigned long long)loaded,
+           bp_workspace_size());
     it.network = &network;
     if (gpu) {
         open_gpu(&it, cache, bpz, bpz_size);
     }
-    print_outputs(&it, inputs, input_bytes / input_size);
+    print_outputs(&it, inputs, input_bytes / input_size, silent);
     if (digests) {
         print_digests(bpz, bpz_size);
     }

@@ -42,7 +42,7 @@ static void print_fact(const char *name, const char *path, const char *key, int 
     }
     putchar('"');
     for (i = 0; line[i] != '\0'; i++) {
-        if ((unsigned char)line[i] >= ' ' && line[i] != '"' && line[i] != '\\') {
+        if ((unsigned char)line[i] >= ' ' && (unsigned char)line[i] <= '~' && line[i] != '"' && line[i] != '\\') {
             putchar(line[i]);
         }
     }

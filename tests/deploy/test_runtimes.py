@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 
 import numpy as np
 import pytest
 import torch
+from runner_output import report_in
 
 import bayespress
 from bayespress.compress.pipeline import compress_network
@@ -169,7 +169,7 @@ class TestTheHostBuild:
         x.astype("<f4").tofile(tmp_path / "x.f32")
         command = [pristine / "targets" / "host" / "runner", pristine / "weights.bpz", tmp_path / "x.f32"]
         result = subprocess.run([*command, "--repeat", "50", "--layers"], capture_output=True, text=True, check=True)
-        said = json.loads(result.stdout)
+        said = report_in(result.stdout)
         np.testing.assert_allclose(said["outputs"], expected, atol=TOLERANCE)
         times = said["run_ns"]
         assert 0 < times["min"] <= times["p10"] <= times["median"] <= times["p90"] <= times["p99"]
