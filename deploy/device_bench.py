@@ -99,8 +99,8 @@ def _facts(device: Device, first: RunnerReport) -> DeviceReport:
     cpu = facts.cpu or facts.hardware or facts.part
     return DeviceReport(
         device=device.name, description=device.description, emulated=emulated,
-        cpu=None if emulated else cpu, governor=facts and facts.governor,
-        temperature_c=facts and facts.temperature_c, peak_kb=None if emulated or facts is None else facts.peak_kb,
+        cpu=None if emulated else cpu, governor=facts.governor,
+        temperature_c=facts.temperature_c, peak_kb=None if emulated else facts.peak_kb,
         workspace_bytes=first.workspace_bytes, load_us=None if emulated else first.load_ns / 1e3,
         first_us=None if emulated else first.first_ns / 1e3,
     )  # fmt: skip

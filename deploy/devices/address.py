@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from ...errors import InputError
 from ...text import printable
+from .process import short
 
 # What OpenSSH itself refuses in a user and in a host, since a configuration may paste them into a shell command.
 _NOT_IN_USER = frozenset("'\"`;&<>|(){}")
@@ -61,19 +62,19 @@ def parse_address(text: str, kind: str, example: str, *, with_path: bool = False
     userinfo, at, place = authority.rpartition("@")
     user_text, colon, _ = userinfo.partition(":")
     if colon:
-        shown = printable(f"{scheme}://{user_text}:…@{place}{path}")
+        shown = short(f"{scheme}://{user_text}:…@{place}", 200)
         raise InputError(f"{shown} holds a password, which other users of this machine could read; use a key instead.")
 
     def refuse(reason: str) -> InputError:
-        return InputError(f"{printable(text[:_LONGEST])!r} is no {kind}: {reason}; write it as {example}.")
+        return InputError(f"{short(text, 100)!r} is no {kind}: {reason}; write it as {example}.")
 
     if len(text) > _LONGEST:
         raise refuse(f"it has {len(text)} characters, and at most {_LONGEST} are allowed")
     for mark, name in (("?", "query"), ("#", "fragment")):
         if mark in path:
-            raise refuse(f"it has a {name} ({printable(path[path.index(mark) :])}), which means nothing here")
+            raise refuse(f"it has a {name} ({short(path[path.index(mark) :], 100)}), which means nothing here")
     if path.strip("/") and not with_path:
-        raise refuse(f"it has a path ({printable(path)}), which means nothing here")
+        raise refuse(f"it has a path ({short(path, 100)}), which means nothing here")
     user = _decoded(user_text, refuse) if at else None
     if user is not None:
         _check_user(user, refuse)
@@ -92,7 +93,7 @@ def parse_serial(text: str) -> str | None:
     wrong = not serial or serial.startswith("-") or any(each.isspace() or not each.isprintable() for each in serial)
     if wrong or len(serial) > _LONGEST:
         raise InputError(
-            f"{printable(text[:_LONGEST])!r} is no phone; write it as adb or adb:SERIAL, as `adb devices` lists them."
+            f"{short(text, 100)!r} is no phone; write it as adb or adb:SERIAL, as `adb devices` lists them."
         )
     return serial
 
@@ -111,33 +112,32 @@ def _split_port(place: str, refuse: _Refuse) -> tuple[str, int | None]:
     if not port_text:
         return host, None
     if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text[:9]) <= _LARGEST_PORT):
-        raise refuse(f"the port {printable(port_text)!r} is no number from 1 to {_LARGEST_PORT}")
+        raise refuse(f"the port {short(port_text, 100)!r} is no number from 1 to {_LARGEST_PORT}")
     return host, int(port_text)
 
 
 def _ip_address(bracketed: str, refuse: _Refuse) -> str:
     address, percent, zone = bracketed[1:-1].partition("%")
-    if zone.startswith("25") and len(zone) > 2:
-        zone = zone[2:]
+    zone = zone.removeprefix("25")
     try:
-        number = ipaddress.IPv6Address(address)
+        ipaddress.IPv6Address(address)
     except ValueError:
-        raise refuse(f"{printable(address)!r} in brackets is no IPv6 address") from None
+        raise refuse(f"{short(address, 100)!r} in brackets is no IPv6 address") from None
     if percent and not re.fullmatch(r"[A-Za-z0-9._~-]+", zone):
-        raise refuse(f"{printable(zone)!r} is no network interface")
-    return f"{number}%{zone}" if percent else str(number)
+        raise refuse(f"{short(zone, 100)!r} is no network interface")
+    return f"{address}%{zone}" if percent else address
 
 
 def _decoded(text: str, refuse: _Refuse) -> str:
     """Percent-decoded."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
-        raise refuse(f"a % in {printable(text)!r} is not followed by two hexadecimal digits")
+        raise refuse(f"a % in {short(text, 100)!r} is not followed by two hexadecimal digits")
     try:
         decoded = unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
-        raise refuse(f"{printable(text)!r} is not UTF-8 once decoded") from None
+        raise refuse(f"{short(text, 100)!r} is not UTF-8 once decoded") from None
     if printable(decoded) != decoded:
-        raise refuse(f"it holds the control or invisible character in {printable(decoded)!r}")
+        raise refuse(f"it holds the control or invisible character in {short(decoded, 100)!r}")
     return decoded
 
 

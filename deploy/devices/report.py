@@ -27,7 +27,8 @@ _BYTES_OF_REST = 8 << 20  # of times, names of kernels and noise around the repo
 
 Text = Annotated[str, Field(max_length=10_000), AfterValidator(printable)]
 Count = Annotated[int, Field(ge=0, le=2**63)]
-Nanoseconds = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)]
+Nanoseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Output = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class RunnerReport(_Strict):
     load_ns: Nanoseconds
     workspace_bytes: Count
     first_ns: Nanoseconds
-    outputs: list[list[float | None]] = []
+    outputs: list[list[Output | None]] = []
     gpu: GpuFacts | None = None
     gpu_reason: Text | None = None
     digests: list[Annotated[int, Field(ge=0, le=0xFFFFFFFF)]] | None = None

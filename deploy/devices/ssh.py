@@ -57,8 +57,8 @@ class Ssh(Remote):
         self.destination = [*user, *port, "--", address.host]
 
     def shell(self, script: str) -> list[str]:
-        """See Remote. The login shell there may be of any kind (csh, fish) and only starts a Bourne shell; what it could
-        take for its own is written in octal.
+        """See Remote. The login shell there may be of any kind (csh, fish) and only starts a Bourne shell; what it
+        could take for its own is written in octal.
         """
         plain = "".join(each if each in _PLAIN else f"\\0{ord(each):03o}" for each in script)
         return ["ssh", *_OPTIONS, *self.destination, f"exec sh -c 'eval \"$(printf %b \"$0\")\"' '{plain}'"]

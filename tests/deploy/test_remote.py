@@ -94,7 +94,7 @@ def test_nobody_at_the_address(pristine, sshd):
     "name", ["ssh://", "ssh://-oProxyCommand=x", "ssh://host:port", "ssh://u:secret@host", "ssh://h/x"]
 )
 def test_addresses_that_are_none(pristine, name):
-    with pytest.raises(InputError, match="is no ssh device: .*; write it as ssh://user@board|holds a password"):
+    with pytest.raises(InputError, match=r"is no ssh device: .*; write it as ssh://user@board|holds a password"):
         bayespress.verify(pristine, [name])
 
 
