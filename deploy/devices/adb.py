@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import BayespressError, MissingToolError
 from .address import parse_serial
 from .failures import explained
 from .process import Finished, Limits, OverTimeError, run_program, short
-from .remote import Remote
+from .remote import NOT_RECEIVED, Delivery, Remote
 
 _HEADING = "List of devices attached"
 _SECONDS_TO_LIST = 40.0  # with the start of adb's own server
@@ -47,12 +48,18 @@ class Adb(Remote):
         """See Remote."""
         return ["adb", "-s", self._phone(), "shell", script]
 
-    def send(self, source: Path, name: str, folder: str, limits: Limits) -> None:
-        """See Remote."""
-        there = f"{self.places[0]}/{folder}/{name}"
-        finished = run_program(["adb", "-s", self._phone(), "push", source.resolve(), there], self.name, limits)
-        if finished.status != 0:
-            raise self.unreachable(finished)
+    def deliver(self, files: Mapping[str, Path], folder: str, delivery: Delivery) -> tuple[str, Path | None]:
+        """See Remote. What a shell of an old adb is fed does not arrive, so files go by adb's own way."""
+        made = self.execute(self.making(folder))
+        if made.status != 0:
+            self.check(made, delivery.limits)
+        there = f"{self.places[0]}/{folder}"
+        for name, path in files.items():
+            command = ["adb", "-s", self._phone(), "push", str(path.resolve()), f"{there}/{name}"]
+            finished = run_program(command, self.name, delivery.limits)
+            if finished.status != 0:
+                raise self.unreachable(finished)
+        return f"cd {there} || exit {NOT_RECEIVED}\n", None
 
     def unreachable(self, finished: Finished) -> BayespressError:
         """See Remote."""

@@ -6,6 +6,7 @@ from ...errors import BayespressError, CheckFailedError, MissingToolError
 from .process import Finished, short
 
 _SHELL_CANNOT_EXECUTE, _SHELL_FINDS_NOTHING, _SHELL_ADDS = 126, 127, 128
+_LAST_SIGNAL = 64
 
 # By the number of the signal, which is the same on every Linux that a target is for.
 _SIGNALS = {
@@ -51,7 +52,7 @@ def failure_of(name: str, finished: Finished, remedy: str = "verify the bundle, 
         return MissingToolError(
             f"The runner cannot be started on {name} ({said}); its system lacks a loader for it, build a static target."
         )
-    if status < 0 or number > 0:
+    if status < 0 or 0 < number <= _LAST_SIGNAL:
         said = f"signal {number} ended it"
     return CheckFailedError(f"The runner failed on {name}: {short(said) or f'it ended with status {status}'}.")
 

@@ -12,10 +12,14 @@ ends a runner that is over its time.
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import shlex
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import BayespressError, CheckFailedError, MissingToolError
@@ -29,27 +33,23 @@ from .report import PLAIN_RUN, RunnerReport, RunRequest, accepted
 _BEGIN, _END = b"bayespress-begin-1", b"bayespress-end-1 "
 _SHORT_SECONDS = 40.0  # of a command that does almost nothing; ssh itself takes 10 to find that nobody answers
 _SECONDS_OVER = 15.0  # that the machine may take to end a runner which is over its time
-_LATE = 124  # status of a runner that was ended there for being over its time, as of timeout(1)
+# Exit statuses of our scripts, which no runner has: no place for a folder, a file that did not arrive, a runner that
+# was ended for being over its time (as of timeout(1)).
+NO_FOLDER, NOT_RECEIVED, _LATE = 120, 121, 124
 _RUNNER, _INPUTS = "runner", "inputs.f32"
 
-# Stops at the first of the folders where programs may be executed; its last word is what went wrong before.
-_MAKE = """
+# Enters a new folder in the first of the places where programs may be executed.
+MAKE = """
 umask 077
+entered=no
 for place in {places}; do
     [ -d "$place" ] || continue
     folder=$place/{name}
     mkdir "$folder" && cd "$folder" || continue
-    echo "#!$(command -v sh)" >probe && chmod 700 probe && ./probe && rm probe && exit 0
+    echo "#!$(command -v sh)" >probe && chmod 700 probe && ./probe && rm probe && entered=yes && break
     cd / && rm -rf "$folder"
 done
-exit 1
-"""
-_ENTER = """
-entered=no
-for place in {places}; do
-    cd "$place/{name}" 2>/dev/null && entered=yes && break
-done
-[ $entered = yes ] || {{ echo "its temporary folder is gone" >&2; exit 1; }}
+[ $entered = yes ] || exit {no_folder}
 """
 _REMOVE = """
 for place in {places}; do
@@ -62,23 +62,35 @@ exit 0
 # A background process gets no signal from a connection that breaks, and outlives it for no longer than its time.
 _RUN = """
 folder=$PWD
+chmod 700 {runner}
 ./{runner} {weights} {inputs} {arguments} </dev/null &
 runner=$!
 echo $runner >pid
 (
+    cd /
     waited=0
     while kill -0 $runner && [ $waited -lt {seconds} ]; do
         sleep 1
         waited=$((waited + 1))
     done
-    [ $waited -lt {seconds} ] || {{ echo late >late; kill -9 $runner; }}
+    [ $waited -lt {seconds} ] || {{ echo late >"$folder/late"; kill -9 $runner; }}
 ) </dev/null >/dev/null 2>&1 &
+watch=$!
 wait $runner
 status=$?
 [ -f late ] && status={late}
+kill $watch 2>/dev/null
 cd / && rm -rf "$folder"
 exit $status
 """
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What there is to deliver files with: a folder here to work in, and limits."""
+
+    scratch: Path
+    limits: Limits
 
 
 class Remote(ABC):
@@ -102,8 +114,14 @@ class Remote(ABC):
         """The command here that runs a Bourne shell script there."""
 
     @abstractmethod
-    def send(self, source: Path, name: str, folder: str, limits: Limits) -> None:
-        """Copy a file to `name` in our folder, which is called `folder` there; raises as `_run` does."""
+    def deliver(self, files: Mapping[str, Path], folder: str, delivery: Delivery) -> tuple[str, Path | None]:
+        """Make our folder there and bring files into it by their names, or say how the next script is to do so.
+
+        folder   its name
+        delivery  where to work here, and how long it may take
+
+        Returns the beginning of a script that goes on in the folder, and a file to feed the script.
+        """
 
     @abstractmethod
     def unreachable(self, finished: Finished) -> BayespressError:
@@ -124,31 +142,27 @@ class Remote(ABC):
         folder = f"bayespress.{secrets.token_hex(16)}"
         examples = example_count(bundle, inputs)
         limits = request.limits(bundle, examples)
+        runs = Limits(limits.seconds + _SECONDS_OVER, limits.bytes, limits.step)
+        files = {_RUNNER: bundle.folder / target.runner, WEIGHTS: bundle.folder / WEIGHTS, _INPUTS: inputs}
+        script = _RUN.format(
+            runner=_RUNNER, weights=WEIGHTS, inputs=_INPUTS, late=_LATE, seconds=max(1, math.ceil(request.seconds)),
+            arguments=" ".join(map(shlex.quote, request.arguments())),
+        )  # fmt: skip
+        cleaned = False
         try:
-            self._make(folder)
-            for source, name in (
-                (bundle.folder / target.runner, _RUNNER), (bundle.folder / WEIGHTS, WEIGHTS), (inputs, _INPUTS)
-            ):  # fmt: skip
-                self.send(source, name, folder, limits)
-            self.checked(f"{self.enter(folder)}chmod 700 {_RUNNER}")
-            words = " ".join(map(shlex.quote, request.arguments()))
-            script = _RUN.format(
-                runner=_RUNNER, weights=WEIGHTS, inputs=_INPUTS, arguments=words, late=_LATE,
-                seconds=max(1, round(request.seconds)),
-            )  # fmt: skip
-            beyond = Limits(limits.seconds + _SECONDS_OVER, limits.bytes, limits.step)
-            finished = self.execute(f"{self.enter(folder)}{script}", beyond)
-            if finished.status == _LATE:
-                raise over_time(self.name, limits)
-            if finished.status != 0:
-                raise failure_of(self.name, finished)
-            return accepted(finished.output, self.name, bundle, examples, request)
+            with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+                beginning, stdin = self.deliver(files, folder, Delivery(Path(scratch), limits))
+                finished = self.execute(beginning + script, runs, stdin)
+            cleaned = finished.status not in (NO_FOLDER, NOT_RECEIVED)  # by the script itself
         finally:
-            self._remove(folder)
+            if not cleaned:
+                self._remove(folder)
+        self.check(finished, limits)
+        return accepted(finished.output, self.name, bundle, examples, request)
 
-    def enter(self, folder: str) -> str:
-        """The beginning of a script that works in our folder."""
-        return _ENTER.format(places=" ".join(self.places), name=folder)
+    def making(self, folder: str) -> str:
+        """The beginning of a script that makes our folder and works in it."""
+        return MAKE.format(places=" ".join(self.places), name=folder, no_folder=NO_FOLDER)
 
     def execute(self, script: str, limits: Limits | None = None, stdin: Path | None = None) -> Finished:
         """Run a script there: its exit status, and what it printed. Raises MissingToolError when there is no answer."""
@@ -175,17 +189,28 @@ class Remote(ABC):
             )
         return short(finished.output.decode(errors="replace").strip())
 
-    def _make(self, folder: str) -> None:
-        finished = self.execute(_MAKE.format(places=" ".join(self.places), name=folder))
-        if finished.status != 0:
-            said = finished.last_line() or "no such folder"
+    def check(self, finished: Finished, limits: Limits) -> None:
+        """Raise the error of a run that ended badly."""
+        said = finished.last_line()
+        if finished.status == NO_FOLDER:
             tried = ", ".join(place.strip('"') for place in self.places)
             reason = explained(said) or "make one of them writable"
-            raise MissingToolError(f"{self.name} has no folder to run a program in, of {tried}: {reason} ({said}).")
+            raise MissingToolError(
+                f"{self.name} has no folder to run a program in, of {tried}: {reason} ({said or 'none is there'})."
+            )
+        if finished.status == NOT_RECEIVED:
+            reason = explained(said) or "check the connection"
+            raise MissingToolError(
+                f"{self.name} did not receive the files ({said or 'they are incomplete'}); {reason}."
+            )
+        if finished.status == _LATE:
+            raise over_time(self.name, limits)
+        if finished.status != 0:
+            raise failure_of(self.name, finished)
 
     def _remove(self, folder: str) -> None:
         # Where the machine is gone, the reason is on its way to the user already.
-        with contextlib.suppress(MissingToolError, CheckFailedError):
+        with contextlib.suppress(BayespressError):
             self.execute(_REMOVE.format(places=" ".join(self.places), name=folder))
 
     def _machine(self) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import string
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...errors import BayespressError, MissingToolError
 from .address import parse_address
 from .failures import explained
-from .process import Finished, Limits
-from .remote import Remote
+from .process import Finished
+from .remote import NOT_RECEIVED, Delivery, Remote
 
 # Nobody is there to type a password, and a board that is switched off while it runs is noticed.
 _OPTIONS = (
@@ -26,22 +28,24 @@ _REMEDIES = (
     ("connection refused", "check the port, and that its ssh server runs"),
     ("timed out", "check that it is switched on, and the network"),
     ("no route to host", "check that it is switched on, and the network"),
-    ("not currently available", "use an account that may log in"),
+    ("currently not available", "use an account that may log in"),
 )
 # No login shell gives these a meaning within single quotes.
 _PLAIN = frozenset(f"{string.ascii_letters}{string.digits} _./-")
-# A file that arrives incomplete takes its folder with it, as the connection broke and nobody else will.
+# All files come as one, which is cut up there. What arrives incomplete is removed at once, as the connection broke and
+# nobody else will.
 _RECEIVE = """
-cat >{name} || exit 1
-[ "$(wc -c <{name})" -eq {size} ] && exit 0
-rm -rf "$PWD"
-echo "{name} arrived incomplete" >&2
-exit 1
+cat >all || exit {not_received}
+[ "$(wc -c <all)" -eq {size} ] || {{ rm -rf "$PWD"; exit {not_received}; }}
+"""
+_CUT = """
+tail -c +{first} all | head -c {size} >{name}
+[ "$(wc -c <{name})" -eq {size} ] || exit {not_received}
 """
 
 
 class Ssh(Remote):
-    """Runs scripts by ssh, and sends files to them: scp and sftp fail where a shell prints a greeting."""
+    """Runs scripts by ssh, one connection each, and sends the files through the same."""
 
     program, install = "ssh", "Debian: apt install openssh-client"
     places = ("/tmp", "/var/tmp", '"$HOME"', "/dev/shm")
@@ -61,12 +65,20 @@ class Ssh(Remote):
         could take for its own is written in octal.
         """
         plain = "".join(each if each in _PLAIN else f"\\0{ord(each):03o}" for each in script)
-        return ["ssh", *_OPTIONS, *self.destination, f"exec sh -c 'eval \"$(printf %b \"$0\")\"' '{plain}'"]
+        return ["ssh", *_OPTIONS, *self.destination, f"exec sh -c 'eval \"$(printf %b \"$1\")\"' sh '{plain}'"]
 
-    def send(self, source: Path, name: str, folder: str, limits: Limits) -> None:
-        """See Remote."""
-        size = source.stat().st_size
-        self.checked(self.enter(folder) + _RECEIVE.format(name=name, size=size), limits, source)
+    def deliver(self, files: Mapping[str, Path], folder: str, delivery: Delivery) -> tuple[str, Path | None]:
+        """See Remote. The files are fed to the script: scp and sftp fail where a shell prints a greeting."""
+        parts, offset = [], 0
+        with (delivery.scratch / "all").open("wb") as together:
+            for name, path in files.items():
+                with path.open("rb") as source:
+                    shutil.copyfileobj(source, together)
+                end = together.tell()
+                parts.append(_CUT.format(name=name, first=offset + 1, size=end - offset, not_received=NOT_RECEIVED))
+                offset = end
+        receive = _RECEIVE.format(size=offset, not_received=NOT_RECEIVED)
+        return "".join([self.making(folder), receive, *parts, "rm all\n"]), delivery.scratch / "all"
 
     def unreachable(self, finished: Finished) -> BayespressError:
         """See Remote."""
