@@ -11,8 +11,10 @@ from typing import Protocol
 from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
 from .failures import failure_of
-from .process import run_program, short
-from .report import PLAIN_RUN, RunnerReport, RunRequest, accepted
+from .process import Limits, run_program, short
+from .report import PLAIN_RUN, TIME_LIMIT, RunnerReport, RunRequest, accepted, parse_report
+
+_LARGEST_REPORT = 1 << 30  # of a runner that we built ourselves
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ def run_here(
     if finished.status != 0:
         raise failure_of(name, finished, **of_failure)
     return accepted(finished.output, name, bundle, examples, request)
+
+
+def run_runner(command: Sequence[str | Path], seconds: float = TIME_LIMIT) -> RunnerReport:
+    """Run a runner that belongs to no bundle, by its whole command, and take its report; errors as in Device.run."""
+    finished = run_program(command, "host", Limits(seconds, _LARGEST_REPORT))
+    if finished.status != 0:
+        raise failure_of("host", finished)
+    return parse_report(finished.output, "host")
 
 
 def example_count(bundle: Bundle, inputs: Path) -> int:

@@ -20,7 +20,9 @@ class OpenCl:
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when the bundle has such a target and the system has an OpenCL device that takes its kernels."""
         if self._target(bundle) is None:
-            return Unavailable("the bundle has no OpenCL target for this machine", no_target=True)
+            return Unavailable(
+                "the bundle has no OpenCL target for this machine; build it with -t opencl", no_target=True
+            )
         try:
             self.run(bundle, bundle.folder / GOLDEN_INPUT)
         except MissingToolError as error:

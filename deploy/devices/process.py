@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -20,7 +21,7 @@ _MOST_ERROR_TEXT = 1 << 16
 _SECONDS_BETWEEN_STEPS = 10.0
 _POLL_SECONDS = 0.25
 # How long a pipe is read after its program's end, where a daemon that the program started (adb's) keeps it open.
-_DRAIN_SECONDS = 0.5
+_DRAIN_SECONDS, _MOST_DRAIN_SECONDS = 0.5, 5.0
 _SECONDS_TO_END = 2.0
 
 
@@ -29,13 +30,15 @@ class Limits:
     """Of one run of a program.
 
     seconds  before it is stopped
-    bytes    of standard output before it is stopped
+    output_bytes  of standard output before it is stopped
     step     receives a line of progress now and then
+    until    beginning of the last line that is waited for: what a login started may keep the output open beyond it
     """
 
     seconds: float
-    bytes: int = 1 << 20
+    output_bytes: int = 1 << 20
     step: Callable[[str], None] = lambda _text: None
+    until: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,6 @@ def run_program(command: Sequence[str | Path], name: str, limits: Limits, *, std
 
 def start_failure(program: str | Path, name: str, error: OSError) -> BayespressError:
     """The sentence on a program that the system did not start."""
-    import errno
-
     if error.errno == errno.ENOEXEC:
         return CheckFailedError(
             f"{short(Path(program).name)} is a program for another processor than that of {name}; build for this one."
@@ -121,39 +122,48 @@ def _watch(process: subprocess.Popen[bytes], name: str, limits: Limits) -> Finis
     assert process.stderr is not None
     output, errors, error_lines = bytearray(), bytearray(), 0
     started = time.monotonic()
-    next_step, ended = started + _SECONDS_BETWEEN_STEPS, None
+    next_step = started + _SECONDS_BETWEEN_STEPS
+    ended: float | None = None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, output)
         selector.register(process.stderr, selectors.EVENT_READ, errors)
         while selector.get_map():
-            ready = selector.select(_POLL_SECONDS)
+            ready, seen = selector.select(_POLL_SECONDS), len(output)
             for key, _ in ready:
                 piece = os.read(key.fd, _PIECE)
                 key.data.extend(piece)
                 error_lines += piece.count(b"\n") if key.data is errors else 0
                 if not piece:
                     selector.unregister(key.fileobj)
-            if len(output) > limits.bytes:
+            if limits.until is not None and _has_line(output, limits.until, seen):
+                return Finished(0, bytes(output), bytes(errors), error_lines)
+            if len(output) > limits.output_bytes:
                 raise CheckFailedError(
-                    f"{name} printed more than {limits.bytes} bytes, which is more than any report has; "
+                    f"{name} printed more than {limits.output_bytes} bytes, which is more than any report has; "
                     "check what its shell prints, or build the bundle again."
                 )
             del errors[:-_MOST_ERROR_TEXT]
             now = time.monotonic()
             if ended is None and process.poll() is not None:
                 ended = now
-            if ended is not None and not ready and now - ended > _DRAIN_SECONDS:
+            if ended is not None and now - ended > (_MOST_DRAIN_SECONDS if ready else _DRAIN_SECONDS):
                 break
             if now - started > limits.seconds and ended is None:
                 raise over_time(name, limits)
             if now > next_step:
                 limits.step(f"{name}: running for {now - started:.0f} s, stopped after {limits.seconds:.0f} s")
                 next_step += _SECONDS_BETWEEN_STEPS
-    while process.poll() is None:
-        if time.monotonic() - started > limits.seconds:
-            raise over_time(name, limits)
-        time.sleep(_POLL_SECONDS / 10)
-    return Finished(process.returncode, bytes(output), bytes(errors), error_lines)
+    try:
+        status = process.wait(max(0.0, started + limits.seconds - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise over_time(name, limits) from None
+    return Finished(status, bytes(output), bytes(errors), error_lines)
+
+
+def _has_line(output: bytearray, beginning: bytes, seen: int) -> bool:
+    """Whether a whole line with this beginning (less than 64 bytes long) came after the first `seen` bytes."""
+    at = output.find(b"\n" + beginning, max(0, seen - 64))
+    return at >= 0 and output.find(b"\n", at + 1) >= 0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

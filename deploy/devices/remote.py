@@ -19,7 +19,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import BayespressError, CheckFailedError, MissingToolError
@@ -142,7 +142,7 @@ class Remote(ABC):
         folder = f"bayespress.{secrets.token_hex(16)}"
         examples = example_count(bundle, inputs)
         limits = request.limits(bundle, examples)
-        runs = Limits(limits.seconds + _SECONDS_OVER, limits.bytes, limits.step)
+        runs = Limits(limits.seconds + _SECONDS_OVER, limits.output_bytes, limits.step)
         files = {_RUNNER: bundle.folder / target.runner, WEIGHTS: bundle.folder / WEIGHTS, _INPUTS: inputs}
         script = _RUN.format(
             runner=_RUNNER, weights=WEIGHTS, inputs=_INPUTS, late=_LATE, seconds=max(1, math.ceil(request.seconds)),
@@ -168,7 +168,8 @@ class Remote(ABC):
         """Run a script there: its exit status, and what it printed. Raises MissingToolError when there is no answer."""
         framed = f"echo\necho {_BEGIN.decode()}\n(\n{script}\n)\nstatus=$?\necho\necho {_END.decode()}$status\n"
         try:
-            finished = run_program(self.shell(framed), self.name, limits or Limits(_SHORT_SECONDS), stdin=stdin)
+            within = replace(limits or Limits(_SHORT_SECONDS), until=_END)
+            finished = run_program(self.shell(framed), self.name, within, stdin=stdin)
         except OverTimeError as error:
             raise MissingToolError(f"{str(error).partition(';')[0]}; check the connection to it.") from None
         _, begun, rest = _lines(finished.output).partition(b"\n" + _BEGIN + b"\n")

@@ -16,8 +16,8 @@ from bayespress.errors import BayespressError, MissingToolError
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
-# `phones` holds what `adb devices` lists, `noise` what it prints before. `old` makes it an adb before Android 7: it loses
-# exit statuses, mixes errors into the output, and ends lines as a terminal does.
+# `phones` holds what `adb devices` lists, `noise` what it prints before. `old` makes it an adb before Android 7: it
+# loses exit statuses, mixes errors into the output, and ends lines as a terminal does.
 STAND_IN = r"""#!{python}
 import os, shutil, subprocess, sys
 root, words = {root!r}, sys.argv[1:]
@@ -123,7 +123,7 @@ def test_phones_that_are_not_ready(pristine, phone, phones, name, sentence):
 def test_an_adb_that_lists_nothing(pristine, phone):
     (phone / "noise").write_text("adb: failed to check server version: cannot connect to daemon\n")
     (phone / "fails").touch()
-    with pytest.raises(MissingToolError, match="adb does not list its phones .*start `adb kill-server`"):
+    with pytest.raises(MissingToolError, match=r"adb does not list its phones .*start `adb kill-server`"):
         bayespress.verify(pristine, ["adb"])
 
 

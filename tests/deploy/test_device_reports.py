@@ -337,5 +337,5 @@ def test_the_runner_prints_what_was_asked_for(pristine):
     assert len(report.layers) >= 3
     assert report.digests == [*it.manifest.decoded.values()]
     assert isinstance(it, Bundle)
-    assert dataclasses.replace(request, outputs=True).limits(it, 1).bytes > request.limits(it, 1).bytes
+    assert dataclasses.replace(request, outputs=True).limits(it, 1).output_bytes > request.limits(it, 1).output_bytes
     assert os.access(pristine / it.manifest.targets["host"].runner, os.X_OK)

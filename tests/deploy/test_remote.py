@@ -154,6 +154,7 @@ def test_addresses(pristine, board, host):
         'printf "Welcome to \\033[31m[red]Board"; sh -c "$SSH_ORIGINAL_COMMAND"; echo Bye; exit 7',
         'echo "bayespress-report-1 of old"; sh -c "$SSH_ORIGINAL_COMMAND"; printf "\\377\\376"',
         'echo warning >&2; head -c 200000 /dev/zero; sh -c "$SSH_ORIGINAL_COMMAND"',
+        '(sleep 30; echo late) & sh -c "$SSH_ORIGINAL_COMMAND"',
         'HOME={home} exec bash -c "$SSH_ORIGINAL_COMMAND"',
         'HOME={home} exec bash -lc "$SSH_ORIGINAL_COMMAND"',
     ],
@@ -304,9 +305,8 @@ def test_ctrl_c_ends_the_runner_there(bundle, board, tmp_path):
 def test_a_connection_that_breaks_leaves_nothing_behind(bundle, board, tmp_path):
     """The server's process is killed while a runner runs; its machine cleans up by itself."""
     (bundle / "targets" / "host" / "runner").write_text(f"#!/bin/sh\necho >{tmp_path}/runs\nsleep 1\n")
-    board.login.write_text(
-        f"(until [ -f {tmp_path}/runs ]; do sleep 0.1; done; kill -9 $PPID) </dev/null >/dev/null 2>&1 &\n{LOGIN}"
-    )
+    killer = f"until [ -f {tmp_path}/runs ]; do sleep 0.1; done; kill -9 $PPID"
+    board.login.write_text(f"({killer}) </dev/null >/dev/null 2>&1 &\n{LOGIN}")
     with pytest.raises(MissingToolError, match="does not answer"):
         run_on(board, bundle)
     board.login.write_text(LOGIN)
