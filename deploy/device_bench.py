@@ -42,6 +42,11 @@ def measure(
     Raises InputError for threads on a device that runs one example at a time and for a batch of more than a gibibyte,
     MissingToolError when the device cannot be used or goes away, CheckFailedError when its runner fails or is stopped.
     """
+    for count in threads:
+        if count > device.most_threads:
+            has = {0: "runs one example at a time", 1: "has one thread"}
+            reason = has.get(device.most_threads, f"has at most {device.most_threads} threads")
+            raise InputError(f"Device {device.name} {reason}; leave --threads out.")
     for batch in batches if threads else ():
         _check_size(bundle, batch)
     if (unavailable := device.unavailable(bundle)) is not None:
@@ -76,7 +81,7 @@ def measure(
                 options = replace(asked, outputs=False, repeat=_BATCH_ROUNDS, warmup=0, threads=count)
                 batch_times = device.run(bundle, many, options).batch_ns
                 if batch_times is None:
-                    raise InputError(f"Device {device.name} runs one example at a time; leave --threads out.")
+                    raise CheckFailedError(f"Device {device.name} reported no time of a batch; build the bundle again.")
                 median = max(batch_times.median, 1.0)  # a coarse clock may say 0
                 report.batches.append(BatchTime(threads=count, examples=batch, median_ms=median / 1e6))
         return report

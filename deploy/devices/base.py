@@ -14,6 +14,7 @@ from .failures import failure_of
 from .process import Limits, run_program, short
 from .report import PLAIN_RUN, TIME_LIMIT, RunnerReport, RunRequest, accepted, parse_report
 
+MOST_THREADS = 64  # BP_MAX_THREADS of runtime/bayespress.h
 _LARGEST_REPORT = 1 << 30  # of a runner that we built ourselves
 
 
@@ -39,6 +40,11 @@ class Device(Protocol):
     @property
     def description(self) -> str:
         """For reports."""
+        ...
+
+    @property
+    def most_threads(self) -> int:
+        """On how many threads it may be asked to run a batch; 0 when it runs one example at a time."""
         ...
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 from ..bundle import Bundle, TargetEntry
-from .base import Unavailable, run_here, runner_command, target_for
+from .base import MOST_THREADS, Unavailable, run_here, runner_command, target_for
 from .process import short
 from .report import PLAIN_RUN, RunnerReport, RunRequest
 
@@ -16,6 +16,7 @@ class Host:
 
     name = "host"
     description = "host runner"
+    most_threads = MOST_THREADS
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when the bundle has a target for this kind of processor."""

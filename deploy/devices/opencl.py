@@ -16,6 +16,7 @@ class OpenCl:
 
     name = "opencl"
     description = "OpenCL on this machine"
+    most_threads = 0
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when the bundle has such a target and the system has an OpenCL device that takes its kernels."""

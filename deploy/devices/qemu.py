@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import MissingToolError
 from ..bundle import Bundle, TargetEntry
-from .base import Unavailable, run_here, runner_command
+from .base import MOST_THREADS, Unavailable, run_here, runner_command
 from .failures import failure_of
 from .process import run_program
 from .report import PLAIN_RUN, RunnerReport, RunRequest
@@ -22,12 +22,14 @@ class QemuUser:
     machine  the kind of processor, as targets call it
     program  qemu's name for it
     options  of qemu
+    most_threads  see Device
     """
 
     name: str
     machine: str
     program: str
     options: tuple[str, ...] = ()
+    most_threads: int = MOST_THREADS
 
     @property
     def description(self) -> str:

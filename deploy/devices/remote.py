@@ -25,7 +25,7 @@ from pathlib import Path
 from ...errors import BayespressError, CheckFailedError, MissingToolError
 from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
-from .base import Unavailable, example_count, target_for, without_target
+from .base import MOST_THREADS, Unavailable, example_count, target_for, without_target
 from .failures import explained, failure_of
 from .process import Finished, Limits, OverTimeError, over_time, run_program, short
 from .report import PLAIN_RUN, RunnerReport, RunRequest, accepted
@@ -96,6 +96,7 @@ class Delivery:
 class Remote(ABC):
     """A device behind a program such as ssh or adb, which `program` names."""
 
+    most_threads = MOST_THREADS
     program: str
     install: str
     places: tuple[str, ...]  # where temporary folders may go, as words of a shell script, the first that will do

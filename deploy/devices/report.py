@@ -1,7 +1,8 @@
-"""What is asked of a runner, and the report that it prints: one line of JSON behind a marker.
+"""What is asked of a runner, and the report that it prints: JSON in lines that begin with a marker.
 
 A device is not believed. The marker tells the report from whatever else a shell, an emulator or a driver prints, before
-it and after it; the JSON must be of the schema below, finite, and agree with what was asked.
+it, between its lines and after it (runtime/runner_report.h); the JSON must be of the schema below, finite, and agree
+with what was asked.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..bundle import Bundle
 from .process import Limits, short
 
 TIME_LIMIT = 300.0  # seconds of one run, where nobody says otherwise
-MARKER = b"bayespress-report-1 "  # runner.c prints it; the number changes with the schema
+MARKER = b"bayespress-report-1 "  # as in runner_report.h; the number changes with the schema
 _BYTES_OF_OUTPUT = 24  # of one number in the report, at most
 _BYTES_OF_REST = 8 << 20  # of times, names of kernels and noise around the report
 
@@ -160,17 +161,16 @@ class RunnerReport(_Strict):
 
 
 def parse_report(printed: bytes, name: str) -> RunnerReport:
-    """The report in what a device printed. Raises CheckFailedError when there is none, several, or another thing."""
-    pieces = printed.split(MARKER)
-    if len(pieces) != 2:
-        many = "no report" if len(pieces) == 1 else f"{len(pieces) - 1} reports"
+    """The report in what a device printed. Raises CheckFailedError when there is none, or another thing."""
+    _, *pieces = printed.split(MARKER)
+    if not pieces:
         first = next((line for line in printed.decode(errors="replace").splitlines() if line.strip()), "")
-        heard = f" ({short(first, 100)!r} came)" if first and len(pieces) == 1 else ""
+        heard = f" ({short(first, 100)!r} came)" if first else ""
         raise CheckFailedError(
-            f"The runner on {name} printed {many}{heard}, and one was expected; "
+            f"The runner on {name} printed no report{heard}, and one was expected; "
             "build the bundle again with this version."
         )
-    line = pieces[1].partition(b"\n")[0].rstrip(b"\r")
+    line = b"".join(piece.partition(b"\n")[0].rstrip(b"\r") for piece in pieces)
     try:
         return RunnerReport.model_validate_json(line)
     except ValidationError as error:

@@ -40,6 +40,7 @@ class Rpc:
     """One machine, by tracker and key or by its own address."""
 
     description = "network over TVM's RPC"
+    most_threads = 0
 
     def __init__(self, name: str) -> None:
         """Raises InputError unless `name` is rpc://host:port or rpc://host:port/key."""

@@ -22,6 +22,7 @@ class WebAssembly:
 
     name = "wasm"
     description = "WebAssembly runner in wasmtime"
+    most_threads = 1
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when wasmtime is installed and the bundle has a target for it."""
@@ -33,7 +34,7 @@ class WebAssembly:
 
     def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
         """See Device.run. Raises InputError for several threads, which WASI has not."""
-        if request.threads > 1:
+        if request.threads > self.most_threads:
             raise InputError("Device wasm has one thread; leave --threads out.")
         require("wasmtime")
         target = self._target(bundle)

@@ -3,8 +3,7 @@
  *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] [--facts]
  *                                  [--no-outputs] [--gpu] [--gpu-cache FILE]
  *
- * The report is one line on standard output: a marker, which tells it from what a shell or a driver may print around
- * it, and the JSON that deploy/devices/report.py describes.
+ * The report on standard output is the JSON that deploy/devices/report.py describes, in lines with a marker.
  *
  * INPUT.f32 holds one or several inputs as little-endian float32. --digests adds a CRC-32 of each tensor as it decodes
  * here, --facts what the system says of the machine. --no-outputs runs the first input alone and prints no output.
@@ -22,14 +21,12 @@
 #include "bayespress.h"
 #include "bpz.h"
 #include "runner_facts.h"
+#include "runner_report.h"
 #ifdef BP_WITH_GPU
 #include "bayespress_gpu.h"
 #endif
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-/* Its number changes with the report's schema. */
-static const char report_marker[] = "bayespress-report-1";
 
 static uint64_t now_ns(void) {
     struct timespec t;
@@ -143,19 +140,6 @@ static const char *kernel_name(const subject *it, size_t index) {
     return bp_kernel_name(index);
 }
 
-/* A JSON string; bytes that are not printable ASCII, of names that a driver gives, become '?'. */
-static void print_string(const char *text) {
-    putchar('"');
-    for (; *text != '\0'; text++) {
-        const unsigned char byte = (unsigned char)*text;
-        if (byte == '"' || byte == '\\') {
-            putchar('\\');
-        }
-        putchar(byte >= ' ' && byte <= '~' ? byte : '?');
-    }
-    putchar('"');
-}
-
 /* Go over to the GPU, or tell why not. */
 static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz_size) {
 #ifdef BP_WITH_GPU
@@ -168,9 +152,9 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
         if (status != BP_OK) {
             fail(it->network, status);
         }
-        printf(", \"gpu\": {\"name\": ");
-        print_string(bp_gpu_name(it->gpu));
-        printf(", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
+        report(", \"gpu\": {\"name\": ");
+        report_string(bp_gpu_name(it->gpu));
+        report(", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
                "\"load_ns\": %llu}",
                bp_gpu_precision(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
                (unsigned long long)(opened - before), (unsigned long long)(now_ns() - opened));
@@ -180,8 +164,8 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
     const char *reason = "this runner was built without OpenCL";
     (void)it, (void)cache, (void)bpz, (void)bpz_size;
 #endif
-    printf(", \"gpu\": null, \"gpu_reason\": ");
-    print_string(reason);
+    report(", \"gpu\": null, \"gpu_reason\": ");
+    report_string(reason);
     fprintf(stderr, "runner: %s; running on the processor.\n", reason);
 }
 
@@ -193,23 +177,23 @@ static void print_outputs(const subject *it, const float *inputs, size_t example
         const uint64_t before = now_ns();
         run(it, inputs + example * bp_input_size(), output, NULL);
         if (example == 0) {
-            printf(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
+            report(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
         }
         if (silent) {
             break;
         }
-        printf("%s[", example == 0 ? "" : ", ");
+        report("%s[", example == 0 ? "" : ", ");
         for (i = 0; i < bp_output_size(); i++) {
             /* JSON knows no NaN or infinity. */
             if (output[i] - output[i] != 0.0f) {
-                printf("%snull", i == 0 ? "" : ", ");
+                report("%snull", i == 0 ? "" : ", ");
             } else {
-                printf("%s%.9g", i == 0 ? "" : ", ", (double)output[i]);
+                report("%s%.9g", i == 0 ? "" : ", ", (double)output[i]);
             }
         }
-        printf("]");
+        report("]");
     }
-    printf("]");
+    report("]");
     free(output);
 }
 
@@ -225,7 +209,7 @@ static void print_run_times(const subject *it, const float *input, unsigned long
         }
     }
     qsort(times, repeat, sizeof *times, compare);
-    printf(", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
+    report(", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
            repeat, (unsigned long long)times[0], (unsigned long long)times[repeat / 10],
            (unsigned long long)times[repeat / 2], (unsigned long long)times[repeat * 9 / 10],
            (unsigned long long)times[repeat * 99 / 100]);
@@ -247,13 +231,13 @@ static void print_layers(const subject *it, const float *input, unsigned long re
             sums[kernel] += times[kernel];
         }
     }
-    printf(", \"layers\": [");
+    report(", \"layers\": [");
     for (kernel = 0; kernel < count; kernel++) {
-        printf("%s{\"kernel\": ", kernel == 0 ? "" : ", ");
-        print_string(kernel_name(it, kernel));
-        printf(", \"mean_ns\": %.1f}", (double)sums[kernel] / (double)repeat);
+        report("%s{\"kernel\": ", kernel == 0 ? "" : ", ");
+        report_string(kernel_name(it, kernel));
+        report(", \"mean_ns\": %.1f}", (double)sums[kernel] / (double)repeat);
     }
-    printf("]");
+    report("]");
     free(times);
     free(output);
 }
@@ -284,7 +268,7 @@ static void print_batch_times(const bp_network *network, const float *inputs, si
         }
     }
     qsort(times, repeat, sizeof *times, compare);
-    printf(", \"batch_ns\": {\"examples\": %zu, \"threads\": %lu, \"repeat\": %lu, \"min\": %llu, \"median\": %llu}",
+    report(", \"batch_ns\": {\"examples\": %zu, \"threads\": %lu, \"repeat\": %lu, \"min\": %llu, \"median\": %llu}",
            examples, threads, repeat, (unsigned long long)times[0], (unsigned long long)times[repeat / 2]);
     for (i = 1; i < threads; i++) {
         free(networks[i].arena);
@@ -356,7 +340,7 @@ int main(int argc, char **argv) {
         fail(&network, status);
     }
     loaded = now_ns() - before;
-    printf("%s {\"load_ns\": %llu, \"workspace_bytes\": %zu", report_marker, (unsigned long long)loaded,
+    report("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded,
            bp_workspace_size());
     it.network = &network;
     if (gpu) {
@@ -378,7 +362,8 @@ int main(int argc, char **argv) {
     if (facts) {
         print_facts();
     }
-    printf("}\n");
+    report("}");
+    report_flush();
 #ifdef BP_WITH_GPU
     bp_gpu_close(it.gpu);
 #endif

@@ -197,6 +197,30 @@ def test_verify_tells_when_there_is_no_device(bundled, monkeypatch, tmp_path):
     assert [each.outcome for each in bayespress.verify(bundled).checks if "OpenCL" in each.name] == ["skipped"]
 
 
+@pytest.mark.parametrize(
+    ("driver", "sentence"),
+    [
+        ("abort();", "it aborted; update the OpenCL driver, or hide it by OCL_ICD_VENDORS"),
+        ("*(volatile int *)1 = 0;", "it read or wrote memory that is not its own; update the OpenCL driver"),
+        ('puts("[driver] \\033[31mhello"); printf("bayespress");', None),
+    ],
+)
+def test_drivers_that_crash_or_print(bundled, pocl, tmp_path, monkeypatch, driver, sentence):
+    begin = "__attribute__((constructor)) static void begin(void)"
+    (tmp_path / "driver.c").write_text(f"#include <stdio.h>\n#include <stdlib.h>\n{begin} {{ {driver} }}")
+    command = ["cc", "-shared", "-fPIC", tmp_path / "driver.c", "-o", tmp_path / "driver.so"]
+    subprocess.run(command, check=True, timeout=60)
+    if sentence is None:
+        vendors = Path(os.environ.get("OCL_ICD_VENDORS", "/etc/OpenCL/vendors"))
+        for icd in vendors.glob("*.icd"):
+            (tmp_path / icd.name).write_text(icd.read_text())
+    (tmp_path / "bad.icd").write_text(f"{tmp_path}/driver.so\n")
+    monkeypatch.setenv("OCL_ICD_VENDORS", f"{tmp_path}/")
+    (check,) = bayespress.verify(bundled, ["opencl"]).checks[-1:]
+    assert check.outcome == ("failed" if sentence else "passed"), check
+    assert (sentence or "examples") in check.detail
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["adreno", "mali"])
 def test_phones_get_the_same_with_the_processor_standing_by(target, packed, arm, tmp_path):

@@ -10,6 +10,6 @@ MARKER = "bayespress-report-1 "
 
 def report_in(printed: str) -> dict[str, Any]:
     """The fields of the report in what a runner printed, unchecked."""
-    line = printed.removeprefix(MARKER)
-    assert line != printed, printed
-    return dict(json.loads(line))
+    lines = [line.removeprefix(MARKER) for line in printed.splitlines() if line.startswith(MARKER)]
+    assert lines, printed
+    return dict(json.loads("".join(lines)))
