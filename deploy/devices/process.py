@@ -124,6 +124,7 @@ def _watch(process: subprocess.Popen[bytes], name: str, limits: Limits) -> Finis
     started = time.monotonic()
     next_step = started + _SECONDS_BETWEEN_STEPS
     ended: float | None = None
+    answered = False  # by the last line that is waited for
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, output)
         selector.register(process.stderr, selectors.EVENT_READ, errors)
@@ -135,8 +136,6 @@ def _watch(process: subprocess.Popen[bytes], name: str, limits: Limits) -> Finis
                 error_lines += piece.count(b"\n") if key.data is errors else 0
                 if not piece:
                     selector.unregister(key.fileobj)
-            if limits.until is not None and _has_line(output, limits.until, seen):
-                return Finished(0, bytes(output), bytes(errors), error_lines)
             if len(output) > limits.output_bytes:
                 raise CheckFailedError(
                     f"{name} printed more than {limits.output_bytes} bytes, which is more than any report has; "
@@ -144,7 +143,8 @@ def _watch(process: subprocess.Popen[bytes], name: str, limits: Limits) -> Finis
                 )
             del errors[:-_MOST_ERROR_TEXT]
             now = time.monotonic()
-            if ended is None and process.poll() is not None:
+            answered = answered or (limits.until is not None and _has_line(output, limits.until, seen))
+            if ended is None and (answered or process.poll() is not None):
                 ended = now
             if ended is not None and now - ended > (_MOST_DRAIN_SECONDS if ready else _DRAIN_SECONDS):
                 break
@@ -153,6 +153,8 @@ def _watch(process: subprocess.Popen[bytes], name: str, limits: Limits) -> Finis
             if now > next_step:
                 limits.step(f"{name}: running for {now - started:.0f} s, stopped after {limits.seconds:.0f} s")
                 next_step += _SECONDS_BETWEEN_STEPS
+    if answered:
+        return Finished(0, bytes(output), bytes(errors), error_lines)
     try:
         status = process.wait(max(0.0, started + limits.seconds - time.monotonic()))
     except subprocess.TimeoutExpired:

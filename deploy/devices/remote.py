@@ -63,9 +63,8 @@ exit 0
 _RUN = """
 folder=$PWD
 chmod 700 {runner}
-./{runner} {weights} {inputs} {arguments} </dev/null &
+sh -c 'echo $$ >pid && exec ./{runner} "$@"' sh {weights} {inputs} {arguments} </dev/null &
 runner=$!
-echo $runner >pid
 (
     cd /
     waited=0

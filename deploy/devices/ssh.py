@@ -13,11 +13,13 @@ from .failures import explained
 from .process import Finished
 from .remote import NOT_RECEIVED, Delivery, Remote
 
-# Nobody is there to type a password, and a board that is switched off while it runs is noticed.
-_OPTIONS = (
-    "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15",
-    "-o", "ServerAliveCountMax=3",
+# Nobody is there to type a password, a board that is switched off while it runs is noticed, and what a configuration
+# forwards or runs for people is left out.
+_SETTINGS = (
+    "BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=3",
+    "ClearAllForwardings=yes", "RemoteCommand=none",
 )  # fmt: skip
+_OPTIONS = ("-T", "-x", "-a", *(f"-o{setting}" for setting in _SETTINGS))
 # What ssh says, in small letters, and what to do.
 _REMEDIES = (
     ("permission denied", "install your key there with ssh-copy-id"),
