@@ -61,8 +61,11 @@ def parse_address(text: str, kind: str, example: str, *, with_path: bool = False
     authority, path = re.fullmatch(r"([^/?#]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
     userinfo, at, place = authority.rpartition("@")
     user_text, colon, _ = userinfo.partition(":")
+    if not at and "@" in path:  # of which a password may be a part that has a slash
+        _, colon, port_text = authority.partition(":")
+        colon = "" if with_path and port_text.isdigit() else colon
     if colon:
-        shown = short(f"{scheme}://{user_text}:…@{place}", 200)
+        shown = f"{short(scheme, 20)}://{short(rest.partition(':')[0], 100)}:…@{short(rest.rpartition('@')[2], 100)}"
         raise InputError(f"{shown} holds a password, which other users of this machine could read; use a key instead.")
 
     def refuse(reason: str) -> InputError:
