@@ -46,11 +46,12 @@ def failure_of(name: str, finished: Finished, remedy: str = "verify the bundle, 
         return CheckFailedError(f"The runner failed on {name}: it {_SIGNALS[number].format(remedy=remedy)}.")
     if (known := explained(said)) is not None:
         return MissingToolError(f"The runner cannot be used on {name}: {known} ({said}).")
+    shown = said or f"status {status}"
     if status == _SHELL_CANNOT_EXECUTE:
-        return MissingToolError(f"The runner cannot be executed on {name} ({said}); build for its processor.")
+        return MissingToolError(f"The runner cannot be executed on {name} ({shown}); build for its processor.")
     if status == _SHELL_FINDS_NOTHING:
         return MissingToolError(
-            f"The runner cannot be started on {name} ({said}); its system lacks a loader for it, build a static target."
+            f"The runner cannot be started on {name} ({shown}); its system lacks a loader for it, build a static target."
         )
     if status < 0 or 0 < number <= _LAST_SIGNAL:
         said = f"signal {number} ended it"

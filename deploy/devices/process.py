@@ -58,7 +58,7 @@ class Finished:
     def last_line(self) -> str:
         """The last line of standard error, or else of standard output; safe to print. Empty when there is none."""
         for stream in (self.errors, self.output):
-            lines = [line.strip() for line in stream[-_MOST_ERROR_TEXT:].decode(errors="replace").splitlines()]
+            lines = [line.strip(" \t\0") for line in stream[-_MOST_ERROR_TEXT:].decode(errors="replace").splitlines()]
             if lines := [line for line in lines if line]:
                 return short(lines[-1].removeprefix("runner: ").rstrip("."))
         return ""
