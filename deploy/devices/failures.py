@@ -51,7 +51,7 @@ def failure_of(name: str, finished: Finished, remedy: str = "verify the bundle, 
         return MissingToolError(f"The runner cannot be executed on {name} ({shown}); build for its processor.")
     if status == _SHELL_FINDS_NOTHING:
         return MissingToolError(
-            f"The runner cannot be started on {name} ({shown}); its system lacks a loader for it, build a static target."
+            f"The runner cannot be started on {name} ({shown}); it lacks a loader for it; build a static target."
         )
     if status < 0 or 0 < number <= _LAST_SIGNAL:
         said = f"signal {number} ended it"
