@@ -27,7 +27,7 @@ class WebAssembly:
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when wasmtime is installed and the bundle has a target for it."""
         if self._target(bundle) is None:
-            return Unavailable(f"the bundle has no target for {_MACHINE}; build it with -t wasm", no_target=True)
+            return Unavailable(f"the bundle has no target for {_MACHINE}; build it with -t wasm32-wasi", no_target=True)
         if find_spec("wasmtime") is None:
             return Unavailable("wasmtime is not installed (pip install wasmtime)")
         return None

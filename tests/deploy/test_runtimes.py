@@ -14,6 +14,7 @@ from bayespress.compress.pipeline import compress_network
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
 from bayespress.deploy.devices import wasm
 from bayespress.deploy.devices.qemu import ARM64
+from bayespress.deploy.devices.report import RunRequest
 from bayespress.deploy.devices.wasm import WebAssembly
 from bayespress.deploy.sessions import CompiledNetwork
 from bayespress.deploy.tools import c_compiler
@@ -77,11 +78,11 @@ def test_webassembly(packed, tmp_path, monkeypatch):
     with opened(bundle) as it:
         device = WebAssembly()
         (tmp_path / "short.f32").write_bytes(b"1234")
-        with pytest.raises(CheckFailedError, match=r"The runner failed: .* has 4 bytes, and one input has"):
+        with pytest.raises(CheckFailedError, match=r"The runner failed on wasm: .* has 4 bytes, and one input has"):
             device.run(it, tmp_path / "short.f32")
-        assert device.run(it, bundle / GOLDEN_INPUT, ["--repeat", "2", "--layers"])["layers"]
+        assert device.run(it, bundle / GOLDEN_INPUT, RunRequest(repeat=2, layers=True)).layers
         with pytest.raises(InputError, match="Device wasm has one thread"):
-            device.run(it, bundle / GOLDEN_INPUT, ["--repeat", "2", "--threads", "2"])
+            device.run(it, bundle / GOLDEN_INPUT, RunRequest(repeat=2, threads=2))
         monkeypatch.setattr(wasm, "find_spec", lambda _name: None)
         assert device.unavailable(it).reason == "wasmtime is not installed (pip install wasmtime)"
 
