@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,12 +17,16 @@ from .bench_report import BenchReport, Latency
 from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
 from .device_bench import measure
 from .devices import device_named
+from .devices.failures import failure_of
+from .devices.process import Limits, run_program
+from .devices.report import TIME_LIMIT
 from .export import fill_weights, load_program, onnx_graph, parameter_names
 from .sessions import CompiledNetwork, onnx_session
 from .sign import check_signature, public_key
 from .tools import require
 
 _ROUNDS = 20
+_MOST_PRINTED = 1 << 30
 _STARTS = 9
 _LARGEST_BATCH, _MOST_THREADS = 1 << 20, 64
 COMPILED = "compiled"
@@ -41,6 +44,7 @@ def bench(
     threads: Sequence[int] = (),
     batches: Sequence[int] = (256,),
     key: Path | None = None,
+    time_limit: float = TIME_LIMIT,
 ) -> BenchReport:
     """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
 
@@ -51,12 +55,15 @@ def bench(
     threads  also run batches on so many threads at once, each number in turn
     batches  of so many examples, each number in turn
     key      public key in PEM by whose owner the bundle has to be signed
+    time_limit  seconds, beyond those to measure for, after which one run on a device is stopped
 
     Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
     CorruptFileError when a file was changed, and MissingToolError when a device cannot be used.
     """
     if not 0.0 < seconds <= 3600.0:
         raise InputError(f"{seconds} seconds cannot be measured for; give between 0 and 3600.")
+    if not 0.0 < time_limit <= 1e6:
+        raise InputError(f"A time limit of {time_limit} seconds cannot be kept; give between 0 and 1000000.")
     for peer in compare:
         if peer not in PEERS:
             raise InputError(f"There is no {peer!r} to compare with; there are {', '.join(PEERS)}.")
@@ -79,7 +86,9 @@ def bench(
             if here
             else BenchReport(name=opened_bundle.manifest.name, cpu=cpu_name())
         )
-        report.devices = [measure(opened_bundle, device, seconds, threads, batches, tell) for device in chosen]
+        report.devices = [
+            measure(opened_bundle, device, seconds, threads, batches, tell, time_limit) for device in chosen
+        ]
         return report
 
 
@@ -196,8 +205,10 @@ def _start_ms(bundle: Bundle) -> float:
     taken = []
     for _ in range(_STARTS):
         before = time.perf_counter_ns()
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        finished = run_program(command, "host", Limits(TIME_LIMIT, _MOST_PRINTED))
         taken.append(time.perf_counter_ns() - before)
+        if finished.status != 0:
+            raise failure_of("host", finished)
     return float(np.median(taken)) / 1e6
 
 

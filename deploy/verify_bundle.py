@@ -19,6 +19,7 @@ from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
 from .checks import Check, VerifyReport, attempt
 from .devices import DEVICES, device_named
 from .devices.base import Device
+from .devices.report import TIME_LIMIT, RunRequest
 from .sign import check_signature, public_key
 from .weights import check_weights, decoded_digests
 
@@ -29,7 +30,11 @@ HALF_TOLERANCE = 1e-2
 
 
 def verify_bundle(
-    path: Path, names: Sequence[str] | None, tell: Callable[[str], None], key: Path | None = None
+    path: Path,
+    names: Sequence[str] | None,
+    tell: Callable[[str], None],
+    key: Path | None = None,
+    time_limit: float = TIME_LIMIT,
 ) -> VerifyReport:
     """Check a bundle (folder or zip); see verify.verify for the arguments and the errors."""
     devices = [device_named(name) for name in names] if names else list(DEVICES.values())
@@ -44,7 +49,7 @@ def verify_bundle(
             report.checks.append(attempt("weights", lambda: _check_weights(bundle), tell))
             report.checks.append(_onnx_runtime(bundle, tell))
             for device in devices:
-                check = _on_device(bundle, device, asked=bool(names), tell=tell)
+                check = _on_device(bundle, device, asked=bool(names), limit=time_limit, tell=tell)
                 if check is not None:
                     report.checks.append(check)
     except CorruptFileError as error:
@@ -87,7 +92,9 @@ def _check_onnx(bundle: Bundle) -> str:
     return _compare(bundle, np.concatenate([session.run(None, {"input": example[None]})[0] for example in inputs]))
 
 
-def _on_device(bundle: Bundle, device: Device, *, asked: bool, tell: Callable[[str], None]) -> Check | None:
+def _on_device(
+    bundle: Bundle, device: Device, *, asked: bool, limit: float, tell: Callable[[str], None]
+) -> Check | None:
     """The golden vectors on one device; None for one that nobody asked for and the bundle was not built for."""
     name = f"golden vectors, {device.description}"
     if (unavailable := device.unavailable(bundle)) is not None:
@@ -98,10 +105,10 @@ def _on_device(bundle: Bundle, device: Device, *, asked: bool, tell: Callable[[s
         return Check(name=name, outcome="skipped", detail=unavailable.reason)
 
     def check() -> str:
-        said = device.run(bundle, bundle.folder / GOLDEN_INPUT, ["--digests"])
-        _compare_digests(bundle, said["digests"])
-        half = (said.get("gpu") or {}).get("precision") == "float16"
-        return _compare(bundle, np.array(said["outputs"], np.float32), half=half)
+        report = device.run(bundle, bundle.folder / GOLDEN_INPUT, RunRequest(digests=True, seconds=limit, step=tell))
+        _compare_digests(bundle, report.digests or ())
+        half = report.gpu is not None and report.gpu.precision == "float16"
+        return _compare(bundle, report.output_array(), half=half)
 
     return attempt(name, check, tell)
 

@@ -1,12 +1,15 @@
 /* runner.c - a program around the library: reads a .bpz and inputs, prints outputs and times as JSON.
  *
  *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] [--facts]
- *                                  [--gpu] [--gpu-cache FILE]
+ *                                  [--no-outputs] [--gpu] [--gpu-cache FILE]
+ *
+ * The report on standard output is the JSON that deploy/devices/report.py describes, in lines with a marker.
  *
  * INPUT.f32 holds one or several inputs as little-endian float32. --digests adds a CRC-32 of each tensor as it decodes
- * here, --facts what the system says of the machine. --gpu runs on the first OpenCL device, where the runner was built
- * for one, and on the processor, saying why, where there is none. Exit status: 0 done, 1 the weights or the
- * network failed, 2 bad usage or a file that cannot be read. Errors are one sentence on standard error.
+ * here, --facts what the system says of the machine. --no-outputs runs the first input alone and prints no output.
+ * --gpu runs on the first OpenCL device, where the runner was built for one, and on the processor, saying why, where
+ * there is none. Exit status: 0 done, 1 the weights or the network failed, 2 bad usage or a file that cannot be read.
+ * Errors are one sentence on standard error.
  */
 #define _POSIX_C_SOURCE 200112L
 
@@ -18,6 +21,7 @@
 #include "bayespress.h"
 #include "bpz.h"
 #include "runner_facts.h"
+#include "runner_report.h"
 #ifdef BP_WITH_GPU
 #include "bayespress_gpu.h"
 #endif
@@ -156,9 +160,11 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
         if (status != BP_OK) {
             fail(it->network, status);
         }
-        printf(", \"gpu\": {\"name\": \"%s\", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
+        report(", \"gpu\": {\"name\": ");
+        report_string(bp_gpu_name(it->gpu));
+        report(", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
                "\"load_ns\": %llu}",
-               bp_gpu_name(it->gpu), bp_gpu_precision(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
+               bp_gpu_precision(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
                (unsigned long long)(opened - before), (unsigned long long)(now_ns() - opened));
         return;
     }
@@ -166,31 +172,36 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
     const char *reason = "this runner was built without OpenCL";
     (void)it, (void)cache, (void)bpz, (void)bpz_size;
 #endif
-    printf(", \"gpu\": null, \"gpu_reason\": \"%s\"", reason);
+    report(", \"gpu\": null, \"gpu_reason\": ");
+    report_string(reason);
     fprintf(stderr, "runner: %s; running on the processor.\n", reason);
 }
 
-static void print_outputs(const subject *it, const float *inputs, size_t examples) {
+/* Those of all inputs; or run the first alone, and print none. */
+static void print_outputs(const subject *it, const float *inputs, size_t examples, int silent) {
     float *output = checked_alloc(bp_output_size(), sizeof(float));
     size_t example, i;
     for (example = 0; example < examples; example++) {
         const uint64_t before = now_ns();
         run(it, inputs + example * bp_input_size(), output, NULL);
         if (example == 0) {
-            printf(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
+            report(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
         }
-        printf("%s[", example == 0 ? "" : ", ");
+        if (silent) {
+            break;
+        }
+        report("%s[", example == 0 ? "" : ", ");
         for (i = 0; i < bp_output_size(); i++) {
             /* JSON knows no NaN or infinity. */
             if (output[i] - output[i] != 0.0f) {
-                printf("%snull", i == 0 ? "" : ", ");
+                report("%snull", i == 0 ? "" : ", ");
             } else {
-                printf("%s%.9g", i == 0 ? "" : ", ", (double)output[i]);
+                report("%s%.9g", i == 0 ? "" : ", ", (double)output[i]);
             }
         }
-        printf("]");
+        report("]");
     }
-    printf("]");
+    report("]");
     free(output);
 }
 
@@ -206,7 +217,7 @@ static void print_run_times(const subject *it, const float *input, unsigned long
         }
     }
     qsort(times, repeat, sizeof *times, compare);
-    printf(", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
+    report(", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
            repeat, (unsigned long long)times[0], (unsigned long long)times[percentile(repeat, 10)],
            (unsigned long long)times[percentile(repeat, 50)], (unsigned long long)times[percentile(repeat, 90)],
            (unsigned long long)times[percentile(repeat, 99)]);
@@ -228,12 +239,13 @@ static void print_layers(const subject *it, const float *input, unsigned long re
             sums[kernel] += times[kernel];
         }
     }
-    printf(", \"layers\": [");
+    report(", \"layers\": [");
     for (kernel = 0; kernel < count; kernel++) {
-        printf("%s{\"kernel\": \"%s\", \"mean_ns\": %.1f}", kernel == 0 ? "" : ", ", kernel_name(it, kernel),
-               (double)sums[kernel] / (double)repeat);
+        report("%s{\"kernel\": ", kernel == 0 ? "" : ", ");
+        report_string(kernel_name(it, kernel));
+        report(", \"mean_ns\": %.1f}", (double)sums[kernel] / (double)repeat);
     }
-    printf("]");
+    report("]");
     free(times);
     free(output);
 }
@@ -264,7 +276,7 @@ static void print_batch_times(const bp_network *network, const float *inputs, si
         }
     }
     qsort(times, repeat, sizeof *times, compare);
-    printf(", \"batch_ns\": {\"examples\": %zu, \"threads\": %lu, \"repeat\": %lu, \"min\": %llu, \"median\": %llu}",
+    report(", \"batch_ns\": {\"examples\": %zu, \"threads\": %lu, \"repeat\": %lu, \"min\": %llu, \"median\": %llu}",
            examples, threads, repeat, (unsigned long long)times[0], (unsigned long long)times[percentile(repeat, 50)]);
     for (i = 1; i < threads; i++) {
         free(networks[i].arena);
@@ -275,7 +287,7 @@ static void print_batch_times(const bp_network *network, const float *inputs, si
 
 int main(int argc, char **argv) {
     unsigned long repeat = 0, warmup = 10, threads = 0;
-    int layers = 0, digests = 0, facts = 0, gpu = 0, i;
+    int layers = 0, digests = 0, facts = 0, gpu = 0, silent = 0, i;
     const char *cache = NULL;
     subject it;
     const char *paths[2] = {NULL, NULL};
@@ -300,6 +312,8 @@ int main(int argc, char **argv) {
             gpu = 1;
         } else if (strcmp(argv[i], "--gpu-cache") == 0 && argv[i + 1] != NULL) {
             cache = argv[++i];
+        } else if (strcmp(argv[i], "--no-outputs") == 0) {
+            silent = 1;
         } else if (strcmp(argv[i], "--digests") == 0) {
             digests = 1;
         } else if (strcmp(argv[i], "--facts") == 0) {
@@ -313,7 +327,7 @@ int main(int argc, char **argv) {
     }
     if (path_count != 2) {
         fprintf(stderr, "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] "
-                        "[--facts] [--gpu] [--gpu-cache FILE]\n");
+                        "[--facts] [--no-outputs] [--gpu] [--gpu-cache FILE]\n");
         return EXIT_USAGE;
     }
     if (threads > BP_MAX_THREADS) {
@@ -334,12 +348,13 @@ int main(int argc, char **argv) {
         fail(&network, status);
     }
     loaded = now_ns() - before;
-    printf("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded, bp_workspace_size());
+    report("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded,
+           bp_workspace_size());
     it.network = &network;
     if (gpu) {
         open_gpu(&it, cache, bpz, bpz_size);
     }
-    print_outputs(&it, inputs, input_bytes / input_size);
+    print_outputs(&it, inputs, input_bytes / input_size, silent);
     if (digests) {
         print_digests(bpz, bpz_size);
     }
@@ -355,7 +370,8 @@ int main(int argc, char **argv) {
     if (facts) {
         print_facts();
     }
-    printf("}\n");
+    report("}");
+    report_flush();
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "runner: the report cannot be written; is the disk full?\n");
         return EXIT_FAILED;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from runner_output import report_in
 
 import bayespress
 from bayespress.deploy import verify_bundle
@@ -111,7 +111,7 @@ def test_values_that_are_looked_up(precision, packed, pocl, tmp_path):
 def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_path):
     """PoCL as Debian has it knows no half, and the float32 kernels of the same bundle run."""
     bayespress.build(packed("conv"), ["opencl+fp16"], tmp_path / "it.bundle")
-    said = json.loads(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
+    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
     assert said["gpu"]["precision"] == "float32"
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert "float16" not in check.detail
@@ -123,7 +123,7 @@ def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_pa
 def test_half_precision(name, kernels, packed, intel, tmp_path):
     """By Intel's driver, which has it where the processor does; else it is one more driver to agree with."""
     bayespress.build(packed(name), ["opencl+fp16"], tmp_path / "it.bundle", kernels=kernels)
-    said = json.loads(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
+    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
     assert said["gpu"]["precision"] == ("float16" if intel else "float32")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert check.outcome == "passed", check
@@ -153,7 +153,7 @@ def test_variables_of_one_name_are_told_apart():
 
 def test_kernels_are_compiled_once(bundled, pocl, tmp_path):
     cache = tmp_path / "kernels.cache"
-    first, second = (json.loads(run(bundled, "--gpu-cache", str(cache)).stdout) for _ in range(2))
+    first, second = (report_in(run(bundled, "--gpu-cache", str(cache)).stdout) for _ in range(2))
     assert not first["gpu"]["from_cache"]
     assert second["gpu"]["from_cache"]
     np.testing.assert_array_equal(first["outputs"], second["outputs"])
@@ -164,8 +164,8 @@ def test_kernels_are_compiled_once(bundled, pocl, tmp_path):
 def test_a_damaged_cache_is_made_anew(bundled, pocl, tmp_path, damage):
     cache = tmp_path / "kernels.cache"
     cache.write_bytes(damage)
-    assert not json.loads(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
-    assert json.loads(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+    assert not report_in(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+    assert report_in(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
 
 
 # Only root may give a file to another user.
@@ -203,12 +203,12 @@ def test_writing_a_cache_follows_no_link(bundled, pocl, tmp_path):
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(bundled, pocl):
-    said = json.loads(run(bundled, "--gpu-cache", "/nowhere/kernels.cache").stdout)
+    said = report_in(run(bundled, "--gpu-cache", "/nowhere/kernels.cache").stdout)
     assert said["gpu"] is not None
 
 
 def test_times_by_kernel(bundled, pocl):
-    said = json.loads(run(bundled, "--repeat", "5", "--layers").stdout)
+    said = report_in(run(bundled, "--repeat", "5", "--layers").stdout)
     assert said["run_ns"]["median"] > 0
     assert [each["kernel"] for each in said["layers"]][-1].endswith("_kernel")
     assert all(each["mean_ns"] > 0 for each in said["layers"])
@@ -217,7 +217,7 @@ def test_times_by_kernel(bundled, pocl):
 def test_without_a_device_the_processor_steps_in_and_says_so(bundled, tmp_path):
     hidden = {"OCL_ICD_VENDORS": str(tmp_path)}
     done = run(bundled, environment=hidden)
-    said = json.loads(done.stdout)
+    said = report_in(done.stdout)
     assert said["gpu"] is None
     assert done.stderr == f"runner: {said['gpu_reason']}; running on the processor.\n"
     with opened(bundled) as bundle:
@@ -232,6 +232,30 @@ def test_verify_tells_when_there_is_no_device(bundled, monkeypatch, tmp_path):
     assert [each.outcome for each in bayespress.verify(bundled).checks if "OpenCL" in each.name] == ["skipped"]
 
 
+@pytest.mark.parametrize(
+    ("driver", "sentence"),
+    [
+        ("abort();", "it aborted; update the OpenCL driver, or hide it by OCL_ICD_VENDORS"),
+        ("*(volatile int *)1 = 0;", "it read or wrote memory that is not its own; update the OpenCL driver"),
+        ('puts("[driver] \\033[31mhello"); printf("bayespress");', None),
+    ],
+)
+def test_drivers_that_crash_or_print(bundled, pocl, tmp_path, monkeypatch, driver, sentence):
+    begin = "__attribute__((constructor)) static void begin(void)"
+    (tmp_path / "driver.c").write_text(f"#include <stdio.h>\n#include <stdlib.h>\n{begin} {{ {driver} }}")
+    command = ["cc", "-shared", "-fPIC", tmp_path / "driver.c", "-o", tmp_path / "driver.so"]
+    subprocess.run(command, check=True, timeout=60)
+    if sentence is None:
+        vendors = Path(os.environ.get("OCL_ICD_VENDORS", "/etc/OpenCL/vendors"))
+        for icd in vendors.glob("*.icd"):
+            (tmp_path / icd.name).write_text(icd.read_text())
+    (tmp_path / "bad.icd").write_text(f"{tmp_path}/driver.so\n")
+    monkeypatch.setenv("OCL_ICD_VENDORS", f"{tmp_path}/")
+    (check,) = bayespress.verify(bundled, ["opencl"]).checks[-1:]
+    assert check.outcome == ("failed" if sentence else "passed"), check
+    assert (sentence or "examples") in check.detail
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["adreno", "mali"])
 def test_phones_get_the_same_with_the_processor_standing_by(target, packed, arm, tmp_path):
@@ -244,7 +268,7 @@ def test_phones_get_the_same_with_the_processor_standing_by(target, packed, arm,
     bundle = tmp_path / "it.bundle"
     command = [ARM64.path(), folder / "runner", bundle / "weights.bpz", bundle / GOLDEN_INPUT, "--gpu"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert json.loads(done.stdout)["gpu_reason"] == "there is no OpenCL library"
+    assert report_in(done.stdout)["gpu_reason"] == "there is no OpenCL library"
     assert "running on the processor" in done.stderr
     assert bayespress.verify(bundle, ["qemu-arm64"]).passed
 

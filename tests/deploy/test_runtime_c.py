@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import zlib
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runner_output import report_in
 
 from bayespress import codec
 from bayespress.deploy.aot import compile_network
@@ -80,7 +80,7 @@ def test_sound_weights_under_the_sanitizers(sanitized, case):
     weights, inputs, expected = case
     result = sanitized(weights, inputs)
     assert result.returncode == 0, result.stderr
-    np.testing.assert_allclose(json.loads(result.stdout)["outputs"], expected, atol=1e-4)
+    np.testing.assert_allclose(report_in(result.stdout)["outputs"], expected, atol=1e-4)
 
 
 def test_damaged_weights_under_the_sanitizers(sanitized, case):

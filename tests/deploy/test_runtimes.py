@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 
 import numpy as np
 import pytest
 import torch
+from runner_output import report_in
 
 import bayespress
 from bayespress.compress.pipeline import compress_network
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
 from bayespress.deploy.devices import wasm
 from bayespress.deploy.devices.qemu import ARM64
+from bayespress.deploy.devices.report import RunRequest
 from bayespress.deploy.devices.wasm import WebAssembly
 from bayespress.deploy.sessions import CompiledNetwork
 from bayespress.deploy.tools import c_compiler
@@ -77,11 +78,11 @@ def test_webassembly(packed, tmp_path, monkeypatch):
     with opened(bundle) as it:
         device = WebAssembly()
         (tmp_path / "short.f32").write_bytes(b"1234")
-        with pytest.raises(CheckFailedError, match=r"The runner failed: .* has 4 bytes, and one input has"):
+        with pytest.raises(CheckFailedError, match=r"The runner failed on wasm: .* has 4 bytes, and one input has"):
             device.run(it, tmp_path / "short.f32")
-        assert device.run(it, bundle / GOLDEN_INPUT, ["--repeat", "2", "--layers"])["layers"]
+        assert device.run(it, bundle / GOLDEN_INPUT, RunRequest(repeat=2, layers=True)).layers
         with pytest.raises(InputError, match="Device wasm has one thread"):
-            device.run(it, bundle / GOLDEN_INPUT, ["--repeat", "2", "--threads", "2"])
+            device.run(it, bundle / GOLDEN_INPUT, RunRequest(repeat=2, threads=2))
         monkeypatch.setattr(wasm, "find_spec", lambda _name: None)
         assert device.unavailable(it).reason == "wasmtime is not installed (pip install wasmtime)"
 
@@ -169,7 +170,7 @@ class TestTheHostBuild:
         x.astype("<f4").tofile(tmp_path / "x.f32")
         command = [pristine / "targets" / "host" / "runner", pristine / "weights.bpz", tmp_path / "x.f32"]
         result = subprocess.run([*command, "--repeat", "50", "--layers"], capture_output=True, text=True, check=True)
-        said = json.loads(result.stdout)
+        said = report_in(result.stdout)
         np.testing.assert_allclose(said["outputs"], expected, atol=TOLERANCE)
         times = said["run_ns"]
         assert 0 < times["min"] <= times["p10"] <= times["median"] <= times["p90"] <= times["p99"]
