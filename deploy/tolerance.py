@@ -1,0 +1,180 @@
+"""How far an output of another runtime may be from PyTorch's: the one rule that every check in this package uses.
+
+    allowed[i, j] = RELATIVE * |y[i, j]| + MARGIN * max_r |y_r[i, j] - y[i, j]| + TINY          (1)
+
+    y[i, j]    output element j of golden input i, as PyTorch computes it in float32
+    y_r[i, j]  the same with the rounding errors of another runtime drawn at random, r = 1 .. RUNS
+
+No single number can be right. An absolute one passes every error of a network whose outputs are small; a relative one
+refuses a right output that is the small difference of two large intermediate values; and one for the whole tensor
+hides a wrong class behind a class of larger outputs. So each output element of each golden input has its own.
+
+The first term covers a few roundings of the output itself. The second is Monte Carlo arithmetic (Parker 1997, Monte
+Carlo Arithmetic: exploiting randomness in floating-point arithmetic). A runtime that adds in another order, fuses a
+multiplication with an addition or approximates exp computes exactly the operator of inputs that are a little different
+(backward error; Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1). So each operator gets inputs
+that are multiplied by 1 + u * sqrt(n) * xi, and so is its output, with xi uniform in [-1, 1]:
+
+    u  2^-23, twice float32's unit roundoff, as some runtimes' exp and tanh are a few units off
+    n  additions behind one output element; the errors of a sum of n terms grow as sqrt(n) (Higham, section 4.2)
+
+What then reaches the outputs is in proportion to the intermediate values, cancellation included, and a network that
+amplifies rounding gets the room that it needs. Where products are float16 (GPUs, +fp16), the operands of products
+are rounded to 11 bits instead: 2^-11 takes the place of u * sqrt(n) for them; sums stay float32.
+
+MARGIN makes up for a largest value of few random runs. TINY covers results that one runtime rounds to 0 because they
+are below the smallest normal float32. An output that is 0 whatever is rounded (a dead unit) has to be 0 everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .tools import require
+
+RELATIVE = 1e-5
+MARGIN = 8.0
+RUNS = 4
+TINY = 2.0**-122
+_ROUNDOFF = 2.0**-23
+_HALF_ROUNDOFF = 2.0**-11
+_COARSE = 1e-4  # of the largest output of an input, where the network cannot be run with random roundings
+
+_PRODUCTS = frozenset(("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot"))
+_CONVOLUTIONS = frozenset(("convolution", "_convolution", "mkldnn_convolution", "convolution_overrideable"))
+# Operators whose outputs have the shape of their inputs, though each is made of all values on an axis.
+_ALONG_AXES = ("softmax", "norm", "cumsum", "cumprod", "logcumsumexp", "attention", "lstm", "gru", "rnn")
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Where outputs differ most from PyTorch's, in parts of what is allowed.
+
+    absolute  difference of that output element
+    relative  the same in parts of that element's size; infinite where the size is 0
+    allowed   by equation 1
+    passed    whether all outputs are within what is allowed
+    example   which golden input, from 0
+    element   which output element of it, in C order, from 0
+    """
+
+    absolute: float
+    relative: float
+    allowed: float
+    passed: bool
+    example: int
+    element: int
+
+    def __str__(self) -> str:
+        return f"{self.absolute:.1e} (relative {self.relative:.1e}, allowed {self.allowed:.1e})"
+
+
+def deviation(outputs: Floats, expected: Floats, allowed: Floats) -> Deviation:
+    """Compare outputs with PyTorch's; all three arrays are of n examples with the same number of elements each.
+
+    The element that is told is the one whose difference is the largest part of what is allowed. Values that are not
+    finite fail.
+    """
+    shape = (len(expected), -1)
+    wanted, limit = (array.astype(np.float64).reshape(shape) for array in (expected, allowed))
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        difference = np.abs(outputs.astype(np.float64).reshape(wanted.shape) - wanted)
+        difference = np.where(np.isnan(difference), np.inf, difference)
+        part = np.where(difference > 0.0, difference / limit, 0.0)
+        worst = np.unravel_index(int(np.argmax(part)), part.shape)
+        size = abs(wanted[worst])
+        relative = difference[worst] / size if size > 0.0 else (0.0 if difference[worst] == 0.0 else np.inf)
+    return Deviation(
+        absolute=float(difference[worst]), relative=float(relative), allowed=float(limit[worst]),
+        passed=bool(np.all(difference <= limit)), example=int(worst[0]), element=int(worst[1]),
+    )  # fmt: skip
+
+
+def allowed_difference(module: Any, inputs: Floats, outputs: Floats, *, half: bool = False) -> Floats:
+    """Equation 1 for each output element, in the shape of `outputs`.
+
+    module   takes one example with a batch axis of 1 as a torch tensor, and gives one tensor
+    inputs   (n, ...), finite
+    outputs  (n, ...), of PyTorch, finite
+    half     the operands of products are float16 there
+    """
+    torch = require("torch")
+    generator = torch.Generator().manual_seed(0)
+    spread = np.zeros_like(outputs)
+    for index, example in enumerate(inputs):
+        tensor = torch.from_numpy(np.array(example[None]))
+        for _ in range(RUNS):
+            try:
+                with torch.no_grad(), _random_rounding(torch, generator, half=half):
+                    got = module(tensor).numpy().reshape(outputs[index].shape)
+            except Exception:  # an operator, or a user's own class, that does not take part in dispatching
+                got = outputs[index] + np.float32(_COARSE / MARGIN) * np.abs(outputs[index]).max(initial=0.0)
+            difference = np.abs(got - outputs[index])
+            # A random rounding may leave an operator's domain (acos of 1 and a little): that run says nothing.
+            spread[index] = np.maximum(spread[index], np.where(np.isfinite(difference), difference, 0.0))
+    allowed = RELATIVE * np.abs(outputs.astype(np.float64)) + MARGIN * spread + TINY
+    return np.minimum(allowed, np.finfo(np.float32).max).astype(np.float32)
+
+
+@contextlib.contextmanager
+def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None]:
+    """Inside, every operator of PyTorch rounds at random; see the top of this file."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_map
+
+    def rounded(value: Any, size: float) -> Any:
+        if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+            return value
+        noise = torch.empty_like(value).uniform_(-size, size, generator=generator)
+        return value + value * noise
+
+    class Mode(TorchDispatchMode):  # type: ignore[misc,no-any-unimported]
+        """Rounds the inputs and the outputs of what computes; views and writes in place pass as they are."""
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            schema = func._schema
+            # A copy in the place of a view's input, or of what is written to, would change what the program means.
+            if any(each.alias_info is not None for each in (*schema.arguments, *schema.returns)):
+                return func(*args, **kwargs)
+            name = schema.name.rpartition("::")[2]
+            exact = func(*args, **kwargs) if name not in _PRODUCTS | _CONVOLUTIONS else None
+            size = _ROUNDOFF * additions(name, _shapes(torch, args), _shapes(torch, exact)) ** 0.5
+            operands = _HALF_ROUNDOFF if half and name in _PRODUCTS | _CONVOLUTIONS else size
+            results = func(*tree_map(lambda each: rounded(each, operands), args), **kwargs)
+            return tree_map(lambda each: rounded(each, size), results)
+
+    with Mode():
+        yield
+
+
+def _shapes(torch: Any, values: Any) -> list[tuple[int, ...]]:
+    from torch.utils._pytree import tree_leaves
+
+    return [tuple(each.shape) for each in tree_leaves(values) if isinstance(each, torch.Tensor)]
+
+
+def additions(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tuple[int, ...]]) -> int:
+    """Additions behind one output element of the ATen operator `name`, about: n of this file's description.
+
+    inputs, outputs  shapes of its tensors; for products and convolutions, `outputs` is not looked at
+    """
+    if name in _CONVOLUTIONS and len(inputs) > 1:
+        return max(1, math.prod(inputs[1][1:]))
+    if name in _PRODUCTS and len(inputs) > 1:
+        first = inputs[-2]  # addmm and its like begin with what is added
+        return max(1, first[-1] if first else 1)
+    largest = max((math.prod(shape) for shape in inputs), default=1)
+    smallest = min((math.prod(shape) for shape in outputs), default=1)
+    axis = max((extent for shape in inputs for extent in shape), default=1)
+    along = any(part in name for part in _ALONG_AXES)
+    return max(1, largest // max(1, smallest), axis if along else 1)
