@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import numpy.typing as npt
 from .. import codec
 from ..errors import CorruptFileError, InputError, reason_of
 from ..handover import NETWORK, WEIGHTS
+from .onnx_optimise import optimised, quiet_exporters
 from .tools import require
 
 INPUT, OUTPUT = "input", "output"
@@ -27,7 +25,7 @@ def load_program(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"There is no exported network at {path}; run `bayespress compress` again.")
     try:
-        with _quiet():
+        with quiet_exporters():
             return torch.export.load(path)
     except Exception as error:
         # torch reports a damaged archive by a dozen types of its own and of zipfile's.
@@ -46,6 +44,25 @@ def parameter_names(program: Any) -> dict[str, str]:
             "one of each is supported."
         )
     return dict(signature.inputs_to_parameters)
+
+
+def check_interface(program: Any) -> None:
+    """See that the network takes one float32 tensor of fixed shape and gives one. Raises InputError otherwise."""
+    torch = require("torch")
+    parameter_names(program)
+    signature = program.graph_signature
+    names = {"input": signature.user_inputs[0], "output": signature.user_outputs[0]}
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    for role, name in names.items():
+        value = values.get(name) if isinstance(name, str) else name
+        if not isinstance(value, torch.Tensor):
+            what = "nothing" if value is None else f"a {type(value).__name__}"
+            raise InputError(f"The network's {role} is {what}; one float32 tensor is supported.")
+        if value.dtype != torch.float32:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise InputError(f"The network's {role} is {kind}; one float32 tensor is supported, so convert it there.")
+        if not all(isinstance(extent, int) for extent in value.shape):
+            raise InputError(f"The network's {role} has shape {tuple(value.shape)}; export it with a fixed shape.")
 
 
 def check_weights(program: Any, tensors: Sequence[codec.Tensor]) -> None:
@@ -68,7 +85,7 @@ def onnx_graph(program: Any) -> bytes:
     torch, onnx = require("torch"), require("onnx")
     require("onnxscript")
     names = list(parameter_names(program).values())
-    with _quiet():
+    with quiet_exporters():
         exported = torch.onnx.export(
             program, input_names=[INPUT], output_names=[OUTPUT], optimize=False, dynamo=True, verbose=False
         )
@@ -93,7 +110,7 @@ def onnx_graph(program: Any) -> bytes:
 
 
 def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
-    """The ONNX graph with these weights as initializers, ready for any ONNX runtime.
+    """The ONNX graph with these weights as initializers, optimised as torch.onnx.export does; for any ONNX runtime.
 
     Raises InputError when a weight is missing, surplus or of another shape.
     """
@@ -123,6 +140,7 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
         raise InputError(
             f"The .bpz holds tensor {min(left)}, which the graph does not take; they are not of one network."
         )
+    model = optimised(model)
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
@@ -140,17 +158,3 @@ def bundled_onnx(path: Path) -> bytes:
         with opened(path) as bundle:
             graph, data = bundle.read(GRAPH), bundle.read(WEIGHTS)
     return fill_weights(graph, {tensor.name: tensor.values() for tensor in codec.decode(data)})
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence exporters' notices about operator versions and tree types."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    try:
-        logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

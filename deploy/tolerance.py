@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import CheckFailedError
 from .tools import require
 
 RELATIVE = 1e-5
@@ -132,8 +133,10 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
     from torch.utils._pytree import tree_map
 
     def rounded(value: Any, size: float) -> Any:
-        if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+        if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point:
             return value
+        # What a network computes in another precision is rounded to that one.
+        size *= torch.finfo(value.dtype).eps / torch.finfo(torch.float32).eps
         noise = torch.empty_like(value).uniform_(-size, size, generator=generator)
         return value + value * noise
 
@@ -178,3 +181,26 @@ def additions(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tu
     axis = max((extent for shape in inputs for extent in shape), default=1)
     along = any(part in name for part in _ALONG_AXES)
     return max(1, largest // max(1, smallest), axis if along else 1)
+
+
+def check_outputs(
+    outputs: Floats, expected: Floats, allowed: Floats, runtime: str = "An output", *, half: bool = False
+) -> Deviation:
+    """The deviation of a runtime's outputs. Raises CheckFailedError, one sentence, when one is more than is allowed.
+
+    runtime  begins the sentence
+    half     products were float16 there
+    """
+    if outputs.size != expected.size:
+        raise CheckFailedError(f"{outputs.size} outputs came, and {expected.size} were expected; build again.")
+    found = deviation(outputs, expected, allowed)
+    if found.passed:
+        return found
+    got = outputs.reshape(len(expected), -1)[found.example, found.element]
+    wanted = expected.reshape(len(expected), -1)[found.example, found.element]
+    remedy = "; build without +fp16" if half else ""
+    raise CheckFailedError(
+        f"{runtime} differs by {found.absolute:.3g} from PyTorch's, {100 * found.relative:.3g} % of it: output "
+        f"{found.element} of golden input {found.example} is {got:.6g} in place of {wanted:.6g}, and at most "
+        f"{found.allowed:.2g} is allowed{remedy}."
+    )
