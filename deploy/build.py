@@ -60,6 +60,7 @@ def build(
     from .aot import compile_network
     from .build_check import GoldenCheck
     from .export import check_interface, check_weights, load_program, onnx_graph
+    from .sessions import program_function
     from .tolerance import allowed_difference
 
     tell = progress or (lambda _step: None)
@@ -78,8 +79,8 @@ def build(
     check_weights(program, tensors)
     stored = stored_weights(tensors)
     tell("checking the exported network")
-    module = program.module()
-    golden = GoldenCheck(program, inputs, outputs, allowed_difference(module, inputs, outputs))
+    function = program_function(program)
+    golden = GoldenCheck(program, inputs, outputs, allowed_difference(function, inputs, outputs))
     golden.check_program()
     with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
         folder = Path(scratch) / "bundle"
@@ -108,7 +109,7 @@ def build(
         made |= {target.name: compiled(target, _folder_of(target, folder)) for target in chosen if target != host}
         vectors = {GOLDEN_INPUT: inputs, GOLDEN_OUTPUT: outputs, GOLDEN_TOLERANCE: golden.allowed}
         if any(target.half for target in chosen):
-            vectors[GOLDEN_HALF] = allowed_difference(module, inputs, outputs, half=True)
+            vectors[GOLDEN_HALF] = allowed_difference(function, inputs, outputs, half=True)
         for name, values in vectors.items():
             (folder / name).write_bytes(values.astype("<f4").tobytes())
         # How the weights were compressed is in the packed directory; a device has no use for it.

@@ -21,7 +21,7 @@ from .aot import compile_network
 from .devices.base import run_runner
 from .export import fill_weights, onnx_graph, parameter_names
 from .locate import MakeRun, first_wrong_operator
-from .sessions import onnx_outputs, onnx_session
+from .sessions import onnx_outputs, onnx_session, program_function
 from .targets import target_named
 from .tolerance import Floats, check_outputs, deviation
 from .tools import require
@@ -53,20 +53,22 @@ class GoldenCheck:
         try:
             outputs = run(self.inputs)
         except CheckFailedError as error:
-            text = str(error)
-            raise CheckFailedError(
-                f"No bundle was written, as {runtime} failed: {text[:1].lower()}{text[1:]}"
-            ) from None
+            why = str(error)[:1].lower() + str(error)[1:]
+            raise self._failure(f"{runtime} failed: {why}", 0, make_run) from None
+        if outputs.size != self.outputs.size:
+            raise self._failure(f"{runtime} gives {outputs.size} numbers for {self.outputs.size}.", 0, make_run)
         try:
-            check_outputs(outputs, self.outputs, self.allowed, f"No bundle was written, as an output of {runtime}")
+            check_outputs(outputs, self.outputs, self.allowed, f"an output of {runtime}")
         except CheckFailedError as error:
-            if make_run is None or outputs.size != self.outputs.size:
-                raise
-            at = deviation(outputs, self.outputs, self.allowed).example
-            where = first_wrong_operator(self.program, self.inputs[at : at + 1], make_run)
-            if where is None:
-                raise
-            raise CheckFailedError(f"{str(error).rstrip('.')}; values first differ after {where}.") from None
+            example = deviation(outputs, self.outputs, self.allowed).example
+            raise self._failure(str(error), example, make_run) from None
+
+    def _failure(self, what: str, example: int, make_run: MakeRun | None) -> CheckFailedError:
+        """One sentence: what is wrong, and after which operator, where that is found."""
+        inputs = self.inputs[example : example + 1]
+        where = None if make_run is None else first_wrong_operator(self.program, inputs, make_run)
+        place = "replace an operator of the network" if where is None else f"the first to differ are those of {where}"
+        return CheckFailedError(f"No bundle was written, as {what.rstrip('.')}; {place}.")
 
     def check_program(self) -> None:
         """The exported program itself, in PyTorch."""
@@ -100,11 +102,11 @@ class GoldenCheck:
 def program_outputs(program: Any) -> Callable[[Floats], Floats]:
     """A function that runs an exported program in PyTorch on examples, one by one."""
     torch = require("torch")
-    module = program.module()
+    function = program_function(program)
 
     def run(inputs: Floats) -> Floats:
         with torch.no_grad(), user_code("the exported network"):
-            return np.stack([module(torch.from_numpy(np.array(each[None]))).numpy()[0] for each in inputs])
+            return np.stack([function(torch.from_numpy(np.array(each[None]))).numpy()[0] for each in inputs])
 
     return run
 
@@ -119,7 +121,7 @@ def graph_outputs(graph: bytes, weights: Mapping[str, Floats]) -> Callable[[Floa
         except BayespressError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no common base but this
-            raise CheckFailedError(f"{reason_of(error)}; report the network's operators, or replace them.") from error
+            raise CheckFailedError(reason_of(error)) from error
 
     return run
 

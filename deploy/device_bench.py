@@ -14,6 +14,7 @@ from .bench_report import BatchTime, DeviceReport, LayerTime
 from .bundle import Bundle
 from .devices.base import Device
 from .devices.qemu import QemuUser
+from .tolerance import check_outputs
 
 _FEWEST, _MOST = 20, 100_000
 _BATCH_ROUNDS = 5
@@ -40,9 +41,14 @@ def measure(
         raise MissingToolError(f"Device {device.name} cannot be used: {unavailable.reason}.")
     tell(f"{device.name}: first run")
     with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-        examples = bundle.golden_inputs()
+        examples = bundle.real_inputs()
         one = _write(Path(scratch) / "one.f32", examples[:1])
         said = device.run(bundle, one, ["--facts"])
+        half = (said.get("gpu") or {}).get("precision") == "float16"
+        check_outputs(
+            np.array(said["outputs"], np.float32), bundle.golden_outputs()[:1], bundle.golden_tolerance(half=half)[:1],
+            f"An output on device {device.name}", half=half,
+        )  # fmt: skip
         report = _facts(device, said)
         if isinstance(device, QemuUser):
             tell(f"{device.name}: counting instructions")

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from .. import codec
 from ..errors import CorruptFileError, InputError, reason_of
 from ..handover import NETWORK, WEIGHTS
-from .onnx_optimise import optimised, quiet_exporters
+from .onnx_optimise import optimised, quiet_exporters, rename_values
 from .tools import require
 
 INPUT, OUTPUT = "input", "output"
+_OWN_INPUT, _OWN_OUTPUT = "network:input", "network:output"
 
 
 def load_program(path: Path) -> Any:
@@ -81,23 +82,21 @@ def check_weights(program: Any, tensors: Sequence[codec.Tensor]) -> None:
 
 
 def onnx_graph(program: Any) -> bytes:
-    """The graph as ONNX without weights: they are inputs, named by their state-dict names, beside `input`."""
-    torch, onnx = require("torch"), require("onnx")
-    require("onnxscript")
+    """The graph as ONNX without weights: they are inputs, named by their state-dict names, beside `input`.
+
+    A weight that is itself called `input` or `output` is `parameter:input` or `parameter:output` there.
+    """
+    onnx = require("onnx")
     names = list(parameter_names(program).values())
-    with quiet_exporters():
-        exported = torch.onnx.export(
-            program, input_names=[INPUT], output_names=[OUTPUT], optimize=False, dynamo=True, verbose=False
-        )
-        buffer = io.BytesIO()
-        exported.save(buffer)
-    model = onnx.load_from_string(buffer.getvalue())
+    model = onnx.load_from_string(_exported(program, optimize=False))
     graph = model.graph
-    kept = [tensor for tensor in graph.initializer if tensor.name not in names]
+    rename_values(graph, {name: _graph_name(name) for name in names} | {_OWN_INPUT: INPUT, _OWN_OUTPUT: OUTPUT})
+    kept = [tensor for tensor in graph.initializer if tensor.name not in map(_graph_name, names)]
     # All of them, though the exporter leaves out those that nothing uses: what the .bpz holds, the graph takes.
     for name in names:
         shape = tuple(program.state_dict[name].shape)
-        graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+        value = onnx.helper.make_tensor_value_info(_graph_name(name), onnx.TensorProto.FLOAT, shape)
+        graph.input.append(value)
     del graph.initializer[:]
     graph.initializer.extend(kept)
     del graph.value_info[:]
@@ -120,7 +119,7 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf's own error types differ between its implementations
         raise CorruptFileError("The graph is not a sound ONNX file; fetch or make it again.") from error
-    left = dict(weights)
+    left = {_graph_name(name): array for name, array in weights.items()}
     inputs = list(model.graph.input)
     del model.graph.input[:]
     for value in inputs:
@@ -144,6 +143,41 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+def plain_onnx(program: Any) -> bytes:
+    """What torch.onnx.export makes of the program by default, weights and all."""
+    return _exported(program, optimize=True)
+
+
+def _exported(program: Any, *, optimize: bool) -> bytes:
+    """The program by torch.onnx.export, its input and output under names that no weight can have.
+
+    Raises InputError for a network that the exporter does not take.
+    """
+    torch = require("torch")
+    require("onnxscript")
+    buffer = io.BytesIO()
+    try:
+        with quiet_exporters():
+            torch.onnx.export(
+                program, input_names=[_OWN_INPUT], output_names=[_OWN_OUTPUT], optimize=optimize, dynamo=True,
+                verbose=False,
+            ).save(buffer)  # fmt: skip
+    except Exception as error:
+        # The exporter wraps what its parts raise, of any type, in pages of advice; the first cause names the operator.
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise InputError(
+            f"The network cannot be exported to ONNX ({reason_of(cause)}); replace the layer or operator it names."
+        ) from error
+    return buffer.getvalue()
+
+
+def _graph_name(weight: str) -> str:
+    """What a weight is called in the graph."""
+    return f"parameter:{weight}" if weight in (INPUT, OUTPUT) else weight
 
 
 def bundled_onnx(path: Path) -> bytes:

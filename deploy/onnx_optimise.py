@@ -11,7 +11,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .tools import require
@@ -32,6 +32,26 @@ def optimised(model: Any) -> Any:
         del node.metadata_props[:]  # notes of the optimiser on what it made from what
     del folded.graph.value_info[:]
     return folded
+
+
+def rename_values(graph: Any, names: Mapping[str, str]) -> None:
+    """Rename values of an ONNX graph and of the graphs inside its nodes, in place.
+
+    A value that has one of the new names already, and is not renamed itself, gets a name of its own.
+    """
+    taken = {new for old, new in names.items() if old != new}
+
+    def named(name: str) -> str:
+        return names.get(name, f"value:{name}" if name in taken else name)
+
+    for each in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        each.name = named(each.name)
+    for node in graph.node:
+        node.input[:] = [named(name) for name in node.input]
+        node.output[:] = [named(name) for name in node.output]
+        for attribute in node.attribute:
+            for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                rename_values(inner, names)
 
 
 @contextlib.contextmanager

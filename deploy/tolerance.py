@@ -20,7 +20,7 @@ that are multiplied by 1 + u * sqrt(n) * xi, and so is its output, with xi unifo
 
 What then reaches the outputs is in proportion to the intermediate values, cancellation included, and a network that
 amplifies rounding gets the room that it needs. Where products are float16 (GPUs, +fp16), the operands of products
-are rounded to 11 bits instead: 2^-11 takes the place of u * sqrt(n) for them; sums stay float32.
+are rounded to 11 bits instead, 2^-11 each: 2^-10.5 takes the place of u * sqrt(n) for them; sums stay float32.
 
 MARGIN makes up for a largest value of few random runs. TINY covers results that one runtime rounds to 0 because they
 are below the smallest normal float32. An output that is 0 whatever is rounded (a dead unit) has to be 0 everywhere.
@@ -42,14 +42,17 @@ from .tools import require
 
 RELATIVE = 1e-5
 MARGIN = 8.0
-RUNS = 4
+RUNS = 8
 TINY = 2.0**-122
 _ROUNDOFF = 2.0**-23
-_HALF_ROUNDOFF = 2.0**-11
+_HALF_ROUNDOFF = 2.0**-10.5  # of both factors at once
+_MOST_RANDOM = 65_521  # a prime, so that rows of a weight do not get the same numbers
 _COARSE = 1e-4  # of the largest output of an input, where the network cannot be run with random roundings
 
 _PRODUCTS = frozenset(("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot"))
 _CONVOLUTIONS = frozenset(("convolution", "_convolution", "mkldnn_convolution", "convolution_overrideable"))
+# Operators that compute the places of what they read: those are rounded, too, in proportion to the extents.
+_BY_PLACES = ("upsample", "grid_sampler")
 # Operators whose outputs have the shape of their inputs, though each is made of all values on an axis.
 _ALONG_AXES = ("softmax", "norm", "cumsum", "cumprod", "logcumsumexp", "attention", "lstm", "gru", "rnn")
 
@@ -113,15 +116,17 @@ def allowed_difference(module: Any, inputs: Floats, outputs: Floats, *, half: bo
     spread = np.zeros_like(outputs)
     for index, example in enumerate(inputs):
         tensor = torch.from_numpy(np.array(example[None]))
+        with torch.no_grad():
+            plain = module(tensor).numpy()  # not `outputs`, which may be wrong, and would then be allowed to be
         for _ in range(RUNS):
             try:
                 with torch.no_grad(), _random_rounding(torch, generator, half=half):
-                    got = module(tensor).numpy().reshape(outputs[index].shape)
+                    difference = np.abs(module(tensor).numpy() - plain)
             except Exception:  # an operator, or a user's own class, that does not take part in dispatching
-                got = outputs[index] + np.float32(_COARSE / MARGIN) * np.abs(outputs[index]).max(initial=0.0)
-            difference = np.abs(got - outputs[index])
+                difference = np.full_like(plain, _COARSE / MARGIN * np.abs(plain).max(initial=0.0))
             # A random rounding may leave an operator's domain (acos of 1 and a little): that run says nothing.
-            spread[index] = np.maximum(spread[index], np.where(np.isfinite(difference), difference, 0.0))
+            difference = np.where(np.isfinite(difference), difference, 0.0)
+            spread[index] = np.maximum(spread[index], difference.reshape(spread[index].shape))
     allowed = RELATIVE * np.abs(outputs.astype(np.float64)) + MARGIN * spread + TINY
     return np.minimum(allowed, np.finfo(np.float32).max).astype(np.float32)
 
@@ -137,8 +142,16 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             return value
         # What a network computes in another precision is rounded to that one.
         size *= torch.finfo(value.dtype).eps / torch.finfo(torch.float32).eps
-        noise = torch.empty_like(value).uniform_(-size, size, generator=generator)
-        return value + value * noise
+        # Random numbers that are used again every 65,521 elements are random enough, and much quicker.
+        few = torch.rand(min(value.numel(), _MOST_RANDOM), generator=generator, dtype=torch.float32)
+        factors = (1.0 + (2.0 * few - 1.0).double() * size).to(torch.promote_types(value.dtype, torch.float32))
+        flat = value.reshape(-1)
+        whole = flat.numel() - flat.numel() % max(1, len(few))
+        made = torch.empty(flat.shape, dtype=factors.dtype)
+        if whole:
+            torch.mul(flat[:whole].view(-1, len(few)), factors, out=made[:whole].view(-1, len(few)))
+        torch.mul(flat[whole:], factors[: flat.numel() - whole], out=made[whole:])
+        return made.to(value.dtype).reshape(value.shape)
 
     class Mode(TorchDispatchMode):  # type: ignore[misc,no-any-unimported]
         """Rounds the inputs and the outputs of what computes; views and writes in place pass as they are."""
@@ -152,8 +165,14 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             name = schema.name.rpartition("::")[2]
             exact = func(*args, **kwargs) if name not in _PRODUCTS | _CONVOLUTIONS else None
             size = _ROUNDOFF * additions(name, _shapes(torch, args), _shapes(torch, exact)) ** 0.5
-            operands = _HALF_ROUNDOFF if half and name in _PRODUCTS | _CONVOLUTIONS else size
-            results = func(*tree_map(lambda each: rounded(each, operands), args), **kwargs)
+            product = name in _PRODUCTS | _CONVOLUTIONS
+            operands = _HALF_ROUNDOFF if half and product else size
+            # A term of a sum of products is rounded by way of one of its factors; the larger tensor is the weight.
+            largest = max(
+                (each for each in args if isinstance(each, torch.Tensor)), key=torch.Tensor.numel, default=None
+            )
+            spared = largest if product and sum(each is largest for each in args) == 1 else None
+            results = func(*tree_map(lambda each: each if each is spared else rounded(each, operands), args), **kwargs)
             return tree_map(lambda each: rounded(each, size), results)
 
     with Mode():
@@ -179,6 +198,8 @@ def additions(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tu
     largest = max((math.prod(shape) for shape in inputs), default=1)
     smallest = min((math.prod(shape) for shape in outputs), default=1)
     axis = max((extent for shape in inputs for extent in shape), default=1)
+    if any(part in name for part in _BY_PLACES):
+        return max(1, axis**2)
     along = any(part in name for part in _ALONG_AXES)
     return max(1, largest // max(1, smallest), axis if along else 1)
 

@@ -122,4 +122,4 @@ def _compare(bundle: Bundle, outputs: npt.NDArray[np.float32], *, half: bool = F
     expected = bundle.golden_outputs()
     found = check_outputs(outputs, expected, bundle.golden_tolerance(half=half), half=half)
     precision = " in float16" if half else ""
-    return f"{len(expected)} examples{precision}, largest difference {found}"
+    return f"{len(expected)} examples{precision}, worst output differs by {found}"
