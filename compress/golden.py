@@ -87,11 +87,14 @@ def _made_up(real: Tensor) -> Iterator[tuple[str, Tensor]]:
     largest = float(real.abs().max()) if real.numel() else 0.0
     size = min(_EXTREME * (largest or 1.0), torch.finfo(torch.float32).max)
     signs = torch.randint(0, 2, shape, generator=generator).float() * 2.0 - 1.0
-    mean, spread = float(real.mean()), float(real.std(correction=0)) or 1.0
+    values = real.double() if real.numel() else torch.zeros(1, dtype=torch.float64)
+    mean, spread = float(values.mean()), float(values.std(correction=0)) or 1.0
     yield "The input of zeros", torch.zeros(shape)
     yield f"The input of {size:g} everywhere", torch.full(shape, size)
     yield f"The input of {size:g} with random signs", signs * size
-    yield "The input of noise", torch.randn(shape, generator=generator) * spread + mean
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64) * spread + mean
+    limit = torch.finfo(torch.float32).max
+    yield "The input of noise", noise.clamp(-limit, limit).float()
 
 
 def _run(network: nn.Module, example: Tensor, name: str) -> Tensor:
