@@ -153,7 +153,7 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
         torch.mul(flat[whole:], factors[: flat.numel() - whole], out=made[whole:])
         return made.to(value.dtype).reshape(value.shape)
 
-    class Mode(TorchDispatchMode):  # type: ignore[misc,no-any-unimported]
+    class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Rounds the inputs and the outputs of what computes; views and writes in place pass as they are."""
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -175,7 +175,7 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             results = func(*tree_map(lambda each: each if each is spared else rounded(each, operands), args), **kwargs)
             return tree_map(lambda each: rounded(each, size), results)
 
-    with Mode():
+    with Mode():  # type: ignore[no-untyped-call]
         yield
 
 
