@@ -66,9 +66,11 @@ class GoldenCheck:
     def _failure(self, what: str, example: int, make_run: MakeRun | None) -> CheckFailedError:
         """One sentence: what is wrong, and after which operator, where that is found."""
         inputs = self.inputs[example : example + 1]
-        where = None if make_run is None else first_wrong_operator(self.program, inputs, make_run)
-        place = "replace an operator of the network" if where is None else f"the first to differ are those of {where}"
-        return CheckFailedError(f"No bundle was written, as {what.rstrip('.')}; {place}.")
+        if make_run is None:
+            return CheckFailedError(f"No bundle was written, as {what.rstrip('.')}; compress again.")
+        where = first_wrong_operator(self.program, inputs, make_run)
+        place = "" if where is None else f"the first values to differ are those of {where}; "
+        return CheckFailedError(f"No bundle was written, as {what.rstrip('.')}; {place}write it with other operators.")
 
     def check_program(self) -> None:
         """The exported program itself, in PyTorch."""

@@ -185,9 +185,7 @@ class TestBench:
 
     def test_outputs_are_compared_before_they_are_timed(self, bundle):
         changed(bundle, "golden/output.f32", lambda values: values * np.float32(1.01))
-        with pytest.raises(
-            CheckFailedError, match=r"An output of compiled differs by .*, 0\.99 % of it"
-        ):
+        with pytest.raises(CheckFailedError, match=r"An output of compiled differs by .*, 0\.99 % of it"):
             bayespress.bench(bundle, seconds=0.05)
 
     def test_a_bundle_alone(self, pristine, tmp_path):
