@@ -90,7 +90,9 @@ def _made_up(real: Tensor) -> Iterator[tuple[str, Tensor]]:
     values = real.double() if real.numel() else torch.zeros(1, dtype=torch.float64)
     mean, spread = float(values.mean()), float(values.std(correction=0)) or 1.0
     yield "The input of zeros", torch.zeros(shape)
-    yield f"The input of {size:g} everywhere", torch.full(shape, size)
+    # Not one value everywhere: the variance of such planes is all rounding, and says nothing of a network.
+    sizes = 1.0 - 0.5 * torch.rand(shape, generator=generator)
+    yield f"The input of {size / 2:g} to {size:g}", sizes * size
     yield f"The input of {size:g} with random signs", signs * size
     noise = torch.randn(shape, generator=generator, dtype=torch.float64) * spread + mean
     limit = torch.finfo(torch.float32).max

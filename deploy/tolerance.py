@@ -16,7 +16,8 @@ multiplication with an addition or approximates exp computes exactly the operato
 that are multiplied by 1 + u * sqrt(n) * xi, and so is its output, with xi uniform in [-1, 1]:
 
     u  2^-23, twice float32's unit roundoff, as some runtimes' exp and tanh are a few units off
-    n  additions behind one output element; the errors of a sum of n terms grow as sqrt(n) (Higham, section 4.2)
+    n  additions behind one output element; the errors of a sum of n terms grow as sqrt(n) (Higham, section 4.2),
+       and as n / 16 for terms that may be equal, see `growth`
 
 What then reaches the outputs is in proportion to the intermediate values, cancellation included, and a network that
 amplifies rounding gets the room that it needs. Where products are float16 (GPUs, +fp16), the operands of products
@@ -164,7 +165,7 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
                 return func(*args, **kwargs)
             name = schema.name.rpartition("::")[2]
             exact = func(*args, **kwargs) if name not in _PRODUCTS | _CONVOLUTIONS else None
-            size = _ROUNDOFF * additions(name, _shapes(torch, args), _shapes(torch, exact)) ** 0.5
+            size = _ROUNDOFF * growth(name, _shapes(torch, args), _shapes(torch, exact))
             product = name in _PRODUCTS | _CONVOLUTIONS
             operands = _HALF_ROUNDOFF if half and product else size
             # A term of a sum of products is rounded by way of one of its factors; the larger tensor is the weight.
@@ -185,6 +186,18 @@ def _shapes(torch: Any, values: Any) -> list[tuple[int, ...]]:
     return [tuple(each.shape) for each in tree_leaves(values) if isinstance(each, torch.Tensor)]
 
 
+def growth(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tuple[int, ...]]) -> float:
+    """What the rounding of an operator is multiplied by: sqrt(n), as this file's description says.
+
+    Sums without products may be of equal terms, as of a plane that holds nothing but a bias; then errors do not cancel
+    and grow as n. Operators that compute places round them in proportion to the extents.
+    """
+    if any(part in name for part in _BY_PLACES):
+        return float(max((extent for shape in inputs for extent in shape), default=1))
+    terms = additions(name, inputs, outputs)
+    return terms**0.5 if name in _PRODUCTS | _CONVOLUTIONS else max(terms**0.5, terms / 16.0)
+
+
 def additions(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tuple[int, ...]]) -> int:
     """Additions behind one output element of the ATen operator `name`, about: n of this file's description.
 
@@ -198,8 +211,6 @@ def additions(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tu
     largest = max((math.prod(shape) for shape in inputs), default=1)
     smallest = min((math.prod(shape) for shape in outputs), default=1)
     axis = max((extent for shape in inputs for extent in shape), default=1)
-    if any(part in name for part in _BY_PLACES):
-        return max(1, axis**2)
     along = any(part in name for part in _ALONG_AXES)
     return max(1, largest // max(1, smallest), axis if along else 1)
 

@@ -46,6 +46,19 @@ class Deep(nn.Module):
         return torch.softmax(8.0 * self.head(self.attention(x).mean(1)), 1)
 
 
+class Spread(nn.Module):
+    """Means and variances of planes that hold one value each, where inputs are zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return torch.cat([x.mean((2, 3)), x.var((2, 3))], 1)
+
+
 class Sum(nn.Module):
     """Many terms of one sign, whose sum in another order is off by more than a few units."""
 
@@ -75,6 +88,17 @@ def test_sums_one_after_the_other():
     outputs, _, allowed = measured(Sum(), x)
     careless = np.abs(x.numpy()).cumsum(1, dtype=np.float32)[:, -1:] - np.float32(20_000 * 0.7979)
     assert (np.abs(careless - outputs) <= allowed).all()
+
+
+def test_equal_terms_one_after_the_other():
+    """Whose errors do not cancel: means of constant planes, and variances that are all rounding."""
+    network, x = Spread().eval(), torch.zeros(1, 1, 80, 80)
+    outputs, _, allowed = measured(network, x)
+    plane = network.conv(x).detach().numpy()[0].reshape(4, -1)
+    count = np.float32(plane.shape[1])
+    mean = plane.cumsum(1, dtype=np.float32)[:, -1] / count
+    variance = np.square(plane - mean[:, None]).cumsum(1, dtype=np.float32)[:, -1] / (count - 1)
+    assert (np.abs(np.concatenate([mean, variance]) - outputs[0]) <= allowed[0]).all()
 
 
 def test_each_output_has_its_own():
