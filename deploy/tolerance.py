@@ -17,7 +17,7 @@ that are multiplied by 1 + u * sqrt(n) * xi, and so is its output, with xi unifo
 
     u  2^-23, twice float32's unit roundoff, as some runtimes' exp and tanh are a few units off
     n  additions behind one output element; the errors of a sum of n terms grow as sqrt(n) (Higham, section 4.2),
-       and as n / 16 for terms that may be equal, see `growth`
+       and as n / 12 for terms that may be equal, see `growth`
 
 What then reaches the outputs is in proportion to the intermediate values, cancellation included, and a network that
 amplifies rounding gets the room that it needs. Where products are float16 (GPUs, +fp16), the operands of products
@@ -195,7 +195,7 @@ def growth(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tuple
     if any(part in name for part in _BY_PLACES):
         return float(max((extent for shape in inputs for extent in shape), default=1))
     terms = additions(name, inputs, outputs)
-    return terms**0.5 if name in _PRODUCTS | _CONVOLUTIONS else max(terms**0.5, terms / 16.0)
+    return terms**0.5 if name in _PRODUCTS | _CONVOLUTIONS else max(terms**0.5, terms / 12.0)
 
 
 def additions(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tuple[int, ...]]) -> int:
