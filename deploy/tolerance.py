@@ -195,7 +195,8 @@ def growth(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tuple
     if any(part in name for part in _BY_PLACES):
         return float(max((extent for shape in inputs for extent in shape), default=1))
     terms = additions(name, inputs, outputs)
-    return terms**0.5 if name in _PRODUCTS | _CONVOLUTIONS else max(terms**0.5, terms / 12.0)
+    root = math.sqrt(terms)
+    return root if name in _PRODUCTS | _CONVOLUTIONS else max(root, terms / 12.0)
 
 
 def additions(name: str, inputs: Sequence[tuple[int, ...]], outputs: Sequence[tuple[int, ...]]) -> int:
