@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..train.data import DataSet
     from ..train.run import RunRecord
 
-_GOLDEN = 16  # examples that every later runtime must reproduce
+_EXAMPLES = 16  # of the data, that the graph is traced with; the first of them become golden inputs
 _HELD_OUT = 0.1  # of the training set, where the run kept nothing back
 
 
@@ -96,7 +96,7 @@ def run_compression(
     packed = compress_network(
         network,
         posterior,
-        data.train_images[:_GOLDEN],
+        data.train_images[:_EXAMPLES],
         settings,
         evaluate=lambda network: error_percent(network, data.test_images, data.test_labels),
         data=labelled,
@@ -106,13 +106,13 @@ def run_compression(
     written = packed.write(
         out,
         name=record.model.name.replace(":", "-"),
-        golden=data.test_images[:_GOLDEN],
+        golden=data.test_images[:_EXAMPLES],
         preprocessing=Preprocessing(scale=data.scale, description=data.description),
         labels=data.labels,
         data=data.name,
         choice=choice,
     )
-    return written, packed.notes + notes
+    return written, packed.notes + written.notes + notes
 
 
 def _labelled(record: RunRecord, seen: DataSet) -> Labelled:
@@ -143,7 +143,7 @@ def _search(
     from ..train.evaluate import error_percent
 
     def attempt(tried: CompressSettings) -> tuple[float, int]:
-        packed = compress_network(network, posterior, seen.train_images[:_GOLDEN], tried, data=labelled)
+        packed = compress_network(network, posterior, seen.train_images[:_EXAMPLES], tried, data=labelled)
         return error_percent(packed.network, seen.test_images, seen.test_labels), len(packed.weights)
 
     before = copy.deepcopy(network)

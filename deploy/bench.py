@@ -1,4 +1,9 @@
-"""Latency: on this machine every contender in one process, one thread, interleaved; elsewhere the bundle's runner."""
+"""Latency: on this machine every contender in one process, one thread, interleaved; elsewhere the bundle's runner.
+
+Each contender gets what its users would give it. ONNX Runtime has the graph that torch.onnx.export writes by default
+(batch norms folded, weights as constants), all of its own optimisations, and buffers that stay bound. PyTorch runs
+operator by operator (it is not compiled), in inference mode, without what torch.export wraps around a network.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +25,10 @@ from .devices import device_named
 from .devices.failures import failure_of
 from .devices.process import Limits, run_program
 from .devices.report import TIME_LIMIT
-from .export import fill_weights, load_program, onnx_graph, parameter_names
-from .sessions import CompiledNetwork, onnx_session
+from .export import fill_weights, load_program, plain_onnx
+from .sessions import CompiledNetwork, eager_runner, onnx_runner, onnx_session
 from .sign import check_signature, public_key
+from .tolerance import check_outputs
 from .tools import require
 
 _ROUNDS = 20
@@ -58,7 +64,8 @@ def bench(
     time_limit  seconds, beyond those to measure for, after which one run on a device is stopped
 
     Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
-    CorruptFileError when a file was changed, and MissingToolError when a device cannot be used.
+    CorruptFileError when a file was changed, MissingToolError when a device cannot be used, and CheckFailedError when
+    a contender does not give the golden output.
     """
     if not 0.0 < seconds <= 3600.0:
         raise InputError(f"{seconds} seconds cannot be measured for; give between 0 and 3600.")
@@ -98,16 +105,18 @@ def _bench(
     target = bundle.manifest.targets.get("host")
     if target is None or target.library is None or target.machine != platform.machine():
         raise InputError(f"The bundle has no host build for {platform.machine()}; build it here with -t host.")
-    example = np.ascontiguousarray(bundle.golden_inputs()[:1])
+    example = np.ascontiguousarray(bundle.real_inputs()[:1])
     weights = bundle.read(WEIGHTS)
     tell("loading")
     compiled = CompiledNetwork(bundle.folder / target.library, weights)
     contenders: dict[str, Callable[[], object]] = {COMPILED: lambda: compiled.run(example)}
     if "onnxruntime" in compare:
         decoded = {tensor.name: tensor.values() for tensor in codec.decode(weights)}
-        shrunk = onnx_session(fill_weights(bundle.read(GRAPH), decoded))
-        contenders["ONNX Runtime, shrunk"] = lambda: shrunk.run(None, {"input": example})
+        contenders["ONNX Runtime, shrunk"] = onnx_runner(
+            onnx_session(fill_weights(bundle.read(GRAPH), decoded)), example
+        )
     if packed is None:
+        _check(bundle, contenders)
         return _measure(bundle, contenders, compiled, seconds, tell)
     if read_bytes(packed / WEIGHTS, "weights file") != weights:
         raise InputError(f"{packed} holds other weights than the bundle; build the bundle from it.")
@@ -116,36 +125,31 @@ def _bench(
     torch.set_num_threads(1)
     try:
         contenders |= _packed_contenders(packed, example, compare)
+        _check(bundle, contenders)
         return _measure(bundle, contenders, compiled, seconds, tell)
     finally:
         torch.set_num_threads(threads)
 
 
+def _check(bundle: Bundle, contenders: dict[str, Callable[[], object]]) -> None:
+    """Raise CheckFailedError unless all that run the shrunk network give its golden output: time alone says little."""
+    expected, allowed = bundle.golden_outputs()[:1], bundle.golden_tolerance()[:1]
+    for label, run in contenders.items():
+        if not label.endswith("original"):
+            check_outputs(np.asarray(run(), np.float32), expected, allowed, f"An output of {label}")
+
+
 def _packed_contenders(packed: Path, example: np.ndarray, compare: Sequence[str]) -> dict[str, Callable[[], object]]:
-    torch = require("torch")
-    tensor = torch.from_numpy(example)
     contenders: dict[str, Callable[[], object]] = {}
-
-    def pytorch(program: object) -> Callable[[], object]:
-        module = program.module()  # type: ignore[attr-defined]
-
-        def run() -> object:
-            with torch.inference_mode():
-                return module(tensor)
-
-        return run
-
     if "torch" in compare:
-        contenders["PyTorch, shrunk"] = pytorch(load_program(packed / NETWORK))
+        contenders["PyTorch, shrunk"] = eager_runner(load_program(packed / NETWORK), example)
     if not (packed / ORIGINAL).is_file():
         return contenders
     original = load_program(packed / ORIGINAL)
     if "onnxruntime" in compare:
-        weights = {name: original.state_dict[name].detach().numpy() for name in parameter_names(original).values()}
-        session = onnx_session(fill_weights(onnx_graph(original), weights))
-        contenders["ONNX Runtime, original"] = lambda: session.run(None, {"input": example})
+        contenders["ONNX Runtime, original"] = onnx_runner(onnx_session(plain_onnx(original)), example)
     if "torch" in compare:
-        contenders["PyTorch, original"] = pytorch(original)
+        contenders["PyTorch, original"] = eager_runner(original, example)
     return contenders
 
 

@@ -3,7 +3,8 @@
     manifest.json      Manifest, below; covers every other file by size and SHA-256
     weights.bpz        the weights
     graph.onnx         the graph without them
-    golden/            input.f32 and output.f32, raw little-endian float32, as PyTorch computed them
+    golden/            raw little-endian float32: input.f32; output.f32, as PyTorch computed it; tolerance.f32, what
+                       each output may be off, and half.f32, the same with float16 products, where a target has them
     targets/NAME/      a runner, and what else that target has
     report.html        what compression did
     manifest.sig       where it is signed (sign.py), 64 bytes
@@ -43,6 +44,8 @@ SIGNATURE = "manifest.sig"
 GRAPH = "graph.onnx"
 GOLDEN_INPUT = "golden/input.f32"
 GOLDEN_OUTPUT = "golden/output.f32"
+GOLDEN_TOLERANCE = "golden/tolerance.f32"
+GOLDEN_HALF = "golden/half.f32"
 
 SIGNATURE_SIZE = 64
 _LARGEST_MANIFEST = 4 << 20
@@ -125,6 +128,12 @@ class Manifest(_Strict):
     packed_bytes: int
     steps: tuple[StepRecord, ...]
     golden_examples: int = Field(ge=0, lt=1 << 31)
+    real_examples: int | None = Field(
+        default=None,
+        ge=0,
+        lt=1 << 31,
+        description="so many golden inputs, the first, are examples of the data; none where all are",
+    )
     decoded: dict[str, int] = Field(description="CRC-32 of each tensor's values as little-endian float32")
     targets: dict[str, TargetEntry]
     files: tuple[FileEntry, ...] = Field(max_length=MOST_FILES)
@@ -246,6 +255,21 @@ class Bundle:
     def golden_outputs(self) -> npt.NDArray[np.float32]:
         """What PyTorch computed for them, (n, *output_shape)."""
         return self._golden(GOLDEN_OUTPUT, self.manifest.output_shape)
+
+    def real_inputs(self) -> npt.NDArray[np.float32]:
+        """Those of the golden inputs that are examples of the data, at least one."""
+        return self.golden_inputs()[: max(1, self.manifest.real_examples or self.manifest.golden_examples)]
+
+    def golden_tolerance(self, *, half: bool = False) -> npt.NDArray[np.float32]:
+        """What each golden output may be off, (n, *output_shape); see tolerance.py.
+
+        half  where products are float16
+        """
+        name = GOLDEN_HALF if half else GOLDEN_TOLERANCE
+        allowed = self._golden(name, self.manifest.output_shape)
+        if not (allowed >= 0.0).all() or not np.isfinite(allowed).all():
+            raise CorruptFileError(f"{name} holds a tolerance that is negative or not finite; build the bundle again.")
+        return allowed
 
     def _golden(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         data = self.read(name)

@@ -16,6 +16,7 @@ from .bundle import Bundle
 from .devices.base import Device
 from .devices.qemu import QemuUser
 from .devices.report import TIME_LIMIT, RunnerReport, RunRequest
+from .tolerance import check_outputs
 
 _FEWEST, _MOST = 20, 100_000
 _BATCH_ROUNDS = 5
@@ -55,9 +56,14 @@ def measure(
     # Layers are timed by as many runs again, and warming up takes a twentieth of them.
     asked = RunRequest(seconds=time_limit + 3 * seconds, step=tell)
     with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-        examples = bundle.golden_inputs()
+        examples = bundle.real_inputs()
         one = _write(Path(scratch) / "one.f32", examples[:1])
         first = device.run(bundle, one, replace(asked, facts=True))
+        half = first.gpu is not None and first.gpu.precision == "float16"
+        check_outputs(
+            first.output_array(), bundle.golden_outputs()[:1], bundle.golden_tolerance(half=half)[:1],
+            f"An output on device {device.name}", half=half,
+        )  # fmt: skip
         report = _facts(device, first)
         if isinstance(device, QemuUser):
             tell(f"{device.name}: counting instructions")

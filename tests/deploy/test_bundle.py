@@ -38,7 +38,7 @@ def refused(path) -> str:
 def test_what_a_bundle_holds(pristine):
     files = {path.relative_to(pristine).as_posix() for path in pristine.rglob("*") if path.is_file()}
     assert files == {
-        "manifest.json", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32",
+        "manifest.json", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32", "golden/tolerance.f32",
         "targets/host/runner", "targets/host/libnetwork.so", "targets/host/libnetwork.a", "targets/host/bayespress.h",
         "targets/host/schedule.c",
     }  # fmt: skip

@@ -14,12 +14,12 @@ import torch
 from runner_output import report_in
 
 import bayespress
-from bayespress.deploy import verify_bundle
 from bayespress.deploy.bench import bench
-from bayespress.deploy.bundle import GOLDEN_INPUT, opened
+from bayespress.deploy.bundle import GOLDEN_INPUT, Bundle, opened
 from bayespress.deploy.devices.qemu import ARM64
 from bayespress.deploy.opencl import lower_opencl
 from bayespress.deploy.targets import target_named
+from bayespress.deploy.tolerance import check_outputs
 from bayespress.errors import InputError, MissingToolError
 from zoo import ZOO
 
@@ -131,8 +131,7 @@ def test_half_precision(name, kernels, packed, intel, tmp_path):
 
 
 def test_half_precision_that_is_too_coarse_is_told(packed, intel, tmp_path, monkeypatch):
-    monkeypatch.setattr(verify_bundle, "HALF_TOLERANCE", 0.0)
-    monkeypatch.setattr(verify_bundle, "TOLERANCE", 0.0)
+    monkeypatch.setattr(Bundle, "golden_tolerance", lambda self, half=False: np.zeros_like(self.golden_outputs()))
     bayespress.build(packed("conv"), ["opencl+fp16"], tmp_path / "it.bundle")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert check.outcome == "failed"
@@ -190,7 +189,7 @@ def test_a_cache_that_somebody_else_may_have_written_is_not_run(bundled, pocl, t
         os.mkfifo(cache)
     elif kind == "folder":
         cache.mkdir()
-    assert not json.loads(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+    assert not report_in(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
 
 
 def test_writing_a_cache_follows_no_link(bundled, pocl, tmp_path):
@@ -221,8 +220,7 @@ def test_without_a_device_the_processor_steps_in_and_says_so(bundled, tmp_path):
     assert said["gpu"] is None
     assert done.stderr == f"runner: {said['gpu_reason']}; running on the processor.\n"
     with opened(bundled) as bundle:
-        expected = bundle.golden_outputs()
-    np.testing.assert_allclose(said["outputs"], expected.reshape(len(expected), -1), atol=1e-4)
+        check_outputs(np.array(said["outputs"], np.float32), bundle.golden_outputs(), bundle.golden_tolerance())
 
 
 def test_verify_tells_when_there_is_no_device(bundled, monkeypatch, tmp_path):

@@ -50,7 +50,7 @@ class Benchmark(private val model: BundleModel) {
      */
     fun run(settings: BenchmarkSettings, progress: (Double) -> Boolean = { true }): BenchmarkResult {
         val network = model.network
-        val inputs = model.bundle.goldenInputs()
+        val inputs = model.bundle.realInputs()
         val input = inputs.first()
         val output = FloatArray(network.outputSize)
         val first = network.timed(input, output, settings.on, null)

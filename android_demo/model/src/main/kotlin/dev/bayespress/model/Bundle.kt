@@ -31,6 +31,19 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
     /** What PyTorch computed for them. */
     fun goldenOutputs(): List<FloatArray> = golden(OUTPUT, manifest.outputSize)
 
+    /** What each output may be off, by deploy/tolerance.py; [half] where products are float16. */
+    fun goldenTolerances(half: Boolean): List<FloatArray> {
+        val name = if (half) HALF else TOLERANCE
+        val allowed = golden(name, manifest.outputSize)
+        if (allowed.any { values -> values.any { !(it >= 0f) || it.isInfinite() } }) {
+            throw BundleException("$name holds a tolerance that is negative or not finite; fetch the bundle again.")
+        }
+        return allowed
+    }
+
+    /** Those of the golden inputs that are examples of the data. */
+    fun realInputs(): List<FloatArray> = goldenInputs().take(manifest.realExamples)
+
     private fun golden(name: String, size: Int): List<FloatArray> {
         val bytes = read(name)
         if (bytes.size.toLong() != 4L * size * manifest.goldenExamples) {
@@ -43,6 +56,8 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
     companion object {
         private const val INPUT = "golden/input.f32"
         private const val OUTPUT = "golden/output.f32"
+        private const val TOLERANCE = "golden/tolerance.f32"
+        private const val HALF = "golden/half.f32"
         private const val SIGNATURE = "manifest.sig"
         private const val LARGEST_ZIP = 512L shl 20
         private const val MOST_ENTRIES = Manifest.MOST_FILES + 2 // the manifest, the signature

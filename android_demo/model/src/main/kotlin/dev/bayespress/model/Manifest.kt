@@ -49,6 +49,8 @@ class Manifest private constructor(json: JsonObject) {
     val packedBytes: Long = json.count("packed_bytes")
     val steps: List<Step> = json.list("steps").map { step(it.jsonObject) }
     val goldenExamples: Int = json.getValue("golden_examples").jsonPrimitive.int
+    /** So many golden inputs, the first, are examples of the data; zeros, extremes and noise follow. */
+    val realExamples: Int = json["real_examples"]?.takeIf { it !is JsonNull }?.jsonPrimitive?.int ?: goldenExamples
     val decoded: Map<String, Long> = json.getValue("decoded").jsonObject.mapValues { it.value.jsonPrimitive.long }
     val targets: List<TargetEntry> = json.getValue("targets").jsonObject.map { (name, it) -> target(name, it.jsonObject) }
     val files: Map<String, FileEntry> = json.list("files").map { file(it.jsonObject) }.associateBy { it.path }
@@ -56,6 +58,7 @@ class Manifest private constructor(json: JsonObject) {
 
     init {
         require(goldenExamples > 0) { "it has $goldenExamples golden examples" }
+        require(realExamples in 1..goldenExamples) { "it has $realExamples real of $goldenExamples golden examples" }
         require((inputShape + outputShape).all { it > 0 }) { "a shape has an axis without places" }
         require(listOf(inputShape, outputShape).all { numbers(it) <= MOST_NUMBERS }) { "a shape has too many places" }
         require(files.size == json.list("files").size && files.size <= MOST_FILES) { "it names a file twice, or too many" }
