@@ -95,8 +95,15 @@ bpz_status bpz_code_read(bpz_code *code, bpz_bits *bits, uint16_t *table, uint8_
     code->table = table;
     code->base = 0;
     code->table_bits = 0;
-    if (!huffman) return bpz_bits_golomb(bits, 0, &code->base);
+    code->largest = ((uint64_t)1 << number) - 1u;
+    if (!huffman) {
+        status = bpz_bits_golomb(bits, 0, &code->base);
+        if (status == BPZ_OK) code->largest += code->base;
+        return status;
+    }
     status = read_lengths(bits, lengths, &number);
-    if (status == BPZ_OK) code->table_bits = build_table(table, lengths, number);
-    return status;
+    if (status != BPZ_OK) return status;
+    code->table_bits = build_table(table, lengths, number);
+    code->largest += (uint64_t)(number - 1u) << code->raw_bits; /* the last symbol occurs */
+    return BPZ_OK;
 }
