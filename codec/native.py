@@ -145,8 +145,8 @@ def read_csr(
     )  # fmt: skip
     if status == lib.BPZ_ERROR_UNSUPPORTED:
         raise InputError(
-            f"{label_of(tensor)} is stored as plain values and has no sparse rows, or does not fit "
-            f"{values.dtype}; decode it whole."
+            f"{label_of(tensor)} is stored as plain values or has 2^32 columns, and has no sparse rows, or it does not "
+            f"fit {values.dtype}; decode it whole."
         )
     check(status, label_of(tensor))
     return row_pointer, columns, values

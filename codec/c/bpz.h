@@ -120,8 +120,8 @@ bpz_status bpz_decode(const bpz_file *file, const bpz_tensor *tensor, bpz_elemen
 
 /* The matrix as compressed sparse rows: `row_pointer`, rows + 1 numbers; for each entry its column and its element, in
  * the order of rows and columns. `entries` is the room in the latter two, at least `tensor->nonzero`. An entry's value
- * is zero only where a codebook says so. BPZ_ERROR_UNSUPPORTED for a raw tensor, for 2^32 columns or entries, and for
- * arrays that the machine cannot address. */
+ * is zero only where a codebook says so. A tensor without elements has rows + 1 zeros as well. BPZ_ERROR_UNSUPPORTED for a raw
+ * tensor, for 2^32 columns (unless there are no elements) or entries, and for arrays that the machine cannot address. */
 bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, uint32_t *row_pointer,
                           uint32_t *columns, void *values, size_t entries, void *workspace, size_t workspace_size);
 
