@@ -3,10 +3,10 @@
  *     agree SEED FILES EVERY < corpus
  *
  * The corpus is sound files, each behind its length as 4 bytes, little-endian. Two of three FILES are directed (see
- * forge.h), the others are changed ones of the corpus. Of every EVERY-th file (0: none) standard output gets
- * its length, its bytes, and the verdict: a status byte of bpz_open, the number of tensors, and for each tensor a status
- * byte of its levels, one of its values, and the CRC-32 of its float32 values. At the end standard error gets the numbers
- * of files, of those that opened, of tensors, and of those that were decoded.
+ * forge.h), the others are changed ones of the corpus. Of one file in EVERY (0: none) standard output gets its length,
+ * its bytes, and the verdict: a status byte of bpz_open, the number of tensors, and for each tensor a status byte of its
+ * levels, one of its values, and the CRC-32 of its float32 values. At the end standard error gets the numbers of files,
+ * of those that opened, of tensors, and of those that were decoded.
  *
  * Readers   open against stream: bpz_open, bpz_open_directory and bpz_announced_size
  *           plain against quick: bpz_decode_spent, which never takes a short cut, and bpz_decode
@@ -215,7 +215,8 @@ static void put_out(const void *bytes, size_t size) {
 
 static unsigned long opened, tensors, decoded;
 
-static void check_file(const uint8_t *data, size_t size, int is_shown) {
+/* Returns whether the file was shown: those of too many elements are not. */
+static int check_file(const uint8_t *data, size_t size, int is_shown) {
     static verdict found[8];
     bpz_file file;
     bpz_tensor tensor;
@@ -243,7 +244,7 @@ static void check_file(const uint8_t *data, size_t size, int is_shown) {
             decoded += found[index].values == BPZ_OK;
         }
     }
-    if (!is_shown || elements > LARGEST) return;
+    if (!is_shown || elements > LARGEST) return 0;
     for (index = 0; index < 4; index++) head[index] = (uint8_t)(size >> (8u * index));
     put_out(head, 4);
     put_out(data, size);
@@ -260,6 +261,7 @@ static void check_file(const uint8_t *data, size_t size, int is_shown) {
         line[5] = (uint8_t)(found[index].crc >> 24);
         put_out(line, 6);
     }
+    return 1;
 }
 
 /* A sound file in parts; 0 where it is larger than those. */
@@ -313,7 +315,7 @@ int main(int argc, char **argv) {
     static uint8_t sealed[FORGE_FILE_ROOM];
     forge_file *const corpus = malloc(CORPUS * sizeof *corpus);
     unsigned known = 0;
-    unsigned long count, files, every;
+    unsigned long count, files, every, due = 0; /* due: to be shown, the next that can be */
     unsigned char head[4];
     if (argc != 4 || corpus == NULL || bpz_workspace_size() > sizeof workspace) return 2;
     forge_state = strtoull(argv[1], NULL, 10);
@@ -340,7 +342,8 @@ int main(int argc, char **argv) {
         exact = malloc(size); /* so that a sanitizer sees a read behind the file */
         if (exact == NULL) return 2;
         memcpy(exact, sealed, size);
-        check_file(exact, size, every != 0 && count % every == 0);
+        if (every != 0 && count % every == 0) due++;
+        due -= (unsigned long)check_file(exact, size, due != 0);
         free(exact);
     }
     fprintf(stderr, "%lu %lu %lu %lu\n", files, opened, tensors, decoded);
