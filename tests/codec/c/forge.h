@@ -347,6 +347,7 @@ static uint64_t forge_stream(forge_bytes *out, forge_shape shape, uint32_t level
         for (entry = 0; entry < rows && entry < 300u; entry++) {
             uint64_t in_row = put_number(out, &row_code, 4);
             nonzero += in_row;
+            if (in_row > 300u) in_row = 300; /* the rest is missing */
             for (room = columns; in_row != 0 && room != 0 && out->size < 2000u; in_row--) {
                 const uint64_t gap = put_gap(out, &index_code, ((uint64_t)1 << p) - 1u, room / in_row);
                 room = gap < room ? room - gap - 1u : 0;
