@@ -38,7 +38,6 @@ static bpz_status read_lengths(bpz_bits *bits, uint8_t *lengths, uint32_t *symbo
         }
         if (token >= 2) {
             const uint32_t distance = token / 2u;
-            if (distance >= BPZ_MAX_CODE_LENGTH) return BPZ_ERROR_CORRUPT;
             if (token % 2u == 0) {
                 reference += distance;
             } else if (distance < reference) {

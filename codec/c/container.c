@@ -64,8 +64,10 @@ static bpz_status read_head(bpz_file *file, const uint8_t *data, size_t size, ui
     if (number / 2u > BPZ_MAX_TENSORS) return BPZ_ERROR_CORRUPT;
     file->tensor_count = (uint32_t)(number / 2u);
     *entries_size = 0;
-    if (file->is_seekable) status = bpz_varint_read(data, &offset, size, entries_size);
-    if (status != BPZ_OK) return status;
+    if (file->is_seekable) {
+        status = bpz_varint_read(data, &offset, size, entries_size);
+        if (status != BPZ_OK) return status;
+    }
     /* Refused before anybody waits for the bytes, or sets memory aside for them. */
     if (*entries_size > (uint64_t)file->tensor_count * BPZ_MOST_ENTRY) return BPZ_ERROR_CORRUPT;
     file->first_entry = offset;
@@ -173,10 +175,10 @@ bpz_status bpz_window(bpz_file *file, uint64_t offset, const void *data, size_t 
 uint64_t bpz_file_size(const bpz_file *file) { return file == NULL ? 0 : file->size; }
 
 bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tensor) {
-    if (file == NULL || tensor == NULL || index >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
+    if (file == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
     bpz_before_first(file, tensor);
     do {
-        const bpz_status status = bpz_next(file, tensor);
+        const bpz_status status = bpz_next(file, tensor); /* refuses to go behind the last */
         if (status != BPZ_OK) return status;
     } while (tensor->index != index);
     return BPZ_OK;

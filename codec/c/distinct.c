@@ -57,9 +57,9 @@ static uint32_t fingerprint(const bpz_tensor *tensor) {
 
 static int is_same_name(const bpz_tensor *one, const bpz_tensor *other) {
     size_t at = 0;
-    if (one->name_length != other->name_length) return 0;
-    while (at < one->name_length && one->name[at] == other->name[at]) at++;
-    return at == one->name_length;
+    /* To the NUL, which a name has behind it and not within. */
+    while (one->name[at] == other->name[at] && one->name[at] != 0) at++;
+    return one->name[at] == other->name[at];
 }
 
 /* Whether an entry behind `start`, within its block and before `tensor`, has the tensor's name. */

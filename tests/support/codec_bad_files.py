@@ -120,4 +120,64 @@ BAD_FILES: Cases = {
     "a name with a control character": (CORRUPT, lambda b: b.file(b.record(name=b"a\6", nonzero=0))),
     "a name of 256 bytes": (CORRUPT, lambda b: b.file((b"\x40\x0f\xf1\1" + b"a" * 256 + b"\0" * 8, b""))),
     "a name whose length is absurd": (CORRUPT, lambda b: b.file((b"\x40\x0f\x80\x08" + b"a" * 256, b""))),
+    "a directory's size longer spelled than needed": (CORRUPT, lambda b: seal_again(b"BPZ\2\1\x80\0")),
+    "a directory larger than its entries can be": (
+        CORRUPT,
+        lambda b: bytes.fromhex("42505a020380808080802078") + bytes([0x78]) * 19,
+    ),
+    "a seekable file cut in its first checksum": (TRUNCATED, lambda b: seal_again(b"BPZ\2\1\0")[:-2]),
+    "an extent longer spelled than needed": (
+        CORRUPT,
+        lambda b: b.file((b"\x41\1w\x80\0" + varint(0) + varint(4), np.float32(0.1).tobytes())),
+    ),
+    "non-zeros longer spelled than needed": (
+        CORRUPT,
+        lambda b: b.file((b"\x41\1w\0\x80\0" + varint(4), np.float32(0.1).tobytes())),
+    ),
+    "a section's size longer spelled than needed": (
+        CORRUPT,
+        lambda b: b.file((b"\x41\1w\0\0\x84\0", np.float32(0.1).tobytes())),
+    ),
+    "2^94 elements beside an extent of 0": (
+        CORRUPT,
+        lambda b: b.file(b.record(nonzero=0, shape=(2**47, 2**47, 0))),
+    ),
+    "2^48 rows of nothing": (CORRUPT, lambda b: b.file(b.record(nonzero=0, shape=(0, 2**24, 2**24)))),
+    "a stored length longer spelled than needed": (
+        CORRUPT,
+        lambda b: b.file((b"\x41\x0f\x80\0" + b"a" * 15 + b"\0\0\4", np.float32(0.1).tobytes())),
+    ),
+    "a shared length longer spelled than needed": (
+        CORRUPT,
+        lambda b: b.file((b"\x41\xf1\x80\0w\0\0\4", np.float32(0.1).tobytes())),
+    ),
+    "a name without its length": (TRUNCATED, lambda b: b.file((b"\x41\x0f", b""))),
+    "an overlong name of three bytes": (CORRUPT, lambda b: b.file(b.record(name=b"\xe0\x80\x80", nonzero=0))),
+    "an overlong name of four bytes": (CORRUPT, lambda b: b.file(b.record(name=b"\xf0\x80\x80\x80", nonzero=0))),
+    "a name beyond U+10FFFF": (CORRUPT, lambda b: b.file(b.record(name=b"\xf4\x90\x80\x80", nonzero=0))),
+    "a name with a byte of no UTF-8": (CORRUPT, lambda b: b.file(b.record(name=b"a\xf5\x80\x80\x80", nonzero=0))),
+    "a name with a tail and no head": (CORRUPT, lambda b: b.file(b.record(name=b"a\x80", nonzero=0))),
+    "a name with a head and no tail": (CORRUPT, lambda b: b.file(b.record(name=b"\xe2\x82a", nonzero=0))),
+    "a shared half of a character without the other": (
+        CORRUPT,
+        lambda b: b.file(b.record(name=b"\xe2\x82\xac", nonzero=0), (b"\x41\x21a\0\0\4", np.float32(0.1).tobytes())),
+    ),
+    "three tensors, the last named as the first": (
+        CORRUPT,
+        lambda b: b.file(*(b.record(name=name, nonzero=0) for name in (b"w", b"v", b"w"))),
+    ),
+    "300 tensors, the last named as the first": (
+        CORRUPT,
+        lambda b: b.file(*(b.record(name=b"%d" % (index % 299), nonzero=0) for index in range(300))),
+    ),
+    "a codebook's size longer spelled than needed": (
+        CORRUPT,
+        lambda b: b.file(b.record(nonzero=0, kind=CODEBOOK, value_map=b"\x80\0")),
+    ),
+    "a codebook without a size": (TRUNCATED, lambda b: b.file(b.record(nonzero=0, kind=CODEBOOK, value_map=b""))),
+    "half a short step": (TRUNCATED, lambda b: b.file(b.record(nonzero=0, kind=GRID_SHORT, value_map=b"\1"))),
+    "NaN as a step": (
+        CORRUPT,
+        lambda b: b.file(b.record(nonzero=0, value_map=np.float32("nan").tobytes()[:1] + b"\1\xc0\x7f")),
+    ),
 }

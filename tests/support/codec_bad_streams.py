@@ -6,6 +6,7 @@ from codec_fields import (
     BY_ROW,
     CORRUPT,
     DENSE,
+    FIXED,
     HUFFMAN,
     HUFFMAN_FULL,
     NO_MASK,
@@ -16,7 +17,7 @@ from codec_fields import (
     fixed,
     plain,
     stream,
-)  # fmt: skip
+)
 from codec_files import CODEBOOK_SHORT, GRID_SHORT
 
 BAD_STREAMS: Cases = {
@@ -96,4 +97,117 @@ BAD_STREAMS: Cases = {
         CORRUPT,
         lambda b: stream(b, *plain(b)[:7], *fixed(0, 9), (4, 3), kind=GRID_SHORT, value_map=b"\x7f\x7f"),
     ),
+    "a mask that ends within a run": (TRUNCATED, lambda b: stream(b, RUNNING, (2, 2), (0, 3), (1, 1), (0, 8))),
+    "a base above 2^32 - 1": (
+        CORRUPT,
+        lambda b: stream(b, *plain(b)[:7], FIXED, (1, 6), (0, 32), (1, 1), (1, 32), (4, 3), (1, 1)),
+    ),
+    "a run whose number is too long, and nothing behind it": (
+        CORRUPT,
+        lambda b: stream(b, RUNNING, (2, 2), (7, 3), (1, 1), (0, 32)),
+    ),
+    "a mask that strikes every row, and nothing behind it": (
+        CORRUPT,
+        lambda b: stream(b, RUNNING, (1, 2), (0, 4), shape=(4, 3)),
+    ),
+    "mask mode 3, and nothing behind it": (CORRUPT, lambda b: stream(b, RUNNING, (3, 2))),
+    "more non-zeros than live elements, and nothing behind the masks": (
+        CORRUPT,
+        lambda b: stream(b, RUNNING, (1, 2), (1, 2), NO_MASK, nonzero=4),
+    ),
+    "a stream without its p": (TRUNCATED, lambda b: stream(b, RUNNING, NO_MASK, NO_MASK)),
+    "p of 0 and fillers of no length": (
+        CORRUPT,
+        lambda b: stream(b, RUNNING, NO_MASK, NO_MASK, (0, 5), *fixed(1), *fixed(1), (0, 9)),
+    ),
+    "a row code of 33 bits, and nothing behind it": (
+        CORRUPT,
+        lambda b: stream(b, BY_ROW, NO_MASK, NO_MASK, FIXED, (33, 6)),
+    ),
+    "an over-full Huffman code, and nothing behind it": (
+        CORRUPT,
+        lambda b: stream(b, *plain(b)[:4], HUFFMAN, (0, 5), 3, 3, 0),
+    ),
+    "an incomplete Huffman code, and a stream that needs none": (
+        CORRUPT,
+        lambda b: stream(b, *plain(b)[:4], HUFFMAN, (0, 5), *([1] * 4096), *fixed(0)),
+    ),
+    "a code without its width": (TRUNCATED, lambda b: stream(b, *plain(b)[:4], FIXED, (0, 3))),
+    "an index cut, and values of no bits": (
+        TRUNCATED,
+        lambda b: stream(b, RUNNING, NO_MASK, NO_MASK, (7, 5), *fixed(7), *fixed(0)),
+    ),
+    "a row's number cut, and rows of nothing": (
+        TRUNCATED,
+        lambda b: stream(b, BY_ROW, NO_MASK, NO_MASK, *fixed(7), P3, *fixed(0), *fixed(0)),
+    ),
+    "a row's index cut, and values of no bits": (
+        TRUNCATED,
+        lambda b: stream(b, BY_ROW, NO_MASK, NO_MASK, *fixed(0, 1), (7, 5), *fixed(7), *fixed(0), nonzero=2),
+    ),
+    "more non-zeros in the rows, and nothing behind": (
+        CORRUPT,
+        lambda b: stream(b, BY_ROW, NO_MASK, NO_MASK, *fixed(0, 1), P3, *fixed(3), *fixed(0), (0, 3)),
+    ),
+    "more in a row than it has columns, and nothing behind": (
+        CORRUPT,
+        lambda b: stream(b, BY_ROW, NO_MASK, NO_MASK, *fixed(0, 4), P3, *fixed(3), *fixed(0), nonzero=6),
+    ),
+    "a codebook's value number of 2^32 - 1": (
+        CORRUPT,
+        lambda b: stream(b, *plain(b)[:7], *fixed(0, 2**32 - 1), (4, 3), kind=CODEBOOK_SHORT),
+    ),
+    "a value above 2^32 - 1 where the stream is long": (
+        CORRUPT,
+        lambda b: bytes.fromhex(
+            "42505a020251017703031c803f80203d9924924924924924924924925800000500000070000007abbe9e2c"
+        ),
+    ),
+    "an index above 2^32 - 1 where the stream is long": (
+        CORRUPT,
+        # Symbols 0 and 256 of 24 more bits: the latter's numbers are 0 when only 32 bits of them are kept.
+        lambda b: stream(
+            b,
+            RUNNING,
+            NO_MASK,
+            NO_MASK,
+            (31, 5),
+            HUFFMAN,
+            (24, 5),
+            5,
+            *([1] * 255),
+            0,
+            *fixed(0),
+            (0, 1),
+            (0, 24),
+            (1, 1),
+            (1, 24),
+            *[(0, 1), (0, 24)] * 4,
+            nonzero=6,
+            shape=(9, 9),
+        ),
+    ),
+    "a running stream cut, of two bits an entry": (
+        TRUNCATED,
+        lambda b: stream(
+            b, RUNNING, NO_MASK, NO_MASK, P3, *fixed(1), *fixed(1), *[(1, 2)] * 60, nonzero=80, shape=(160,)
+        ),
+    ),
+    "a base cut": (
+        TRUNCATED,
+        lambda b: stream(b, RUNNING, NO_MASK, NO_MASK, P3, *fixed(0), FIXED, (0, 6), (1, 6)),
+    ),
+    "a code length of 13, and nothing behind it": (
+        CORRUPT,
+        lambda b: stream(b, *plain(b)[:4], HUFFMAN, (0, 5), 20),
+    ),
+    "a width cut, and a base in what is left": (
+        TRUNCATED,
+        lambda b: stream(b, RUNNING, NO_MASK, NO_MASK, P3, *fixed(0), FIXED, (1, 1), (0, 3)),
+    ),
+    "the last value of a row cut": (
+        TRUNCATED,
+        lambda b: stream(b, BY_ROW, NO_MASK, NO_MASK, *fixed(0, 1), P3, *fixed(0), *fixed(7), nonzero=2),
+    ),
+    "the last value cut": (TRUNCATED, lambda b: stream(b, RUNNING, NO_MASK, NO_MASK, P3, *fixed(0), *fixed(7))),
 }

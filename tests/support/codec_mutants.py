@@ -1,7 +1,7 @@
 """Decoders that lack one check each, made from the C sources.
 
-A check is a condition after which a call is refused: `if (a || b) return BPZ_ERROR_...;` is two checks, each taken out by
-itself, and so are `return a && b ? BPZ_OK : BPZ_ERROR_...;` and the passing on of another call's status.
+A check is a condition after which a call is refused: `if (a || b) return BPZ_ERROR_...;` is two checks, each taken out
+by itself, and so are `return a && b ? BPZ_OK : BPZ_ERROR_...;` and the passing on of another call's status.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from pathlib import Path
 from codec_sources import C_SOURCES, C_TESTS
 
 # What a function of the decoder returns to say that it refuses.
-_REFUSAL = re.compile(r"BPZ_ERROR_|return (status|found);|BPZ_NO_NUMBER|return UINT64_MAX|return 0;|exit\(")
+_REFUSAL = re.compile(r"BPZ_ERROR_|return status;|return BPZ_NO_NUMBER|return UINT64_MAX|return 0;|exit\(")
 _WRITER = {"encode.c", "bpz_encode.h"}  # not the decoder's
-# Where `return 0` is no refusal, or a refusal is only named: file and function or text on the line.
-_NO_CHECK = ("bpz_status_text", "encoding", "case BPZ_", "#define", "typedef", "const bpz_status status = bpz_next(file, &tensor)")
 
 
 @dataclass(frozen=True)
 class Mutant:
     """A source with one check taken out.
 
-    file   the source's name
-    check  the condition, its white space made single spaces
-    line   of the source, from 1
+    file    the source's name
+    check   the condition, its white space made single spaces
+    behind  the line before, which tells places with the same check apart
+    line    of the source, from 1
     start, end, text  what of the source is replaced by what
     """
 
     file: str
     check: str
+    behind: str
     line: int
     start: int
     end: int
@@ -72,12 +72,18 @@ def parts(source: str, start: int, end: int, operator: str) -> Iterator[tuple[in
     yield first, end
 
 
+def _mutant(file: str, source: str, start: int, end: int, check: str, text: str) -> Mutant:
+    lines = source[: source.rfind("\n", 0, start) + 1].rstrip().rsplit("\n", 1)
+    line = source.count("\n", 0, start) + 1
+    return Mutant(file, " ".join(check.split()), lines[-1].strip(), line, start, end, text)
+
+
 def _taken_out(file: str, source: str, start: int, end: int, operator: str) -> Iterator[Mutant]:
     """Each operand of `operator` as if it were 0 (of `||`) or 1 (of `&&`); it is still evaluated."""
     for first, last in parts(source, start, end, operator):
         operand = source[first:last]
         text = f"(({operand}) && 0)" if operator == "||" else f"(({operand}) || 1)"
-        yield Mutant(file, " ".join(operand.split()), source.count("\n", 0, first) + 1, first, last, text)
+        yield _mutant(file, source, first, last, operand, text)
 
 
 def mutants_of(file: str, text: str) -> Iterator[Mutant]:
@@ -92,21 +98,19 @@ def mutants_of(file: str, text: str) -> Iterator[Mutant]:
             continue
         if re.match(r"\s*status = (?!BPZ_ERROR)", body):
             if "status == BPZ_OK" in source[start:end]:  # goes on only where nothing was refused yet
-                yield Mutant(file, f"{' '.join(line.split())}", source.count("\n", 0, start) + 1, start + 1, start + 1, "1 || ")
-            continue
-        if _REFUSAL.search(body) and not any(word in line for word in _NO_CHECK):
+                yield _mutant(file, source, start + 1, start + 1, line, "1 || ")
+        elif _REFUSAL.search(body):
             yield from _taken_out(file, source, start + 1, end, "||")
-    for found in re.finditer(r"return ([^;{}]*?) \? (BPZ_OK : BPZ_ERROR_\w+|BPZ_ERROR_\w+ : BPZ_OK|status : BPZ_OK);", source):
+    for found in re.finditer(r"return ([^;{}]*?) \? (BPZ_OK : BPZ_ERROR_\w+|BPZ_ERROR_\w+ : BPZ_OK);", source):
         operator = "&&" if found[2].startswith("BPZ_OK") else "||"
         yield from _taken_out(file, source, found.start(1), found.end(1), operator)
     for found in re.finditer(r"(?:else \{|\n)\s*(return (BPZ_ERROR_\w+|0|UINT64_MAX);)\s*\n\s*\}", source):
         before = source[: found.start(1)].rstrip()
-        if re.search(r"(\belse|\)) \{$|\)$", before) and not before.endswith("else {"):
+        if re.search(r"\) \{$|\)$", before):
             continue  # in an `if`, which was taken out above
         if found[2].startswith("BPZ_ERROR") or before.endswith("else {"):
             success = "BPZ_OK" if found[2].startswith("BPZ_ERROR") else "1"
-            line = source.count("\n", 0, found.start(1)) + 1
-            yield Mutant(file, f"{found[1]} at the end", line, found.start(1), found.end(1), f"return {success};")
+            yield _mutant(file, source, found.start(1), found.end(1), found[1], f"return {success};")
 
 
 def all_mutants() -> list[Mutant]:
@@ -156,7 +160,16 @@ class Laboratory:
 
     @staticmethod
     def _compile(source: Path, out: Path, include: Path) -> None:
-        flags = ["-std=c99", "-O0", "-w", "-DGUARDED", "-D_DEFAULT_SOURCE", f"-I{include}"]
+        # Variables that a mutant leaves without a value get 0, so that it always does the same.
+        flags = [
+            "-std=c99",
+            "-O0",
+            "-w",
+            "-ftrivial-auto-var-init=zero",
+            "-DGUARDED",
+            "-D_DEFAULT_SOURCE",
+            f"-I{include}",
+        ]
         subprocess.run(["gcc", *flags, "-c", str(source), "-o", str(out)], check=True)
 
     def _judge(self, program: Path, objects: dict[str, Path]) -> str:

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "bpz_levels.h"
+#include "number.h"
 #include "rooms.h"
 
 #define LARGEST (1u << 16) /* elements, and rows, of what is decoded */
@@ -152,6 +153,11 @@ static void print_misuse(const uint8_t *data, size_t size) {
     SHOW(bpz_find(&file, "w", 1, NULL));
     SHOW(bpz_find(&file, "no such name", 12, &wide));
     printf(" %" PRIu64, bpz_file_size(NULL));
+    { /* each field has a lower limit of its own than this number */
+        static const uint8_t above[] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F};
+        size_t offset = 0;
+        SHOW(bpz_varint_read(above, &offset, sizeof above, &announced));
+    }
     SHOW(bpz_check(NULL, &tensor, room, all));
     SHOW(bpz_check(&file, NULL, room, all));
     SHOW(bpz_check(&file, &tensor, NULL, all));
