@@ -31,6 +31,9 @@ EQUIVALENT = {
     ("decode.c", "tensor->nonzero > SIZE_MAX / sizeof *columns", _MATRIX): (
         "with addresses of 64 bits, 2^32 - 1 entries can be addressed; the check is for those of 32 bits"
     ),
+    ("layouts.c", PASSED_ON, "bpz_status status = bpz_quick_running(&quick, &self->bits);"): (
+        "the plain decoder goes on behind the last sound entry, and meets the same bad index"
+    ),
     ("mask.c", PASSED_ON, "bpz_status status = bpz_bits_read(bits, 2, &mask->mode);"): (
         "one bit is left at most, and each layout reads more than that behind its masks"
     ),
