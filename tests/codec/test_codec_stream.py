@@ -212,7 +212,7 @@ def test_the_lowest_level_of_all(tmp_path):
 
 
 class Asked(io.RawIOBase):
-    """A source that sets memory aside for what is asked of it, as files do, and remembers the most; then zeros for ever."""
+    """A source that remembers the most that was asked of it at once; `endless` gives zeros for ever behind the data."""
 
     def __init__(self, data: bytes, *, endless: bool = False) -> None:
         self.data, self.at, self.endless = data, 0, endless
@@ -269,20 +269,14 @@ def test_an_endless_stream_is_read_no_further_than_its_file(seekable):
     assert [tensor.name for tensor in codec.stream(Asked(data))] == ["layer.0.weight", "layer.1.weight"]
 
 
-@pytest.mark.parametrize(
-    "head", [b"", b"BPZ\2", b"BPZ\2\1", b"BPZ\2\2\x41\1w", b"BPZ\2\x80\x40", b"BPZ\2\x81\x40\x80\x02"]
-)
+@pytest.mark.parametrize("head", ["", "42505a02", "42505a0201", "42505a0202410177", "42505a028040", "42505a0281408002"])
 def test_an_endless_stream_of_zeros_is_refused(head):
     with pytest.raises(CorruptFileError, match="cannot be read"):
-        list(codec.stream(Asked(head, endless=True)))
+        list(codec.stream(Asked(bytes.fromhex(head), endless=True)))
 
 
 def test_what_memory_cannot_hold_is_told_in_a_sentence(tmp_path, build):
     (tmp_path / "net.bpz").write_bytes(build.file(build.record(shape=(2**47,), nonzero=0)))
     archive = codec.open(tmp_path / "net.bpz", max_elements=2**47)
-    try:
+    with pytest.raises(InputError, match="takes 562949953421312 bytes of memory"):
         archive.array("w", np.int32)
-    except InputError as error:
-        assert "takes 562949953421312 bytes of memory" in str(error)
-    else:
-        pytest.fail("512 TiB were set aside")

@@ -10,7 +10,7 @@
 
 /* Of one tensor; `hash` is that of the float32 values as little-endian words (FNV-1a), where they could be decoded. */
 typedef struct checked {
-    int skipped; /* more elements than `largest` */
+    int skipped; /* more elements, or rows, than `largest` */
     bpz_status levels, values;
     uint64_t hash;
 } checked;
@@ -101,7 +101,7 @@ static checked check_tensor(const bpz_file *file, uint32_t index, uint64_t large
     if (bpz_find(file, tensor.name, tensor.name_length, &found) != BPZ_OK || found.index != index) exit(4);
     if (bpz_next(file, &found) != (index + 1u < file->tensor_count ? BPZ_OK : BPZ_ERROR_ARGUMENT)) exit(15);
     if (tensor.rows * tensor.columns != tensor.count || tensor.nonzero > tensor.count) exit(5);
-    result.skipped = tensor.count > largest;
+    result.skipped = tensor.count > largest || tensor.rows > largest; /* rows: of no columns */
     if (result.skipped) return result;
     room = exactly(bpz_workspace_size());
     levels = exactly((size_t)tensor.count * sizeof *levels);
