@@ -13,9 +13,9 @@ from typing import Any
 
 from .android import link_for_android
 from .cost import Choice, ChooseKernels, choose, choose_for_gpu
-from .export import parameter_names
 from .layers import ChooseLayers, Layer, Stored
 from .lower import lower, tvm_target
+from .normalise import normalised
 from .opencl import lower_opencl
 from .schedule import gpu_schedule_source, schedule_source
 from .targets import Target
@@ -81,7 +81,7 @@ def compile_network(
 
     choices: list[Choice] = []
     gpu_choices: list[Choice] = []
-    names = parameter_names(program)
+    names = normalised(program).names
 
     def decided_by(rule: ChooseKernels, into: list[Choice]) -> ChooseLayers:
         def decide(layers: Sequence[Layer]) -> list[bool]:

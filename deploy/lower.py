@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, reason_of
-from .export import parameter_names
 from .kernels.blocked import Registers
 from .kernels.dense import schedule_kernel
 from .kernels.geometry import LANES
 from .layers import OURS, ChooseLayers, Layer, Stored, find_layers, parameter_roles, substitute
+from .normalise import normalised
 from .plan import ALIGNMENT, Call, Plan, SparseParameter, View
 from .targets import Target
 from .tools import require
@@ -41,10 +41,11 @@ def lower(
     Raises InputError for a network that takes or gives anything but one float32 tensor of fixed shape.
     """
     require("tvm")
-    names = parameter_names(program)
+    normal = normalised(program)
+    names = normal.names
     with tvm_target(target):
         registers = registers_of(target)
-        module, sparse = with_our_kernels(imported(program), names, stored or {}, choose, registers)
+        module, sparse = with_our_kernels(imported(normal.program), names, stored or {}, choose, registers)
         module = planned(module)
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     main = functions.pop("main")
@@ -121,7 +122,9 @@ def imported(program: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = from_exported_program(program, keep_params_as_input=True, unwrap_unit_return_tuple=True)
+            module = from_exported_program(
+                program, keep_params_as_input=True, unwrap_unit_return_tuple=True, run_ep_decomposition=False
+            )
     except (AssertionError, NotImplementedError, ValueError, KeyError, TypeError) as error:
         unknown = _unsupported(program, str(error))
         raise InputError(

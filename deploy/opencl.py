@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .export import parameter_names
 from .half import EXTENSION, with_half_products
 from .layers import OURS, ChooseLayers, Stored
 from .lower import as_module, imported, planned, walk, with_our_kernels
+from .normalise import normalised
 from .plan import Plan, View
 from .targets import Target
 from .tools import require
@@ -71,10 +71,11 @@ def lower_opencl(
     Raises InputError for a network that TVM finds no OpenCL kernels for.
     """
     tvm = require("tvm")
-    names = parameter_names(program)
+    normal = normalised(program)
+    names = normal.names
     gpu = tvm.target.Target({"kind": "opencl", **(target.gpu or {})}, host=tvm.target.Target({"kind": "llvm"}))
     with gpu:
-        module, sparse = with_our_kernels(imported(program), names, stored or {}, choose, None)
+        module, sparse = with_our_kernels(imported(normal.program), names, stored or {}, choose, None)
         module = planned(_with_names_of_their_own(with_half_products(module) if half else module))
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     plan = Plan(alignment=BUFFER_ALIGNMENT)

@@ -1,0 +1,379 @@
+"""Building the normal form: a graph of few operators, with what follows from constants already computed.
+
+A value of the graph is a node, or a tensor whose elements are known. PyTorch computes everything that depends on known
+tensors alone, so that constant indices, masks and sizes never reach another library's arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, fx
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from .errors import RefusedError
+
+aten = torch.ops.aten
+Value: TypeAlias = fx.Node | Tensor
+Number: TypeAlias = bool | int | float
+
+# Types that PyTorch rounds to after each operator. Their values travel as float32, which holds them exactly.
+HALVES = (torch.float16, torch.bfloat16)
+FLOATS = (torch.float32, torch.float64)
+# Integers in which other libraries lack arithmetic; operators compute in int32, and conversion wraps around.
+NARROW = (torch.int8, torch.int16, torch.uint8)
+TYPES = (*FLOATS, *NARROW, torch.int32, torch.int64, torch.bool)
+
+
+class Rewriter:
+    """The graph under construction.
+
+    graph      holds all nodes; placeholders come first
+    constants  the known tensors that nodes read, by their placeholders' names
+    """
+
+    def __init__(self) -> None:
+        self.graph = fx.Graph()
+        self.constants: dict[str, Tensor] = {}
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self.meta: dict[str, Any] = {}  # of the operator being rewritten
+        self._placeholders: dict[tuple[Any, ...], fx.Node] = {}
+        self._before: fx.Node | None = None
+
+    def placeholder(self, name: str, shape: Sequence[int], dtype: torch.dtype, *, last: bool = False) -> fx.Node:
+        """An input of the graph. Constants are inserted before the one that is `last`."""
+        node = self.graph.placeholder(name)
+        node.meta["val"] = self._fake(shape, dtype)
+        if last:
+            self._before = node
+        return node
+
+    def call(self, operator: Any, *arguments: Any, **options: Any) -> Any:
+        """The operator's result on values: computed now if all of them are known, else a new node."""
+        values = [each for each in _leaves((arguments, options)) if isinstance(each, (fx.Node, Tensor))]
+        if values and all(isinstance(each, Tensor) for each in values):
+            with torch.no_grad():
+                return operator(*arguments, **options)
+        arguments, options = fx.node.map_aggregate((arguments, options), self._node)  # type: ignore[assignment]
+        fakes = fx.node.map_aggregate((arguments, options), _fake_of)
+        with self.mode, torch.no_grad():
+            result = operator(*fakes[0], **fakes[1])  # type: ignore[index]
+        node = self.graph.call_function(operator, arguments, options)
+        node.meta.update(self.meta)
+        node.meta["val"] = result
+        return node
+
+    def first(self, node: fx.Node) -> fx.Node:
+        """The first result of an operator that has several."""
+        import operator
+
+        result = self.graph.call_function(operator.getitem, (node, 0))
+        result.meta.update(self.meta)
+        result.meta["val"] = node.meta["val"][0]
+        return result
+
+    def output(self, value: Value) -> None:
+        """End the graph."""
+        node = self._node(value)
+        self.graph.output((node,)).meta["val"] = (node.meta["val"],)
+
+    # -- what is known of a value --
+
+    @staticmethod
+    def shape(value: Value) -> tuple[int, ...]:
+        """Extents."""
+        return tuple((value if isinstance(value, Tensor) else value.meta["val"]).shape)
+
+    @staticmethod
+    def dtype(value: Value) -> torch.dtype:
+        """Type of the elements."""
+        found: torch.dtype = (value if isinstance(value, Tensor) else value.meta["val"]).dtype
+        return found
+
+    def rank(self, value: Value) -> int:
+        """Number of dimensions."""
+        return len(self.shape(value))
+
+    def axis(self, value: Value, axis: int) -> int:
+        """A dimension's number counted from the front."""
+        return axis % max(1, self.rank(value))
+
+    def axes(self, value: Value, axes: Sequence[int] | int | None) -> list[int]:
+        """Several of them in order; all for None or an empty list."""
+        if axes is None or (not isinstance(axes, int) and len(axes) == 0):
+            return list(range(self.rank(value)))
+        return sorted({self.axis(value, each) for each in ([axes] if isinstance(axes, int) else axes)})
+
+    def size(self, value: Value) -> int:
+        """Number of elements."""
+        return math.prod(self.shape(value))
+
+    # -- the operators that rules are written in --
+
+    def number(self, number: Number, dtype: torch.dtype) -> Tensor:
+        """A known scalar."""
+        return torch.tensor(number, dtype=dtype)
+
+    def value(self, item: Value | Number, dtype: torch.dtype) -> Value:
+        """A value or Python number in this type."""
+        return self.cast(item, dtype) if isinstance(item, (fx.Node, Tensor)) else self.number(item, dtype)
+
+    def cast(self, value: Value, dtype: torch.dtype) -> Value:
+        """Converted as PyTorch does; halves are rounded to, and stay float32."""
+        if dtype in HALVES:
+            return self.rounded(self.cast(value, torch.float32), dtype)
+        if dtype not in TYPES:
+            raise RefusedError(f"computes in {str(dtype).removeprefix('torch.')}")
+        if self.dtype(value) == dtype:
+            return value
+        if dtype == torch.bool:
+            return self.compare(aten.ne.Tensor, value, 0)
+        found: Value = self.call(aten._to_copy.default, value, dtype=dtype)
+        return found
+
+    def rounded(self, value: Value, dtype: torch.dtype) -> Value:
+        """Float32 numbers rounded to a half type; always this pair of conversions, which both importers know."""
+        if isinstance(value, Tensor):
+            return value.to(dtype).to(torch.float32)
+        half = self.call(aten._to_copy.default, value, dtype=dtype)
+        found: Value = self.call(aten._to_copy.default, half, dtype=torch.float32)
+        return found
+
+    def unary(self, operator: Any, value: Value) -> Value:
+        """An elementwise function."""
+        found: Value = self.call(operator, value)
+        return found
+
+    def binary(self, operator: Any, left: Value | Number, right: Value | Number) -> Value:
+        """Elementwise arithmetic of two operands in their common type; a Python number never widens it."""
+        dtype = self.common(left, right)
+        found: Value = self.call(operator, self.value(left, dtype), self.value(right, dtype))
+        return found
+
+    compare = binary
+
+    def common(self, *items: Value | Number) -> torch.dtype:
+        """PyTorch's type for operands together."""
+        stand_ins = [
+            item if not isinstance(item, (fx.Node, Tensor)) else torch.empty([1] * self.rank(item), dtype=self.dtype(item))
+            for item in items
+        ]
+        found = torch.result_type(stand_ins[0], stand_ins[0] if len(stand_ins) == 1 else stand_ins[1])
+        for each in stand_ins[2:]:
+            found = torch.result_type(torch.empty([1], dtype=found), each)
+        return found
+
+    def add(self, left: Value | Number, right: Value | Number) -> Value:
+        """Sum."""
+        return self.binary(aten.add.Tensor, left, right)
+
+    def sub(self, left: Value | Number, right: Value | Number) -> Value:
+        """Difference."""
+        return self.binary(aten.sub.Tensor, left, right)
+
+    def mul(self, left: Value | Number, right: Value | Number) -> Value:
+        """Product; nothing for a factor of one."""
+        if isinstance(right, (int, float)) and right == 1 and isinstance(left, (fx.Node, Tensor)):
+            if self.common(left, right) == self.dtype(left):
+                return left
+        return self.binary(aten.mul.Tensor, left, right)
+
+    def div(self, left: Value | Number, right: Value | Number) -> Value:
+        """Quotient of floating-point numbers."""
+        return self.binary(aten.div.Tensor, left, right)
+
+    def minimum(self, left: Value | Number, right: Value | Number) -> Value:
+        """The smaller one; NaN where either is."""
+        return self.binary(aten.minimum.default, left, right)
+
+    def maximum(self, left: Value | Number, right: Value | Number) -> Value:
+        """The greater one; NaN where either is."""
+        return self.binary(aten.maximum.default, left, right)
+
+    def where(self, condition: Value, yes: Value | Number, no: Value | Number) -> Value:
+        """One or the other, elementwise."""
+        dtype = self.common(yes, no)
+        found: Value = self.call(
+            aten.where.self, self.cast(condition, torch.bool), self.value(yes, dtype), self.value(no, dtype)
+        )
+        return found
+
+    def less(self, left: Value | Number, right: Value | Number) -> Value:
+        """Whether left < right."""
+        return self.compare(aten.lt.Tensor, left, right)
+
+    def equal(self, left: Value | Number, right: Value | Number) -> Value:
+        """Whether left == right."""
+        return self.compare(aten.eq.Tensor, left, right)
+
+    def is_nan(self, value: Value) -> Value:
+        """Whether a number is none: it alone differs from itself."""
+        found: Value = self.call(aten.ne.Tensor, value, value)
+        return found
+
+    def both(self, left: Value, right: Value) -> Value:
+        """Logical and."""
+        return self.binary(aten.logical_and.default, left, right)
+
+    def reshape(self, value: Value, shape: Sequence[int]) -> Value:
+        """The same elements in another shape, of which every extent is given."""
+        if tuple(shape) == self.shape(value):
+            return value
+        if isinstance(value, Tensor):
+            return value.reshape(list(shape))
+        found: Value = self.call(aten.view.default, self._contiguous(value), list(shape))
+        return found
+
+    def _contiguous(self, node: fx.Node) -> fx.Node:
+        """The graph's operators give dense tensors in every library; PyTorch's own views need to be told."""
+        fake = node.meta["val"]
+        if fake.is_contiguous():
+            return node
+        found: fx.Node = self.call(aten.clone.default, node, memory_format=torch.contiguous_format)
+        return found
+
+    def permute(self, value: Value, order: Sequence[int]) -> Value:
+        """Dimensions in this order."""
+        order = [self.axis(value, each) for each in order]
+        if order == list(range(len(order))):
+            return value
+        found: Value = self.call(aten.permute.default, value, order)
+        return found
+
+    def expand(self, value: Value, shape: Sequence[int]) -> Value:
+        """Extents of one repeated, and dimensions added in front."""
+        old = (1,) * (len(shape) - self.rank(value)) + self.shape(value)
+        target = [before if after == -1 else after for before, after in zip(old, shape, strict=True)]
+        if tuple(target) == self.shape(value):
+            return value
+        found: Value = self.call(aten.expand.default, self.reshape(value, old), target)
+        return found
+
+    def unsqueeze(self, value: Value, axis: int) -> Value:
+        """A dimension of extent one at `axis` of the result."""
+        shape = list(self.shape(value))
+        shape.insert(axis % (len(shape) + 1), 1)
+        return self.reshape(value, shape)
+
+    def slice(self, value: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
+        """Elements from start up to stop, both within the extent."""
+        axis = self.axis(value, axis)
+        if (start, stop, step) == (0, self.shape(value)[axis], 1):
+            return value
+        found: Value = self.call(aten.slice.Tensor, value, axis, start, stop, step)
+        return found
+
+    def select(self, value: Value, axis: int, index: int) -> Value:
+        """One element of a dimension, which goes away."""
+        axis = self.axis(value, axis)
+        index = index % self.shape(value)[axis]
+        shape = self.shape(value)
+        return self.reshape(self.slice(value, axis, index, index + 1), shape[:axis] + shape[axis + 1 :])
+
+    def cat(self, values: Sequence[Value], axis: int) -> Value:
+        """One after the other along an axis, in their common type."""
+        dtype = self.common(*values)
+        if len(values) == 1:
+            return values[0]
+        found: Value = self.call(aten.cat.default, [self.cast(each, dtype) for each in values], self.axis(values[0], axis))
+        return found
+
+    def take(self, value: Value, axis: int, index: Value) -> Value:
+        """Elements of an axis at the positions of a vector, all of which have to be within the extent."""
+        found: Value = self.call(aten.index_select.default, value, self.axis(value, axis), index)
+        return found
+
+    def clamped_index(self, index: Value, extent: int, *, wrap: bool) -> Value:
+        """int64 positions in range(extent): negative ones count from the end if `wrap`, and what is outside is clamped.
+
+        PyTorch refuses positions outside while it runs; a compiled network has no way to, and must not read elsewhere.
+        """
+        index = self.cast(index, torch.int64)
+        if isinstance(index, Tensor):
+            low = -extent if wrap else 0
+            if index.numel() and not (low <= int(index.min()) and int(index.max()) < extent):
+                raise RefusedError(f"has a constant index outside of an extent of {extent}")
+            return torch.where(index < 0, index + extent, index)
+        if wrap:
+            index = self.where(self.less(index, 0), self.add(index, extent), index)
+        return self.minimum(self.maximum(index, 0), extent - 1)
+
+    def sum(self, value: Value, axes: Sequence[int], *, keep: bool = False) -> Value:
+        """Sum over dimensions."""
+        axes = self.axes(value, axes)
+        if not axes or self.rank(value) == 0:
+            return value
+        found: Value = self.call(aten.sum.dim_IntList, value, list(axes), keep)
+        return found
+
+    def greatest(self, value: Value, axes: Sequence[int], *, keep: bool = False) -> Value:
+        """Maximum over dimensions."""
+        found: Value = self.call(aten.amax.default, value, list(axes), keep)
+        return found
+
+    def matmul(self, left: Value, right: Value) -> Value:
+        """Product of matrices, or of batches of as many."""
+        operator = aten.mm.default if self.rank(left) == 2 else aten.bmm.default
+        found: Value = self.call(operator, left, right)
+        return found
+
+    def apply(self, function: Callable[[Tensor], Tensor], shape: Sequence[int]) -> Tensor:
+        """`function` of a tensor that numbers the elements of `shape`: how index arrays are made of PyTorch's views."""
+        return function(torch.arange(math.prod(shape)).reshape(list(shape)))
+
+    # -- between values and nodes --
+
+    def _fake(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        with self.mode:
+            return torch.empty(list(shape), dtype=dtype)
+
+    def _node(self, item: Any) -> Any:
+        if not isinstance(item, Tensor):
+            return item
+        compact = _compact(item)
+        key = (compact.dtype, tuple(compact.shape), _bytes(compact))
+        node = self._placeholders.get(key)
+        if node is None:
+            name = f"c_{len(self.constants)}"
+            if self._before is None:
+                raise ValueError("the graph has no input yet")
+            with self.graph.inserting_before(self._before):
+                node = self.placeholder(name, compact.shape, compact.dtype)
+            self.constants[name] = compact
+            self._placeholders[key] = node
+        return node if compact.shape == item.shape else self.expand(node, item.shape)
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    """A copy in which dimensions that hold one element over and over have the extent one."""
+    tensor = tensor.detach().cpu()
+    if tensor.is_conj() or tensor.is_complex():
+        raise RefusedError("computes with complex numbers")
+    if tensor.layout != torch.strided:
+        raise RefusedError(f"holds a tensor of layout {str(tensor.layout).removeprefix('torch.')}")
+    if tensor.numel() == 0:
+        return tensor.contiguous().clone()
+    for axis in range(tensor.dim()):
+        first = tensor.narrow(axis, 0, 1)
+        if tensor.shape[axis] > 1 and _bytes(first.expand_as(tensor)) == _bytes(tensor):
+            tensor = first
+    return tensor.contiguous().clone()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+
+
+def _fake_of(item: Any) -> Any:
+    return item.meta["val"] if isinstance(item, fx.Node) else item
+
+
+def _leaves(item: Any) -> list[Any]:
+    if isinstance(item, (list, tuple)):
+        return [leaf for each in item for leaf in _leaves(each)]
+    if isinstance(item, dict):
+        return _leaves(list(item.values()))
+    return [item]
