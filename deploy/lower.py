@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import math
 import platform
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, reason_of
+from ..errors import InputError
 from .kernels.blocked import Registers
 from .kernels.dense import schedule_kernel
 from .kernels.geometry import LANES
 from .layers import OURS, ChooseLayers, Layer, Stored, find_layers, parameter_roles, substitute
 from .normalise import normalised
 from .plan import ALIGNMENT, Call, Plan, SparseParameter, View
+from .relax_import import compiling, imported
 from .targets import Target
 from .tools import require
 
+_FAST_MATH = ("fast-math-reassoc", "fast-math-nsz", "fast-math-contract")
 # What a tensor inside the network may hold.
 _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
@@ -46,7 +46,8 @@ def lower(
     with tvm_target(target):
         registers = registers_of(target)
         module, sparse = with_our_kernels(imported(normal.program), names, stored or {}, choose, registers)
-        module = planned(module)
+        with compiling():
+            module = planned(module)
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     main = functions.pop("main")
     plan = Plan()
@@ -102,7 +103,9 @@ def accumulators(registers: Registers) -> int:
 
 
 def tvm_target(target: Target) -> Any:
-    """The TVM target object, fast-math on: without it dot products stay scalar."""
+    """The TVM target object. Sums may be reordered, without which dot products stay scalar; but infinities and NaN
+    count, as masks are made of them, and LLVM would take the question whether a number is NaN for answered.
+    """
     import tvm
 
     attributes: Mapping[str, Any] = target.compiler or {
@@ -110,49 +113,7 @@ def tvm_target(target: Target) -> Any:
         "mtriple": tvm.get_global_func("target.llvm_get_system_triple")(),
         "mcpu": tvm.get_global_func("target.llvm_get_system_cpu")(),
     }
-    return tvm.target.Target({**attributes, "fast-math": True})
-
-
-def imported(program: Any) -> Any:
-    """The program in Relax, a layer still being one operator."""
-    from tvm import relax
-    from tvm.relax import transform
-    from tvm.relax.frontend.torch import from_exported_program
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = from_exported_program(
-                program, keep_params_as_input=True, unwrap_unit_return_tuple=True, run_ep_decomposition=False
-            )
-    except (AssertionError, NotImplementedError, ValueError, KeyError, TypeError) as error:
-        unknown = _unsupported(program, str(error))
-        raise InputError(
-            f"TVM has nothing for {', '.join(unknown)}; replace these operators in the network."
-            if unknown
-            else f"TVM cannot take this network in: {reason_of(error)}; replace the operator it names."
-        ) from error
-    module, _ = relax.frontend.detach_params(module)
-    passes = [
-        transform.DecomposeOpsForInference(), transform.CanonicalizeBindings(), transform.DeadCodeElimination()
-    ]  # fmt: skip
-    for each in passes:
-        module = each(module)
-    return module
-
-
-def _unsupported(program: Any, said: str) -> list[str]:
-    """Operators that TVM names in what it said, each with the modules of the network that it comes from."""
-    found: dict[str, dict[str, None]] = {name: {} for name in sorted(re.findall(r"'([^']+)'", said))}
-    for node in program.graph.nodes:
-        operator = str(getattr(node.target, "__name__", node.target))
-        # TVM names them as they are after decomposition: special_i0 becomes i0.
-        named = next((name for name in found if operator == name or operator.endswith(f"_{name}")), None)
-        if node.op == "call_function" and named is not None:
-            path, kind = next(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values()))[:2]
-            place = f"{path or 'the network itself'} ({str(kind).rpartition('.')[2]})" if kind else "the network"
-            found[named][place] = None
-    return [f"{name} in {' and '.join(places)}" if places else name for name, places in found.items()]
+    return tvm.target.Target({**attributes, **dict.fromkeys(_FAST_MATH, True)})
 
 
 def planned(module: Any) -> Any:

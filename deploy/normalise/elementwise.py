@@ -124,6 +124,11 @@ def _atanh(g: Rewriter, x: Value) -> Value:
     return _signed(g, x, g.mul(log1p(g, g.div(g.mul(size, 2.0), g.sub(1.0, size))), 0.5))
 
 
+@takes("special_erfc.default", "erfc.default", group=_MATHS, form="1 - erf(x)")
+def _erfc(g: Rewriter, x: Value) -> Value:
+    return g.sub(1.0, g.unary(aten.erf.default, _floating(g, x)))
+
+
 @takes("abs.default", group=_MATHS, form="itself", half=True)
 def _abs(g: Rewriter, x: Value) -> Value:
     return g.unary(aten.abs.default, x) if g.dtype(x) not in NARROW else _narrow(g, _abs, x)
@@ -187,7 +192,7 @@ def _round_decimals(g: Rewriter, x: Value, *, decimals: int = 0) -> Value:
     return g.mul(g.unary(aten.round.default, g.div(x, ten)), ten)
 
 
-@takes("isnan.default", group=_MATHS, form="x != x", half=True)
+@takes("isnan.default", group=_MATHS, form="itself", half=True)
 def _isnan(g: Rewriter, x: Value) -> Value:
     return g.is_nan(x)
 
@@ -417,6 +422,14 @@ def _atan2(g: Rewriter, y: Value, x: Value) -> Value:
     return g.where(g.less(y, 0), g.unary(aten.neg.default, angle), angle)
 
 
+@takes("hypot.default", group=_ARITHMETIC, form="the larger one times sqrt(1 + the squared quotient)")
+def _hypot(g: Rewriter, a: Value, b: Value) -> Value:
+    a, b = g.unary(aten.abs.default, a), g.unary(aten.abs.default, b)
+    larger, smaller = g.maximum(a, b), g.minimum(a, b)
+    ratio = g.div(smaller, g.where(g.equal(larger, 0), 1.0, larger))
+    return g.mul(larger, g.unary(aten.sqrt.default, g.add(g.mul(ratio, ratio), 1.0)))
+
+
 def _extreme(name: str, operator: Any) -> None:
     @takes(name, group=_ARITHMETIC, form="itself; NaN where either is", half=True)
     def rule(g: Rewriter, a: Value, b: Value) -> Value:
@@ -568,6 +581,17 @@ def _leaky_relu(g: Rewriter, x: Value, negative_slope: Number = 0.01) -> Value:
     return g.where(g.less(0, x), x, g.mul(x, float(negative_slope)))
 
 
+@takes("rrelu_with_noise_functional.default", "rrelu.default", "rrelu_with_noise.default", group=_ACTIVATIONS,
+       form="leaky_relu with the mean slope", condition="evaluation mode")  # fmt: skip
+def _rrelu(g: Rewriter, x: Value, *arguments: Any, **named: Any) -> Any:
+    given = [each for each in arguments if isinstance(each, (bool, int, float))]
+    lower, upper = (float(each) for each in (given + [1 / 8, 1 / 3])[:2])
+    if any(each is True for each in given) or named.get("training"):
+        raise RefusedError("draws random slopes")
+    found = _leaky_relu(g, x, (lower + upper) / 2)
+    return (found, None) if g.operator is aten.rrelu_with_noise_functional.default else found
+
+
 @takes("prelu.default", "_prelu_kernel.default", group=_ACTIVATIONS, form="a choice and a product with the slope of each channel")
 def _prelu(g: Rewriter, x: Value, slope: Value) -> Value:
     if g.size(slope) > 1 and g.rank(slope) == 1:
@@ -629,7 +653,8 @@ def _softplus(g: Rewriter, x: Value, beta: Number = 1, threshold: Number = 20) -
 @takes("log_sigmoid_forward.default", "log_sigmoid.default", group=_ACTIVATIONS, form="min(x, 0) - log1p(exp(-|x|))")
 def _log_sigmoid(g: Rewriter, x: Value) -> Any:
     decayed = g.unary(aten.exp.default, g.unary(aten.neg.default, g.unary(aten.abs.default, x)))
-    return g.sub(g.minimum(x, 0.0), log1p(g, decayed)), None
+    found = g.sub(g.minimum(x, 0.0), log1p(g, decayed))
+    return (found, None) if g.operator is aten.log_sigmoid_forward.default else found
 
 
 @takes("mish.default", group=_ACTIVATIONS, form="x tanh(softplus(x))")

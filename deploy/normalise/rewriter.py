@@ -210,8 +210,10 @@ class Rewriter:
         return self.compare(aten.eq.Tensor, left, right)
 
     def is_nan(self, value: Value) -> Value:
-        """Whether a number is none: it alone differs from itself."""
-        found: Value = self.call(aten.ne.Tensor, value, value)
+        """Whether a number is none."""
+        if self.dtype(value) not in FLOATS:
+            return torch.zeros((), dtype=torch.bool).expand(self.shape(value))
+        found: Value = self.call(aten.isnan.default, value)
         return found
 
     def both(self, left: Value, right: Value) -> Value:
