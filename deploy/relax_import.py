@@ -72,6 +72,8 @@ def _conversions() -> dict[str, _Convert]:
         "tanh.default": _tanh,
         "_to_copy.default": _to_copy,
         "isnan.default": _isnan,
+        "amax.default": _extreme("max"),
+        "amin.default": _extreme("min"),
     }
 
 
@@ -80,6 +82,38 @@ def _index_select(node: Any, importer: Any) -> Any:
 
     x, axis, index = importer.retrieve_args(node)
     return importer.block_builder.emit(relax.op.take(x, index, axis, mode="clip"))
+
+
+def _extreme(name: str) -> _Convert:
+    """Maximum or minimum over dimensions, infinite where all are: TVM starts from the greatest finite number."""
+
+    def convert(node: Any, importer: Any) -> Any:
+        from tvm import relax, te, tirx, topi
+
+        x, axes, keep = importer.retrieve_args(node)
+        dtype = str(x.ty.dtype)
+        if not dtype.startswith("float"):
+            return importer.block_builder.emit(getattr(relax.op, name)(x, axes, keepdims=keep))
+        start = float("-inf" if name == "max" else "inf")
+        reducer = te.comm_reducer(lambda a, b: getattr(tirx, name)(a, b), lambda kind: tirx.const(start, kind), name=name)
+
+        def reduce(data: Any) -> Any:
+            lanes = {axis: te.reduce_axis((0, data.shape[axis]), f"k{axis}") for axis in axes}
+            kept = [extent for axis, extent in enumerate(data.shape) if axis not in lanes]
+
+            def element(*at: Any) -> Any:
+                left = list(at)
+                place = [lanes[axis] if axis in lanes else left.pop(0) for axis in range(len(data.shape))]
+                return reducer(data(*place), axis=list(lanes.values()))
+
+            found = te.compute(kept, element, name=name)
+            if not keep:
+                return found
+            return topi.reshape(found, [1 if axis in lanes else extent for axis, extent in enumerate(data.shape)])
+
+        return importer.block_builder.emit_te(reduce, x, primfunc_name_hint=name)
+
+    return convert
 
 
 def _tanh(node: Any, importer: Any) -> Any:

@@ -47,6 +47,8 @@ def _arrange(schedule: Any) -> None:
             schedule.compute_inline(block)
     output = blocks[-1]
     loops = schedule.get_loops(output)
+    if not loops:
+        return  # a single number
     if len(loops) == 4:
         _tile_convolution(schedule, reduction, output)
     else:

@@ -14,6 +14,7 @@ from .table import takes
 
 _MATHS, _ARITHMETIC, _COMPARING = "Functions of one number", "Arithmetic", "Comparisons and choices"
 _ACTIVATIONS = "Activations"
+_MOST_PRODUCTS = 64  # exponent up to which a power is made of products
 _FUNCTION = "itself, in floating point"
 
 
@@ -370,22 +371,22 @@ def _remainder(g: Rewriter, a: Value | Number, b: Value | Number) -> Value:
     form="products for small whole exponents, sqrt for 0.5, else itself in floating point",
     condition="integers only with a constant exponent from 0 to 64",
 )  # fmt: skip
-def _pow(g: Rewriter, a: Value | Number, b: Value | Number) -> Value:
+def power(g: Rewriter, a: Value | Number, b: Value | Number) -> Value:
+    """a to the power b."""
     dtype = g.common(a, b)
     exponent = b if isinstance(b, (int, float)) else float(b) if isinstance(b, Tensor) and b.numel() == 1 else None
     if dtype in NARROW:
-        return _narrow(g, _pow, a, b)
+        return _narrow(g, power, a, b)
     a = g.value(a, dtype)
-    if exponent is not None and float(exponent).is_integer() and 0 <= exponent <= (64 if dtype not in FLOATS else 4):
+    if exponent is not None and float(exponent).is_integer() and 0 <= exponent <= _MOST_PRODUCTS:
         return g.expand(_power(g, a, int(exponent)), torch.broadcast_shapes(g.shape(a), _shape_of(b)))
     if dtype not in FLOATS:
-        raise RefusedError("raises integers to a power that is not a constant from 0 to 64")
+        raise RefusedError(f"raises integers to a power that is not a constant from 0 to {_MOST_PRODUCTS}")
     if exponent in (-1, -2):
-        return g.div(1.0, _power(g, a, -int(exponent)))
-    if exponent == 0.5:
-        return g.unary(aten.sqrt.default, a)
-    if exponent == -0.5:
-        return g.div(1.0, g.unary(aten.sqrt.default, a))
+        return g.expand(g.div(1.0, _power(g, a, -int(exponent))), torch.broadcast_shapes(g.shape(a), _shape_of(b)))
+    if exponent in (0.5, -0.5):
+        root = g.unary(aten.sqrt.default, a)
+        return g.expand(root if exponent == 0.5 else g.div(1.0, root), torch.broadcast_shapes(g.shape(a), _shape_of(b)))
     found: Value = g.call(aten.pow.Tensor_Tensor, a, g.value(b, dtype))
     return found
 
@@ -431,7 +432,7 @@ def _hypot(g: Rewriter, a: Value, b: Value) -> Value:
 
 
 def _extreme(name: str, operator: Any) -> None:
-    @takes(name, group=_ARITHMETIC, form="itself; NaN where either is", half=True)
+    @takes(name, group=_ARITHMETIC, form="itself", half=True)
     def rule(g: Rewriter, a: Value, b: Value) -> Value:
         return extreme(g, operator, a, b)
 

@@ -170,22 +170,36 @@ def _index_add(g: Rewriter, x: Value, dim: int, index: Value, source: Value, *, 
 
 
 @takes("index_put.default", "index_put_.default", group=_GROUP, form="a choice by the mask, or a gather with constant positions",
-       condition="a mask with one number, or constant positions; without accumulation")  # fmt: skip
+       condition="a mask with one number, or constant positions")  # fmt: skip
 def _index_put(g: Rewriter, x: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False) -> Value:  # noqa: FBT001, FBT002
-    if accumulate:
-        raise RefusedError("accumulates at positions")
     values = g.cast(values, g.dtype(x))
-    if len(indices) == 1 and indices[0] is not None and g.dtype(indices[0]) == torch.bool and g.size(values) == 1:
+    if not accumulate and len(indices) == 1 and indices[0] is not None and g.dtype(indices[0]) == torch.bool and g.size(values) == 1:
         mask = g.reshape(indices[0], [*g.shape(indices[0]), *[1] * (g.rank(x) - g.rank(indices[0]))])
         return g.where(mask, g.reshape(values, []), x)
     if not all(index is None or isinstance(index, Tensor) for index in indices):
         raise RefusedError("writes at positions that are computed")
     numbers = torch.arange(g.size(x)).reshape(g.shape(x))
-    given = tuple(slice(None) if index is None else index for index in indices)
+    given: Any = tuple(slice(None) if index is None else index for index in indices)
     wanted = tuple(numbers[given].shape)
+    if accumulate:
+        return _accumulated(g, x, numbers[given].reshape(-1), g.reshape(g.expand(values, wanted), [math.prod(wanted)]))
     numbers[given] = g.size(x) + torch.arange(math.prod(wanted)).reshape(wanted)
     flat = g.cat([g.reshape(x, [g.size(x)]), g.reshape(g.expand(values, wanted), [math.prod(wanted)])], 0)
     return g.reshape(g.take(flat, 0, numbers.reshape(-1)), g.shape(x))
+
+
+def _accumulated(g: Rewriter, x: Value, places: Tensor, source: Value) -> Value:
+    """`x` with each number of a flat `source` added at its known place; several may have the same."""
+    writers: list[list[int]] = [[] for _ in range(g.size(x))]
+    for number, place in enumerate(places.tolist()):
+        writers[place].append(number)
+    nothing = len(places)
+    padded = g.cat([source, torch.zeros(1, dtype=g.dtype(x))], 0)
+    total = g.reshape(x, [g.size(x)])
+    for turn in range(max(len(each) for each in writers)):
+        index = torch.tensor([each[turn] if turn < len(each) else nothing for each in writers])
+        total = g.add(total, g.take(padded, 0, index))
+    return g.reshape(total, g.shape(x))
 
 
 @takes("masked_scatter.default", group=_GROUP, form="a gather", condition="a constant mask")

@@ -39,6 +39,25 @@ def _addmm(g: Rewriter, c: Value, a: Value, b: Value, *, beta: Number = 1, alpha
     return g.add(product, g.mul(c, float(beta)) if beta != 1 else c)
 
 
+@takes("addbmm.default", group=_PRODUCTS, form="beta c + alpha times the sum of the products", condition=_FLOAT)
+def _addbmm(g: Rewriter, c: Value, a: Value, b: Value, *, beta: Number = 1, alpha: Number = 1) -> Value:
+    _check_float(g, a, b)
+    product = g.mul(g.sum(g.matmul(a, b), [0]), float(alpha))
+    return product if beta == 0 else g.add(product, g.mul(c, float(beta)))
+
+
+@takes("_trilinear.default", group=_PRODUCTS, form="products and a sum", condition="what nn.Bilinear gives")
+def _trilinear(
+    g: Rewriter, a: Value, b: Value, c: Value, expand1: Sequence[int], expand2: Sequence[int], expand3: Sequence[int],
+    sumdim: Sequence[int], unroll_dim: int = 1,
+) -> Value:  # fmt: skip
+    for value, axes in ((a, expand1), (b, expand2), (c, expand3)):
+        for axis in axes:
+            value = g.unsqueeze(value, axis)  # noqa: PLW2901
+        a, b, c = b, c, value
+    return g.sum(g.mul(g.mul(a, b), c), list(sumdim))
+
+
 @takes("mv.default", group=_PRODUCTS, form="mm", condition=_FLOAT)
 def _mv(g: Rewriter, a: Value, b: Value) -> Value:
     _check_float(g, a, b)
@@ -188,10 +207,11 @@ def _affine(g: Rewriter, x: Value, weight: Value | None, bias: Value | None, sha
 @takes("native_layer_norm.default", "layer_norm.default", group=_NORMS, form="means and squared deviations, written out")
 def _layer_norm(
     g: Rewriter, x: Value, normalized_shape: Sequence[int], weight: Value | None = None, bias: Value | None = None,
-    eps: float = 1e-5,
+    eps: float = 1e-5, cudnn_enable: bool = True,  # noqa: FBT001, FBT002
 ) -> Any:  # fmt: skip
     axes = list(range(g.rank(x) - len(normalized_shape), g.rank(x)))
-    return _affine(g, _normal(g, x, axes, eps), weight, bias, normalized_shape), None, None
+    found = _affine(g, _normal(g, x, axes, eps), weight, bias, normalized_shape)
+    return found if g.operator is aten.layer_norm.default else (found, None, None)
 
 
 @takes("native_group_norm.default", group=_NORMS, form="means and squared deviations, written out")

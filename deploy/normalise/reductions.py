@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .elementwise import log1p
+from .elementwise import log1p, power
 from .errors import RefusedError
 from .rewriter import FLOATS, HALVES, NARROW, Number, Rewriter, Value, aten
 from .table import takes
@@ -48,13 +48,13 @@ def _mean(g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim
     return mean(g, x, g.axes(x, dim), keep=keepdim)
 
 
-@takes("amax.default", group=_GROUP, form="itself; NaN where any is", half=True)
+@takes("amax.default", group=_GROUP, form="itself", half=True)
 def amax(g: Rewriter, x: Value, dim: Sequence[int] = (), keepdim: bool = False) -> Value:  # noqa: FBT001, FBT002
     """Maximum over dimensions."""
     return _extreme(g, x, aten.amax.default, g.axes(x, dim), keepdim)
 
 
-@takes("amin.default", group=_GROUP, form="the negated maximum of negated numbers; NaN where any is", half=True)
+@takes("amin.default", group=_GROUP, form="itself", half=True)
 def _amin(g: Rewriter, x: Value, dim: Sequence[int] = (), keepdim: bool = False) -> Value:  # noqa: FBT001, FBT002
     return _extreme(g, x, aten.amin.default, g.axes(x, dim), keepdim)
 
@@ -66,13 +66,7 @@ def _extreme(g: Rewriter, x: Value, operator: Any, axes: Sequence[int], keep: bo
     if dtype == torch.bool or dtype in NARROW:
         return g.cast(_extreme(g, g.cast(x, torch.int32), operator, axes, keep), dtype)
     found: Value = g.call(operator, x, list(axes), keep)
-    if dtype not in FLOATS:
-        return found
-    # Libraries differ in whether a comparison with NaN loses; a sum does not.
-    broken = g.call(operator, g.cast(g.is_nan(x), torch.int32), list(axes), keep) if operator is aten.amax.default else (
-        g.call(aten.amax.default, g.cast(g.is_nan(x), torch.int32), list(axes), keep)
-    )
-    return g.where(g.less(0, broken), g.number(math.nan, dtype), found)
+    return found
 
 
 @takes("max.default", "min.default", group=_GROUP, form="amax, amin", half=True)
@@ -89,7 +83,7 @@ def _extreme_along(g: Rewriter, x: Value, dim: int, keepdim: bool = False) -> An
 
 
 def first_position(g: Rewriter, x: Value, dim: int, *, keep: bool, greatest: bool) -> Value:
-    """Where the greatest, or least, number of an axis first stands; the first NaN where there is one."""
+    """Where the greatest, or least, number of an axis first stands; the first NaN, where there is one."""
     if g.rank(x) == 0:
         return torch.zeros((), dtype=torch.int64)
     axis = g.axis(x, dim)
@@ -97,11 +91,14 @@ def first_position(g: Rewriter, x: Value, dim: int, *, keep: bool, greatest: boo
     extent = g.shape(x)[axis]
     best = _extreme(g, wide, aten.amax.default if greatest else aten.amin.default, [axis], True)
     found = g.equal(wide, best)
-    if g.dtype(wide) in FLOATS:
-        found = g.binary(aten.logical_or.default, found, g.is_nan(wide))
     places = torch.arange(extent).reshape([extent if each == axis else 1 for each in range(g.rank(x))])
     numbers = g.where(found, places, g.number(extent, torch.int64))
-    return _extreme(g, numbers, aten.amin.default, [axis], keep)
+    if g.dtype(wide) not in FLOATS:
+        return _extreme(g, numbers, aten.amin.default, [axis], keep)
+    # The first NaN counts before all numbers.
+    numbers = g.where(g.is_nan(wide), places - extent, numbers)
+    first = _extreme(g, numbers, aten.amin.default, [axis], keep)
+    return g.where(g.less(first, 0), g.add(first, extent), first)
 
 
 @takes("argmax.default", "argmin.default", group=_GROUP, form="the least position that holds the extreme", half=True)
@@ -189,7 +186,7 @@ def _norm(g: Rewriter, x: Value, order: Number | None = 2, dim: Any = None, keep
         return g.sum(size, axes, keep=keepdim)
     if order == 2:
         return g.unary(aten.sqrt.default, g.sum(g.mul(x, x), axes, keep=keepdim))
-    powers = g.call(aten.pow.Tensor_Tensor, size, g.number(float(order), g.dtype(x)))
+    powers = power(g, size, order)
     return g.call(aten.pow.Tensor_Tensor, g.sum(powers, axes, keep=keepdim), g.number(1 / float(order), g.dtype(x)))
 
 
@@ -322,6 +319,12 @@ def ordered(g: Rewriter, x: Value, dim: int, places: Tensor, *, descending: bool
 
 _BY_RANK = "comparisons of all pairs"
 _UP_TO = f"no more than {_PAIRS} elements along the dimension"
+
+
+@takes("_cdist_forward.default", group=_GROUP, form="norms of all differences")
+def _cdist(g: Rewriter, a: Value, b: Value, p: float, mode: int | None = None) -> Value:
+    apart = g.sub(g.unsqueeze(a, -2), g.unsqueeze(b, -3))
+    return _norm(g, apart, p, [g.rank(apart) - 1])
 
 
 @takes("sort.default", "sort.stable", "argsort.default", "argsort.stable", group=_ORDER, form=_BY_RANK, condition=_UP_TO)

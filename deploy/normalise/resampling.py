@@ -194,7 +194,7 @@ def _along(g: Rewriter, x: Value, axis: int, matrix: Tensor) -> Value:
         lanes = g.permute(x, order)
         flat = g.matmul(g.reshape(lanes, [g.size(x) // g.shape(x)[axis], g.shape(x)[axis]]), matrix.T.contiguous())
         return g.permute(g.reshape(flat, [*g.shape(lanes)[:-1], len(matrix)]), back)
-    order_of = used.to(torch.int64).argsort(1, descending=True, stable=True)[:, :most]
+    order_of = used.to(torch.int64).argsort(dim=1, descending=True, stable=True)[:, :most]
     total: Value | None = None
     for tap in range(most):
         place = order_of[:, tap]

@@ -318,6 +318,9 @@ class Rewriter:
 
     def matmul(self, left: Value, right: Value) -> Value:
         """Product of matrices, or of batches of as many."""
+        if isinstance(right, fx.Node) and right.target is aten.permute.default and right.args[0] is left:
+            # TVM's fusion of transposes takes the two operands for one argument.
+            right = self.permute(self.call(aten.mul.Tensor, left, self.number(1, self.dtype(left))), right.args[1])
         operator = aten.mm.default if self.rank(left) == 2 else aten.bmm.default
         found: Value = self.call(operator, left, right)
         return found
@@ -366,7 +369,7 @@ def _compact(tensor: Tensor) -> Tensor:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+    return bytes(tensor.contiguous().numpy().tobytes())
 
 
 def _fake_of(item: Any) -> Any:

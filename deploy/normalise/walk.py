@@ -36,6 +36,7 @@ _CHECKS = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_co
 _ODD = re.compile(r"[^A-Za-z0-9_]+")
 # A name's length that C compilers and linkers all take, with what is put before and behind it.
 _LONGEST = 40
+_TOLD = 4  # refused operators that a message names
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,8 @@ def _refuse_unknown(graph: fx.Graph) -> None:
             if node.op == "placeholder":
                 raise InputError(f"The network's input has shape {tuple(node.meta['val'].shape)}, which is not fixed; "
                                  "export it for one shape.")  # fmt: skip
-            found.append((_name_of(node), node, "gives a shape or number that is not fixed"))
+            if not any(_dynamic(each) for before in node.all_input_nodes for each in _results(before)):
+                found.append((_name_of(node), node, "gives a shape or number that is not fixed"))
     _refuse(found)
 
 
@@ -244,6 +246,8 @@ def _refuse(found: Sequence[tuple[str, fx.Node, str]]) -> None:
     for name, node, why in found:
         places.setdefault((name, why), {})[_places(node)] = None
     parts = [f"{printable(name)} in {' and '.join(where)} {why}" for (name, why), where in places.items()]
+    if len(parts) > _TOLD:
+        parts = [*parts[:_TOLD], f"and {len(parts) - _TOLD} more"]
     raise InputError(
         f"Operators of the network cannot be compiled: {'; '.join(parts)}; replace them "
         "(docs/OPERATORS.md lists those that are supported)."
