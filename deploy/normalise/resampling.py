@@ -234,15 +234,22 @@ def _interpolates(name: str, rank: int, *, corners: bool) -> None:
             scales = [named.get(key, each) for key, each in zip(keys, tail, strict=True)]
         for axis, (outputs, scale) in enumerate(zip(wanted, scales, strict=True)):
             inputs = g.shape(x)[first + axis]
-            unit = torch.eye(inputs, dtype=torch.float32).reshape(1, inputs, *[1] * axis, inputs, *[1] * (rank - axis - 1))
-            sizes = [outputs if each == axis else 1 for each in range(rank)]
-            factors = [scale if each == axis else None for each in range(rank)]
-            if vector and scale is not None:
-                one = packet.default
-                response = one(unit, sizes, *align, *factors)
+            # Unit inputs lie along the other axis of two, which keeps its extent: PyTorch 2.13 interpolates planes
+            # that are one element wide wrongly when it smooths them (antialias).
+            unit = torch.eye(inputs, dtype=torch.float32)
+            if rank == 2:
+                unit = unit.reshape(1, 1, inputs, inputs)
+                sizes = [outputs if each == axis else inputs for each in range(rank)]
             else:
-                response = packet.default(unit, sizes, *align, *factors)
-            matrix = response.reshape(inputs, outputs).T.contiguous().to(g.dtype(x))
+                unit = unit.reshape(1, inputs, *[1] * axis, inputs, *[1] * (rank - axis - 1))
+                sizes = [outputs if each == axis else 1 for each in range(rank)]
+            factors = [scale if each == axis else None for each in range(rank)]
+            response = packet.default(unit, sizes, *align, *factors)
+            if rank == 2 and axis == 0:
+                matrix = response.reshape(outputs, inputs)
+            else:
+                matrix = response.reshape(inputs, outputs).T
+            matrix = matrix.contiguous().to(g.dtype(x))
             if not (scale is None and inputs == outputs and torch.equal(matrix, torch.eye(inputs, dtype=matrix.dtype))):
                 x = _along(g, x, first + axis, matrix)
         return x
