@@ -95,7 +95,9 @@ def _extreme(name: str) -> _Convert:
         if not dtype.startswith("float"):
             return importer.block_builder.emit(getattr(relax.op, name)(x, axes, keepdims=keep))
         start = float("-inf" if name == "max" else "inf")
-        reducer = te.comm_reducer(lambda a, b: getattr(tirx, name)(a, b), lambda kind: tirx.const(start, kind), name=name)
+        reducer = te.comm_reducer(
+            lambda a, b: getattr(tirx, name)(a, b), lambda kind: tirx.const(start, kind), name=name
+        )
 
         def reduce(data: Any) -> Any:
             lanes = {axis: te.reduce_axis((0, data.shape[axis]), f"k{axis}") for axis in axes}

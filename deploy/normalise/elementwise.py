@@ -161,7 +161,12 @@ def _sign(g: Rewriter, x: Value) -> Value:
 def _rounding(name: str) -> None:
     operator = getattr(aten, name).default
 
-    @takes(f"{name}.default", group=_MATHS, form="itself; halves go to the even number" if name == "round" else "itself", half=True)
+    @takes(
+        f"{name}.default",
+        group=_MATHS,
+        form="itself; halves go to the even number" if name == "round" else "itself",
+        half=True,
+    )
     def rule(g: Rewriter, x: Value) -> Value:
         return g.unary(operator, x) if g.dtype(x) in FLOATS else x
 
@@ -467,7 +472,9 @@ def _fmin(g: Rewriter, a: Value, b: Value) -> Value:
     "clamp.default", "clamp.Tensor", "clip.default", "hardtanh.default", group=_ARITHMETIC,
     form="maximum with the lower bound, then minimum with the upper", half=True,
 )  # fmt: skip
-def clamp(g: Rewriter, x: Value, low: Value | Number | None = None, high: Value | Number | None = None, **named: Any) -> Value:
+def clamp(
+    g: Rewriter, x: Value, low: Value | Number | None = None, high: Value | Number | None = None, **named: Any
+) -> Value:
     low, high = named.get("min", named.get("min_val", low)), named.get("max", named.get("max_val", high))
     if low is None and high is None:
         raise RefusedError("has no bounds")
@@ -549,7 +556,9 @@ def _bitwise_not(g: Rewriter, x: Value) -> Value:
     return g.unary(aten.logical_not.default, x)
 
 
-@takes("where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar", group=_COMPARING, form="itself", half=True)
+@takes(
+    "where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar", group=_COMPARING, form="itself", half=True
+)
 def _where(g: Rewriter, condition: Value, a: Value | Number, b: Value | Number) -> Value:
     dtype = g.common(a, b)
     if dtype in (torch.bool, *NARROW):
@@ -593,7 +602,12 @@ def _rrelu(g: Rewriter, x: Value, *arguments: Any, **named: Any) -> Any:
     return (found, None) if g.operator is aten.rrelu_with_noise_functional.default else found
 
 
-@takes("prelu.default", "_prelu_kernel.default", group=_ACTIVATIONS, form="a choice and a product with the slope of each channel")
+@takes(
+    "prelu.default",
+    "_prelu_kernel.default",
+    group=_ACTIVATIONS,
+    form="a choice and a product with the slope of each channel",
+)
 def _prelu(g: Rewriter, x: Value, slope: Value) -> Value:
     if g.size(slope) > 1 and g.rank(slope) == 1:
         slope = g.reshape(slope, [g.size(slope) if axis == 1 else 1 for axis in range(max(g.rank(x), 1))])

@@ -171,9 +171,17 @@ def _index_add(g: Rewriter, x: Value, dim: int, index: Value, source: Value, *, 
 
 @takes("index_put.default", "index_put_.default", group=_GROUP, form="a choice by the mask, or a gather with constant positions",
        condition="a mask with one number, or constant positions")  # fmt: skip
-def _index_put(g: Rewriter, x: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False) -> Value:  # noqa: FBT001, FBT002
+def _index_put(
+    g: Rewriter, x: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False
+) -> Value:
     values = g.cast(values, g.dtype(x))
-    if not accumulate and len(indices) == 1 and indices[0] is not None and g.dtype(indices[0]) == torch.bool and g.size(values) == 1:
+    if (
+        not accumulate
+        and len(indices) == 1
+        and indices[0] is not None
+        and g.dtype(indices[0]) == torch.bool
+        and g.size(values) == 1
+    ):
         mask = g.reshape(indices[0], [*g.shape(indices[0]), *[1] * (g.rank(x) - g.rank(indices[0]))])
         return g.where(mask, g.reshape(values, []), x)
     if not all(index is None or isinstance(index, Tensor) for index in indices):

@@ -28,7 +28,9 @@ def _mm(g: Rewriter, a: Value, b: Value) -> Value:
     return g.matmul(a, b)
 
 
-@takes("addmm.default", "baddbmm.default", group=_PRODUCTS, form="beta c + alpha (a b), all written out", condition=_FLOAT)
+@takes(
+    "addmm.default", "baddbmm.default", group=_PRODUCTS, form="beta c + alpha (a b), all written out", condition=_FLOAT
+)
 def _addmm(g: Rewriter, c: Value, a: Value, b: Value, *, beta: Number = 1, alpha: Number = 1) -> Value:
     _check_float(g, a, b)
     product = g.matmul(a, b)
@@ -53,7 +55,7 @@ def _trilinear(
 ) -> Value:  # fmt: skip
     for value, axes in ((a, expand1), (b, expand2), (c, expand3)):
         for axis in axes:
-            value = g.unsqueeze(value, axis)  # noqa: PLW2901
+            value = g.unsqueeze(value, axis)
         a, b, c = b, c, value
     return g.sum(g.mul(g.mul(a, b), c), list(sumdim))
 
@@ -75,7 +77,7 @@ def _dot(g: Rewriter, a: Value, b: Value) -> Value:
        condition="float32, ranks 1 to 3")  # fmt: skip
 def convolution(
     g: Rewriter, x: Value, weight: Value, bias: Value | None, stride: Sequence[int], padding: Sequence[int],
-    dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int,  # noqa: FBT001
+    dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int,
 ) -> Value:  # fmt: skip
     """Convolution of any rank from 1 to 3."""
     if g.dtype(x) != torch.float32:
@@ -110,18 +112,42 @@ def _explicit_padding(
 
 
 def _forward(
-    g: Rewriter, x: Value, weight: Value, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
+    g: Rewriter,
+    x: Value,
+    weight: Value,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
 ) -> Value:
     rank = g.rank(weight) - 2
     if rank in (1, 2):
         found: Value = g.call(
-            aten.convolution.default, x, weight, None, list(stride), list(padding), list(dilation), False, [0] * rank, groups
+            aten.convolution.default,
+            x,
+            weight,
+            None,
+            list(stride),
+            list(padding),
+            list(dilation),
+            False,
+            [0] * rank,
+            groups,
         )
         return found
     if rank != 3:
         raise RefusedError(f"convolves {rank} dimensions")
     found = g.call(
-        aten.convolution.default, x, weight, None, list(stride), list(padding), list(dilation), False, [0] * rank, groups
+        aten.convolution.default,
+        x,
+        weight,
+        None,
+        list(stride),
+        list(padding),
+        list(dilation),
+        False,
+        [0] * rank,
+        groups,
     )
     return found
 
@@ -184,7 +210,13 @@ def _batch_norm(
 
 @takes("_native_batch_norm_legit.no_stats", group=_NORMS, form="means and squared deviations, written out")
 def _instance_norm(
-    g: Rewriter, x: Value, weight: Value | None, bias: Value | None, training: bool, momentum: float, eps: float  # noqa: FBT001
+    g: Rewriter,
+    x: Value,
+    weight: Value | None,
+    bias: Value | None,
+    training: bool,
+    momentum: float,
+    eps: float,
 ) -> Any:
     axes = [0, *range(2, g.rank(x))]
     shape = [1, g.shape(x)[1], *[1] * (g.rank(x) - 2)]
@@ -204,10 +236,12 @@ def _affine(g: Rewriter, x: Value, weight: Value | None, bias: Value | None, sha
     return x if bias is None else g.add(x, g.reshape(bias, shape))
 
 
-@takes("native_layer_norm.default", "layer_norm.default", group=_NORMS, form="means and squared deviations, written out")
+@takes(
+    "native_layer_norm.default", "layer_norm.default", group=_NORMS, form="means and squared deviations, written out"
+)
 def _layer_norm(
     g: Rewriter, x: Value, normalized_shape: Sequence[int], weight: Value | None = None, bias: Value | None = None,
-    eps: float = 1e-5, cudnn_enable: bool = True,  # noqa: FBT001, FBT002
+    eps: float = 1e-5, cudnn_enable: bool = True,
 ) -> Any:  # fmt: skip
     axes = list(range(g.rank(x) - len(normalized_shape), g.rank(x)))
     found = _affine(g, _normal(g, x, axes, eps), weight, bias, normalized_shape)
@@ -216,7 +250,15 @@ def _layer_norm(
 
 @takes("native_group_norm.default", group=_NORMS, form="means and squared deviations, written out")
 def _group_norm(
-    g: Rewriter, x: Value, weight: Value | None, bias: Value | None, batch: int, channels: int, inner: int, groups: int, eps: float
+    g: Rewriter,
+    x: Value,
+    weight: Value | None,
+    bias: Value | None,
+    batch: int,
+    channels: int,
+    inner: int,
+    groups: int,
+    eps: float,
 ) -> Any:
     lanes = g.reshape(x, [batch, groups, channels // groups * inner])
     normal = g.reshape(_normal(g, lanes, [2], eps), g.shape(x))

@@ -20,7 +20,9 @@ _PAIRS = 1024
 
 
 @takes("sum.dim_IntList", "sum.default", group=_GROUP, form="itself; integers and booleans in int64")
-def _sum(g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Value:  # noqa: FBT001, FBT002
+def _sum(
+    g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Value:
     x = g.cast(x, _accumulated(g, x, dtype))
     return g.sum(x, g.axes(x, dim), keep=keepdim)
 
@@ -43,23 +45,25 @@ def mean(g: Rewriter, x: Value, axes: Sequence[int], *, keep: bool) -> Value:
 
 
 @takes("mean.dim", "mean.default", group=_GROUP, form="itself, in floating point")
-def _mean(g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Value:  # noqa: FBT001, FBT002
+def _mean(
+    g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Value:
     x = g.cast(x, dtype) if dtype is not None else x
     return mean(g, x, g.axes(x, dim), keep=keepdim)
 
 
 @takes("amax.default", group=_GROUP, form="itself", half=True)
-def amax(g: Rewriter, x: Value, dim: Sequence[int] = (), keepdim: bool = False) -> Value:  # noqa: FBT001, FBT002
+def amax(g: Rewriter, x: Value, dim: Sequence[int] = (), keepdim: bool = False) -> Value:
     """Maximum over dimensions."""
     return _extreme(g, x, aten.amax.default, g.axes(x, dim), keepdim)
 
 
 @takes("amin.default", group=_GROUP, form="itself", half=True)
-def _amin(g: Rewriter, x: Value, dim: Sequence[int] = (), keepdim: bool = False) -> Value:  # noqa: FBT001, FBT002
+def _amin(g: Rewriter, x: Value, dim: Sequence[int] = (), keepdim: bool = False) -> Value:
     return _extreme(g, x, aten.amin.default, g.axes(x, dim), keepdim)
 
 
-def _extreme(g: Rewriter, x: Value, operator: Any, axes: Sequence[int], keep: bool) -> Value:  # noqa: FBT001
+def _extreme(g: Rewriter, x: Value, operator: Any, axes: Sequence[int], keep: bool) -> Value:
     dtype = g.dtype(x)
     if g.rank(x) == 0 or not axes:
         return x
@@ -76,7 +80,7 @@ def _extreme_of_all(g: Rewriter, x: Value) -> Value:
 
 
 @takes("max.dim", "min.dim", group=_GROUP, form="amax, amin; argmax, argmin for the positions", half=True)
-def _extreme_along(g: Rewriter, x: Value, dim: int, keepdim: bool = False) -> Any:  # noqa: FBT001, FBT002
+def _extreme_along(g: Rewriter, x: Value, dim: int, keepdim: bool = False) -> Any:
     greatest = g.operator is aten.max.dim
     values = _extreme(g, x, aten.amax.default if greatest else aten.amin.default, [g.axis(x, dim)], keepdim)
     return values, first_position(g, x, dim, keep=keepdim, greatest=greatest)
@@ -102,7 +106,7 @@ def first_position(g: Rewriter, x: Value, dim: int, *, keep: bool, greatest: boo
 
 
 @takes("argmax.default", "argmin.default", group=_GROUP, form="the least position that holds the extreme", half=True)
-def _argmax(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False) -> Value:  # noqa: FBT001, FBT002
+def _argmax(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
     greatest = g.operator is aten.argmax.default
     if dim is None:
         flat = first_position(g, g.reshape(x, [g.size(x)]), 0, keep=False, greatest=greatest)
@@ -111,19 +115,19 @@ def _argmax(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False
 
 
 @takes("any.default", "any.dim", "any.dims", group=_GROUP, form="amax of whether elements differ from 0", half=True)
-def _any(g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim: bool = False) -> Value:  # noqa: FBT001, FBT002
+def _any(g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim: bool = False) -> Value:
     truth = g.cast(x if g.dtype(x) not in NARROW else g.cast(x, torch.int32), torch.bool)
     return _extreme(g, truth, aten.amax.default, g.axes(x, dim), keepdim)
 
 
 @takes("all.default", "all.dim", "all.dims", group=_GROUP, form="amin of whether elements differ from 0", half=True)
-def _all(g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim: bool = False) -> Value:  # noqa: FBT001, FBT002
+def _all(g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim: bool = False) -> Value:
     truth = g.cast(x if g.dtype(x) not in NARROW else g.cast(x, torch.int32), torch.bool)
     return _extreme(g, truth, aten.amin.default, g.axes(x, dim), keepdim)
 
 
 @takes("prod.default", "prod.dim_int", group=_GROUP, form="products of halves", condition="no more than 4096 elements")
-def _prod(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Value:  # noqa: FBT001, FBT002
+def _prod(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Value:
     x = g.cast(x, _accumulated(g, x, dtype))
     shape = g.result_shape
     if dim is None:
@@ -139,7 +143,9 @@ def _prod(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False, 
 
 
 @takes("var.correction", "var.dim", "var.default", group=_GROUP, form="the mean of squared deviations from the mean")
-def var(g: Rewriter, x: Value, dim: Any = None, unbiased: Any = True, keepdim: bool = False, *, correction: Any = None) -> Value:  # noqa: FBT001, FBT002
+def var(
+    g: Rewriter, x: Value, dim: Any = None, unbiased: Any = True, keepdim: bool = False, *, correction: Any = None
+) -> Value:
     """Variance, corrected by the number of degrees of freedom."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -155,7 +161,9 @@ def var(g: Rewriter, x: Value, dim: Any = None, unbiased: Any = True, keepdim: b
 
 
 @takes("std.correction", "std.dim", "std.default", group=_GROUP, form="the square root of var")
-def _std(g: Rewriter, x: Value, dim: Any = None, unbiased: Any = True, keepdim: bool = False, *, correction: Any = None) -> Value:  # noqa: FBT001, FBT002
+def _std(
+    g: Rewriter, x: Value, dim: Any = None, unbiased: Any = True, keepdim: bool = False, *, correction: Any = None
+) -> Value:
     return g.unary(aten.sqrt.default, var(g, x, dim, unbiased, keepdim, correction=correction))
 
 
@@ -173,7 +181,9 @@ def _var_mean(g: Rewriter, x: Value, dim: Any = None, *, correction: Any = None,
 @takes("linalg_vector_norm.default", "norm.Scalar", "norm.ScalarOpt_dim", group=_GROUP,
        form="sums and extremes of absolute values; the square root of the sum of squares for the order 2",
        condition="floating point")  # fmt: skip
-def _norm(g: Rewriter, x: Value, order: Number | None = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Value:  # noqa: FBT001, FBT002
+def _norm(
+    g: Rewriter, x: Value, order: Number | None = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Value:
     x = g.cast(x, dtype) if dtype is not None else x
     axes = g.axes(x, dim)
     order = 2 if order is None else order
@@ -197,7 +207,7 @@ def _shifted(g: Rewriter, x: Value, axes: Sequence[int]) -> Value:
 
 
 @takes("logsumexp.default", group=_GROUP, form="the logarithm of the sum of exponentials relative to the maximum")
-def logsumexp(g: Rewriter, x: Value, dim: Any, keepdim: bool = False) -> Value:  # noqa: FBT001, FBT002
+def logsumexp(g: Rewriter, x: Value, dim: Any, keepdim: bool = False) -> Value:
     """Infinite numbers give what PyTorch gives."""
     axes = g.axes(x, dim)
     shift = _shifted(g, x, axes)
@@ -259,7 +269,12 @@ def _cumsum(g: Rewriter, x: Value, dim: int, *, dtype: Any = None) -> Value:
     return g.permute(g.sum(spread, [-1]), back)
 
 
-@takes("cumprod.default", group=_ORDER, form="products, one after the other", condition="no more than 64 elements along the dimension")
+@takes(
+    "cumprod.default",
+    group=_ORDER,
+    form="products, one after the other",
+    condition="no more than 64 elements along the dimension",
+)
 def _cumprod(g: Rewriter, x: Value, dim: int, *, dtype: Any = None) -> Value:
     x = g.cast(x, _accumulated(g, x, dtype))
     axis = g.axis(x, dim)
@@ -274,7 +289,13 @@ def _cumprod(g: Rewriter, x: Value, dim: int, *, dtype: Any = None) -> Value:
     return g.cat(parts, axis)
 
 
-@takes("cummax.default", "cummin.default", group=_ORDER, form="extremes under a triangular mask", condition="its values alone")
+@takes(
+    "cummax.default",
+    "cummin.default",
+    group=_ORDER,
+    form="extremes under a triangular mask",
+    condition="its values alone",
+)
 def _cummax(g: Rewriter, x: Value, dim: int) -> Any:
     lanes, back, extent = _lanes(g, x, dim)
     greatest = g.operator is aten.cummax.default
@@ -327,7 +348,9 @@ def _cdist(g: Rewriter, a: Value, b: Value, p: float, mode: int | None = None) -
     return _norm(g, apart, p, [g.rank(apart) - 1])
 
 
-@takes("sort.default", "sort.stable", "argsort.default", "argsort.stable", group=_ORDER, form=_BY_RANK, condition=_UP_TO)
+@takes(
+    "sort.default", "sort.stable", "argsort.default", "argsort.stable", group=_ORDER, form=_BY_RANK, condition=_UP_TO
+)
 def _sort(g: Rewriter, x: Value, *arguments: Any, **named: Any) -> Any:
     given = dict(zip(("dim", "descending"), [each for each in arguments if each is not None], strict=False)) | named
     dim, descending = int(given.get("dim", -1)), bool(given.get("descending", False))
@@ -337,16 +360,16 @@ def _sort(g: Rewriter, x: Value, *arguments: Any, **named: Any) -> Any:
 
 
 @takes("topk.default", group=_ORDER, form=_BY_RANK, condition=f"{_UP_TO}; sorted or not, the result is sorted")
-def _topk(g: Rewriter, x: Value, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:  # noqa: A002, FBT001, FBT002
+def _topk(g: Rewriter, x: Value, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:  # noqa: A002
     return ordered(g, x, dim, torch.arange(k), descending=largest)
 
 
 @takes("kthvalue.default", group=_ORDER, form=_BY_RANK, condition=_UP_TO)
-def _kthvalue(g: Rewriter, x: Value, k: int, dim: int = -1, keepdim: bool = False) -> Any:  # noqa: FBT001, FBT002
+def _kthvalue(g: Rewriter, x: Value, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     return _one(g, ordered(g, x, dim, torch.tensor([k - 1]), descending=False), dim, keepdim)
 
 
-def _one(g: Rewriter, found: tuple[Value, Value], dim: int, keep: bool) -> tuple[Value, ...]:  # noqa: FBT001
+def _one(g: Rewriter, found: tuple[Value, Value], dim: int, keep: bool) -> tuple[Value, ...]:
     if keep or g.rank(found[0]) == 0:
         return found
     axis = g.axis(found[0], dim)
@@ -354,7 +377,7 @@ def _one(g: Rewriter, found: tuple[Value, Value], dim: int, keep: bool) -> tuple
 
 
 @takes("median.dim", "median.default", group=_ORDER, form=_BY_RANK, condition=f"{_UP_TO}; without NaN")
-def _median(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False) -> Any:  # noqa: FBT001, FBT002
+def _median(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False) -> Any:
     alone = dim is None
     if dim is None:
         x, dim = g.reshape(x, [g.size(x)]), 0

@@ -72,7 +72,13 @@ def _each(value: int | Sequence[int], rank: int) -> list[int]:
 
 def _max_pool(rank: int) -> Any:
     def rule(
-        g: Rewriter, x: Value, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False  # noqa: FBT001, FBT002
+        g: Rewriter,
+        x: Value,
+        kernel: Any,
+        stride: Any = (),
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
     ) -> Any:
         kernel, padding, dilation = _each(kernel, rank), _each(padding, rank), _each(dilation, rank)
         stride = _each(stride, rank) if stride else kernel
@@ -103,8 +109,8 @@ takes("max_pool1d_with_indices.default", group=_POOLS, form="maxima over gathere
 
 def _avg_pool(rank: int) -> Any:
     def rule(
-        g: Rewriter, x: Value, kernel: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,  # noqa: FBT001, FBT002
-        count_include_pad: bool = True, divisor_override: int | None = None,  # noqa: FBT001, FBT002
+        g: Rewriter, x: Value, kernel: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True, divisor_override: int | None = None,
     ) -> Value:  # fmt: skip
         kernel, padding = _each(kernel, rank), _each(padding, rank)
         stride = _each(stride, rank) if stride else kernel
@@ -141,9 +147,11 @@ def _avg_pool(rank: int) -> Any:
 
 
 _AVERAGES = "sums over gathered windows, divided by the number of elements that PyTorch counts"
-takes("avg_pool2d.default", group=_POOLS, form=f"avg_pool2d where there is neither padding, ceil_mode nor divisor_override; else {_AVERAGES}")(
-    _avg_pool(2)
-)
+takes(
+    "avg_pool2d.default",
+    group=_POOLS,
+    form=f"avg_pool2d where there is neither padding, ceil_mode nor divisor_override; else {_AVERAGES}",
+)(_avg_pool(2))
 takes("avg_pool1d.default", group=_POOLS, form=_AVERAGES)(_avg_pool(1))
 takes("avg_pool3d.default", group=_POOLS, form=_AVERAGES)(_avg_pool(3))
 
@@ -176,7 +184,9 @@ def _adaptive(rank: int, *, greatest: bool) -> Any:
 
 for _rank in (1, 2, 3):
     _names = [f"adaptive_avg_pool{_rank}d.default"] + ([f"_adaptive_avg_pool{_rank}d.default"] if _rank > 1 else [])
-    takes(*_names, group=_POOLS, form="a mean over all, or means over gathered windows")(_adaptive(_rank, greatest=False))
+    takes(*_names, group=_POOLS, form="a mean over all, or means over gathered windows")(
+        _adaptive(_rank, greatest=False)
+    )
     takes(f"adaptive_max_pool{_rank}d.default", group=_POOLS, form="a maximum over all, or maxima over gathered windows",
           condition="its values alone")(_adaptive(_rank, greatest=True))  # fmt: skip
 

@@ -158,7 +158,9 @@ class Rewriter:
     def common(self, *items: Value | Number) -> torch.dtype:
         """PyTorch's type for operands together."""
         stand_ins = [
-            item if not isinstance(item, (fx.Node, Tensor)) else torch.empty([1] * self.rank(item), dtype=self.dtype(item))
+            item
+            if not isinstance(item, (fx.Node, Tensor))
+            else torch.empty([1] * self.rank(item), dtype=self.dtype(item))
             for item in items
         ]
         found = torch.result_type(stand_ins[0], stand_ins[0] if len(stand_ins) == 1 else stand_ins[1])
@@ -280,7 +282,9 @@ class Rewriter:
         dtype = self.common(*values)
         if len(values) == 1:
             return values[0]
-        found: Value = self.call(aten.cat.default, [self.cast(each, dtype) for each in values], self.axis(values[0], axis))
+        found: Value = self.call(
+            aten.cat.default, [self.cast(each, dtype) for each in values], self.axis(values[0], axis)
+        )
         return found
 
     def take(self, value: Value, axis: int, index: Value) -> Value:

@@ -31,7 +31,13 @@ def _squeeze(g: Rewriter, x: Value, *arguments: Any, **named: Any) -> Value:
     return g.reshape(x, g.result_shape)
 
 
-@takes("permute.default", "permute_copy.default", group=_SHAPES, form="itself, dimensions counted from the front", half=True)
+@takes(
+    "permute.default",
+    "permute_copy.default",
+    group=_SHAPES,
+    form="itself, dimensions counted from the front",
+    half=True,
+)
 def _permute(g: Rewriter, x: Value, dims: Sequence[int]) -> Value:
     return g.permute(x, dims)
 
@@ -45,7 +51,14 @@ def _transpose(g: Rewriter, x: Value, first: int = 0, second: int = 1) -> Value:
     return g.permute(x, order)
 
 
-@takes("expand.default", "expand_copy.default", "broadcast_to.default", group=_SHAPES, form="itself, all extents given", half=True)
+@takes(
+    "expand.default",
+    "expand_copy.default",
+    "broadcast_to.default",
+    group=_SHAPES,
+    form="itself, all extents given",
+    half=True,
+)
 def _expand(g: Rewriter, x: Value, size: Sequence[int], **named: Any) -> Value:
     return g.expand(x, size)
 
@@ -60,7 +73,9 @@ def _repeat(g: Rewriter, x: Value, times: Sequence[int]) -> Value:
 
 
 @takes("slice.Tensor", "slice_copy.Tensor", group=_PARTS, form="itself, from and to counted from the front", half=True)
-def slice_(g: Rewriter, x: Value, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Value:
+def slice_(
+    g: Rewriter, x: Value, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Value:
     axis = g.axis(x, dim)
     extent = g.shape(x)[axis]
     first, last, step = slice(start, end, step).indices(extent)
@@ -74,7 +89,9 @@ def _narrow(g: Rewriter, x: Value, dim: int, start: int, length: int) -> Value:
     return g.slice(x, axis, start, start + length)
 
 
-@takes("select.int", "select_copy.int", group=_PARTS, form="slice and reshape, the index counted from the front", half=True)
+@takes(
+    "select.int", "select_copy.int", group=_PARTS, form="slice and reshape, the index counted from the front", half=True
+)
 def _select(g: Rewriter, x: Value, dim: int, index: int) -> Value:
     return g.select(x, dim, index)
 
@@ -137,7 +154,9 @@ def moved(g: Rewriter, x: Value, axis: int, index: Tensor) -> Value:
     return g.take(x, axis, index)
 
 
-@takes("flip.default", "fliplr.default", "flipud.default", group=_PARTS, form="gathers with constant positions", half=True)
+@takes(
+    "flip.default", "fliplr.default", "flipud.default", group=_PARTS, form="gathers with constant positions", half=True
+)
 def _flip(g: Rewriter, x: Value, dims: Sequence[int]) -> Value:
     for dim in dims:
         x = moved(g, x, dim, torch.arange(g.shape(x)[g.axis(x, dim)]).flip(0))
@@ -275,11 +294,14 @@ def _constant(g: Rewriter, *arguments: Any, **named: Any) -> Value:
     fake = g.result
     shape = tuple(fake.shape)
     stand_ins = [
-        torch.empty(g.shape(each), dtype=g.dtype(each)) if isinstance(each, torch.fx.Node) else each for each in arguments
+        torch.empty(g.shape(each), dtype=g.dtype(each)) if isinstance(each, torch.fx.Node) else each
+        for each in arguments
     ]
     if "empty" in g.operator.__name__:
         return torch.zeros(shape, dtype=_carried(fake.dtype))
-    if any(isinstance(each, torch.fx.Node) for each in named.values()) or (len(stand_ins) > 1 and isinstance(arguments[-1], torch.fx.Node)):
+    if any(isinstance(each, torch.fx.Node) for each in named.values()) or (
+        len(stand_ins) > 1 and isinstance(arguments[-1], torch.fx.Node)
+    ):
         raise RefusedError("fills a tensor with a computed number")
     named = {key: value for key, value in named.items() if key not in ("device", "pin_memory", "layout")}
     made: Tensor = g.operator(*stand_ins, **named).to(fake.dtype)

@@ -32,7 +32,13 @@ from .table import TABLE, Operator
 RULES = (elementwise, indexing, layers, reductions, resampling, shapes)
 
 # What torch.export leaves behind for its own checks; nothing of it computes.
-_CHECKS = ("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size")
+_CHECKS = (
+    "_assert_tensor_metadata",
+    "_assert_async",
+    "_assert_scalar",
+    "sym_constrain_range",
+    "sym_constrain_range_for_size",
+)
 _ODD = re.compile(r"[^A-Za-z0-9_]+")
 # A name's length that C compilers and linkers all take, with what is put before and behind it.
 _LONGEST = 40
@@ -124,7 +130,9 @@ def _with_plain_names(program: Any) -> tuple[Any, dict[str, str]]:
                 names[plain[target]] = target
             target = plain[target]
         elif spec.kind is not InputKind.USER_INPUT:
-            raise InputError(f"The network takes a {spec.kind.name.lower().replace('_', ' ')}; only tensors are supported.")
+            raise InputError(
+                f"The network takes a {spec.kind.name.lower().replace('_', ' ')}; only tensors are supported."
+            )
         specs.append(InputSpec(spec.kind, copy.copy(spec.arg), target, spec.persistent))
     outputs = []
     for output in program.graph_signature.output_specs:
@@ -195,7 +203,9 @@ def _refuse_unknown(graph: fx.Graph) -> None:
             name = _name_of(node)
             if isinstance(node.target, torch._ops.HigherOrderOperator):
                 found.append((name, node, "chooses its way while it runs"))
-            elif isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags:
+            elif (
+                isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
+            ):
                 if not _inactive_dropout(node):
                     found.append((name, node, "draws random numbers"))
             elif any(_complex(each) for each in _results(node)):
@@ -214,7 +224,9 @@ def _inactive_dropout(node: fx.Node) -> bool:
     name = _name_of(node).partition(".")[0]
     if name in training:
         place = training[name]
-        given = node.args[place] if len(node.args) > place else node.kwargs.get("train", node.kwargs.get("training", True))
+        given = (
+            node.args[place] if len(node.args) > place else node.kwargs.get("train", node.kwargs.get("training", True))
+        )
         return not given
     if name == "scaled_dot_product_attention":
         return (node.args[4] if len(node.args) > 4 else node.kwargs.get("dropout_p", 0.0)) == 0.0
@@ -329,8 +341,10 @@ class _Walk:
             elif spec.kind is InputKind.USER_INPUT:
                 user = spec
             else:
-                held = self.program.constants if spec.kind is InputKind.CONSTANT_TENSOR or not spec.persistent else (
-                    self.program.state_dict
+                held = (
+                    self.program.constants
+                    if spec.kind is InputKind.CONSTANT_TENSOR or not spec.persistent
+                    else (self.program.state_dict)
                 )
                 self.values[node] = _constant(held[spec.target])
         if user is None or isinstance(user.arg, ConstantArgument):
