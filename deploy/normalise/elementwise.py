@@ -595,7 +595,7 @@ def _leaky_relu(g: Rewriter, x: Value, negative_slope: Number = 0.01) -> Value:
        form="leaky_relu with the mean slope", condition="evaluation mode")  # fmt: skip
 def _rrelu(g: Rewriter, x: Value, *arguments: Any, **named: Any) -> Any:
     given = [each for each in arguments if isinstance(each, (bool, int, float))]
-    lower, upper = (float(each) for each in (given + [1 / 8, 1 / 3])[:2])
+    lower, upper = (float(each) for each in [*given, 1 / 8, 1 / 3][:2])
     if any(each is True for each in given) or named.get("training"):
         raise RefusedError("draws random slopes")
     found = _leaky_relu(g, x, (lower + upper) / 2)
@@ -675,19 +675,6 @@ def _log_sigmoid(g: Rewriter, x: Value) -> Any:
 @takes("mish.default", group=_ACTIVATIONS, form="x tanh(softplus(x))")
 def _mish(g: Rewriter, x: Value) -> Value:
     return g.mul(x, g.unary(aten.tanh.default, _softplus(g, x)))
-
-
-@takes("hardshrink.default", group=_ACTIVATIONS, form="a choice")
-def _hardshrink(g: Rewriter, x: Value, lambd: Number = 0.5) -> Value:
-    inside = g.compare(aten.le.Tensor, g.unary(aten.abs.default, x), float(lambd))
-    return g.where(inside, g.number(0.0, g.dtype(x)), x)
-
-
-@takes("softshrink.default", group=_ACTIVATIONS, form="two choices")
-def _softshrink(g: Rewriter, x: Value, lambd: Number = 0.5) -> Value:
-    zero = g.mul(x, 0.0)  # NaN stays NaN
-    below = g.where(g.less(x, -float(lambd)), g.add(x, float(lambd)), zero)
-    return g.where(g.less(float(lambd), x), g.sub(x, float(lambd)), below)
 
 
 @takes("threshold.default", group=_ACTIVATIONS, form="a choice")

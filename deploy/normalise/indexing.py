@@ -150,7 +150,8 @@ def _put_back(g: Rewriter, x: Value, part: Value) -> Value:
     return g.reshape(g.take(both, 0, index.reshape(-1)), g.shape(x))
 
 
-@takes("scatter.src", "scatter.value", group=_GROUP, form="comparisons with all positions; of equal positions the last counts",
+@takes("scatter.src", "scatter.value", group=_GROUP,
+       form="comparisons with all positions; of equal positions the last counts",
        condition=_CLAMPED)  # fmt: skip
 def _scatter(g: Rewriter, x: Value, dim: int, index: Value, source: Value | Number) -> Value:
     return _scattered(g, x, dim, index, g.value(source, g.dtype(x)), "replace")
@@ -169,7 +170,8 @@ def _index_add(g: Rewriter, x: Value, dim: int, index: Value, source: Value, *, 
     return _scattered(g, x, axis, wide, g.mul(source, alpha) if alpha != 1 else source, "add")
 
 
-@takes("index_put.default", "index_put_.default", group=_GROUP, form="a choice by the mask, or a gather with constant positions",
+@takes("index_put.default", "index_put_.default", group=_GROUP,
+       form="a choice by the mask, or a gather with constant positions",
        condition="a mask with one number, or constant positions")  # fmt: skip
 def _index_put(
     g: Rewriter, x: Value, indices: Sequence[Value | None], values: Value, accumulate: bool = False

@@ -73,7 +73,7 @@ def _dot(g: Rewriter, a: Value, b: Value) -> Value:
 
 
 @takes("convolution.default", group=_CONVOLUTIONS,
-       form="conv2d with the bias added behind; other ranks by sums over an axis, transposed ones by spreading the input",
+       form="itself, the bias added behind; a transposed one is a plain one of the input with zeros between",
        condition="float32, ranks 1 to 3")  # fmt: skip
 def convolution(
     g: Rewriter, x: Value, weight: Value, bias: Value | None, stride: Sequence[int], padding: Sequence[int],
@@ -121,34 +121,10 @@ def _forward(
     groups: int,
 ) -> Value:
     rank = g.rank(weight) - 2
-    if rank in (1, 2):
-        found: Value = g.call(
-            aten.convolution.default,
-            x,
-            weight,
-            None,
-            list(stride),
-            list(padding),
-            list(dilation),
-            False,
-            [0] * rank,
-            groups,
-        )
-        return found
-    if rank != 3:
+    if rank not in (1, 2, 3):
         raise RefusedError(f"convolves {rank} dimensions")
-    found = g.call(
-        aten.convolution.default,
-        x,
-        weight,
-        None,
-        list(stride),
-        list(padding),
-        list(dilation),
-        False,
-        [0] * rank,
-        groups,
-    )
+    sizes = [list(stride), list(padding), list(dilation)]
+    found: Value = g.call(aten.convolution.default, x, weight, None, *sizes, False, [0] * rank, groups)
     return found
 
 
@@ -159,7 +135,6 @@ def _turned(
     """A transposed convolution as a plain one: zeros between the inputs, the kernel turned round."""
     rank = g.rank(weight) - 2
     inputs, per_group, *kernel = g.shape(weight)
-    batch, channels, *extents = g.shape(x)
     for axis, step in enumerate(stride):
         if step > 1:
             shape = list(g.shape(x))
@@ -187,7 +162,7 @@ def _turned(
 
 
 @takes("_native_batch_norm_legit_no_training.default", "batch_norm.default", group=_NORMS,
-       form="itself in evaluation mode; a missing weight is 1 and a missing bias 0", condition="float32, evaluation mode")  # fmt: skip
+       form="itself; a missing weight is 1 and a missing bias 0", condition="float32, evaluation mode")  # fmt: skip
 def _batch_norm(
     g: Rewriter, x: Value, weight: Value | None, bias: Value | None, running_mean: Value, running_var: Value,
     momentum: float, eps: float,

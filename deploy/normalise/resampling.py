@@ -187,7 +187,8 @@ for _rank in (1, 2, 3):
     takes(*_names, group=_POOLS, form="a mean over all, or means over gathered windows")(
         _adaptive(_rank, greatest=False)
     )
-    takes(f"adaptive_max_pool{_rank}d.default", group=_POOLS, form="a maximum over all, or maxima over gathered windows",
+    takes(f"adaptive_max_pool{_rank}d.default", group=_POOLS,
+          form="a maximum over all, or maxima over gathered windows",
           condition="its values alone")(_adaptive(_rank, greatest=True))  # fmt: skip
 
 
@@ -269,7 +270,7 @@ for _rank, _linear in ((1, "linear"), (2, "bilinear"), (3, "trilinear")):
     _interpolates(f"upsample_nearest{_rank}d", _rank, corners=False)
     _interpolates(f"_upsample_nearest_exact{_rank}d", _rank, corners=False)
     _interpolates(f"upsample_{_linear}{_rank}d", _rank, corners=True)
-for _name in ("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_lanczos2d_aa"):
+for _name in ("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"):
     _interpolates(_name, 2, corners=True)
 
 _ = constant_pad

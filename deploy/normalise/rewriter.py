@@ -178,9 +178,9 @@ class Rewriter:
 
     def mul(self, left: Value | Number, right: Value | Number) -> Value:
         """Product; nothing for a factor of one."""
-        if isinstance(right, (int, float)) and right == 1 and isinstance(left, (fx.Node, Tensor)):
-            if self.common(left, right) == self.dtype(left):
-                return left
+        one = isinstance(right, (int, float)) and right == 1 and isinstance(left, (fx.Node, Tensor))
+        if one and self.common(left, right) == self.dtype(left):
+            return left
         return self.binary(aten.mul.Tensor, left, right)
 
     def div(self, left: Value | Number, right: Value | Number) -> Value:

@@ -82,13 +82,6 @@ def slice_(
     return g.slice(x, axis, first, max(first, last), step)
 
 
-@takes("narrow.default", group=_PARTS, form="slice", half=True)
-def _narrow(g: Rewriter, x: Value, dim: int, start: int, length: int) -> Value:
-    axis = g.axis(x, dim)
-    start = start + g.shape(x)[axis] if start < 0 else start
-    return g.slice(x, axis, start, start + length)
-
-
 @takes(
     "select.int", "select_copy.int", group=_PARTS, form="slice and reshape, the index counted from the front", half=True
 )
@@ -154,9 +147,7 @@ def moved(g: Rewriter, x: Value, axis: int, index: Tensor) -> Value:
     return g.take(x, axis, index)
 
 
-@takes(
-    "flip.default", "fliplr.default", "flipud.default", group=_PARTS, form="gathers with constant positions", half=True
-)
+@takes("flip.default", group=_PARTS, form="gathers with constant positions", half=True)
 def _flip(g: Rewriter, x: Value, dims: Sequence[int]) -> Value:
     for dim in dims:
         x = moved(g, x, dim, torch.arange(g.shape(x)[g.axis(x, dim)]).flip(0))
@@ -289,7 +280,8 @@ def _put(g: Rewriter, x: Value, source: Value, axis: int, positions: Sequence[in
        "tril_indices.default", "triu_indices.default", "full_like.default", "zeros_like.default", "ones_like.default",
        "empty_like.default", "new_zeros.default", "new_ones.default", "new_full.default", "new_empty.default",
        "empty_permuted.default", "hann_window.default", "hamming_window.default",
-       group=_CONSTANTS, form="a constant that PyTorch computes; memory that is left uninitialised is 0", half=True)  # fmt: skip
+       group=_CONSTANTS,
+       form="a constant that PyTorch computes; memory that is left uninitialised is 0", half=True)  # fmt: skip
 def _constant(g: Rewriter, *arguments: Any, **named: Any) -> Value:
     fake = g.result
     shape = tuple(fake.shape)

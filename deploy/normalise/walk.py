@@ -119,6 +119,9 @@ def _with_plain_names(program: Any) -> tuple[Any, dict[str, str]]:
 
     PyTorch writes `self.for.weight` for a module named `for`, which is no Python.
     """
+    graph = copy.deepcopy(program.graph_module)
+    # A copy gives other names to nodes that are called like a function of Python, `input` for instance.
+    copied = {old.name: new.name for old, new in zip(program.graph.nodes, graph.graph.nodes, strict=True)}
     used: set[str] = set()
     plain: dict[str, str] = {}
     specs, names = [], {}
@@ -133,14 +136,13 @@ def _with_plain_names(program: Any) -> tuple[Any, dict[str, str]]:
             raise InputError(
                 f"The network takes a {spec.kind.name.lower().replace('_', ' ')}; only tensors are supported."
             )
-        specs.append(InputSpec(spec.kind, copy.copy(spec.arg), target, spec.persistent))
+        specs.append(InputSpec(spec.kind, _renamed(spec.arg, copied), target, spec.persistent))
     outputs = []
     for output in program.graph_signature.output_specs:
         if output.kind in (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION):
             raise InputError(f"The network changes its {printable(output.target)} while it runs; "
                              "a compiled network has no state, so return the result instead.")  # fmt: skip
-        outputs.append(OutputSpec(output.kind, copy.copy(output.arg), plain.get(output.target, output.target)))
-    graph = copy.deepcopy(program.graph_module)
+        outputs.append(OutputSpec(output.kind, _renamed(output.arg, copied), plain.get(output.target, output.target)))
     for name in [name for name, _ in program.graph_module.named_children() if name in plain]:
         delattr(graph, name)
     made = torch.export.ExportedProgram(
@@ -155,6 +157,14 @@ def _with_plain_names(program: Any) -> tuple[Any, dict[str, str]]:
         verifiers=program.verifiers,
     )
     return made, names
+
+
+def _renamed(argument: Any, names: Mapping[str, str]) -> Any:
+    """An argument of a signature after its graph was copied."""
+    made = copy.copy(argument)
+    if isinstance(getattr(made, "name", None), str):
+        made.name = names.get(made.name, made.name)
+    return made
 
 
 def _plain(kind: str, name: str, used: set[str]) -> str:

@@ -329,7 +329,7 @@ REDUCTIONS = {
 POSITIONS = {
     "masked scatter": lambda x: x.masked_scatter(torch.eye(4, 6) > 0, x.flip(1)),
     "narrow and unflatten": lambda x: x.narrow(2, 1, 3).unflatten(1, (2, 2)).flatten(0, 1),
-    "like": lambda x: torch.cat([x.new_ones(1, 4, 1), torch.zeros_like(x), x], 2).fliplr(),
+    "like": lambda x: torch.cat([x.new_ones(1, 4, 1), torch.zeros_like(x), x], 2).flip(-1),
     "amax -inf": lambda x: torch.log(x.abs() * 0).amax(1),
     "amin": lambda x: x.amin((1, 2), keepdim=True),
     "x[:,-1]": lambda x: x[:, -1],
