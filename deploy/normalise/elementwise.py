@@ -384,14 +384,14 @@ def power(g: Rewriter, a: Value | Number, b: Value | Number) -> Value:
         return _narrow(g, power, a, b)
     a = g.value(a, dtype)
     if exponent is not None and float(exponent).is_integer() and 0 <= exponent <= _MOST_PRODUCTS:
-        return g.expand(_power(g, a, int(exponent)), torch.broadcast_shapes(g.shape(a), _shape_of(b)))
+        return g.expand(_power(g, a, int(exponent)), g.broadcast(g.shape(a), _shape_of(b)))
     if dtype not in FLOATS:
         raise RefusedError(f"raises integers to a power that is not a constant from 0 to {_MOST_PRODUCTS}")
     if exponent in (-1, -2):
-        return g.expand(g.div(1.0, _power(g, a, -int(exponent))), torch.broadcast_shapes(g.shape(a), _shape_of(b)))
+        return g.expand(g.div(1.0, _power(g, a, -int(exponent))), g.broadcast(g.shape(a), _shape_of(b)))
     if exponent in (0.5, -0.5):
         root = g.unary(aten.sqrt.default, a)
-        return g.expand(root if exponent == 0.5 else g.div(1.0, root), torch.broadcast_shapes(g.shape(a), _shape_of(b)))
+        return g.expand(root if exponent == 0.5 else g.div(1.0, root), g.broadcast(g.shape(a), _shape_of(b)))
     found: Value = g.call(aten.pow.Tensor_Tensor, a, g.value(b, dtype))
     return found
 

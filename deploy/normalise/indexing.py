@@ -77,7 +77,7 @@ def _index(g: Rewriter, x: Value, indices: Sequence[Value | None]) -> Value:
             axis += 1
     axes = [each for each, _ in found]
     shape = g.shape(x)
-    wanted = torch.broadcast_shapes(*(g.shape(index) for _, index in found))
+    wanted = g.broadcast(*(g.shape(index) for _, index in found))
     # The indexed dimensions side by side, flat, where PyTorch puts the result: at the first, or in front if apart.
     together = axes == list(range(axes[0], axes[0] + len(axes)))
     at = axes[0] if together else 0
@@ -114,7 +114,7 @@ def _scattered(g: Rewriter, x: Value, dim: int, index: Value, source: Value, how
     axis = g.axis(x, dim)
     if g.rank(x) == 0:
         raise RefusedError("scatters into a scalar")
-    if isinstance(source, (Tensor, torch.fx.Node)) and g.rank(source):
+    if g.rank(source):
         for each, extent in enumerate(g.shape(index)):
             source = g.slice(source, each, 0, extent)
     source = g.expand(g.cast(source, g.dtype(x)), g.shape(index))

@@ -197,7 +197,10 @@ def _norm(
     if order == 2:
         return g.unary(aten.sqrt.default, g.sum(g.mul(x, x), axes, keep=keepdim))
     powers = power(g, size, order)
-    return g.call(aten.pow.Tensor_Tensor, g.sum(powers, axes, keep=keepdim), g.number(1 / float(order), g.dtype(x)))
+    found: Value = g.call(
+        aten.pow.Tensor_Tensor, g.sum(powers, axes, keep=keepdim), g.number(1 / float(order), g.dtype(x))
+    )
+    return found
 
 
 def _shifted(g: Rewriter, x: Value, axes: Sequence[int]) -> Value:

@@ -122,7 +122,8 @@ def _avg_pool(rank: int) -> Any:
             found: Value = g.call(aten.avg_pool2d.default, x, kernel, stride, [0, 0], False, True)
             return found
         places = [
-            windows(n, *each, 1, ceil_mode=ceil_mode) for n, *each in zip(extents, kernel, stride, padding, strict=True)
+            windows(n, size, step, pad, 1, ceil_mode=ceil_mode)
+            for n, size, step, pad in zip(extents, kernel, stride, padding, strict=True)
         ]
         for axis, each in enumerate(places):
             x = sum_over(g, x, first + axis, each)

@@ -33,7 +33,22 @@ class Rewriter:
 
     graph      holds all nodes; placeholders come first
     constants  the known tensors that nodes read, by their placeholders' names
+
+    What rules are told of the operator that is being rewritten:
+
+    operator             as it stands in the program
+    result               PyTorch's description of its result
+    original_contiguous  whether its first operand is contiguous in PyTorch
     """
+
+    operator: Any = None
+    result: Any = None
+    original_contiguous: bool = True
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        """Extents of the operator's result."""
+        return tuple(self.result.shape)
 
     def __init__(self) -> None:
         self.graph = fx.Graph()
@@ -57,10 +72,10 @@ class Rewriter:
         if values and all(isinstance(each, Tensor) for each in values):
             with torch.no_grad():
                 return operator(*arguments, **options)
-        arguments, options = fx.node.map_aggregate((arguments, options), self._node)  # type: ignore[assignment]
+        arguments, options = fx.node.map_aggregate((arguments, options), self._node)
         fakes = fx.node.map_aggregate((arguments, options), _fake_of)
         with self.mode, torch.no_grad():
-            result = operator(*fakes[0], **fakes[1])  # type: ignore[index]
+            result = operator(*fakes[0], **fakes[1])
         node = self.graph.call_function(operator, arguments, options)
         node.meta.update(self.meta)
         node.meta["val"] = result
@@ -106,6 +121,11 @@ class Rewriter:
         if axes is None or (not isinstance(axes, int) and len(axes) == 0):
             return list(range(self.rank(value)))
         return sorted({self.axis(value, each) for each in ([axes] if isinstance(axes, int) else axes)})
+
+    @staticmethod
+    def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:
+        """The shape of operands of these shapes together."""
+        return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
     def size(self, value: Value) -> int:
         """Number of elements."""
@@ -178,8 +198,8 @@ class Rewriter:
 
     def mul(self, left: Value | Number, right: Value | Number) -> Value:
         """Product; nothing for a factor of one."""
-        one = isinstance(right, (int, float)) and right == 1 and isinstance(left, (fx.Node, Tensor))
-        if one and self.common(left, right) == self.dtype(left):
+        one = isinstance(right, (int, float)) and right == 1
+        if one and isinstance(left, (fx.Node, Tensor)) and self.common(left, right) == self.dtype(left):
             return left
         return self.binary(aten.mul.Tensor, left, right)
 
@@ -324,7 +344,8 @@ class Rewriter:
         """Product of matrices, or of batches of as many."""
         if isinstance(right, fx.Node) and right.target is aten.permute.default and right.args[0] is left:
             # TVM's fusion of transposes takes the two operands for one argument.
-            right = self.permute(self.call(aten.mul.Tensor, left, self.number(1, self.dtype(left))), right.args[1])
+            order: Any = right.args[1]
+            right = self.permute(self.call(aten.mul.Tensor, left, self.number(1, self.dtype(left))), order)
         operator = aten.mm.default if self.rank(left) == 2 else aten.bmm.default
         found: Value = self.call(operator, left, right)
         return found

@@ -199,7 +199,7 @@ def constant_pad(g: Rewriter, x: Value, pad: Sequence[int], value: Number | None
     if not any(added):
         return x
     dtype = g.dtype(x)
-    if dtype in (torch.float32, torch.float64) and isinstance(value, (int, float)) and abs(value) < 1e30:
+    if dtype in (torch.float32, torch.float64) and abs(value) < 1e30:
         found: Value = g.call(aten.constant_pad_nd.default, x, added, float(value))
         return found
     for number, (before, after) in enumerate(zip(added[::2], added[1::2], strict=True)):

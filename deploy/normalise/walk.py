@@ -58,24 +58,6 @@ class Normalised:
     names: Mapping[str, str]
 
 
-class Stage(Rewriter):
-    """The Rewriter as rules see it: with the operator that is being rewritten.
-
-    operator             as it stands in the program
-    result               PyTorch's description of its result
-    original_contiguous  whether its first operand is contiguous in PyTorch
-    """
-
-    operator: Any = None
-    result: Any = None
-    original_contiguous: bool = True
-
-    @property
-    def result_shape(self) -> tuple[int, ...]:
-        """Extents of the operator's result."""
-        return tuple(self.result.shape)
-
-
 _MADE: weakref.WeakKeyDictionary[Any, Normalised] = weakref.WeakKeyDictionary()
 
 
@@ -196,11 +178,17 @@ def _places(node: fx.Node) -> str:
 
 def _name_of(node: fx.Node) -> str:
     if isinstance(node.target, torch._ops.OpOverload):
-        space, name = node.target.name().split("::")
+        space, name = str(node.target._name).split("::")
         overload = node.target._overloadname
         name = name.partition(".")[0]
         return f"{name}.{overload}" if space == "aten" else f"{space}::{name}.{overload}"
     return str(getattr(node.target, "__name__", node.target))
+
+
+def _written(node: fx.Node) -> str:
+    """The operator that a node was made of, before it was taken apart."""
+    original = node.meta.get("original_aten")
+    return str(original._name).removeprefix("aten::") if isinstance(original, torch._ops.OpOverload) else _name_of(node)
 
 
 def _refuse_unknown(graph: fx.Graph) -> None:
@@ -242,7 +230,7 @@ def _inactive_dropout(node: fx.Node) -> bool:
         return (node.args[4] if len(node.args) > 4 else node.kwargs.get("dropout_p", 0.0)) == 0.0
     if name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
         return True  # their dropout follows the mode of the module, which is evaluation
-    return name == "rrelu" and not (node.args[3] if len(node.args) > 3 else node.kwargs.get("training", False))
+    return name == "rrelu" and not bool(node.args[3] if len(node.args) > 3 else node.kwargs.get("training", False))
 
 
 def _results(node: fx.Node) -> list[Any]:
@@ -281,7 +269,7 @@ def _decomposed(program: Any) -> Any:
     table = torch.export.default_decompositions()
     known = {_operator(name) for name in TABLE} - {None}
     for operator in known:
-        table.pop(operator, None)
+        table.pop(operator, None)  # type: ignore[no-untyped-call]
     program = program.run_decompositions(table)
     # Once more with all that PyTorch has, for what its default leaves whole.
     from torch._decomp import decomposition_table
@@ -311,7 +299,7 @@ class _Walk:
 
     def __init__(self, program: Any, names: Mapping[str, str]) -> None:
         self.program, self.names = program, names
-        self.stage = Stage()
+        self.stage = Rewriter()
         self.values: dict[fx.Node, Any] = {}
         self.refused: list[tuple[str, fx.Node, str]] = []
         self.specs: list[InputSpec] = []
@@ -371,11 +359,13 @@ class _Walk:
         if name.partition(".")[0] in _CHECKS:
             return
         if any(self._broken(each) for each in node.all_input_nodes):
+            if name not in TABLE:
+                self.refused.append((_written(node), node, "is not supported"))
             return
         try:
             self.values[node] = self._rewritten(node, name)
         except RefusedError as error:
-            self.refused.append((name, node, str(error)))
+            self.refused.append((name if name in TABLE else _written(node), node, str(error)))
         except (BayespressError, KeyboardInterrupt):
             raise
         except Exception as error:
@@ -425,7 +415,7 @@ class _Walk:
 
     def _output(self, node: fx.Node) -> None:
         signature = self.program.graph_signature
-        (flat,) = node.args
+        flat: Any = node.args[0]
         wanted = [
             argument for argument, spec in zip(flat, signature.output_specs, strict=True)
             if spec.kind is OutputKind.USER_OUTPUT
@@ -473,7 +463,7 @@ class _Walk:
                 )  # fmt: skip
         return torch.export.ExportedProgram(
             root=root, graph=stage.graph, graph_signature=signature,
-            state_dict={spec.target: self.program.state_dict[spec.target] for spec in self.specs
+            state_dict={str(spec.target): self.program.state_dict[spec.target] for spec in self.specs
                         if spec.kind is InputKind.PARAMETER},
             range_constraints={}, module_call_graph=entry, example_inputs=None,
             constants={name: tensor for name, tensor in stage.constants.items() if name in used},

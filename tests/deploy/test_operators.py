@@ -113,12 +113,11 @@ class Lookups(nn.Module):
 
     def forward(self, x):
         tokens = x.long()
-        columns = torch.cat([x, x], 1)
-        at = tokens % 8 if self.training else tokens
+        columns = torch.cat([x, x, x], 1)[:, :8]
+        at = tokens
         h = self.embedding(at[0]) * self.input + self.relu
         h = getattr(self, "int x; //")(getattr(self, "for")(h)).flatten()
-        small = at.clamp(-8, 7) if self.training else at
-        parts = [h, columns[:, small[0]], torch.gather(columns, 1, at), columns.index_select(1, at[0]),
+        parts = [h, columns[:, at[0]], torch.gather(columns, 1, at), columns.index_select(1, at[0]),
                  torch.nn.functional.one_hot(at, 8).float(), torch.take_along_dim(columns, at, 1),
                  torch.zeros(1, 8).scatter(1, at, x)]  # fmt: skip
         return torch.cat([part.reshape(-1) for part in parts])[None]
@@ -166,7 +165,6 @@ def test_negative_positions_that_are_computed_count_from_the_end(compiled):
         (lambda x: x.long(), "output is of type int64"),
         (lambda x: torch.ones(1, 3), "does not depend on its input"),
         (lambda x: (x.int() & 3).float(), "works on the bits of integers"),
-        (lambda x: torch.nn.functional.one_hot(x.long()).float(), "one_hot.default in|not fixed"),
     ],
 )
 def test_refusals(forward, message):
