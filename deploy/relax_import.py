@@ -167,7 +167,7 @@ def _rounded_bits(value: Any, dropped: int) -> Any:
     from tvm import tirx
 
     bits = tirx.reinterpret("uint32", value)
-    constant = lambda number: tirx.const(number, "uint32")  # noqa: E731
+    constant: Callable[[int], Any] = lambda number: tirx.const(number, "uint32")  # noqa: E731
     odd = (bits >> constant(dropped)) & constant(1)
     kept = (bits + constant((1 << (dropped - 1)) - 1) + odd) & constant(0xFFFFFFFF ^ ((1 << dropped) - 1))
     return tirx.reinterpret("float32", kept)
@@ -183,7 +183,7 @@ def _to_float16(value: Any) -> Any:
     """Ten bits of mantissa above 2^-14, multiples of 2^-24 below, infinite from 65520."""
     from tvm import tirx
 
-    number = lambda it: tirx.const(it, "float32")  # noqa: E731
+    number: Callable[[float], Any] = lambda it: tirx.const(it, "float32")  # noqa: E731
     size = tirx.abs(value)
     small = tirx.nearbyint(value * number(2.0**24)) * number(2.0**-24)
     rounded = tirx.Select(size < number(2.0**-14), small, _rounded_bits(value, 13))

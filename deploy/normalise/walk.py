@@ -188,7 +188,10 @@ def _name_of(node: fx.Node) -> str:
 def _written(node: fx.Node) -> str:
     """The operator that a node was made of, before it was taken apart."""
     original = node.meta.get("original_aten")
-    return str(original._name).removeprefix("aten::") if isinstance(original, torch._ops.OpOverload) else _name_of(node)
+    if not isinstance(original, torch._ops.OpOverload):
+        return _name_of(node)
+    name = str(original._name).removeprefix("aten::")
+    return name if "." in name else f"{name}.default"
 
 
 def _refuse_unknown(graph: fx.Graph) -> None:
@@ -227,7 +230,7 @@ def _inactive_dropout(node: fx.Node) -> bool:
         )
         return not given
     if name == "scaled_dot_product_attention":
-        return (node.args[4] if len(node.args) > 4 else node.kwargs.get("dropout_p", 0.0)) == 0.0
+        return bool((node.args[4] if len(node.args) > 4 else node.kwargs.get("dropout_p", 0.0)) == 0.0)
     if name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
         return True  # their dropout follows the mode of the module, which is evaluation
     return name == "rrelu" and not bool(node.args[3] if len(node.args) > 3 else node.kwargs.get("training", False))

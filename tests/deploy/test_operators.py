@@ -138,7 +138,7 @@ def test_positions_from_outside_are_clamped_and_any_weight_name_is_taken(compile
             row = rows[99 if wild > 0 and np.isfinite(wild) and wild < 1e18 else 0] * network.input + network.relu
             first = getattr(network, "int x; //")(getattr(network, "for")(row)).numpy()
         for runtime, output in outputs.items():
-            if np.isfinite(wild) and abs(wild) < 1e18:
+            if np.isfinite(wild) and abs(wild) < 2e9:
                 np.testing.assert_allclose(output[:4], first, atol=1e-5, err_msg=f"{runtime} at {wild}")
             else:
                 assert np.isfinite(output[:12]).all(), f"{runtime} at {wild}"
