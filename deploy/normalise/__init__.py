@@ -6,6 +6,18 @@ operator by a rule of the table (table.py), with positions counted from the fron
 is constant computed by PyTorch. What the table lacks is refused by name and place. docs/OPERATORS.md is made of it.
 """
 
-from .walk import Normalised, normalised
+from __future__ import annotations
 
-__all__ = ["Normalised", "normalised"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .walk import Normalised
+
+__all__ = ["normalised"]
+
+
+def normalised(program: Any) -> Normalised:
+    """See walk.normalised. PyTorch is loaded only here: `verify` and `inspect` start without it."""
+    from .walk import normalised as rewrite
+
+    return rewrite(program)
