@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .. import codec
 from ..errors import CorruptFileError, InputError, reason_of
 from ..handover import NETWORK, WEIGHTS
+from .normalise import normalised
 from .onnx_data import check_self_contained
 from .onnx_optimise import optimised, quiet_exporters, rename_values
 from .tools import require
@@ -89,10 +90,14 @@ def onnx_graph(program: Any) -> bytes:
     A weight that is itself called `input` or `output` is `parameter:input` or `parameter:output` there.
     """
     onnx = require("onnx")
-    names = list(parameter_names(program).values())
-    model = onnx.load_from_string(_exported(program, optimize=False))
+    normal = normalised(program)
+    names = list(normal.names.values())
+    model = onnx.load_from_string(_exported(normal.program, optimize=False))
     graph = model.graph
-    rename_values(graph, {name: _graph_name(name) for name in names} | {_OWN_INPUT: INPUT, _OWN_OUTPUT: OUTPUT})
+    rename_values(
+        graph,
+        {plain: _graph_name(name) for plain, name in normal.names.items()} | {_OWN_INPUT: INPUT, _OWN_OUTPUT: OUTPUT},
+    )
     kept = [tensor for tensor in graph.initializer if tensor.name not in map(_graph_name, names)]
     # All of them, though the exporter leaves out those that nothing uses: what the .bpz holds, the graph takes.
     for name in names:
