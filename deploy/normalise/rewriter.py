@@ -325,7 +325,9 @@ class Rewriter:
             return torch.where(index < 0, index + extent, index)
         if wrap:
             index = self.where(self.less(index, 0), self.add(index, extent), index)
-        return self.minimum(self.maximum(index, 0), extent - 1)
+        # Choices: the ONNX optimiser makes an unsorted graph of several pairs of a minimum and a maximum.
+        index = self.where(self.less(index, 0), self.number(0, torch.int64), index)
+        return self.where(self.less(extent - 1, index), self.number(extent - 1, torch.int64), index)
 
     def sum(self, value: Value, axes: Sequence[int], *, keep: bool = False) -> Value:
         """Sum over dimensions."""
