@@ -5,13 +5,13 @@ Nothing heavy is imported at the top, so that Ctrl-C during an import ends like 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import sys
 import threading
 import traceback
-from types import FrameType
 
 from .errors import DEBUG, BayespressError, ExitCode, InputError, in_one_sentence
 from .text import ENCODING_ERRORS, printable
@@ -51,10 +51,8 @@ def _failed(error: BaseException) -> ExitCode:
 
 
 def _say(text: str) -> None:
-    try:
+    with contextlib.suppress(OSError, ValueError):  # where standard error cannot be written, the exit code remains
         print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        pass  # standard error cannot be written; the exit code remains
 
 
 def _flushed(code: ExitCode) -> ExitCode:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator
 from enum import IntEnum
+from pathlib import Path
 
 from .text import printable
 
@@ -59,7 +59,7 @@ class MissingToolError(BayespressError):
     exit_code = ExitCode.MISSING_TOOL
 
 
-class Interrupted(BayespressError):
+class Interrupted(BayespressError):  # noqa: N818 - nothing went wrong
     """Ctrl-C ended the work; the message says what was kept and which command goes on."""
 
     exit_code = ExitCode.INTERRUPTED
@@ -162,7 +162,7 @@ def _of_the_system(error: OSError) -> InputError:
         name = error.filename if error.filename2 is None else error.filename2
         return InputError(f"{name} cannot be used ({reason}); {remedy}.")
     try:
-        os.getcwd()
+        Path.cwd()
     except FileNotFoundError:
         return InputError("The current folder was removed; change to one that is there.")
     return InputError(f"A file cannot be read or written ({reason}); {remedy}.")

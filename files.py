@@ -170,9 +170,11 @@ def _remove_stale(folder: Path) -> None:
                 continue  # in use, or on a file system without locks, where nobody can tell
             try:
                 retired = scratch / _RETIRED
-                for old in retired.iterdir() if retired.is_dir() else ():
-                    if not os.path.lexists(folder / old.name):
-                        old.rename(folder / old.name)
+                names = [old.name for old in retired.iterdir()] if retired.is_dir() else []
+                # All or none: parts of two records make no record.
+                if not any(os.path.lexists(folder / name) for name in names):
+                    for name in names:
+                        (retired / name).rename(folder / name)
                 shutil.rmtree(scratch, ignore_errors=True)
             finally:
                 os.close(descriptor)
@@ -215,7 +217,9 @@ def locked(path: Path) -> Iterator[None]:
         finally:
             mine.discard(whole)
             if descriptor is not None:
-                place.unlink(missing_ok=True)  # before the lock goes, so that nobody holds a lock on a file that is gone
+                place.unlink(
+                    missing_ok=True
+                )  # before the lock goes, so that nobody holds a lock on a file that is gone
                 os.close(descriptor)
 
 
@@ -303,31 +307,54 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def read_bytes(path: Path, what: str, limit: int | None = None) -> bytes:
+def read_bytes(path: Path, what: str, limit: int | None = None, *, magic: bytes = b"") -> bytes:
     """The bytes of the regular file `path`; `what` names its role in the error.
 
     limit  the most bytes that are read; by default half of the machine's memory
+    magic  how a sound file begins: of one that begins otherwise no more is read and returned than its first bytes,
+           for the caller to refuse
 
-    Raises InputError when it cannot be read, is larger, or is a device, a pipe or a folder, whose reading might not end.
+    Raises InputError when it cannot be read, is larger, or is a folder, or a device or pipe, which might not end.
     """
     most = limit or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     try:
         # Not blocking: opening a pipe that nobody writes into would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as stream:
+        with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise InputError(
                     f"The {what} {path} is {_sort_of(status.st_mode)}, and a regular file is needed; name one."
                 )
+            head = stream.read(len(magic))
+            if head != magic:
+                return head
             if status.st_size > most:
-                raise InputError(f"The {what} {path} has {status.st_size:,} bytes, and at most {most:,} are read.")
-            return stream.read(most)
+                raise InputError(
+                    f"The {what} {path} has {status.st_size:,} bytes, and at most {most:,} are read; name another."
+                )
+            return head + stream.read(most)
     except FileNotFoundError:
         raise InputError(f"There is no {what} at {path}; check the path.") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"The {what} {path} cannot be read ({reason}); check the path and its permissions.") from None
+
+
+def check_input(path: Path, what: str) -> None:
+    """See that something is at `path` whose reading comes to an end: a regular file or a folder.
+
+    Raises InputError for what is absent, cannot be reached, or is a device, a pipe or a socket.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise InputError(f"There is no {what} at {path}; check the path.") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"The {what} {path} cannot be read ({reason}); check the path and its permissions.") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"The {what} {path} is {_sort_of(mode)}, and a regular file or a folder is needed; name one.")
 
 
 def _sort_of(mode: int) -> str:

@@ -20,12 +20,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import InputError, reason_of
 from .files import read_bytes, write_text
+from .outputs import record_folder
 
 RECORD = "packed.json"
 WEIGHTS = "weights.bpz"
 NETWORK = "network.pt2"
 ORIGINAL = "original.pt2"
 GOLDEN = "golden.safetensors"
+
+PACKED = record_folder(
+    "a packed directory", RECORD, ("original_parameters", "packed_bytes"),
+    lambda _record: (WEIGHTS, NETWORK, ORIGINAL, GOLDEN),
+)  # fmt: skip
 
 
 class _Strict(BaseModel):

@@ -4,12 +4,12 @@ Every command, and every function of the Python interface, that writes to a plac
 rules hold for all of them:
 
 1. What is absent is written, and an empty folder is filled.
-2. What is there is replaced only with `--overwrite` (in Python `overwrite=True`), and only where it is an earlier output
-   of the same kind: a packed directory replaces a packed directory, an HTML report an HTML report. Each kind says how
-   it is recognised, always by content and never by name alone. A folder is of a kind if it holds that kind's record,
-   the record can be read, and nothing lies beside it that the record does not account for; the first foreign file is
-   named. A file is of a kind by its first bytes or by the mark that we leave in it. What is not of the kind is never
-   replaced, whatever the flags.
+2. What is there is replaced only with `--overwrite` (in Python `overwrite=True`), and only where it is an earlier
+   output of the same kind: a packed directory replaces a packed directory, an HTML report an HTML report. Each kind
+   says how it is recognised, always by content and never by name alone. A folder is of a kind if it holds that
+   kind's record, the record can be read, and nothing lies beside it that the record does not account for; the first
+   foreign file is named. A file is of a kind by its first bytes or by the mark that we leave in it. What is not of the
+   kind is never replaced, whatever the flags.
 3. An output is never one of the command's inputs, a folder above one, or inside one, by whatever name: paths are
    compared as the file system sees them, through symbolic links, hard links and names that differ in case.
 4. An output is never the current folder, the home folder, or a folder above either.
@@ -45,11 +45,13 @@ class Kind:
     what        its name in a sentence, as "a packed directory"
     folder      whether it is a folder, or else a file
     difference  says of a path what tells it from an output of this kind, as "it holds thesis.txt", or None
+    replaceable whether --overwrite may replace one
     """
 
     what: str
     folder: bool
     difference: Callable[[Path], str | None]
+    replaceable: bool = True
 
 
 def record_folder(
@@ -59,7 +61,7 @@ def record_folder(
 
     keys     that the record has at its top, besides `version`
     members  the patterns (fnmatch, forward slashes) of all that belongs to it, of the parsed record
-    inside   kinds of folders that may lie in it
+    inside   kinds of outputs that may lie in it
     """
     needed = {"version", *keys}
 
@@ -86,14 +88,16 @@ def _foreign(folder: Path, patterns: Sequence[str], inside: Sequence[Kind]) -> s
             path = Path(here, name)
             if path.is_symlink():
                 files.append(name)
-            elif any(kind.difference(path) is None for kind in inside):
+            elif any(kind.folder and kind.difference(path) is None for kind in inside):
                 names.remove(name)
             elif not any(path.iterdir()):
                 files.append(name)
         for name in sorted(files):
             path = Path(here, name)
             relative = path.relative_to(folder).as_posix()
-            known = any(fnmatch.fnmatchcase(relative, pattern) for pattern in patterns)
+            known = any(fnmatch.fnmatchcase(relative, pattern) for pattern in patterns) or any(
+                not kind.folder and path.is_file() and kind.difference(path) is None for kind in inside
+            )
             if path.is_symlink() or not (known or name.startswith(".bayespress-")):
                 return f"it holds {printable(relative)}"
     return None
@@ -136,7 +140,7 @@ WEIGHT_FILE = marked_file("a .bpz file", (b"BPZ",), b"BPZ")
 PAGE = marked_file("a report of bayespress", (b'<meta name="generator" content="bayespress">',), b"<!doctype html>")
 PICTURE = marked_file("a picture of bayespress", (b"<dc:title>bayespress</dc:title>",), b"<?xml")
 # Of a private or public key: never replaced.
-KEY = Kind("a key", False, lambda _path: "a key is never replaced")
+KEY = Kind("a key", False, lambda _path: None, replaceable=False)
 
 
 def check_output(
@@ -158,10 +162,12 @@ def check_output(
     if not path.exists():
         return
     if path.is_dir() != kind.folder or not (path.is_dir() or path.is_file()):
-        there, wanted = _sort_of(path), "a folder" if kind.folder else "a file"
-        raise InputError(f"{path} is {there}, and {kind.what}, {wanted}, is to be written there; name another place.")
+        wanted = kind.what if kind.folder else "a file"
+        raise InputError(f"{path} is {_sort_of(path)}, and {wanted} is to be written there; name another place.")
     if kind.folder and not any(path.iterdir()):
         return
+    if not kind.replaceable:
+        raise InputError(f"{path} is there already, and {kind.what} replaces nothing; name another place.")
     difference = kind.difference(path)
     if difference is not None:
         raise InputError(f"{path} is there already and is not {kind.what}: {difference}; name another place.")
@@ -184,11 +190,18 @@ def _check_place(path: Path) -> None:
     if path.parts and path.parts[0].startswith("~"):
         raise InputError(f"{path} begins with ~, which only the shell replaces; write the home folder out.")
     real = _resolved(path)
-    for name, place in (("the current folder", Path.cwd()), ("your home folder", Path(os.path.expanduser("~")))):
+    for name, place in (("the current folder", Path.cwd()), ("your home folder", _home())):
         above = (place, *place.parents)
         if real in (_resolved(each) for each in above) or any(_same(path, each) for each in above):
             what = name if _same(path, place) else f"a folder above {name}"
             raise InputError(f"{path} is {what}, which is never written over; name a new folder or file in it.")
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without one
+        return Path("/")
 
 
 def _check_apart(path: Path, given: Path, within: bool) -> None:

@@ -56,8 +56,8 @@ def page(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
     """An HTML page. Sections are a heading (may be empty) and finished HTML or SVG; title and lead are plain text."""
     body = "\n".join(f"{f'<h2>{html.escape(head)}</h2>' if head else ''}{_inline(part)}" for head, part in sections)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p>\n{body}"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="bayespress">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p>\n{body}"
         "</body></html>\n"
     )
 

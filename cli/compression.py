@@ -46,11 +46,13 @@ def run_compression(
     data_dir: Path | None = None,
     data: DataSet | None = None,
     search: Search | None = None,
+    overwrite: bool = False,
 ) -> tuple[PackedRecord, tuple[str, ...]]:
     """Compress a run directory into a packed directory; the record and what the user should know.
 
     settings  how, or where a search begins
     data      to measure the error on, instead of the data set that the run names
+    overwrite replace a packed directory at `out`
     """
     from ..compress.pipeline import compress_network
     from ..compress.posterior import read_posterior
@@ -107,6 +109,7 @@ def run_compression(
         labels=data.labels,
         data=data.name,
         choice=choice,
+        overwrite=overwrite,
     )
     return written, packed.notes + notes
 

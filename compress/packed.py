@@ -12,8 +12,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError, reason_of
-from ..files import replacing_folder, write_bytes
-from ..handover import GOLDEN, NETWORK, ORIGINAL, WEIGHTS, ChoiceRecord, PackedRecord, Preprocessing, StepRecord
+from ..handover import (
+    GOLDEN,
+    NETWORK,
+    ORIGINAL,
+    PACKED,
+    WEIGHTS,
+    ChoiceRecord,
+    PackedRecord,
+    Preprocessing,
+    StepRecord,
+)
+from ..outputs import WEIGHT_FILE, output_folder, write_output
 from .account import layer_records, papers_columns
 from .check_written import check_written
 from .settings import CompressSettings
@@ -52,9 +62,14 @@ class Packed:
         """4 bytes a parameter of the original over the size of the `.bpz`."""
         return 4.0 * self.original_parameters / len(self.weights)
 
-    def save(self, path: Path | str) -> None:
-        """Write the `.bpz` alone."""
-        write_bytes(Path(path), self.weights)
+    def save(self, path: Path | str, *, overwrite: bool = False) -> None:
+        """Write the `.bpz` alone.
+
+        overwrite  replace another `.bpz` file; a file of another kind is never replaced
+
+        Raises InputError when something is there that may not be replaced.
+        """
+        write_output(Path(path), WEIGHT_FILE, self.weights, overwrite=overwrite)
 
     def write(
         self,
@@ -66,13 +81,17 @@ class Packed:
         labels: Sequence[str] = (),
         data: str | None = None,
         choice: ChoiceRecord | None = None,
+        overwrite: bool = False,
     ) -> PackedRecord:
         """Write the packed directory (see handover.py) and return its record.
 
         golden  inputs (n >= 1, ...) whose outputs every later runtime must reproduce; by default `example`
         choice  how the settings were chosen, where they were
-        Raises InputError when the network cannot be exported for inputs of this shape, and CheckFailedError when the
-        exported program with the decoded weights does not compute what the network does.
+        overwrite  replace another packed directory; a folder with anything else in it is never replaced
+
+        Raises InputError when the network cannot be exported for inputs of this shape or something is at `folder` that
+        may not be replaced, and CheckFailedError when the exported program with the decoded weights does not compute
+        what the network does.
         """
         golden = self.example if golden is None else golden
         with torch.no_grad():
@@ -93,7 +112,7 @@ class Packed:
             papers=papers_columns(self.weights, self.network),
             choice=choice,
         )
-        with replacing_folder(folder) as fresh:
+        with output_folder(folder, PACKED, overwrite=overwrite) as fresh:
             (fresh / WEIGHTS).write_bytes(self.weights)
             for network, file in ((self.network, NETWORK), (self.original, ORIGINAL)):
                 _export(network, golden[:1], fresh / file)

@@ -15,8 +15,10 @@ change by accident unnoticed. Against somebody who rewrites the manifest too, on
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import io
+import json
 import math
 import tempfile
 import zipfile
@@ -33,6 +35,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import CorruptFileError, InputError, reason_of
 from ..files import read_bytes, sha256
 from ..handover import Preprocessing, StepRecord
+from ..outputs import Kind, record_folder
+from ..text import printable
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
@@ -45,6 +49,27 @@ _SIGNATURE_SIZE = 64
 _RUNNABLE = 0o755
 _PLAIN = 0o644
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+BUNDLE = record_folder(
+    "a bundle", MANIFEST, ("digest", "files", "targets"),
+    lambda manifest: (SIGNATURE, *(glob.escape(entry["path"]) for entry in manifest["files"])),
+)  # fmt: skip
+
+
+def _zip_difference(path: Path) -> str | None:
+    """What tells a file from a zipped bundle, see outputs.Kind: zips of other things have no manifest of ours."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = json.loads(_member(archive, MANIFEST, _LARGEST_MANIFEST))
+            listed = {MANIFEST, SIGNATURE, *(entry["path"] for entry in found["files"])}
+            foreign = [name for name in archive.namelist() if name not in listed]
+    except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, RecursionError, NotImplementedError,
+            RuntimeError, EOFError, CorruptFileError):  # fmt: skip
+        return f"it has no {MANIFEST} of ours"
+    return f"it holds {printable(foreign[0])}" if foreign else None
+
+
+ZIPPED_BUNDLE = Kind("a zipped bundle", False, _zip_difference)
 
 
 class _Strict(BaseModel):

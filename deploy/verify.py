@@ -37,7 +37,7 @@ def verify(
         from .verify_bundle import verify_bundle
 
         return verify_bundle(path, devices, tell, key)
-    data = read_bytes(path, "bundle or .bpz file")
+    data = read_bytes(path, "bundle or .bpz file", magic=b"BPZ")
     if key is not None:
         raise InputError(f"{path} holds weights, which are not signed; give the bundle, or no key.")
     if devices:
