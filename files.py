@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import BayespressError, InputError
+from .errors import BayespressError, InputError, reason_of
 from .text import printable
 
 _SCRATCH = ".bayespress-scratch-"
@@ -264,7 +264,9 @@ def _telling(path: Path, scratch: Path) -> Iterator[None]:
         of_another = error.filename is not None and not str(error.filename).startswith(str(scratch))
         if of_another:
             raise
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); name another place.") from error
+        # shutil gathers errors in one without a number.
+        reason = error.strerror or ("no space left" if _DISK_FULL.search(str(error)) else reason_of(error))
+        raise InputError(f"{path} cannot be written ({reason}); name another place.") from error
     except Exception as error:
         if _DISK_FULL.search(str(error)):
             raise InputError(f"{path} cannot be written (no space left); name another place.") from error
@@ -320,12 +322,13 @@ def read_bytes(path: Path, what: str, limit: int | None = None, *, magic: bytes 
     try:
         # Not blocking: opening a pipe that nobody writes into would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise InputError(
+                f"The {what} {path} is {_sort_of(status.st_mode)}, and a regular file is needed; name one."
+            )
         with os.fdopen(descriptor, "rb") as stream:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise InputError(
-                    f"The {what} {path} is {_sort_of(status.st_mode)}, and a regular file is needed; name one."
-                )
             head = stream.read(len(magic))
             if head != magic:
                 return head

@@ -141,7 +141,7 @@ class PackedRecord(_Strict):
     @property
     def ratio(self) -> float:
         """Original size over `.bpz` size."""
-        return self.original_bytes / self.packed_bytes
+        return self.original_bytes / max(1, self.packed_bytes)
 
     def write(self, folder: Path) -> None:
         """Write `packed.json` into `folder`."""

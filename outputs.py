@@ -25,7 +25,7 @@ import contextlib
 import fnmatch
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ def record_folder(
     def difference(path: Path) -> str | None:
         found = _json_of(path / record)
         if not isinstance(found, dict):
-            return f"it has no {record} of ours"
+            first = min((each.name for each in path.iterdir()), default="nothing")
+            return f"it holds {printable(first)} and no {record} of ours"
         if missing := sorted(needed - found.keys()):
             return f"its {record} has no field {missing[0]!r}"
         try:
@@ -274,18 +275,23 @@ def write_output(
 
 @contextlib.contextmanager
 def claimed(
-    outputs: Mapping[Path, Kind], *, overwrite: bool = False, inputs: Iterable[Path | None] = (), within: bool = False
+    outputs: Sequence[tuple[Path, Kind]],
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[Path | None] = (),
+    within: bool = False,
 ) -> Iterator[None]:
     """Check several outputs before the work of the block and keep others from writing them until it ends.
 
     Raises InputError for the first that may not be written, and where two are the same.
     """
     kept = tuple(inputs)
-    seen: dict[Path, Path] = {}
+    seen: set[Path] = set()
     with contextlib.ExitStack() as stack:
-        for path, kind in outputs.items():
+        for path, kind in outputs:
             check_output(path, kind, overwrite=overwrite, inputs=kept, within=within)
+            if _resolved(path) in seen:
+                raise InputError(f"{path} is to be written twice by one command; name two places.")
+            seen.add(_resolved(path))
             stack.enter_context(locked(path))
-            if (other := seen.setdefault(_resolved(path), path)) is not path:
-                raise InputError(f"{path} and {other} are the same output; name two places.")
         yield

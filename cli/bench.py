@@ -67,11 +67,11 @@ def bench(
         raise InputError(f"{plot} does not end in .svg, which is what is drawn; name it so.")
     if bundle is not None:
         check_input(bundle, "bundle")
-    wanted: dict[Path, Kind] = {}
+    wanted: list[tuple[Path, Kind]] = []
     if out is not None:
-        wanted[out] = BENCH_REPORT
+        wanted.append((out, BENCH_REPORT))
     if plot is not None:
-        wanted[plot] = PICTURE
+        wanted.append((plot, PICTURE))
     inputs = (bundle, packed, *(imported or ()))
     with claimed(wanted, overwrite=overwrite, inputs=inputs):
         reports = [BenchReport.read(path) for path in imported or ()]

@@ -180,7 +180,7 @@ def compress(
         goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
         search = Search(goal, _TRIALS if trials is None else trials, storage or str(run / "search.db"))
     out = out or run / "packed"
-    with claimed({out: PACKED}, overwrite=overwrite, inputs=(run,), within=True), contextlib.ExitStack() as stack:
+    with claimed([(out, PACKED)], overwrite=overwrite, inputs=(run,), within=True), contextlib.ExitStack() as stack:
         if search is not None:
             stack.enter_context(
                 resumable(f"the trials that were finished are kept in {without_password(search.storage)}")

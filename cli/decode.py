@@ -44,7 +44,7 @@ def decode(
     check_input(path, ".bpz file, packed directory or bundle")
     kind = decoded_kind(out.suffix)
     with (
-        claimed({out: kind}, overwrite=overwrite, inputs=(path,)),
+        claimed([(out, kind)], overwrite=overwrite, inputs=(path,)),
         output_file(out, kind, overwrite=overwrite, inputs=(path,)) as temporary,
     ):
         if out.suffix == ".onnx":

@@ -176,8 +176,10 @@ def run_kept_safe(folder: Path, *, resume: bool, overwrite: bool, inputs: Iterab
         with locked(folder):
             yield
         return
+    if not overwrite and (folder / RECORD).is_file() and run_directory().difference(folder) is None:
+        raise InputError(f"{folder} holds a run already; give another --out, or --resume {folder}, or --overwrite.")
     failure: BaseException | None = None
-    with claimed({folder: run_directory()}, overwrite=overwrite, inputs=inputs):
+    with claimed([(folder, run_directory())], overwrite=overwrite, inputs=inputs):
         if not (folder / RECORD).exists():
             yield
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -139,4 +140,7 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
             f"{type(network).__name__} cannot be exported for an input of shape {tuple(example.shape)} "
             f"({reason_of(error)}); make its forward traceable."
         ) from error
-    torch.export.save(program, path)
+    # Through memory: PyTorch's own writer ends the process when the disk is full.
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    path.write_bytes(buffer.getvalue())

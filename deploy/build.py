@@ -56,7 +56,7 @@ def build(
     Raises InputError for a packed directory that is incomplete or contradicts itself and for an `out` that may not be
     written, MissingToolError when a compiler or package is not there.
     """
-    with claimed({out: ZIPPED_BUNDLE if out.suffix == ".zip" else BUNDLE}, overwrite=overwrite, inputs=(packed,)):
+    with claimed([(out, ZIPPED_BUNDLE if out.suffix == ".zip" else BUNDLE)], overwrite=overwrite, inputs=(packed,)):
         return _build(packed, targets, out, progress, extras, kernels, overwrite=overwrite)
 
 
