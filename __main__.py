@@ -6,14 +6,15 @@ Nothing heavy is imported at the top, so that Ctrl-C during an import ends like 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-import select
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 
-from .errors import DEBUG, BayespressError, ExitCode, InputError, in_one_sentence
+from .errors import DEBUG, ExitCode, InputError, in_one_sentence
 from .text import ENCODING_ERRORS, printable
 
 
@@ -40,8 +41,10 @@ def _failed(error: BaseException) -> ExitCode:
     # A second Ctrl-C ends the process at once, without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if isinstance(error, SystemExit):
+        if isinstance(error.__context__, BrokenPipeError):  # rich ends the process in its own way
+            return ExitCode.NO_READER
         return ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.DEFECT
-    if isinstance(error, BrokenPipeError) and (_reader_is_gone(1) or _reader_is_gone(2)):
+    if isinstance(error, BrokenPipeError) and error.filename in _STREAMS.values():
         return ExitCode.NO_READER
     if os.environ.get(DEBUG):
         _say("".join(traceback.format_exception(error)).rstrip())
@@ -62,15 +65,36 @@ def _flushed(code: ExitCode) -> ExitCode:
     except OSError as error:
         # Else the interpreter tries once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if isinstance(error, BrokenPipeError):
-            return code or ExitCode.NO_READER
-        _say(f"bayespress: {_not_written(error)}")
-        return code or ExitCode.BAD_INPUT
+        return code or _failed(error)
     return code
 
 
-def _not_written(error: OSError) -> BayespressError:
-    return InputError(f"Standard output cannot be written ({error.strerror}); redirect it to a place that can.")
+_STREAMS = {"stdout": "standard output", "stderr": "standard error"}
+
+
+class _Stream(io.TextIOWrapper):
+    """Standard output or error, whose failures say which of them cannot be written, as those of files name the file."""
+
+    def __init__(self, stream: io.TextIOWrapper, role: str) -> None:
+        settings = {"encoding": stream.encoding, "line_buffering": stream.line_buffering}
+        through = stream.write_through
+        super().__init__(stream.detach(), errors=ENCODING_ERRORS, write_through=through, **settings)
+        self.role = role
+
+    def write(self, text: str, /) -> int:
+        with self._named():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._named():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, self.role) from None
 
 
 def _prepare_streams() -> None:
@@ -80,17 +104,17 @@ def _prepare_streams() -> None:
     """
     closed = [number for number in range(3) if not _is_open(number)]
     for number in closed:  # else the next file that is opened gets the number, and messages are written into it
-        # Read-only, so that writing fails and is noticed; messages may get lost.
-        descriptor = os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
+        descriptor = os.open(os.devnull, os.O_RDWR)
         if descriptor != number:
             os.dup2(descriptor, number)
             os.close(descriptor)
-    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - lives as long as we
+    for name, role in _STREAMS.items():
         stream = getattr(sys, name)
-        if number and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors=ENCODING_ERRORS)
+        if isinstance(stream, io.TextIOWrapper):
+            setattr(sys, name, _Stream(stream, role))
     if 1 in closed:
         raise InputError("Standard output is closed; redirect it to /dev/null if the output is not wanted.")
 
@@ -101,13 +125,6 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _reader_is_gone(number: int) -> bool:
-    """Whether a descriptor is a pipe or socket whose other end was closed."""
-    poll = select.poll()
-    poll.register(number, 0)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _silence_background_failures() -> None:

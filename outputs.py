@@ -228,6 +228,8 @@ def _same(one: Path, other: Path) -> bool:
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
+    except FileNotFoundError:  # the current folder was removed
+        raise
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
         raise InputError(f"{path} cannot be followed ({printable(error)}); name another place.") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import read_bytes
+from ..files import check_input, read_bytes
 from .checks import VerifyReport, attempt
 from .weights import check_weights, is_bundle
 
@@ -28,6 +28,7 @@ def verify(
     device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
     """
     tell = progress or (lambda _step: None)
+    check_input(path, "bundle or .bpz file")
     if devices:
         from .devices import device_named
 

@@ -22,17 +22,22 @@ def hidden(folder):
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
+def half(path, error):
+    """Begin to write, and fail."""
+    assert not path.exists()
+    path.write_bytes(b"half")
+    raise error
+
+
 def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "new" / "deep" / "w.bpz"
     with pytest.raises(ZeroDivisionError), files.replacing_file(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise ZeroDivisionError
+        half(temporary, ZeroDivisionError)
     assert list(tmp_path.iterdir()) == [], "folders that were made for it are gone too"
     path = tmp_path / "w.bpz"
     path.write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt), files.replacing_file(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise KeyboardInterrupt
+        half(temporary, KeyboardInterrupt)
     assert path.read_bytes() == b"old"
     assert hidden(tmp_path) == []
 
@@ -51,10 +56,11 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 
 def test_what_appeared_meanwhile_is_not_replaced(tmp_path):
     path = tmp_path / "w"
-    with pytest.raises(InputError, match="written by another process meanwhile"):
-        with files.replacing_file(path, fresh=True) as temporary:
-            temporary.write_text("ours")
-            path.write_text("theirs")
+    with (
+        pytest.raises(InputError, match="written by another process meanwhile"),
+        files.replacing_file(path, fresh=True) as temporary,
+    ):
+        [place.write_text(text) for place, text in ((temporary, "ours"), (path, "theirs"))]
     assert path.read_text() == "theirs"
 
 
@@ -158,9 +164,7 @@ def test_setting_aside_puts_back_after_a_failure(tmp_path):
     (tmp_path / "a").write_text("old")
     (tmp_path / "b").mkdir()
     with pytest.raises(KeyboardInterrupt), files.set_aside(tmp_path, ["a", "b", "c"]):
-        assert not (tmp_path / "a").exists()
-        (tmp_path / "a").write_text("new")
-        raise KeyboardInterrupt
+        half(tmp_path / "a", KeyboardInterrupt)
     assert (tmp_path / "a").read_text() == "old"
     assert (tmp_path / "b").is_dir()
     with files.set_aside(tmp_path, ["a", "b"]):
@@ -187,9 +191,9 @@ def test_a_second_command_on_one_output_is_refused_and_a_stale_lock_is_not_in_th
         link = tmp_path / "link"
         link.symlink_to(tmp_path / "new")
         for name in (path, link / "net.bpz"):
-            with pytest.raises(InputError, match=rf"is being written by process {process.pid}; wait"):
-                with files.locked(name):
-                    pass
+            refused = pytest.raises(InputError, match=rf"is being written by process {process.pid}; wait")
+            with refused, files.locked(name):
+                pass
         with files.locked(tmp_path / "new" / "other.bpz"):
             pass
     finally:

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_a_report_is_well_formed_whatever_the_names(name):
     from bayespress.compress.report import report_html
 
     page = report_html(_record(name), _layout())
-    ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     assert "<script" not in page
     assert not re.search("[\x00-\x09\x0b-\x1f\u202a-\u202e]", page)
     assert page.count("<h1>") == 1
@@ -81,7 +81,7 @@ def test_bars_of_one_shown_name_stay_two_bars():
         Latency(label="$a$", runs=1, median_us=us, p10_us=us, p90_us=us, ratio=us) for us in (1.0, 7.0)
     ]  # fmt: skip
     picture = bench_svg(BenchReport(name="<n>", cpu="c", rows=rows))
-    ElementTree.fromstring(picture)
+    ET.fromstring(picture)
     assert picture.count("<!--  7.0x -->") == 1
     assert picture.count("<!-- $a$ -->") == 2, "both are named, and not as mathematics"
 
