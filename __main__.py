@@ -76,9 +76,8 @@ class _Stream(io.TextIOWrapper):
     """Standard output or error, whose failures say which of them cannot be written, as those of files name the file."""
 
     def __init__(self, stream: io.TextIOWrapper, role: str) -> None:
-        settings = {"encoding": stream.encoding, "line_buffering": stream.line_buffering}
-        through = stream.write_through
-        super().__init__(stream.detach(), errors=ENCODING_ERRORS, write_through=through, **settings)
+        encoding, lines, through = stream.encoding, stream.line_buffering, stream.write_through
+        super().__init__(stream.detach(), encoding, ENCODING_ERRORS, line_buffering=lines, write_through=through)
         self.role = role
 
     def write(self, text: str, /) -> int:

@@ -201,13 +201,14 @@ def _compress_file(
     path: Path, out: Path, tolerance: float, profile: str, threads: int, *, overwrite: bool, as_json: bool
 ) -> None:
     """Weights of the user's own into a .bpz file."""
-    from ..compress.standalone import compress_file
+    from ..compress.standalone import check_ending, compress_file
     from ..outputs import WEIGHT_FILE, claimed
 
     def tell(done: int, count: int) -> None:
         if done == count or done % 10 == 0:
             step(f"tensor {done} of {count}")
 
+    check_ending(path)
     with claimed([(out, WEIGHT_FILE)], overwrite=overwrite, inputs=(path,)):
         found = compress_file(
             path, out, tolerance, profile=profile, threads=threads, progress=tell, overwrite=overwrite

@@ -141,6 +141,6 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
             f"({reason_of(error)}); make its forward traceable."
         ) from error
     # Through memory: PyTorch's own writer ends the process when the disk is full.
-    buffer = io.BytesIO()
-    torch.export.save(program, buffer)
-    path.write_bytes(buffer.getvalue())
+    archive = io.BytesIO()
+    torch.export.save(program, archive)
+    path.write_bytes(archive.getvalue())
