@@ -41,8 +41,11 @@ def _failed(error: BaseException) -> ExitCode:
     # A second Ctrl-C ends the process at once, without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if isinstance(error, SystemExit):
-        if isinstance(error.__context__, BrokenPipeError):  # rich ends the process in its own way
+        # rich and Lightning end the process in their own ways.
+        if isinstance(error.__context__, BrokenPipeError):
             return ExitCode.NO_READER
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return _failed(error.__context__)
         return ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.DEFECT
     if isinstance(error, BrokenPipeError) and error.filename in _STREAMS.values():
         return ExitCode.NO_READER

@@ -35,8 +35,11 @@ def shell_word(path: Path | str) -> str:
     ("'my net.bpz'", "$'a\\nb'", './-x')
     """
     text = str(path)
-    if text.startswith("-"):
-        text = f"./{text}"  # an option otherwise
+    return shell_quoted(f"./{text}" if text.startswith("-") else text)  # an option otherwise
+
+
+def shell_quoted(text: str) -> str:
+    """Any word of a command, also an option, quoted as in `shell_word`."""
     if printable(text) == text:
         return shlex.quote(text)
     shown = text.replace("\\", "\\\\").replace("'", "\\'")

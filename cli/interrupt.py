@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import Interrupted
 from ..studies import without_password
-from ..text import shell_word
+from ..text import shell_quoted
 
 
 @contextlib.contextmanager
@@ -28,4 +28,4 @@ def resumable(kept: Callable[[], str] | str) -> Iterator[None]:
 
 def command_line() -> str:
     """The command as it was given, without passwords."""
-    return " ".join(["bayespress", *(shell_word(without_password(word)) for word in sys.argv[1:])])
+    return " ".join(["bayespress", *(shell_quoted(without_password(word)) for word in sys.argv[1:])])

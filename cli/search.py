@@ -50,6 +50,7 @@ def search(
     "method.global_scale" = { choices = [1e-5, 1e-4] }, and settings of compress alike, as compress.threshold
     and compress.budget.
     """
+    from ..files import parents_of
     from ..outputs import PICTURE, check_container, check_output
     from ..studies import finished, open_study
     from ..train.data import load_data
@@ -68,9 +69,9 @@ def search(
     check_container(out)
     # A search goes on in its folder, so its own picture is drawn anew without being asked.
     check_output(picture, PICTURE, overwrite=True)
-    out.mkdir(parents=True, exist_ok=True)
     storage = storage or str(out / "search.db")
-    study = open_study(storage, recipe, objectives=2)
+    with parents_of(picture):
+        study = open_study(storage, recipe, objectives=2)
     foreign = next(out.glob("trial-*"), None)
     if foreign is not None and not study.trials:
         raise InputError(

@@ -73,4 +73,5 @@ def test_recipes_that_cannot_be_searched(tmp_path):
     assert "0 trials" in run(tmp_path, "search", "recipe.toml", "--trials", 0, code=2).stderr
     (tmp_path / "recipe.toml").write_text('[search]\n"training.epochs" = { low = 1, high = 2 }\n')
     refused = run(tmp_path, "search", "recipe.toml", "--storage", "nosuch://x", code=2)
-    assert "Storage nosuch://x cannot be used" in refused.stderr
+    assert not (tmp_path / "search").exists(), "a command that fails leaves nothing behind"
+    assert "Storage nosuch://x is no database that is supported" in refused.stderr
