@@ -70,13 +70,14 @@ def search(
     # A search goes on in its folder, so its own picture is drawn anew without being asked.
     check_output(picture, PICTURE, overwrite=True)
     storage = storage or str(out / "search.db")
+    foreign = next(out.glob("trial-*"), None)
+    of_another = f"{foreign} is of another search than the one in {without_password(storage)}; name another --out."
+    if foreign is not None and "://" not in storage and not Path(storage).expanduser().exists():
+        raise InputError(of_another)  # before a file is made for this one
     with parents_of(picture):
         study = open_study(storage, recipe, objectives=2)
-    foreign = next(out.glob("trial-*"), None)
     if foreign is not None and not study.trials:
-        raise InputError(
-            f"{foreign} is of another search than the one in {without_password(storage)}; name another --out."
-        )
+        raise InputError(of_another)
     record = _record(fields, {})
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
     data = load_data(record.data.name, folder).held_out(_HELD_OUT)
