@@ -99,7 +99,8 @@ def reason_of(error: BaseException) -> str:
     """
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):
         first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc']) or 'the whole file'}: {first['msg']}"
+        place = ".".join(str(part) for part in first["loc"]) or "the whole file"  # keys are the file's own
+        return printable(f"{place[:200]}: {first['msg']}")
     lines = str(error).strip().splitlines()
     return printable(lines[0]).rstrip(".") if lines else type(error).__name__
 

@@ -5,7 +5,8 @@
       weights.bpz         every tensor of the shrunk network; its size is the size we publish
       network.pt2         torch.export program of the shrunk network, batch 1, with the decoded weights
       original.pt2        the same of the network as it was given, for comparison; optional
-      golden.safetensors  `input` (n, *input_shape) and `output` (n, ...), as PyTorch computes them one by one
+      golden.safetensors  `input` (n, *input_shape) and `output` (n, ...), as PyTorch computes them one by one: a few
+                          examples of the data, then zeros, extremes and noise
 
 Tensor names in `weights.bpz` are the state-dict names of the program in `network.pt2`.
 """
@@ -137,6 +138,13 @@ class PackedRecord(_Strict):
     layers: tuple[LayerRecord, ...] = ()
     papers: PapersRecord | None = None
     choice: ChoiceRecord | None = Field(default=None, description="none when the settings were given")
+    real_examples: int | None = Field(
+        default=None,
+        description="so many of the golden inputs, the first, are examples of the data; none where all are",
+    )
+    notes: tuple[str, ...] = Field(
+        default=(), description="which golden inputs were left out and why, one sentence each"
+    )
 
     @property
     def ratio(self) -> float:

@@ -22,6 +22,11 @@ _STYLE = (
     "td,th{padding:.2rem .9rem;text-align:right;border-bottom:1px solid #dde3ea}"
     "td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}"
 )
+# What a browser may do with a page: apply its own styles, and nothing else.
+_POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+    "img-src data:; base-uri 'none'; form-action 'none'\">"
+)
 
 
 @contextmanager
@@ -72,7 +77,7 @@ def page(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
     body = "\n".join(f"{f'<h2>{_escaped(head)}</h2>' if head else ''}{_inline(part)}" for head, part in sections)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="bayespress">'
-        f"<title>{_escaped(title)}</title><style>{_STYLE}</style></head>"
+        f"{_POLICY}<title>{_escaped(title)}</title><style>{_STYLE}</style></head>"
         f"<body><h1>{_escaped(title)}</h1>{paragraph(lead)}\n{body}</body></html>\n"
     )
 

@@ -10,7 +10,6 @@ often the quicker kernel is chosen, on layers that were kept out of the fit.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,6 +23,7 @@ from bayespress import codec
 from bayespress.deploy.aot import compile_network
 from bayespress.deploy.build import stored_weights
 from bayespress.deploy.cost import dense_work, sparse_work
+from bayespress.deploy.devices.report import parse_report
 from bayespress.deploy.export import parameter_names
 from bayespress.deploy.layers import Layer, find_layers
 from bayespress.deploy.lower import accumulators, imported, registers_of, tvm_target
@@ -63,8 +63,9 @@ def time_kernels(network: nn.Module, example: torch.Tensor, density: float, roun
             (folder / f"between-{kernels}").mkdir()
             made = compile_network(program, target, folder / kernels, folder / f"between-{kernels}", stored, kernels)
             command = [made.runner, folder / "w.bpz", folder / "x.f32", "--repeat", str(rounds), "--layers"]
-            said = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-            taken[kernels] = sum(each["mean_ns"] for each in said["layers"] if "0" in each["kernel"])
+            printed = subprocess.run(command, capture_output=True, check=True).stdout
+            report = parse_report(printed, "host")
+            taken[kernels] = sum(each.mean_ns for each in report.layers if "0" in each.kernel)
     with tvm_target(target):
         module = imported(program)
     known = {variable: stored[name] for variable, name in parameter_names(program).items() if name in stored}

@@ -6,6 +6,10 @@
 A packed directory comes from `bayespress compress`; with --batch, so many examples at once on two threads each. The
 networks are random: VGG with 5 % of its weights against itself in full, ResNet-18 with all of its own. Prints medians,
 spread and ratios, the compiled network being 1, and the bytes and multiply-adds that a run cannot do without.
+
+Contenders run what their users would: ONNX Runtime what torch.onnx.export writes by default (batch norms folded), with
+input and output bound; PyTorch in inference mode, operator by operator; converters take that ONNX file or the exported
+program. Nothing of a contender but its run is timed, and all outputs are compared before.
 """
 
 from __future__ import annotations
@@ -29,8 +33,8 @@ from bayespress.deploy.aot import compile_network
 from bayespress.deploy.bench import bench
 from bayespress.deploy.build import build, stored_weights
 from bayespress.deploy.bundle import opened
-from bayespress.deploy.export import INPUT, fill_weights, load_program, onnx_graph, parameter_names
-from bayespress.deploy.sessions import CompiledNetwork, onnx_session
+from bayespress.deploy.export import fill_weights, load_program, onnx_graph, parameter_names, plain_onnx
+from bayespress.deploy.sessions import CompiledNetwork, onnx_runner, onnx_session
 from bayespress.deploy.targets import target_named
 from bayespress.train.models import build_model
 
@@ -90,6 +94,15 @@ def interleaved(contenders: dict[str, Callable[[], object]], seconds: float) -> 
     return times
 
 
+def check_same(contenders: dict[str, Callable[[], object]]) -> None:
+    """Stop unless all give the outputs of the first: who computes something else cannot be compared."""
+    outputs = {label: np.asarray(run(), np.float32).ravel().copy() for label, run in contenders.items()}
+    first = next(iter(outputs.values()))
+    for label, output in outputs.items():
+        if output.shape != first.shape or not np.abs(output - first).max() <= 1e-3 * np.abs(first).max():
+            raise RuntimeError(f"{label} computes something else")
+
+
 def show_times(title: str, times: dict[str, list[float]]) -> None:
     """Medians and ratios; the first is 1."""
     base = statistics.median(next(iter(times.values())))
@@ -136,7 +149,7 @@ def measure_network(name: str, seconds: float) -> None:
     """One random network, batch 1, one thread."""
     network, example, share = random_network(name)
     program = torch.export.export(network, (example,), strict=False)
-    full = {key: program.state_dict[key].detach().numpy() for key in parameter_names(program).values()}
+    full = set(parameter_names(program).values())
     kept = {key: value for key, value in compressed(network, share).items() if key in full}
     tensors: list[codec.Tensor] = [
         quantized(key, value) if value.ndim > 1 else codec.RawTensor(key, value) for key, value in kept.items()
@@ -152,19 +165,24 @@ def measure_network(name: str, seconds: float) -> None:
             raise RuntimeError("no library for this machine")
         compiled = CompiledNetwork(made.library, weights)
     x = np.ascontiguousarray(example.numpy())
-    session = onnx_session(fill_weights(onnx_graph(program), full))
-    same = onnx_session(fill_weights(onnx_graph(program), {tensor.name: tensor.values() for tensor in tensors}))
-    difference = np.abs(compiled.run(x) - same.run(None, {INPUT: x})[0].ravel()).max()
+    model = plain_onnx(program)
+    same = onnx_runner(
+        onnx_session(fill_weights(onnx_graph(program), {tensor.name: tensor.values() for tensor in tensors})), x
+    )
+    expected = same().ravel()
+    difference = np.abs(compiled.run(x) - expected).max() / np.abs(expected).max()
     contenders: dict[str, Callable[[], object]] = {
         "compiled": lambda: compiled.run(x),
-        "ONNX Runtime, original": lambda: session.run(None, {INPUT: x}),
+        "ONNX Runtime, original": onnx_runner(onnx_session(model), x),
     }
-    contenders |= {
-        f"{label}, original": run for label, run in peers(fill_weights(onnx_graph(program), full), program, x).items()
-    }
+    contenders |= {f"{label}, original": run for label, run in peers(model, program, x).items()}
+    check_same({label: run for label, run in contenders.items() if label != "compiled"})
     sparse = sum(choice.kernel == "sparse" for choice in made.choices)
     show_times(f"{name}, {100 * share:.0f} % of the weights, batch 1", interleaved(contenders, seconds))
-    show(f"largest difference from ONNX Runtime on the same weights {difference:.1e}; {sparse} layers run sparse")
+    show(
+        f"largest difference from ONNX Runtime on the same weights, in parts of the largest output, {difference:.1e}; "
+        f"{sparse} layers run sparse"
+    )
     show_roofline(network, example, entries, compiled, x)
 
 
@@ -203,12 +221,13 @@ def measure_peers(packed: Path, bundle: Path, seconds: float) -> None:
         if library is None:
             raise RuntimeError("no library for this machine")
         compiled = CompiledNetwork(there.folder / library, there.read("weights.bpz"))
-        x = np.ascontiguousarray(there.golden_inputs()[:1])
+        x = np.ascontiguousarray(there.real_inputs()[:1])
     contenders: dict[str, Callable[[], object]] = {"compiled": lambda: compiled.run(x)}
     for label, name in (("shrunk", "network.pt2"), ("original", "original.pt2")):
         program = load_program(packed / name)
-        weights = {key: program.state_dict[key].detach().numpy() for key in parameter_names(program).values()}
-        found = peers(fill_weights(onnx_graph(program), weights), program, x)
+        model = plain_onnx(program)
+        found = peers(model, program, x)
+        check_same({"ONNX Runtime": onnx_runner(onnx_session(model), x)} | found)
         contenders |= {f"{peer}, {label}": run for peer, run in found.items()}
     if len(contenders) > 1:
         show_times("other runtimes, batch 1, one thread", interleaved(contenders, seconds))
@@ -224,13 +243,11 @@ def measure_batch(packed: Path, batch: int, seconds: float) -> None:
             if library is None:
                 raise RuntimeError("no library for this machine")
             compiled = CompiledNetwork(there.folder / library, there.read("weights.bpz"))
-            examples = np.ascontiguousarray(np.resize(there.golden_inputs(), (batch, *there.manifest.input_shape)))
+            examples = np.ascontiguousarray(np.resize(there.real_inputs(), (batch, *there.manifest.input_shape)))
     contenders: dict[str, Callable[[], object]] = {"compiled": lambda: compiled.run_batch(examples, THREADS)}
     # A packed directory's graphs are of one example; of the original, random weights take the same time.
     original = torch.export.export(build_model(manifest.name).eval(), (torch.from_numpy(examples),), strict=False)
-    weights = {key: original.state_dict[key].detach().numpy() for key in parameter_names(original).values()}
-    session = onnx_session(fill_weights(onnx_graph(original), weights), THREADS)
-    contenders["ONNX Runtime, original"] = lambda: session.run(None, {INPUT: examples})
+    contenders["ONNX Runtime, original"] = onnx_runner(onnx_session(plain_onnx(original), THREADS), examples)
     show_times(f"{manifest.name}, batch {batch}, {THREADS} threads each", interleaved(contenders, seconds))
 
 

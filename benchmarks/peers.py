@@ -63,12 +63,12 @@ def _mnn(model: Path, x: np.ndarray) -> Runner:
     network = mnn.Interpreter(str(converted))
     session = network.createSession({"numThread": 1, "backend": "CPU", "precision": "high"})
     source = mnn.Tensor(x.shape, mnn.Halide_Type_Float, x, mnn.Tensor_DimensionType_Caffe)
-    given = network.getSessionInput(session)
+    given, result = network.getSessionInput(session), network.getSessionOutput(session)
 
     def run() -> np.ndarray:
         given.copyFrom(source)
         network.runSession(session)
-        return np.array(network.getSessionOutput(session).getData()).ravel()
+        return np.asarray(result.getNumpyData()).ravel()  # getData makes a number of Python of each output
 
     return run
 

@@ -11,12 +11,16 @@ import typer
 from ..errors import InputError
 from ..files import check_input
 from ..outputs import PICTURE, Kind, claimed, write_output
+from ..text import printable
 from .console import JsonFlag, Overwrite, print_json, show, step, table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ..deploy.bench_report import BenchReport, DeviceReport
+
+
+_MOST_DIGITS = 18
 
 
 def bench(
@@ -38,7 +42,13 @@ def bench(
     ] = "onnxruntime,torch",
     threads: Annotated[str, typer.Option(help="Also run a batch on so many threads: 1,2,4 for three numbers.")] = "",
     batch: Annotated[str, typer.Option(help="Examples of that batch; several numbers likewise.")] = "256",
+    key: Annotated[
+        Path | None, typer.Option(help="Public key in PEM; the bundle has to be signed by its owner to be run.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="How long to measure each contender and device.")] = 2.0,
+    time_limit: Annotated[
+        float, typer.Option(help="Stop a run on a device after so many seconds more than it is to measure.")
+    ] = 300.0,
     imported: Annotated[
         list[Path] | None, typer.Option("--import", help="Report of another device, to gather; repeat for several.")
     ] = None,
@@ -89,6 +99,8 @@ def bench(
                     compare=[peer for peer in compare.split(",") if peer not in ("", "none")],
                     threads=list(_numbers(threads)),
                     batches=list(_numbers(batch)),
+                    key=key,
+                    time_limit=time_limit,
                 ),
             )
         report = gathered(reports)
@@ -146,6 +158,8 @@ def _device_rows(report: DeviceReport) -> Iterator[tuple[str, str]]:
 
 def _numbers(text: str) -> Iterator[int]:
     for part in filter(None, text.split(",")):
-        if not part.strip().isdigit():
-            raise InputError(f"{part!r} is no whole number; write several as in --threads 1,2,4.")
-        yield int(part)
+        digits = part.strip()
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+            shown = printable(part[: 2 * _MOST_DIGITS])
+            raise InputError(f"{shown!r} is no whole number that can be used; write several as in --threads 1,2,4.")
+        yield int(digits)

@@ -11,7 +11,7 @@ import typer
 from ..errors import InputError
 from ..studies import without_password
 from ..text import shell_word
-from .console import DataDir, JsonFlag, Overwrite, note, percent, print_json, show, size, step, table
+from .console import DataDir, JsonFlag, Overwrite, TrustCode, note, percent, print_json, show, size, step, table
 from .interrupt import resumable
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def compress(
     ] = 1,
     data_dir: DataDir = None,
     overwrite: Overwrite = False,
+    trust_code: TrustCode = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Prune, shrink and quantise a trained network into a .bpz file.
@@ -185,7 +186,9 @@ def compress(
             stack.enter_context(
                 resumable(f"the trials that were finished are kept in {without_password(search.storage)}")
             )
-        record, notes = run_compression(run, out, settings, data_dir=data_dir, search=search, overwrite=overwrite)
+        record, notes = run_compression(
+            run, out, settings, data_dir=data_dir, search=search, overwrite=overwrite, trust_code=trust_code
+        )
     for text in notes:
         note(text)
     if as_json:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..train.data import DataSet
     from ..train.run import RunRecord
 
-_GOLDEN = 16  # examples that every later runtime must reproduce
+_EXAMPLES = 16  # of the data, that the graph is traced with; the first of them become golden inputs
 _HELD_OUT = 0.1  # of the training set, where the run kept nothing back
 
 
@@ -47,12 +47,14 @@ def run_compression(
     data: DataSet | None = None,
     search: Search | None = None,
     overwrite: bool = False,
+    trust_code: bool = False,
 ) -> tuple[PackedRecord, tuple[str, ...]]:
     """Compress a run directory into a packed directory; the record and what the user should know.
 
     settings  how, or where a search begins
     data      to measure the error on, instead of the data set that the run names
     overwrite replace a packed directory at `out`
+    trust_code  whether a `module:callable` that the run names may be imported; refused by an InputError otherwise
     """
     from ..compress.pipeline import compress_network
     from ..compress.posterior import read_posterior
@@ -63,8 +65,10 @@ def run_compression(
     from ..train.evaluate import error_percent
     from ..train.models import build_model
     from ..train.run import POSTERIOR, RunRecord
+    from ..train.trust import check_code
 
     record = RunRecord.read(run)
+    check_code(record, f"the run in {run}", trust_code=trust_code)
     if record.status != "complete":
         raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
@@ -94,7 +98,7 @@ def run_compression(
     packed = compress_network(
         network,
         posterior,
-        data.train_images[:_GOLDEN],
+        data.train_images[:_EXAMPLES],
         settings,
         evaluate=lambda network: error_percent(network, data.test_images, data.test_labels),
         data=labelled,
@@ -104,14 +108,14 @@ def run_compression(
     written = packed.write(
         out,
         name=record.model.name.replace(":", "-"),
-        golden=data.test_images[:_GOLDEN],
+        golden=data.test_images[:_EXAMPLES],
         preprocessing=Preprocessing(scale=data.scale, description=data.description),
         labels=data.labels,
         data=data.name,
         choice=choice,
         overwrite=overwrite,
     )
-    return written, packed.notes + notes
+    return written, packed.notes + written.notes + notes
 
 
 def _labelled(record: RunRecord, seen: DataSet) -> Labelled:
@@ -142,7 +146,7 @@ def _search(
     from ..train.evaluate import error_percent
 
     def attempt(tried: CompressSettings) -> tuple[float, int]:
-        packed = compress_network(network, posterior, seen.train_images[:_GOLDEN], tried, data=labelled)
+        packed = compress_network(network, posterior, seen.train_images[:_EXAMPLES], tried, data=labelled)
         return error_percent(packed.network, seen.test_images, seen.test_labels), len(packed.weights)
 
     before = copy.deepcopy(network)

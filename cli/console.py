@@ -25,6 +25,12 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", envvar="BAYESPRESS_DATA", help="Folder that holds the data sets' files."),
 ]
+TrustCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code", help="Import and run the module:callable that a run or a recipe file names: code of its author."
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace an earlier output of the same kind; nothing else is ever replaced."),

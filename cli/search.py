@@ -11,7 +11,7 @@ import typer
 
 from ..errors import CheckFailedError, InputError, reason_of
 from ..studies import without_password
-from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
+from .console import DataDir, JsonFlag, TrustCode, note, percent, print_json, show, size, step, table
 from .interrupt import resumable
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def search(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trials, the table and the plot.")] = Path(
         "search"
     ),
+    trust_code: TrustCode = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Look for the best networks in (error, bytes) over a recipe's ranges.
@@ -55,6 +56,8 @@ def search(
     from ..studies import finished, open_study
     from ..train.data import load_data
     from ..train.recipe import recipe_fields, search_ranges, set_field
+    from ..train.trust import check_code
+    from .train import named_by
 
     if trials < 1:
         raise InputError(f"{trials} trials were asked for; at least 1 is needed.")
@@ -79,6 +82,8 @@ def search(
     if foreign is not None and not study.trials:
         raise InputError(of_another)
     record = _record(fields, {})
+    for candidate in (record, *_named_in(fields, ranges)):
+        check_code(candidate, f"recipe {recipe}", named_by(assignments or []), trust_code=trust_code)
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
     data = load_data(record.data.name, folder).held_out(_HELD_OUT)
     before = len(study.trials)
@@ -133,9 +138,9 @@ def _measure(
     except FileExistsError:  # never removed: another search's, or another worker's
         raise InputError(f"{folder} is there already; name another --out, or remove it.") from None
     try:
-        train_run(folder / "run", record, data=data, live=False)
+        train_run(folder / "run", record, data=data, live=False, trust_code=True)  # checked above
         settings = CompressSettings(**knobs)
-        packed, _ = run_compression(folder / "run", folder / "packed", settings, data=data)
+        packed, _ = run_compression(folder / "run", folder / "packed", settings, data=data, trust_code=True)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -156,6 +161,15 @@ def _check_knobs(ranges: Mapping[str, Range]) -> None:
     for key in ranges:
         if key.startswith(_COMPRESS) and key.removeprefix(_COMPRESS) not in known:
             raise InputError(f"Search range {key}: there is no such setting; there are {', '.join(sorted(known))}.")
+
+
+def _named_in(fields: Mapping[str, Any], ranges: Mapping[str, Range]) -> list[Any]:
+    """The recipe with each choice that a range offers as a name of a network, a method or data."""
+    return [
+        _record(fields, {key: choice})
+        for key, span in ranges.items() if key.partition(".")[0] in ("model", "method", "data")
+        for choice in span.choices or [] if isinstance(choice, str) and ":" in choice
+    ]  # fmt: skip
 
 
 def _suggest(trial: Any, key: str, span: Range) -> Any:

@@ -14,7 +14,7 @@ import typer
 
 from ..errors import InputError, Interrupted
 from ..text import shell_word
-from .console import DataDir, JsonFlag, Overwrite, percent, print_json, show, step, table
+from .console import DataDir, JsonFlag, Overwrite, TrustCode, percent, print_json, show, step, table
 from .interrupt import command_line
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def train(
     devices: Annotated[str, typer.Option(help="How many GPUs or processes, or `auto` (Lightning's).")] = "1",
     strategy: Annotated[str, typer.Option(help="How they work together: ddp, for instance (Lightning's).")] = "auto",
     overwrite: Overwrite = False,
+    trust_code: TrustCode = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a network with variational Bayes and write a run directory.
@@ -110,6 +111,9 @@ def train(
     The run directory holds run.json (settings and metrics by epoch), posterior.safetensors (all that compress
     needs) and checkpoints. A run that was cut short goes on with --resume.
     """
+    from ..train.trust import check_code, code_names
+
+    named = [model, data, method, *named_by(assignments or [])]
     if resume is not None:
         folder, record = resume, _unfinished(resume)
         if data_dir is not None:
@@ -126,12 +130,14 @@ def train(
         choices |= {f"model.{key}": value for key, value in _json_object("--model-args", model_args).items()}
         choices |= {f"method.{key}": value for key, value in _json_object("--method-args", method_args).items()}
         record = new_record(recipe, choices, assignments or [])
+        check_code(record, f"recipe {recipe}", named, trust_code=trust_code)
         folder = out or Path("runs") / file_name(f"{record.model.name}-{record.method.name}-{record.data.name}")
     from ..train.drive import train_run
 
     with run_kept_safe(folder, resume=resume is not None, overwrite=overwrite, inputs=(start, _recipe_file(recipe))):
         train_run(
-            folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy, tell=step
+            folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy, tell=step,
+            named=named, trust_code=trust_code,
         )  # fmt: skip
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return
@@ -151,7 +157,7 @@ def train(
                 ("run directory", folder),
             ],
         ),
-        f"Next: bayespress compress {shell_word(folder)}",
+        f"Next: bayespress compress {shell_word(folder)}{' --trust-code' if code_names(record) else ''}",
     )
 
 
@@ -222,6 +228,11 @@ def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequ
     for assignment in assignments:
         set_field(fields, assignment)
     return RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
+
+
+def named_by(assignments: Sequence[str]) -> list[str]:
+    """Names that --set gives, as in model.name=nets:Small or model=nets:Small."""
+    return [value.strip().strip("\"'") for _, _, value in (each.partition("=") for each in assignments)]
 
 
 def _unfinished(folder: Path) -> RunRecord:

@@ -30,6 +30,7 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(help="Public key in PEM; the bundle has to be signed by its owner.")
     ] = None,
+    time_limit: Annotated[float, typer.Option(help="Stop a run on a device after so many seconds.")] = 300.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Check every hash, the decoded weights and the golden vectors.
@@ -43,7 +44,7 @@ def verify(
     """
     from ..deploy.verify import verify as verify_path
 
-    report = verify_path(path, device, progress=None if as_json else step, key=key)
+    report = verify_path(path, device, progress=None if as_json else step, key=key, time_limit=time_limit)
     if as_json:
         print_json(report)
     else:

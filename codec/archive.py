@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InputError
+from ..text import printable
 from .native import (
     Opened,
     check_section,
@@ -43,7 +44,9 @@ def open(path: Path | str, *, max_elements: int | None = None) -> Archive:  # no
             # An empty file cannot be mapped; the decoder says what is wrong with it.
             data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); name a .bpz file.") from None
+        raise InputError(f"{printable(path)} cannot be read ({error.strerror}); name a .bpz file.") from None
+    except ValueError:
+        raise InputError(f"{printable(path)} holds a NUL character and is no path; name a .bpz file.") from None
     return Archive(open_file(data, max_elements))
 
 
@@ -96,8 +99,9 @@ class Archive(Mapping[str, Tensor]):
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[Any]]:
         """A quantised tensor as compressed sparse rows, never dense in memory: row pointer, columns, elements.
 
-        Rows are the first axis (one row up to rank 1), columns the others in C order. Raises what `array` raises, and
-        InputError for a raw tensor.
+        Rows are the first axis (one row up to rank 1), columns the others in C order; the row pointer has one number
+        more than there are rows, also where the columns are none. Raises what `array` raises, and InputError for a raw
+        tensor, for 2^32 columns, and for a tensor without elements that has more rows than `max_elements`.
         """
         return read_csr(self._opened, self._tensors[name], new_workspace(), dtype)
 
@@ -117,4 +121,4 @@ class Archive(Mapping[str, Tensor]):
     def close(self) -> None:
         """Let go of the file; nothing can be decoded any more, and what was decoded stays."""
         self._tensors = {}
-        self._opened = Opened(b"", None, [])
+        self._opened = Opened(b"", None, [], 0)

@@ -14,6 +14,7 @@ SOURCES = (
     "container.c",
     "decode.c",
     "directory.c",
+    "distinct.c",
     "encode.c",
     "layouts.c",
     "mask.c",

@@ -12,6 +12,7 @@ from typing import IO
 
 from ..errors import InputError
 from ..outputs import WEIGHT_FILE, output_file
+from ..text import printable
 from .bits import varint
 from .entry import Entry, encoded
 from .tensor import Tensor, check_tensor
@@ -123,7 +124,7 @@ def _encoded(
         for tensor in tensors:
             check_tensor(tensor)
             if tensor.name in names:
-                raise InputError(f"Two tensors are called {tensor.name}; names must be unique, rename one.")
+                raise InputError(f"Two tensors are called {printable(tensor.name)}; names must be unique, rename one.")
             names.add(tensor.name)
             if len(names) > MAX_TENSORS:
                 raise InputError(f"A .bpz file holds at most {MAX_TENSORS} tensors; write several files.")

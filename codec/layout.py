@@ -7,7 +7,7 @@ from typing import Any
 
 from ._bpz import lib
 from .csr import EntryLayout
-from .native import kind_of, name_of, new_workspace, open_file, read_spent, shape_of
+from .native import kind_of, name_of, new_workspace, open_file, read_array, read_spent, shape_of
 
 STREAMS = ("frame", "name", "shape", "map", "masks", "tables", "rows", "indices", "values", "padding")
 CONTAINER = "container"
@@ -86,6 +86,8 @@ def layout(data: bytes, *, max_elements: int | None = None) -> FileLayout:
         described = kind_of(opened, tensor, workspace)
         kind = _KINDS[described.kind]
         spent = read_spent(opened, tensor, workspace)
+        if kind == "raw":
+            read_array(opened, tensor, workspace)  # has no account of its values, but they must be sound
         tensors.append(
             TensorLayout(
                 name=name_of(tensor),

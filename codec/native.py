@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import CorruptFileError, InputError
+from ..text import printable
 from ._bpz import ffi, lib
 from .maps import Codebook, Grid, Minifloat, ValueMap
 from .tensor import QuantizedTensor, RawTensor, Tensor
@@ -25,11 +26,15 @@ class StatusError(CorruptFileError):
 
 @dataclass(frozen=True)
 class Opened:
-    """An opened file and its tensors, none of them decoded. Keeps the bytes that C points into alive."""
+    """An opened file and its tensors, none of them decoded. Keeps the bytes that C points into alive.
+
+    max_elements  elements, or row pointers, that one array may have
+    """
 
     data: Any
     file: Any
     tensors: list[Any]
+    max_elements: int
 
 
 def check(status: int, where: str) -> None:
@@ -58,8 +63,8 @@ def open_file(data: Any, max_elements: int | None) -> Opened:
     file = ffi.new("bpz_file *")
     check(lib.bpz_open(file, view, len(data)), "The .bpz file")
     tensors = tensors_of(file)
-    check_elements(sum(tensor.count for tensor in tensors), len(data), max_elements)
-    return Opened(view, file, tensors)
+    limit = check_elements(sum(tensor.count for tensor in tensors), len(data), max_elements)
+    return Opened(view, file, tensors, limit)
 
 
 def tensors_of(file: Any) -> list[Any]:
@@ -77,14 +82,15 @@ def tensors_of(file: Any) -> list[Any]:
     return tensors
 
 
-def check_elements(elements: int, size: int, max_elements: int | None) -> None:
-    """Raise InputError when a file, `size` bytes of which are there, declares more elements than it may."""
+def check_elements(elements: int, size: int, max_elements: int | None) -> int:
+    """The limit of a file, `size` bytes of which are there. Raises InputError when it declares more elements."""
     limit = default_max_elements(size) if max_elements is None else max_elements
     if elements > limit:
         raise InputError(
             f"The .bpz file of {size} bytes declares {elements} elements, "
             f"more than the limit of {limit}; pass max_elements={elements} if it can be trusted."
         )
+    return limit
 
 
 def new_workspace() -> Any:
@@ -97,6 +103,11 @@ def name_of(tensor: Any) -> str:
     return bytes(ffi.buffer(tensor.name, tensor.name_length)).decode()
 
 
+def label_of(tensor: Any) -> str:
+    """A tensor as an error calls it; the name comes from the file, and may hold what a terminal would obey."""
+    return f"Tensor {printable(name_of(tensor))}"
+
+
 def shape_of(tensor: Any) -> tuple[int, ...]:
     """A tensor's shape."""
     return tuple(tensor.shape[axis] for axis in range(tensor.rank))
@@ -104,7 +115,7 @@ def shape_of(tensor: Any) -> tuple[int, ...]:
 
 def read_array(opened: Opened, tensor: Any, workspace: Any, dtype: DTypeLike = np.float32) -> NDArray[Any]:
     """All elements in the tensor's shape: values as float32 or float16, levels as int8 or int32."""
-    element, out = _element(dtype), np.empty(tensor.count, dtype=dtype)
+    element, out = _element(dtype), _empty(tensor, tensor.count, dtype)
     status = lib.bpz_decode(
         opened.file, tensor, element, _pointer("void *", out), out.size, workspace, ffi.sizeof(workspace)
     )
@@ -115,45 +126,54 @@ def read_array(opened: Opened, tensor: Any, workspace: Any, dtype: DTypeLike = n
 def read_csr(
     opened: Opened, tensor: Any, workspace: Any, dtype: DTypeLike = np.float32
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[Any]]:
-    """Row pointer (rows + 1,), column and element of each entry: the matrix that C's bpz_tensor speaks of."""
+    """Row pointer (rows + 1,), column and element of each entry: the matrix that C's bpz_tensor speaks of.
+
+    Raises InputError for what has no sparse rows, and for more rows than the file may have elements: a tensor without
+    elements may have any number of them.
+    """
     element = _element(dtype)
-    row_pointer = np.empty(tensor.rows + 1, dtype=np.uint32)
-    columns, values = np.empty(tensor.nonzero, dtype=np.uint32), np.empty(tensor.nonzero, dtype=dtype)
+    if tensor.rows > opened.max_elements:
+        raise InputError(
+            f"{label_of(tensor)} has no elements but {tensor.rows} rows, more than the limit of "
+            f"{opened.max_elements}; pass max_elements={tensor.rows} for sparse rows of it."
+        )
+    row_pointer = _empty(tensor, tensor.rows + 1, np.uint32)
+    columns, values = _empty(tensor, tensor.nonzero, np.uint32), _empty(tensor, tensor.nonzero, dtype)
     status = lib.bpz_decode_csr(
         opened.file, tensor, element, _pointer("uint32_t *", row_pointer), _pointer("uint32_t *", columns),
         _pointer("void *", values), tensor.nonzero, workspace, ffi.sizeof(workspace),
     )  # fmt: skip
     if status == lib.BPZ_ERROR_UNSUPPORTED:
         raise InputError(
-            f"Tensor {name_of(tensor)} is stored as plain values and has no sparse rows, or does not fit "
-            f"{values.dtype}; decode it whole."
+            f"{label_of(tensor)} is stored as plain values or has 2^32 columns, and has no sparse rows, or it does not "
+            f"fit {values.dtype}; decode it whole."
         )
-    check(status, f"Tensor {name_of(tensor)}")
+    check(status, label_of(tensor))
     return row_pointer, columns, values
 
 
 def read_spent(opened: Opened, tensor: Any, workspace: Any) -> Any:
     """Where the tensor's bits went (bpz_spent)."""
     spent = ffi.new("bpz_spent *")
-    levels = np.empty(tensor.count, dtype=np.int32)
+    levels = _empty(tensor, tensor.count, np.int32)
     status = lib.bpz_decode_spent(
         opened.file, tensor, _pointer("int32_t *", levels), levels.size, workspace, ffi.sizeof(workspace), spent
     )
     if status != lib.BPZ_ERROR_UNSUPPORTED:
-        check(status, f"Tensor {name_of(tensor)}")
+        check(status, label_of(tensor))
     return spent
 
 
 def check_section(opened: Opened, tensor: Any, workspace: Any) -> None:
     """Raise StatusError if the section's checksum does not match."""
-    check(lib.bpz_check(opened.file, tensor, workspace, ffi.sizeof(workspace)), f"Tensor {name_of(tensor)}")
+    check(lib.bpz_check(opened.file, tensor, workspace, ffi.sizeof(workspace)), label_of(tensor))
 
 
 def kind_of(opened: Opened, tensor: Any, workspace: Any) -> Any:
     """The tensor's bpz_value_map."""
     described = ffi.new("bpz_value_map *")
     status = lib.bpz_value_map_of(opened.file, tensor, described, workspace, ffi.sizeof(workspace))
-    check(status, f"Tensor {name_of(tensor)}")
+    check(status, label_of(tensor))
     return described
 
 
@@ -195,8 +215,19 @@ def _element(dtype: DTypeLike) -> int:
 
 def _check_read(status: int, tensor: Any, dtype: np.dtype[Any]) -> None:
     if status == lib.BPZ_ERROR_UNSUPPORTED:
-        raise InputError(f"Tensor {name_of(tensor)} does not fit {dtype}, or has no levels; decode it to float32.")
-    check(status, f"Tensor {name_of(tensor)}")
+        raise InputError(f"{label_of(tensor)} does not fit {dtype}, or has no levels; decode it to float32.")
+    check(status, label_of(tensor))
+
+
+def _empty(tensor: Any, size: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Room for `size` elements. Raises InputError where there is no memory for them."""
+    try:
+        return np.empty(size, dtype=dtype)
+    except (MemoryError, ValueError):  # ValueError: more than an address can tell
+        raise InputError(
+            f"{label_of(tensor)} takes {size * np.dtype(dtype).itemsize} bytes of memory, more than there are; "
+            "read it as sparse rows, or on a larger machine."
+        ) from None
 
 
 def _pointer(kind: str, array: NDArray[np.generic]) -> Any:

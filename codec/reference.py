@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptFileError, InputError
+from ..text import printable
 from .maps import Codebook, Grid, Minifloat, ValueMap
 from .reference_adaptive import AdaptiveStream
 from .tensor import QuantizedTensor, RawTensor, Tensor
@@ -23,7 +24,7 @@ _ENDINGS = (b".weight", b".bias", b".running_mean", b".running_var", b".num_batc
 
 def _require(condition: bool, problem: str) -> None:
     if not condition:
-        raise CorruptFileError(f"The .bpz file cannot be read: {problem}; fetch or make the file again.")
+        raise CorruptFileError(f"The .bpz file cannot be read: {printable(problem)}; fetch or make the file again.")
 
 
 class _Bytes:
@@ -155,7 +156,8 @@ class _Head:
         self.name = _name(fields, before)
         self.shape = tuple(fields.varint() for _ in range(rank))
         self.count = math.prod(self.shape)
-        _require(self.count <= _LARGEST, f"{self.name} has {self.count} elements")
+        extents = math.prod(extent for extent in self.shape if extent != 0)
+        _require(extents <= _LARGEST, f"{self.name} has the shape {self.shape}, beyond 2^48 - 1")
         self.nonzero, self.size = self.count, self.count * (4, 2, 2, 1, 0, 0, 0, 0, 0)[self.kind]
         self.section = b""
         if self.kind >= 4:

@@ -71,6 +71,8 @@ class _Coder:
             bit = int(self.at >= self.range)
             self.at -= bit * self.range
             number = 2 * number + bit
+        if self.at >= self.range:
+            raise CorruptFileError("A range-coded stream leaves its interval; fetch or make the file again.")
         self._widen()
         return number
 

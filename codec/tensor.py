@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..text import printable
 from .maps import Codebook, Grid, Levels, Minifloat, ValueMap, describe
 
 # Positions are counted in 32 bits while a tensor is encoded; the format itself reaches further.
 MAX_ELEMENTS = 2**32 - 1
+# What the format has room for (FORMAT.md, section 4), told apart from the count by tensors without elements.
+MAX_EXTENTS = 2**48 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,22 +80,31 @@ def check_tensor(tensor: object) -> None:
         _check_array(tensor.name, tensor.levels, ("int32", "int16", "int8"))
         if not isinstance(tensor.value_map, Grid | Codebook | Minifloat):
             raise InputError(
-                f"Tensor {name} needs a Grid, a Codebook or a Minifloat, not {describe(tensor.value_map)}."
+                f"Tensor {printable(name)} needs a Grid, a Codebook or a Minifloat, not {describe(tensor.value_map)}."
             )
         low, high = (int(tensor.levels.min()), int(tensor.levels.max())) if tensor.levels.size else (0, 0)
         if problem := tensor.value_map.problem(low, high):
-            raise InputError(f"Tensor {name} has levels from {low} to {high}, {problem}.")
+            raise InputError(f"Tensor {printable(name)} has levels from {low} to {high}, {problem}.")
         return
     _check_array(tensor.name, tensor.array, ("float32", "float16", "int8"))
     bad = np.count_nonzero(~np.isfinite(tensor.array))
     if bad:
-        raise InputError(f"Tensor {name} holds {bad} values that are NaN or infinite; train again or clip them.")
+        raise InputError(
+            f"Tensor {printable(name)} holds {bad} values that are NaN or infinite; train again or clip them."
+        )
 
 
 def _check_array(name: str, array: object, dtypes: tuple[str, ...]) -> None:
     if not isinstance(array, np.ndarray) or array.dtype.name not in dtypes:
-        raise InputError(f"Tensor {name} must be an array of {' or '.join(dtypes)}, not {describe(array)}; convert it.")
+        kinds = " or ".join(dtypes)
+        raise InputError(f"Tensor {printable(name)} must be an array of {kinds}, not {describe(array)}; convert it.")
     if array.ndim > 8 or array.size > MAX_ELEMENTS:
         raise InputError(
-            f"Tensor {name} has shape {array.shape}; at most 8 axes and 2^32 - 1 elements are written; split it."
+            f"Tensor {printable(name)} has shape {array.shape}; at most 8 axes and 2^32 - 1 elements are written; "
+            "split it."
+        )
+    if math.prod(extent for extent in array.shape if extent) > MAX_EXTENTS:
+        raise InputError(
+            f"Tensor {printable(name)} has shape {array.shape} and no elements; the product of its other extents "
+            "may be 2^48 - 1 at most; give it a shape of smaller extents."
         )

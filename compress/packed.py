@@ -27,6 +27,7 @@ from ..handover import (
 from ..outputs import WEIGHT_FILE, output_folder, write_output
 from .account import layer_records, papers_columns
 from .check_written import check_written
+from .golden import golden_vectors
 from .settings import CompressSettings
 
 _CHECKED = 8  # golden inputs that the exported program is run on before it is handed on
@@ -86,21 +87,20 @@ class Packed:
     ) -> PackedRecord:
         """Write the packed directory (see handover.py) and return its record.
 
-        golden  inputs (n >= 1, ...) whose outputs every later runtime must reproduce; by default `example`
+        golden  examples (n >= 1, ...) whose outputs every later runtime must reproduce, beside made-up inputs (see
+                golden.py); by default `example`
         choice  how the settings were chosen, where they were
         overwrite  replace another packed directory; a folder with anything else in it is never replaced
 
-        Raises InputError when the network cannot be exported for inputs of this shape or something is at `folder` that
-        may not be replaced, and CheckFailedError when the exported program with the decoded weights does not compute
-        what the network does.
+        Raises InputError when the network cannot be exported for inputs of this shape, when something is at `folder`
+        that may not be replaced, and as golden_vectors does; CheckFailedError when the exported program with the
+        decoded weights does not compute what the network does.
         """
-        golden = self.example if golden is None else golden
-        with torch.no_grad():
-            outputs = torch.cat([self.network(example.unsqueeze(0)) for example in golden])
+        vectors = golden_vectors(self.network, self.example if golden is None else golden)
         record = PackedRecord(
             name=name,
-            input_shape=tuple(golden.shape[1:]),
-            output_shape=tuple(outputs.shape[1:]),
+            input_shape=tuple(vectors.inputs.shape[1:]),
+            output_shape=tuple(vectors.outputs.shape[1:]),
             preprocessing=preprocessing or Preprocessing(),
             labels=tuple(labels),
             data=data,
@@ -112,13 +112,16 @@ class Packed:
             layers=layer_records(self.weights, self.original),
             papers=papers_columns(self.weights, self.network),
             choice=choice,
+            real_examples=vectors.real,
+            notes=vectors.notes,
         )
         with output_folder(folder, PACKED, overwrite=overwrite) as fresh:
             (fresh / WEIGHTS).write_bytes(self.weights)
             for network, file in ((self.network, NETWORK), (self.original, ORIGINAL)):
-                _export(network, golden[:1], fresh / file)
-            check_written(fresh / NETWORK, self.weights, self.network, golden[:_CHECKED])
-            save_file({"input": golden.contiguous(), "output": outputs.contiguous()}, fresh / GOLDEN)
+                _export(network, vectors.inputs[:1], fresh / file)
+            check_written(fresh / NETWORK, self.weights, self.network, vectors.inputs[:_CHECKED])
+            arrays = {"input": vectors.inputs.contiguous(), "output": vectors.outputs.contiguous()}
+            save_file(arrays, fresh / GOLDEN)
             record.write(fresh)
         return record
 
@@ -140,6 +143,7 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
             f"{type(network).__name__} cannot be exported for an input of shape {tuple(example.shape)} "
             f"({reason_of(error)}); make its forward traceable."
         ) from error
+    program._example_inputs = None  # the file is for others: the user's examples, and the pickle they lie in, stay here
     # Through memory: PyTorch's own writer ends the process when the disk is full.
     archive = io.BytesIO()
     torch.export.save(program, archive)

@@ -1,9 +1,13 @@
-"""Latency: on this machine every contender in one process, one thread, interleaved; elsewhere the bundle's runner."""
+"""Latency: on this machine every contender in one process, one thread, interleaved; elsewhere the bundle's runner.
+
+Each contender gets what its users would give it. ONNX Runtime has the graph that torch.onnx.export writes by default
+(batch norms folded, weights as constants), all of its own optimisations, and buffers that stay bound. PyTorch runs
+operator by operator (it is not compiled), in inference mode, without what torch.export wraps around a network.
+"""
 
 from __future__ import annotations
 
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +22,17 @@ from .bench_report import BenchReport, Latency
 from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
 from .device_bench import measure
 from .devices import device_named
-from .export import fill_weights, load_program, onnx_graph, parameter_names
-from .sessions import CompiledNetwork, onnx_session
+from .devices.failures import failure_of
+from .devices.process import Limits, run_program
+from .devices.report import TIME_LIMIT
+from .export import fill_weights, load_program, plain_onnx
+from .sessions import CompiledNetwork, eager_runner, onnx_runner, onnx_session
+from .sign import check_signature, public_key
+from .tolerance import check_outputs
 from .tools import require
 
 _ROUNDS = 20
+_MOST_PRINTED = 1 << 30
 _STARTS = 9
 _LARGEST_BATCH, _MOST_THREADS = 1 << 20, 64
 COMPILED = "compiled"
@@ -39,6 +49,8 @@ def bench(
     compare: Sequence[str] = PEERS,
     threads: Sequence[int] = (),
     batches: Sequence[int] = (256,),
+    key: Path | None = None,
+    time_limit: float = TIME_LIMIT,
 ) -> BenchReport:
     """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
 
@@ -48,12 +60,17 @@ def bench(
     compare  of "onnxruntime" and "torch" those to compare with
     threads  also run batches on so many threads at once, each number in turn
     batches  of so many examples, each number in turn
+    key      public key in PEM by whose owner the bundle has to be signed
+    time_limit  seconds, beyond those to measure for, after which one run on a device is stopped
 
     Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
-    CorruptFileError when a file was changed, and MissingToolError when a device cannot be used.
+    CorruptFileError when a file was changed, MissingToolError when a device cannot be used, and CheckFailedError when
+    a contender does not give the golden output.
     """
     if not 0.0 < seconds <= 3600.0:
         raise InputError(f"{seconds} seconds cannot be measured for; give between 0 and 3600.")
+    if not 0.0 < time_limit <= 1e6:
+        raise InputError(f"A time limit of {time_limit} seconds cannot be kept; give between 0 and 1000000.")
     for peer in compare:
         if peer not in PEERS:
             raise InputError(f"There is no {peer!r} to compare with; there are {', '.join(PEERS)}.")
@@ -66,6 +83,8 @@ def bench(
     chosen = [device_named(name) for name in dict.fromkeys(devices)]
     tell = progress or (lambda _step: None)
     with opened(bundle) as opened_bundle:
+        if key is not None:
+            check_signature(opened_bundle, public_key(key), key.name)
         if difference := opened_bundle.first_difference():
             raise InputError(difference)
         here = any(device.name == "host" for device in chosen)
@@ -74,7 +93,9 @@ def bench(
             if here
             else BenchReport(name=opened_bundle.manifest.name, cpu=cpu_name())
         )
-        report.devices = [measure(opened_bundle, device, seconds, threads, batches, tell) for device in chosen]
+        report.devices = [
+            measure(opened_bundle, device, seconds, threads, batches, tell, time_limit) for device in chosen
+        ]
         return report
 
 
@@ -84,16 +105,18 @@ def _bench(
     target = bundle.manifest.targets.get("host")
     if target is None or target.library is None or target.machine != platform.machine():
         raise InputError(f"The bundle has no host build for {platform.machine()}; build it here with -t host.")
-    example = np.ascontiguousarray(bundle.golden_inputs()[:1])
+    example = np.ascontiguousarray(bundle.real_inputs()[:1])
     weights = bundle.read(WEIGHTS)
     tell("loading")
     compiled = CompiledNetwork(bundle.folder / target.library, weights)
     contenders: dict[str, Callable[[], object]] = {COMPILED: lambda: compiled.run(example)}
     if "onnxruntime" in compare:
         decoded = {tensor.name: tensor.values() for tensor in codec.decode(weights)}
-        shrunk = onnx_session(fill_weights(bundle.read(GRAPH), decoded))
-        contenders["ONNX Runtime, shrunk"] = lambda: shrunk.run(None, {"input": example})
+        contenders["ONNX Runtime, shrunk"] = onnx_runner(
+            onnx_session(fill_weights(bundle.read(GRAPH), decoded)), example
+        )
     if packed is None:
+        _check(bundle, contenders)
         return _measure(bundle, contenders, compiled, seconds, tell)
     if read_bytes(packed / WEIGHTS, "weights file") != weights:
         raise InputError(f"{packed} holds other weights than the bundle; build the bundle from it.")
@@ -102,36 +125,31 @@ def _bench(
     torch.set_num_threads(1)
     try:
         contenders |= _packed_contenders(packed, example, compare)
+        _check(bundle, contenders)
         return _measure(bundle, contenders, compiled, seconds, tell)
     finally:
         torch.set_num_threads(threads)
 
 
+def _check(bundle: Bundle, contenders: dict[str, Callable[[], object]]) -> None:
+    """Raise CheckFailedError unless all that run the shrunk network give its golden output: time alone says little."""
+    expected, allowed = bundle.golden_outputs()[:1], bundle.golden_tolerance()[:1]
+    for label, run in contenders.items():
+        if not label.endswith("original"):
+            check_outputs(np.asarray(run(), np.float32), expected, allowed, f"An output of {label}")
+
+
 def _packed_contenders(packed: Path, example: np.ndarray, compare: Sequence[str]) -> dict[str, Callable[[], object]]:
-    torch = require("torch")
-    tensor = torch.from_numpy(example)
     contenders: dict[str, Callable[[], object]] = {}
-
-    def pytorch(program: object) -> Callable[[], object]:
-        module = program.module()  # type: ignore[attr-defined]
-
-        def run() -> object:
-            with torch.inference_mode():
-                return module(tensor)
-
-        return run
-
     if "torch" in compare:
-        contenders["PyTorch, shrunk"] = pytorch(load_program(packed / NETWORK))
+        contenders["PyTorch, shrunk"] = eager_runner(load_program(packed / NETWORK), example)
     if not (packed / ORIGINAL).is_file():
         return contenders
     original = load_program(packed / ORIGINAL)
     if "onnxruntime" in compare:
-        weights = {name: original.state_dict[name].detach().numpy() for name in parameter_names(original).values()}
-        session = onnx_session(fill_weights(onnx_graph(original), weights))
-        contenders["ONNX Runtime, original"] = lambda: session.run(None, {"input": example})
+        contenders["ONNX Runtime, original"] = onnx_runner(onnx_session(plain_onnx(original)), example)
     if "torch" in compare:
-        contenders["PyTorch, original"] = pytorch(original)
+        contenders["PyTorch, original"] = eager_runner(original, example)
     return contenders
 
 
@@ -191,8 +209,10 @@ def _start_ms(bundle: Bundle) -> float:
     taken = []
     for _ in range(_STARTS):
         before = time.perf_counter_ns()
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        finished = run_program(command, "host", Limits(TIME_LIMIT, _MOST_PRINTED))
         taken.append(time.perf_counter_ns() - before)
+        if finished.status != 0:
+            raise failure_of("host", finished)
     return float(np.median(taken)) / 1e6
 
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError, reason_of
-from ..files import read_bytes
+from ..text import printable
+
+# A report of a network with thousands of kernels on dozens of devices is a fraction of this.
+_MOST_BYTES = 16 << 20
+
+# Reports come from other machines: their names are made safe to print where they are read.
+Name = Annotated[str, Field(max_length=10_000), AfterValidator(printable)]
+Measured = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Strict(BaseModel):
@@ -18,27 +27,27 @@ class _Strict(BaseModel):
 class Latency(_Strict):
     """One contender on this machine: microseconds a run, and how many times the compiled network's median that is."""
 
-    label: str
-    runs: int
-    median_us: float
-    p10_us: float
-    p90_us: float
-    ratio: float
+    label: Name
+    runs: Count
+    median_us: Measured
+    p10_us: Measured
+    p90_us: Measured
+    ratio: Measured
 
 
 class LayerTime(_Strict):
     """One kernel, named by the layers whose weights it reads; mean over many runs."""
 
-    kernel: str
-    mean_us: float
+    kernel: Name
+    mean_us: Measured
 
 
 class BatchTime(_Strict):
     """Many examples on several threads at once: median of the whole batch."""
 
-    threads: int
-    examples: int
-    median_ms: float
+    threads: Count
+    examples: Count
+    median_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class DeviceReport(_Strict):
@@ -51,22 +60,22 @@ class DeviceReport(_Strict):
     facts that the device does not tell are None
     """
 
-    device: str
-    description: str
+    device: Name
+    description: Name
     emulated: bool
-    cpu: str | None
-    governor: str | None
-    temperature_c: float | None
-    peak_kb: int | None
-    workspace_bytes: int
-    load_us: float | None = None
-    first_us: float | None = None
-    runs: int = 0
-    min_us: float | None = None
-    median_us: float | None = None
-    p90_us: float | None = None
-    p99_us: float | None = None
-    instructions: int | None = None
+    cpu: Name | None
+    governor: Name | None
+    temperature_c: Annotated[float, Field(allow_inf_nan=False)] | None
+    peak_kb: Count | None
+    workspace_bytes: Count
+    load_us: Measured | None = None
+    first_us: Measured | None = None
+    runs: Count = 0
+    min_us: Measured | None = None
+    median_us: Measured | None = None
+    p90_us: Measured | None = None
+    p99_us: Measured | None = None
+    instructions: Count | None = None
     layers: list[LayerTime] = []
     batches: list[BatchTime] = []
 
@@ -79,20 +88,30 @@ class BenchReport(_Strict):
     start_ms   from starting the host runner's process to its end: load, decode, all golden inputs once
     """
 
-    name: str
-    cpu: str
+    name: Name
+    cpu: Name
     rows: list[Latency] = []
-    decode_us: float | None = None
-    start_ms: float | None = None
+    decode_us: Measured | None = None
+    start_ms: Measured | None = None
     devices: list[DeviceReport] = []
 
     @classmethod
     def read(cls, path: Path) -> BenchReport:
         """Read a report that `bench -o` or the Android app wrote. Raises InputError when it is not one."""
         try:
-            return cls.model_validate_json(read_bytes(path, "bench report"))
+            with path.open("rb") as stream:
+                data = stream.read(_MOST_BYTES + 1)
+        except FileNotFoundError:
+            raise InputError(f"There is no bench report at {path}; check the path.") from None
+        except OSError as error:
+            raise InputError(f"The bench report {path} cannot be read ({error.strerror}); check the path.") from None
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"{path} is no bench report: it has more than {_MOST_BYTES} bytes; name another file.")
+        try:
+            return cls.model_validate_json(data)
         except ValidationError as error:
-            raise InputError(f"{path} is no bench report ({reason_of(error)}); write one with bench -o.") from None
+            reason = printable(reason_of(error))[:300]
+            raise InputError(f"{path} is no bench report ({reason}); write one with bench -o.") from None
 
 
 def gathered(reports: Sequence[BenchReport]) -> BenchReport:

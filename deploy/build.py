@@ -18,8 +18,10 @@ from ..handover import GOLDEN, NETWORK, WEIGHTS, PackedRecord
 from ..outputs import claimed, output_file, output_folder
 from .bundle import (
     BUNDLE,
+    GOLDEN_HALF,
     GOLDEN_INPUT,
     GOLDEN_OUTPUT,
+    GOLDEN_TOLERANCE,
     GRAPH,
     ZIPPED_BUNDLE,
     LayerChoice,
@@ -49,12 +51,16 @@ def build(
 ) -> Manifest:
     """Compile a packed directory for each target and write the bundle `out`, a folder or a *.zip.
 
+    Before it is written, the golden vectors run through the exported network in PyTorch, through the ONNX graph and
+    through the code for this machine, which is compiled for the purpose where no target is `host`.
+
     extras   further files of the bundle, by name
     kernels  "dense" or "sparse" for all layers that can be either; "auto" chooses for each by what either will take
     overwrite  replace another bundle at `out`; anything else that is there is never replaced
 
     Raises InputError for a packed directory that is incomplete or contradicts itself and for an `out` that may not be
-    written, MissingToolError when a compiler or package is not there.
+    written, MissingToolError when a compiler or package is not there, CheckFailedError when an output of the golden
+    vectors differs from PyTorch's by more than tolerance.py allows; nothing is written then.
     """
     with claimed([(out, ZIPPED_BUNDLE if out.suffix == ".zip" else BUNDLE)], overwrite=overwrite, inputs=(packed,)):
         return _build(packed, targets, out, progress, extras, kernels, overwrite=overwrite)
@@ -72,7 +78,10 @@ def _build(
 ) -> Manifest:
     """See `build`; `out` was checked and is locked."""
     from .aot import compile_network
-    from .export import check_weights, load_program, onnx_graph
+    from .build_check import GoldenCheck
+    from .export import check_interface, check_weights, load_program, onnx_graph
+    from .sessions import program_function
+    from .tolerance import allowed_difference
 
     tell = progress or (lambda _step: None)
     if kernels not in KERNELS:
@@ -85,31 +94,50 @@ def _build(
     inputs, outputs = _golden(packed, record)
     tell("reading the network")
     program = load_program(packed / NETWORK)
+    check_interface(program)
     tensors = codec.decode(weights)
     check_weights(program, tensors)
     stored = stored_weights(tensors)
+    tell("checking the exported network")
+    function = program_function(program)
+    golden = GoldenCheck(program, inputs, outputs, allowed_difference(function, inputs, outputs))
+    golden.check_program()
     with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
         folder = Path(scratch) / "bundle"
         (folder / "golden").mkdir(parents=True)
         (folder / WEIGHTS).write_bytes(weights)
-        tell("exporting ONNX")
-        (folder / GRAPH).write_bytes(onnx_graph(program))
-        (folder / GOLDEN_INPUT).write_bytes(inputs.astype("<f4").tobytes())
-        (folder / GOLDEN_OUTPUT).write_bytes(outputs.astype("<f4").tobytes())
         for name, data in (extras or {}).items():
             (folder / name).write_bytes(data)
-        made_targets = {}
-        for target in chosen:
+
+        def compiled(target: Target, into: Path) -> Compiled:
             tell(f"compiling for {target.name}")
-            between = Path(scratch) / f"between-{target.name}"
-            between.mkdir()
-            made = compile_network(program, target, folder / "targets" / target.folder, between, stored, kernels)
-            made_targets[target.name] = _entry(target, folder, made)
+            between = Path(tempfile.mkdtemp(prefix="between-", dir=scratch))
+            made = compile_network(program, target, into, between, stored, kernels)
+            if target.name == "host":
+                tell("checking the compiled network")
+                golden.check_compiled(made.runner, folder / WEIGHTS, between)
+            return made
+
+        # This machine and ONNX first: what fails there need not be compiled for others.
+        host = target_named("host")
+        made = {host.name: compiled(host, _folder_of(host, folder) if host in chosen else Path(scratch) / "host")}
+        tell("exporting ONNX")
+        graph = onnx_graph(program)
+        (folder / GRAPH).write_bytes(graph)
+        tell("checking ONNX")
+        golden.check_graph(graph, {tensor.name: tensor.values() for tensor in tensors})
+        made |= {target.name: compiled(target, _folder_of(target, folder)) for target in chosen if target != host}
+        vectors = {GOLDEN_INPUT: inputs, GOLDEN_OUTPUT: outputs, GOLDEN_TOLERANCE: golden.allowed}
+        if any(target.half for target in chosen):
+            vectors[GOLDEN_HALF] = allowed_difference(function, inputs, outputs, half=True)
+        for name, values in vectors.items():
+            (folder / name).write_bytes(values.astype("<f4").tobytes())
         # How the weights were compressed is in the packed directory; a device has no use for it.
         shared = set(Manifest.model_fields) & set(type(record).model_fields) - {"version"}
         manifest = Manifest(
             **record.model_dump(include=shared),
-            golden_examples=len(inputs), decoded=decoded_digests(tensors), targets=made_targets, files=(),
+            golden_examples=len(inputs), decoded=decoded_digests(tensors), files=(),
+            targets={target.name: _entry(target, folder, made[target.name]) for target in chosen},
         )  # fmt: skip
         manifest = seal(folder, manifest)
         _deliver(folder, out, overwrite=overwrite)
@@ -126,6 +154,10 @@ def stored_weights(tensors: Sequence[codec.Tensor]) -> dict[str, Stored]:
             kind = levels if few else "float32"
             stored[tensor.name] = Stored(int(np.count_nonzero(tensor.levels)), kind)
     return stored
+
+
+def _folder_of(target: Target, folder: Path) -> Path:
+    return folder / "targets" / target.folder
 
 
 def _entry(target: Target, folder: Path, made: Compiled) -> TargetEntry:

@@ -3,21 +3,25 @@
     manifest.json      Manifest, below; covers every other file by size and SHA-256
     weights.bpz        the weights
     graph.onnx         the graph without them
-    golden/            input.f32 and output.f32, raw little-endian float32, as PyTorch computed them
+    golden/            raw little-endian float32: input.f32; output.f32, as PyTorch computed it; tolerance.f32, what
+                       each output may be off, and half.f32, the same with float16 products, where a target has them
     targets/NAME/      a runner, and what else that target has
     report.html        what compression did
     manifest.sig       where it is signed (sign.py), 64 bytes
 
 The manifest is written in one canonical form and carries a digest of itself, so that no byte of a bundle can
 change by accident unnoticed. Against somebody who rewrites the manifest too, only a signature helps.
+
+Programs of a bundle are run from a private copy that is made and hashed in one pass: nobody can change a file between
+its check and its use.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import hashlib
-import io
 import json
 import math
 import tempfile
@@ -26,28 +30,30 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import CorruptFileError, InputError, reason_of
-from ..files import read_bytes, sha256
+from ..files import sha256
 from ..handover import Preprocessing, StepRecord
 from ..outputs import Kind, record_folder
 from ..text import printable
+from .bundle_source import LARGEST_BUNDLE, LARGEST_FILE, MOST_FILES, PIECE, PLAIN, RUNNABLE, Source, source_of
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 GRAPH = "graph.onnx"
 GOLDEN_INPUT = "golden/input.f32"
 GOLDEN_OUTPUT = "golden/output.f32"
+GOLDEN_TOLERANCE = "golden/tolerance.f32"
+GOLDEN_HALF = "golden/half.f32"
 
+SIGNATURE_SIZE = 64
 _LARGEST_MANIFEST = 4 << 20
-_SIGNATURE_SIZE = 64
-_RUNNABLE = 0o755
-_PLAIN = 0o644
+_LONGEST_PATH = 240  # characters
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 BUNDLE = record_folder(
@@ -60,7 +66,8 @@ def _zip_difference(path: Path) -> str | None:
     """What tells a file from a zipped bundle, see outputs.Kind: zips of other things have no manifest of ours."""
     try:
         with zipfile.ZipFile(path) as archive:
-            found = json.loads(_member(archive, MANIFEST, _LARGEST_MANIFEST))
+            with archive.open(MANIFEST) as member:
+                found = json.loads(member.read(_LARGEST_MANIFEST))
             listed = {MANIFEST, SIGNATURE, *(entry["path"] for entry in found["files"])}
             foreign = [name for name in archive.namelist() if name not in listed]
     except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, RecursionError, NotImplementedError,
@@ -72,6 +79,18 @@ def _zip_difference(path: Path) -> str | None:
 ZIPPED_BUNDLE = Kind("a zipped bundle", False, _zip_difference)
 
 
+def _inside(path: str) -> str:
+    """A file's path below the bundle's folder, the same on every system."""
+    parts = PurePosixPath(path).parts
+    plain = path == "/".join(parts) and not any(part in ("..", ".", "/") for part in parts)
+    if not plain or not path or "\\" in path or ":" in path or not path.isprintable() or len(path) > _LONGEST_PATH:
+        raise ValueError(f"'{printable(path[:100])}' is no path inside a bundle")
+    return path
+
+
+_Axis = Annotated[int, Field(ge=0, lt=1 << 31)]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -79,9 +98,9 @@ class _Strict(BaseModel):
 class FileEntry(_Strict):
     """One file of the bundle, by its path with forward slashes."""
 
-    path: str
-    size: int
-    sha256: str
+    path: Annotated[str, AfterValidator(_inside)]
+    size: int = Field(ge=0, le=LARGEST_FILE)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class LayerChoice(_Strict):
@@ -125,8 +144,8 @@ class Manifest(_Strict):
 
     version: Literal[1] = 1
     name: str
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
+    input_shape: tuple[_Axis, ...]
+    output_shape: tuple[_Axis, ...]
     preprocessing: Preprocessing
     labels: tuple[str, ...]
     data: str | None
@@ -134,10 +153,16 @@ class Manifest(_Strict):
     original_bytes: int
     packed_bytes: int
     steps: tuple[StepRecord, ...]
-    golden_examples: int
+    golden_examples: int = Field(ge=0, lt=1 << 31)
+    real_examples: int | None = Field(
+        default=None,
+        ge=0,
+        lt=1 << 31,
+        description="so many golden inputs, the first, are examples of the data; none where all are",
+    )
     decoded: dict[str, int] = Field(description="CRC-32 of each tensor's values as little-endian float32")
     targets: dict[str, TargetEntry]
-    files: tuple[FileEntry, ...]
+    files: tuple[FileEntry, ...] = Field(max_length=MOST_FILES)
     digest: str = Field(default="", description="SHA-256 of this manifest with an empty digest, in canonical form")
 
     def canonical(self) -> bytes:
@@ -159,6 +184,10 @@ class Manifest(_Strict):
         if manifest.sealed().canonical() != data:
             raise CorruptFileError(f"{MANIFEST} was changed since it was built; fetch or build the bundle again.")
         covered = {entry.path for entry in manifest.files}
+        if len(covered) != len(manifest.files) or covered & {MANIFEST, SIGNATURE}:
+            raise CorruptFileError(f"{MANIFEST} names a file twice, or itself; build the bundle again.")
+        if sum(entry.size for entry in manifest.files) > LARGEST_BUNDLE:
+            raise CorruptFileError(f"{MANIFEST} names more than {LARGEST_BUNDLE} bytes, too many for a bundle.")
         for name, target in manifest.targets.items():
             for path in filter(None, (target.runner, target.archive, target.header, target.library)):
                 if path not in covered:
@@ -170,20 +199,80 @@ class Manifest(_Strict):
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle as a folder."""
+    """An opened bundle.
 
-    folder: Path
+    manifest        what it holds
+    manifest_bytes  the same as it was read, which is what a signature is over
+    signature       64 bytes; None where it is not signed
+    """
+
     manifest: Manifest
+    manifest_bytes: bytes
+    signature: bytes | None
+    _source: Source
+    _scratch: Path
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """A private copy of all files, each as the manifest has it; made when it is first asked for.
+
+        Raises CorruptFileError, naming the first file that is missing, surplus or changed.
+        """
+        folder = Path(tempfile.mkdtemp(dir=self._scratch))  # for its owner alone
+        self._check_names()
+        for entry in sorted(self.manifest.files, key=lambda entry: entry.path):
+            destination = folder / entry.path
+            try:
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                with destination.open("xb") as stream:
+                    self._copy(entry, stream)
+            except (FileExistsError, NotADirectoryError):
+                raise CorruptFileError(f"{MANIFEST} names {entry.path} as a file and as a folder.") from None
+            destination.chmod(RUNNABLE if self._source.runnable(entry.path) else PLAIN)
+        (folder / MANIFEST).write_bytes(self.manifest_bytes)
+        if self.signature is not None:
+            (folder / SIGNATURE).write_bytes(self.signature)
+        if self._source.path.is_file():
+            _check_zip(self._source.path, folder)
+        return folder
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises CorruptFileError when they are not those of the manifest."""
         entry = next((entry for entry in self.manifest.files if entry.path == name), None)
         if entry is None:
             raise CorruptFileError(f"The bundle has no {name}; build it again.")
-        data = read_bytes(self.folder / name, "bundle's file")
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise CorruptFileError(f"{name} was changed since the bundle was built; fetch or build it again.")
-        return data
+        pieces = bytearray()
+        self._copy(entry, pieces)
+        return bytes(pieces)
+
+    def _copy(self, entry: FileEntry, destination: BinaryIO | bytearray) -> None:
+        """Copy a file, hashing on the way. Raises CorruptFileError when its bytes are not those of the manifest."""
+        if self._source.size(entry.path) != entry.size:
+            raise CorruptFileError(
+                f"{entry.path} is not the file of {entry.size} bytes that was built; fetch or build it again."
+            )
+        digest, size = hashlib.sha256(), 0
+        for piece in self._source.pieces(entry.path):
+            size += len(piece)
+            if size > entry.size:
+                break
+            digest.update(piece)
+            if isinstance(destination, bytearray):
+                destination += piece
+            else:
+                destination.write(piece)
+        if size != entry.size or digest.hexdigest() != entry.sha256:
+            raise CorruptFileError(f"{entry.path} was changed since the bundle was built; fetch or build it again.")
+
+    def _check_names(self) -> None:
+        present = self._source.names() - {MANIFEST, SIGNATURE}
+        expected = {entry.path for entry in self.manifest.files}
+        for name in sorted(present ^ expected):
+            if name in expected:
+                raise CorruptFileError(f"{name} is missing from the bundle; fetch or build it again.")
+            raise CorruptFileError(
+                f"{printable(name[:200])} is not in the manifest; remove it, or build the bundle again."
+            )
 
     def golden_inputs(self) -> npt.NDArray[np.float32]:
         """Golden inputs, (n, *input_shape)."""
@@ -192,6 +281,21 @@ class Bundle:
     def golden_outputs(self) -> npt.NDArray[np.float32]:
         """What PyTorch computed for them, (n, *output_shape)."""
         return self._golden(GOLDEN_OUTPUT, self.manifest.output_shape)
+
+    def real_inputs(self) -> npt.NDArray[np.float32]:
+        """Those of the golden inputs that are examples of the data, at least one."""
+        return self.golden_inputs()[: max(1, self.manifest.real_examples or self.manifest.golden_examples)]
+
+    def golden_tolerance(self, *, half: bool = False) -> npt.NDArray[np.float32]:
+        """What each golden output may be off, (n, *output_shape); see tolerance.py.
+
+        half  where products are float16
+        """
+        name = GOLDEN_HALF if half else GOLDEN_TOLERANCE
+        allowed = self._golden(name, self.manifest.output_shape)
+        if not (allowed >= 0.0).all() or not np.isfinite(allowed).all():
+            raise CorruptFileError(f"{name} holds a tolerance that is negative or not finite; build the bundle again.")
+        return allowed
 
     def _golden(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         data = self.read(name)
@@ -202,97 +306,60 @@ class Bundle:
 
     def first_difference(self) -> str | None:
         """One sentence on the first file that is missing, surplus or changed; None when all is as built."""
-        expected = {entry.path: entry for entry in self.manifest.files}
-        present = {
-            path.relative_to(self.folder).as_posix()
-            for path in self.folder.rglob("*")
-            if path.is_symlink() or not path.is_dir()
-        } - {MANIFEST, SIGNATURE}
-        for name in sorted(expected.keys() | present):
-            path = self.folder / name
-            if name not in present:
-                return f"{name} is missing from the bundle; fetch or build it again."
-            if name not in expected:
-                return f"{name} is not in the manifest; remove it, or build the bundle again."
-            if path.is_symlink() or path.stat().st_size != expected[name].size:
-                return f"{name} is not the file of {expected[name].size} bytes that was built; fetch or build it again."
-            if sha256(path) != expected[name].sha256:
-                return f"{name} was changed since the bundle was built; fetch or build it again."
+        try:
+            self.folder  # noqa: B018 - making the copy is the check
+        except CorruptFileError as error:
+            return str(error)
         return None
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
-    """Open a bundle, unpacking a zip into a temporary folder.
+    """Open a bundle, folder or zip: its manifest and its signature are read, and nothing else yet.
 
     Raises InputError when there is no bundle, CorruptFileError when its manifest or its zip is damaged. Files are
-    not checked here: use `Bundle.read` or `Bundle.first_difference`.
+    checked as they are asked for, by `Bundle.read` one by one, by `Bundle.folder` all together.
     """
-    if path.is_dir():
-        yield Bundle(path, _manifest_of(path))
-    elif path.is_file() and not zipfile.is_zipfile(path) and path.suffix != ".zip":
-        raise InputError(f"{path} is neither a bundle's folder nor a .zip of one; make one with `bayespress build`.")
-    elif path.is_file():
-        with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-            folder = Path(scratch)
-            _unzip(path, folder)
-            yield Bundle(folder, _manifest_of(folder))
-    else:
-        raise InputError(f"There is no bundle at {path}; check the path, or make one with `bayespress build`.")
+    with source_of(path) as source, tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+        data = _small(source, MANIFEST, _LARGEST_MANIFEST)
+        if data is None:
+            raise InputError(f"{path} is no bundle: it has no {MANIFEST}; make one with `bayespress build`.")
+        signature = _small(source, SIGNATURE, SIGNATURE_SIZE)
+        yield Bundle(Manifest.parse(data), data, signature, source, Path(scratch))
 
 
-def _manifest_of(folder: Path) -> Manifest:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputError(f"{folder} is no bundle: it has no {MANIFEST}; make one with `bayespress build`.")
-    if path.stat().st_size > _LARGEST_MANIFEST:
-        raise CorruptFileError(f"{path} has {path.stat().st_size} bytes, too many for a manifest; build it again.")
-    return Manifest.parse(path.read_bytes())
-
-
-def _unzip(path: Path, folder: Path) -> None:
-    """Unpack what the manifest names and refuse the rest, so that no archive can fill the disk or leave `folder`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if len(set(names)) != len(names):
-                raise CorruptFileError(f"{path} holds a file twice; fetch or build it again.")
-            if MANIFEST not in names:
-                raise InputError(f"{path} is no bundle: it has no {MANIFEST}; make one with `bayespress build`.")
-            manifest = Manifest.parse(_member(archive, MANIFEST, _LARGEST_MANIFEST))
-            sizes = {entry.path: entry.size for entry in manifest.files}
-            sizes |= {MANIFEST: _LARGEST_MANIFEST, SIGNATURE: _SIGNATURE_SIZE}
-            for name in names:
-                if name not in sizes:
-                    raise CorruptFileError(f"{name} in {path} is not in the manifest; fetch or build it again.")
-                destination = folder / _safe(name)
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                destination.write_bytes(_member(archive, name, sizes[name]))
-                destination.chmod(archive.getinfo(name).external_attr >> 16 & 0o777 or _PLAIN)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise CorruptFileError(f"{path} is no sound zip archive ({error}); fetch or build it again.") from None
-    # The hashes cover what is in the files; this covers all that a zip has around them.
-    again = io.BytesIO()
-    write_zip(folder, again)
-    if again.getbuffer() != path.read_bytes():
-        raise CorruptFileError(
-            f"{path} is not byte for byte as it was built; fetch or build it again, or unpack it and give the folder."
-        )
-
-
-def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    with archive.open(name) as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise CorruptFileError(f"{name} is larger than its manifest says; fetch or build the bundle again.")
+def _small(source: Source, name: str, limit: int) -> bytes | None:
+    """One of the two files that no manifest covers; None where it is not there."""
+    size = source.size(name)
+    if size is None:
+        if name in source.names():
+            raise CorruptFileError(f"{name} is no regular file; fetch or build the bundle again.")
+        return None
+    if size > limit:
+        raise CorruptFileError(f"{name} has {size} bytes, and at most {limit} are allowed; build the bundle again.")
+    data = b""
+    for piece in source.pieces(name):
+        data += piece
+        if len(data) > size:
+            break
+    if len(data) != size:
+        raise CorruptFileError(f"{name} has other bytes than it claims; fetch or build the bundle again.")
     return data
 
 
-def _safe(name: str) -> str:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise CorruptFileError(f"The archive names a file {name!r} outside itself; do not use it.")
-    return name
+def _check_zip(path: Path, folder: Path) -> None:
+    """The hashes cover what is in the files; this covers all that a zip has around them."""
+    with tempfile.TemporaryFile(dir=folder.parent) as again, path.open("rb") as given:
+        write_zip(folder, again)
+        size = again.tell()
+        again.seek(0)
+        same = size == path.stat().st_size
+        while same and (piece := again.read(PIECE)):
+            same = piece == given.read(len(piece))
+    if not same:
+        raise CorruptFileError(
+            f"{path} is not byte for byte as it was built; fetch or build it again, or unpack it and give the folder."
+        )
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
@@ -317,5 +384,5 @@ def write_zip(folder: Path, path: Path | BinaryIO) -> None:
             if file.is_file():
                 info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _ZIP_EPOCH)
                 info.create_system = 3  # Unix, for the permissions, wherever this is built
-                info.external_attr = (0o100000 | (_RUNNABLE if file.stat().st_mode & 0o100 else _PLAIN)) << 16
+                info.external_attr = (0o100000 | (RUNNABLE if file.stat().st_mode & 0o100 else PLAIN)) << 16
                 archive.writestr(info, file.read_bytes())

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +13,26 @@ import numpy.typing as npt
 from .. import codec
 from ..errors import CorruptFileError, InputError, reason_of
 from ..handover import NETWORK, WEIGHTS
+from .onnx_data import check_self_contained
+from .onnx_optimise import optimised, quiet_exporters, rename_values
 from .tools import require
 
 INPUT, OUTPUT = "input", "output"
+_OWN_INPUT, _OWN_OUTPUT = "network:input", "network:output"
 
 
 def load_program(path: Path) -> Any:
-    """The torch.export program in `path`. Raises InputError when it is missing or cannot be read."""
-    torch = require("torch")
+    """The torch.export program in `path`; nothing of the file is run.
+
+    Raises InputError when it is missing, CorruptFileError when it cannot be read or holds more than a network.
+    """
+    from .stored_program import read_program
+
+    require("torch")
     if not path.is_file():
         raise InputError(f"There is no exported network at {path}; run `bayespress compress` again.")
-    try:
-        with _quiet():
-            return torch.export.load(path)
-    except Exception as error:
-        # torch reports a damaged archive by a dozen types of its own and of zipfile's.
-        raise CorruptFileError(f"{path} is not a torch.export program ({reason_of(error)}); compress again.") from error
+    with quiet_exporters():
+        return read_program(path)
 
 
 def parameter_names(program: Any) -> dict[str, str]:
@@ -46,6 +47,25 @@ def parameter_names(program: Any) -> dict[str, str]:
             "one of each is supported."
         )
     return dict(signature.inputs_to_parameters)
+
+
+def check_interface(program: Any) -> None:
+    """See that the network takes one float32 tensor of fixed shape and gives one. Raises InputError otherwise."""
+    torch = require("torch")
+    parameter_names(program)
+    signature = program.graph_signature
+    names = {"input": signature.user_inputs[0], "output": signature.user_outputs[0]}
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    for role, name in names.items():
+        value = values.get(name) if isinstance(name, str) else name
+        if not isinstance(value, torch.Tensor):
+            what = "nothing" if value is None else f"a {type(value).__name__}"
+            raise InputError(f"The network's {role} is {what}; one float32 tensor is supported.")
+        if value.dtype != torch.float32:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise InputError(f"The network's {role} is {kind}; one float32 tensor is supported, so convert it there.")
+        if not all(isinstance(extent, int) for extent in value.shape):
+            raise InputError(f"The network's {role} has shape {tuple(value.shape)}; export it with a fixed shape.")
 
 
 def check_weights(program: Any, tensors: Sequence[codec.Tensor]) -> None:
@@ -64,23 +84,21 @@ def check_weights(program: Any, tensors: Sequence[codec.Tensor]) -> None:
 
 
 def onnx_graph(program: Any) -> bytes:
-    """The graph as ONNX without weights: they are inputs, named by their state-dict names, beside `input`."""
-    torch, onnx = require("torch"), require("onnx")
-    require("onnxscript")
+    """The graph as ONNX without weights: they are inputs, named by their state-dict names, beside `input`.
+
+    A weight that is itself called `input` or `output` is `parameter:input` or `parameter:output` there.
+    """
+    onnx = require("onnx")
     names = list(parameter_names(program).values())
-    with _quiet():
-        exported = torch.onnx.export(
-            program, input_names=[INPUT], output_names=[OUTPUT], optimize=False, dynamo=True, verbose=False
-        )
-        buffer = io.BytesIO()
-        exported.save(buffer)
-    model = onnx.load_from_string(buffer.getvalue())
+    model = onnx.load_from_string(_exported(program, optimize=False))
     graph = model.graph
-    kept = [tensor for tensor in graph.initializer if tensor.name not in names]
+    rename_values(graph, {name: _graph_name(name) for name in names} | {_OWN_INPUT: INPUT, _OWN_OUTPUT: OUTPUT})
+    kept = [tensor for tensor in graph.initializer if tensor.name not in map(_graph_name, names)]
     # All of them, though the exporter leaves out those that nothing uses: what the .bpz holds, the graph takes.
     for name in names:
         shape = tuple(program.state_dict[name].shape)
-        graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+        value = onnx.helper.make_tensor_value_info(_graph_name(name), onnx.TensorProto.FLOAT, shape)
+        graph.input.append(value)
     del graph.initializer[:]
     graph.initializer.extend(kept)
     del graph.value_info[:]
@@ -93,17 +111,20 @@ def onnx_graph(program: Any) -> bytes:
 
 
 def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
-    """The ONNX graph with these weights as initializers, ready for any ONNX runtime.
+    """The ONNX graph with these weights as initializers, optimised as torch.onnx.export does; for any ONNX runtime.
 
     Raises InputError when a weight is missing, surplus or of another shape.
     """
     onnx = require("onnx")
     try:
         model = onnx.load_from_string(graph)
+        check_self_contained(model)
         onnx.checker.check_model(model)
+    except CorruptFileError:
+        raise
     except Exception as error:  # protobuf's own error types differ between its implementations
         raise CorruptFileError("The graph is not a sound ONNX file; fetch or make it again.") from error
-    left = dict(weights)
+    left = {_graph_name(name): array for name, array in weights.items()}
     inputs = list(model.graph.input)
     del model.graph.input[:]
     for value in inputs:
@@ -123,9 +144,45 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
         raise InputError(
             f"The .bpz holds tensor {min(left)}, which the graph does not take; they are not of one network."
         )
+    model = optimised(model)
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+def plain_onnx(program: Any) -> bytes:
+    """What torch.onnx.export makes of the program by default, weights and all."""
+    return _exported(program, optimize=True)
+
+
+def _exported(program: Any, *, optimize: bool) -> bytes:
+    """The program by torch.onnx.export, its input and output under names that no weight can have.
+
+    Raises InputError for a network that the exporter does not take.
+    """
+    torch = require("torch")
+    require("onnxscript")
+    buffer = io.BytesIO()
+    try:
+        with quiet_exporters():
+            torch.onnx.export(
+                program, input_names=[_OWN_INPUT], output_names=[_OWN_OUTPUT], optimize=optimize, dynamo=True,
+                verbose=False,
+            ).save(buffer)  # fmt: skip
+    except Exception as error:
+        # The exporter wraps what its parts raise, of any type, in pages of advice; the first cause names the operator.
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise InputError(
+            f"The network cannot be exported to ONNX ({reason_of(cause)}); replace the layer or operator it names."
+        ) from error
+    return buffer.getvalue()
+
+
+def _graph_name(weight: str) -> str:
+    """What a weight is called in the graph."""
+    return f"parameter:{weight}" if weight in (INPUT, OUTPUT) else weight
 
 
 def bundled_onnx(path: Path) -> bytes:
@@ -140,17 +197,3 @@ def bundled_onnx(path: Path) -> bytes:
         with opened(path) as bundle:
             graph, data = bundle.read(GRAPH), bundle.read(WEIGHTS)
     return fill_weights(graph, {tensor.name: tensor.values() for tensor in codec.decode(data)})
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence exporters' notices about operator versions and tree types."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    try:
-        logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -32,7 +32,7 @@ def schedule_source(plan: Plan) -> str:
     lines += _table("bp_view", "views", [_view(view, shapes) for view in views])
     first, rows = 0, []
     for call in calls:
-        rows.append(f'"{_label(call)}", {_SYMBOL.format(call.kernel)}, {first}, {len(call.views)}')
+        rows.append(f"{_c_string(_label(call))}, {_SYMBOL.format(call.kernel)}, {first}, {len(call.views)}")
         first += len(call.views)
     lines += _table("bp_kernel", "kernels", rows)
     lines += _parameters(plan)
@@ -75,7 +75,7 @@ def _gpu_program(program: GpuProgram) -> list[str]:
     for launch in launches:
         label = f"{', '.join(launch.layers)}: {launch.kernel}" if any(launch.layers) else launch.kernel
         sizes = ", ".join("{" + ", ".join(map(str, each)) + "}" for each in (launch.items, launch.group))
-        rows.append(f'"{launch.kernel}", "{label}", {first}, {len(launch.views)}, {sizes}')
+        rows.append(f'"{launch.kernel}", {_c_string(label)}, {first}, {len(launch.views)}, {sizes}')
         first += len(launch.views)
     lines += _table("bp_gpu_launch", f"{prefix}launches", rows)
     lines += _parameters(plan, prefix)
@@ -104,7 +104,7 @@ def _parameters(plan: Plan, prefix: str = "") -> list[str]:
             sparse, offset = f"&{prefix}sparse_{number}", parameter.values.offset
         else:
             offset = parameter.offset
-        rows.append(f'"{name}", {offset}, {len(shape)}, {{{", ".join(map(str, shape)) or "0"}}}, {sparse}')
+        rows.append(f"{_c_string(name)}, {offset}, {len(shape)}, {{{', '.join(map(str, shape)) or '0'}}}, {sparse}")
     return lines + _table("bp_parameter", f"{prefix}parameters", rows)
 
 
@@ -120,8 +120,9 @@ def _constants(plan: Plan, prefix: str = "") -> list[str]:
 
 
 def _c_string(line: str) -> str:
-    escaped = line.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    """A C literal of any text: bytes that are not plain, and the ? of trigraphs, in octal."""
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b'"\\\\?' else f"\\{byte:03o}" for byte in line.encode())
+    return f'"{"".join(plain)}"'
 
 
 def _bytes(view: View) -> int:

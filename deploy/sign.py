@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import CorruptFileError, InputError
 from ..files import locked, read_bytes, replacing_file, write_bytes
 from ..outputs import KEY, check_output, output_file, write_output
-from .bundle import MANIFEST, SIGNATURE, Bundle, opened, write_zip
+from .bundle import SIGNATURE, Bundle, opened, write_zip
 from .tools import require
 
 _PRIVATE, _PUBLIC = "private", "public"
@@ -47,15 +47,14 @@ def sign(path: Path, key: Path) -> None:
     private = _load(key, _PRIVATE)
     path = path.resolve()  # of a link, the bundle that it leads to is signed, and the link stays
     with locked(path), opened(path) as bundle:
-        if difference := bundle.first_difference():
-            raise CorruptFileError(difference)
-        signature: bytes = private.sign((bundle.folder / MANIFEST).read_bytes())
+        folder = bundle.folder  # a private copy, made only of files that are as they were built
+        signature: bytes = private.sign(bundle.manifest_bytes)
         if path.is_dir():
             write_bytes(path / SIGNATURE, signature)
             return
-        (bundle.folder / SIGNATURE).write_bytes(signature)  # the folder that the zip was unpacked to
+        (folder / SIGNATURE).write_bytes(signature)
         with replacing_file(path) as temporary:
-            write_zip(bundle.folder, temporary)
+            write_zip(folder, temporary)
 
 
 def public_key(path: Path) -> Any:
@@ -66,13 +65,12 @@ def public_key(path: Path) -> Any:
 def check_signature(bundle: Bundle, public: Any, owner: str) -> str:
     """What was found, as a sentence. Raises CorruptFileError unless the manifest is signed by the key's owner."""
     invalid = require("cryptography.exceptions").InvalidSignature
-    path = bundle.folder / SIGNATURE
-    if not path.is_file():
+    if bundle.signature is None:
         raise CorruptFileError(
             "The bundle is not signed; have it signed by `bayespress sign`, or verify without a key."
         )
     try:
-        public.verify(path.read_bytes(), (bundle.folder / MANIFEST).read_bytes())
+        public.verify(bundle.signature, bundle.manifest_bytes)
     except invalid:
         raise CorruptFileError(
             f"The bundle's signature is not by the owner of {owner}, or the manifest was changed; do not use it."

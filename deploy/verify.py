@@ -17,18 +17,22 @@ def verify(
     progress: Callable[[str], None] | None = None,
     *,
     key: Path | None = None,
+    time_limit: float = 300.0,
 ) -> VerifyReport:
     """Check a bundle (folder or zip) or a bare `.bpz`.
 
     devices  where to run the golden vectors; by default all that need no address, each that is unavailable skipped
              with its reason
     key      public key in PEM by whose owner a bundle has to be signed
+    time_limit  seconds after which one run on a device is stopped
 
     Raises InputError when there is nothing to check at `path` or a device is unknown, MissingToolError when a
     device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
     """
     tell = progress or (lambda _step: None)
     check_input(path, "bundle or .bpz file")
+    if not 0.0 < time_limit <= 1e6:
+        raise InputError(f"A time limit of {time_limit} seconds cannot be kept; give between 0 and 1000000.")
     if devices:
         from .devices import device_named
 
@@ -37,7 +41,7 @@ def verify(
     if is_bundle(path):
         from .verify_bundle import verify_bundle
 
-        return verify_bundle(path, devices, tell, key)
+        return verify_bundle(path, devices, tell, key, time_limit)
     data = read_bytes(path, "bundle or .bpz file", magic=b"BPZ")
     if key is not None:
         raise InputError(f"{path} holds weights, which are not signed; give the bundle, or no key.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from .run import (
     write_initial,
     write_posterior,
 )
+from .trust import check_code, code_names
 
 
 def train_run(
@@ -48,28 +49,33 @@ def train_run(
     devices: str = "1",
     strategy: str = "auto",
     tell: Callable[[str], None] = lambda _text: None,
+    named: Collection[str | None] = (),
+    trust_code: bool = False,
 ) -> None:
     """Train as `record` says, keeping it up to date in `folder` after each epoch.
 
     data  what to train on, instead of the data set that the record names
     live  show a progress bar when standard output is a terminal; one line an epoch through `tell` otherwise
     devices, strategy  see fit.fit
+    named, trust_code  which code a record that was read from a file may name; see trust.check_code
 
     Raises InputError for settings out of range and for a network and data that do not fit each other, before
     anything is written; for a loss or a posterior that is not finite; and when the folder cannot be written.
     Raises Interrupted after Ctrl-C or SIGTERM, with what was kept and the command that goes on.
     """
+    if record.read_from is not None:
+        check_code(record, f"the run in {record.read_from}", named, trust_code=trust_code)
     with stoppable():
         try:
             _train(folder, record, data, resume, live, devices, strategy, tell)
         except KeyboardInterrupt:
             if not is_main_process():
                 raise
-            raise Interrupted(_stopped(folder)) from None
+            raise Interrupted(_stopped(folder, record)) from None
         except OSError as error:
             raise InputError(
                 f"The run directory {folder} cannot be written ({error.strerror or reason_of(error)}); make room, "
-                f"then go on with {_going_on(folder)}."
+                f"then go on with {_going_on(folder, record)}."
             ) from error
 
 
@@ -149,17 +155,20 @@ def _train(
     record.write(folder)
 
 
-def _stopped(folder: Path) -> str:
+def _stopped(folder: Path, record: RunRecord) -> str:
     """What a run that was stopped has kept, and how to go on."""
     if not (folder / RECORD).is_file():
         return "Training was stopped before anything was written; give the same command to begin again."
     if not has_checkpoint(folder / CHECKPOINTS):
-        return f"Training was stopped within its first epoch; begin it again with {_going_on(folder)}."
-    return f"Training was stopped, and the last whole epoch is kept in {folder}; go on with {_going_on(folder)}."
+        return f"Training was stopped within its first epoch; begin it again with {_going_on(folder, record)}."
+    return (
+        f"Training was stopped, and the last whole epoch is kept in {folder}; go on with {_going_on(folder, record)}."
+    )
 
 
-def _going_on(folder: Path) -> str:
-    return f"`bayespress train --resume {shlex.quote(str(folder))}`"
+def _going_on(folder: Path, record: RunRecord) -> str:
+    trust = " --trust-code" if code_names(record) else ""
+    return f"`bayespress train --resume {shlex.quote(str(folder))}{trust}`"
 
 
 def _uses(network: nn.Module, images: Tensor) -> Uses:

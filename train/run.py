@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -74,6 +74,12 @@ class RunRecord(Recipe):
         default=0.0, allow_inf_nan=False, description="wall time spent training, all resumptions together"
     )
     metrics: list[EpochRecord] = Field(default_factory=list)
+    _read_from: Path | None = PrivateAttr(None)
+
+    @property
+    def read_from(self) -> Path | None:
+        """The run directory that this was read from; None for a record that the caller made."""
+        return self._read_from
 
     def write(self, folder: Path) -> None:
         """Write `run.json` into `folder`."""
@@ -84,11 +90,13 @@ class RunRecord(Recipe):
         """Read and check `folder/run.json`. Raises InputError when it is missing or not of this schema."""
         data = read_bytes(folder / RECORD, "run directory's record")
         try:
-            return cls.model_validate_json(data)
+            record = cls.model_validate_json(data)
         except ValidationError as error:
             raise InputError(
                 f"{folder / RECORD} is not a run's record: {reason_of(error)}; train again or name another run."
             ) from None
+        record._read_from = folder
+        return record
 
 
 def start_from(network: nn.Module, folder: Path) -> None:

@@ -150,8 +150,13 @@ static inline uint32_t bpz_coder_bit(bpz_coder *coder, int encoding, uint32_t p,
     return bit;
 }
 
-/* Code `count` bits of equal probability, at most BPZ_PLAIN_BITS. */
-static inline uint32_t bpz_coder_plain(bpz_coder *coder, int encoding, unsigned count, uint32_t number) {
+/* What bpz_coder_plain returns for a stream that no encoder makes: bits that leave any gap too large. */
+#define BPZ_NO_NUMBER UINT64_MAX
+
+/* Code `count` bits of equal probability, at most BPZ_PLAIN_BITS. Halving an odd range loses its last place. A stream
+ * that points there is refused while decoding: `at` would no longer be below `range`. Once it is not, further halvings
+ * leave it so; hence one look behind the last bit. */
+static inline uint64_t bpz_coder_plain(bpz_coder *coder, int encoding, unsigned count, uint32_t number) {
     uint32_t coded = 0;
     while (count-- != 0) {
         uint32_t bit;
@@ -164,6 +169,7 @@ static inline uint32_t bpz_coder_plain(bpz_coder *coder, int encoding, unsigned 
         }
         coded = coded << 1 | bit;
     }
+    if (!encoding && coder->at >= coder->range) return BPZ_NO_NUMBER;
     bpz_coder_shift(coder, encoding);
     return coded;
 }
@@ -248,7 +254,8 @@ static inline uint32_t bpz_model_survives(bpz_model *model, bpz_coder *coder, in
     return bit;
 }
 
-/* Positions passed over before the next that is not zero. Decoding stops counting at `room`, which is then exceeded. */
+/* Positions passed over before the next that is not zero. While decoding more than `room` where counting stopped there,
+ * or the stream is one that no encoder makes. */
 static inline uint64_t bpz_model_gap(bpz_model *model, bpz_coder *coder, int encoding, uint64_t gap, uint64_t room) {
     bpz_slot *const slots = &model->gap[model->gap_context * BPZ_GAP_STEPS];
     const uint64_t most = (encoding ? gap : room) >> model->gap_bits;

@@ -64,7 +64,7 @@ typedef struct bpz_tensor {
     uint32_t rank;
     uint64_t shape[BPZ_MAX_RANK];
     uint64_t count;    /* elements: product of the shape, 1 for rank 0 */
-    uint64_t rows;     /* the matrix view that CSR speaks of; rows * columns == count */
+    uint64_t rows;     /* the matrix view that CSR speaks of: shape[0], 1 up to rank 1; rows * columns == count */
     uint64_t columns;
     uint64_t nonzero;  /* stored entries that are not zero; count for a raw tensor */
     uint64_t section_offset; /* where in the file its section lies, and how long it is with its checksum */
@@ -81,9 +81,14 @@ typedef struct bpz_tensor {
 bpz_status bpz_open(bpz_file *file, const void *data, size_t size);
 
 /* Open a seekable file (FORMAT.md, section 3) by its first `size` bytes. When those are too few, BPZ_ERROR_TRUNCATED,
- * and `*needed` says how many to come with; after 18 bytes it is all of the directory. BPZ_ERROR_UNSUPPORTED for a file that has to be opened
- * whole. No section can be decoded before bpz_window. */
+ * and `*needed` receives the number of bytes required: after 18 bytes that of the directory, at most 1.4 MB.
+ * BPZ_ERROR_UNSUPPORTED for a file that has to be opened whole. No section can be decoded before bpz_window. */
 bpz_status bpz_open_directory(bpz_file *file, const void *data, size_t size, size_t *needed);
+
+/* Size of the file that begins with these bytes, in bytes, according to its directory. No checksum is checked: the size
+ * tells a reader of a stream where to stop, and nothing else. BPZ_ERROR_TRUNCATED when the directory is not yet there
+ * (at most 1.4 MB). After a failure `*announced` is unspecified. */
+bpz_status bpz_announced_size(const void *data, size_t size, uint64_t *announced);
 
 /* From here on sections are found in `data`: `size` bytes of the file from `offset` on. BPZ_ERROR_ARGUMENT when the
  * file does not reach that far. A bpz_file may be copied, to give each thread a window of its own. */
@@ -115,8 +120,8 @@ bpz_status bpz_decode(const bpz_file *file, const bpz_tensor *tensor, bpz_elemen
 
 /* The matrix as compressed sparse rows: `row_pointer`, rows + 1 numbers; for each entry its column and its element, in
  * the order of rows and columns. `entries` is the room in the latter two, at least `tensor->nonzero`. An entry's value
- * is zero only where a codebook says so. BPZ_ERROR_UNSUPPORTED for a raw tensor, for 2^32 columns or entries, and for
- * arrays that the machine cannot address. */
+ * is zero only where a codebook says so. A tensor without elements has rows + 1 zeros as well. BPZ_ERROR_UNSUPPORTED for a raw
+ * tensor, for 2^32 columns (unless there are no elements) or entries, and for arrays that the machine cannot address. */
 bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, uint32_t *row_pointer,
                           uint32_t *columns, void *values, size_t entries, void *workspace, size_t workspace_size);
 

@@ -38,7 +38,6 @@ static bpz_status read_lengths(bpz_bits *bits, uint8_t *lengths, uint32_t *symbo
         }
         if (token >= 2) {
             const uint32_t distance = token / 2u;
-            if (distance >= BPZ_MAX_CODE_LENGTH) return BPZ_ERROR_CORRUPT;
             if (token % 2u == 0) {
                 reference += distance;
             } else if (distance < reference) {
@@ -95,8 +94,15 @@ bpz_status bpz_code_read(bpz_code *code, bpz_bits *bits, uint16_t *table, uint8_
     code->table = table;
     code->base = 0;
     code->table_bits = 0;
-    if (!huffman) return bpz_bits_golomb(bits, 0, &code->base);
+    code->largest = ((uint64_t)1 << number) - 1u;
+    if (!huffman) {
+        status = bpz_bits_golomb(bits, 0, &code->base);
+        if (status == BPZ_OK) code->largest += code->base;
+        return status;
+    }
     status = read_lengths(bits, lengths, &number);
-    if (status == BPZ_OK) code->table_bits = build_table(table, lengths, number);
-    return status;
+    if (status != BPZ_OK) return status;
+    code->table_bits = build_table(table, lengths, number);
+    code->largest += (uint64_t)(number - 1u) << code->raw_bits; /* the last symbol occurs */
+    return BPZ_OK;
 }

@@ -18,6 +18,7 @@ typedef struct bpz_code {
     uint32_t base;         /* fixed-width: what the raw bits are added to */
     unsigned table_bits;   /* longest code in use; 0 for fixed-width */
     unsigned raw_bits;     /* plain bits after the Huffman code, or all of the number's bits */
+    uint64_t largest;      /* number that the code can spell; a reader refuses those above UINT32_MAX */
 } bpz_code;
 
 /* Read a code's description. `table` has BPZ_TABLE_ENTRIES of room, `lengths` BPZ_MAX_SYMBOLS. */

@@ -3,10 +3,13 @@
 
 #include "checksum.h"
 #include "directory.h"
+#include "distinct.h"
 
 #define BPZ_VERSION 2u
 #define BPZ_HEAD 4u /* magic and version */
 #define BPZ_MOST_HEAD 18u /* with the two numbers behind it */
+/* An entry at most: kind; name with its head and two counts of two bytes; extents, non-zeros and size. */
+#define BPZ_MOST_ENTRY (1u + 5u + BPZ_MAX_NAME + 7u * (BPZ_MAX_RANK + 2u))
 
 /* memcmp is more of libc than a freestanding program must bring. */
 static int is_same(const void *one, const void *other, size_t size) {
@@ -31,8 +34,7 @@ const char *bpz_status_text(bpz_status status) {
     return "an unknown status";
 }
 
-/* Put the tensor before the first at `tensor`, so that bpz_next can go on from it. */
-static void before_first(const bpz_file *file, bpz_tensor *tensor) {
+void bpz_before_first(const bpz_file *file, bpz_tensor *tensor) {
     memset(tensor, 0, sizeof *tensor);
     tensor->index = UINT32_MAX;
     tensor->next_entry = file->first_entry;
@@ -43,17 +45,6 @@ bpz_status bpz_next(const bpz_file *file, bpz_tensor *tensor) {
     if (file == NULL || tensor == NULL || tensor->index + 1u >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
     tensor->index++;
     return bpz_entry_read(tensor, file->directory, tensor->next_entry, file->directory_size, (int)file->is_seekable);
-}
-
-/* Whether an entry before has this name. Quadratic over a file, which BPZ_MAX_TENSORS keeps short. */
-static int is_repeated(const bpz_file *file, const bpz_tensor *tensor) {
-    bpz_tensor other;
-    before_first(file, &other);
-    /* bpz_next cannot fail: the walk has passed these entries already. */
-    while (other.index + 1u < tensor->index && bpz_next(file, &other) == BPZ_OK) {
-        if (other.name_length == tensor->name_length && is_same(other.name, tensor->name, other.name_length)) return 1;
-    }
-    return 0;
 }
 
 /* Magic, version, the number of tensors and, of a seekable file, the size of the entries. */
@@ -73,26 +64,37 @@ static bpz_status read_head(bpz_file *file, const uint8_t *data, size_t size, ui
     if (number / 2u > BPZ_MAX_TENSORS) return BPZ_ERROR_CORRUPT;
     file->tensor_count = (uint32_t)(number / 2u);
     *entries_size = 0;
-    if (file->is_seekable) status = bpz_varint_read(data, &offset, size, entries_size);
+    if (file->is_seekable) {
+        status = bpz_varint_read(data, &offset, size, entries_size);
+        if (status != BPZ_OK) return status;
+    }
+    /* Refused before anybody waits for the bytes, or sets memory aside for them. */
+    if (*entries_size > (uint64_t)file->tensor_count * BPZ_MOST_ENTRY) return BPZ_ERROR_CORRUPT;
     file->first_entry = offset;
-    return status;
+    return BPZ_OK;
 }
 
-/* Walk all entries, which end at or before directory_size. The sections follow `behind` bytes further on. */
-static bpz_status read_entries(bpz_file *file, size_t behind) {
+/* Walk all entries, which end at or before directory_size. The sections follow `behind` bytes further on. Names are not
+ * compared. */
+static bpz_status walk_entries(bpz_file *file, size_t behind) {
     bpz_tensor tensor;
-    before_first(file, &tensor);
+    bpz_before_first(file, &tensor);
     while (tensor.index + 1u < file->tensor_count) {
         const bpz_status status = bpz_next(file, &tensor);
         if (status != BPZ_OK) return status;
         if (tensor.section_offset + tensor.section_size > BPZ_MAX_NUMBER) return BPZ_ERROR_CORRUPT;
-        if (is_repeated(file, &tensor)) return BPZ_ERROR_CORRUPT;
     }
     file->directory_size = tensor.next_entry;
     file->first_section = tensor.next_entry + behind;
     /* Section offsets so far were relative to the first one. */
     file->size = tensor.section_offset + tensor.section_size + file->first_section;
     return BPZ_OK;
+}
+
+static bpz_status read_entries(bpz_file *file, size_t behind) {
+    const bpz_status status = walk_entries(file, behind);
+    if (status != BPZ_OK) return status;
+    return bpz_names_are_distinct(file) ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
 /* A seekable file's directory, of which `size` bytes are there. */
@@ -138,17 +140,28 @@ bpz_status bpz_open(bpz_file *file, const void *data, size_t size) {
 }
 
 bpz_status bpz_open_directory(bpz_file *file, const void *data, size_t size, size_t *needed) {
-    uint64_t entries_size, whole;
+    uint64_t entries_size;
     bpz_status status;
     if (file == NULL || data == NULL || needed == NULL) return BPZ_ERROR_ARGUMENT;
     *needed = BPZ_MOST_HEAD;
     status = read_head(file, data, size, &entries_size);
     if (status != BPZ_OK) return status;
     if (!file->is_seekable) return BPZ_ERROR_UNSUPPORTED;
-    whole = file->first_entry + entries_size + BPZ_CHECKSUM_BYTES;
-    if (whole > SIZE_MAX) return BPZ_ERROR_UNSUPPORTED;
-    *needed = (size_t)whole;
+    *needed = file->first_entry + (size_t)entries_size + BPZ_CHECKSUM_BYTES; /* small: see read_head */
     return open_directory(file, size, entries_size);
+}
+
+bpz_status bpz_announced_size(const void *data, size_t size, uint64_t *announced) {
+    bpz_file file;
+    uint64_t entries_size;
+    bpz_status status;
+    if (data == NULL || announced == NULL) return BPZ_ERROR_ARGUMENT;
+    status = read_head(&file, data, size, &entries_size);
+    if (status != BPZ_OK) return status;
+    file.directory_size = size;
+    status = walk_entries(&file, BPZ_CHECKSUM_BYTES); /* in front of the sections or behind them */
+    *announced = file.size;
+    return status;
 }
 
 bpz_status bpz_window(bpz_file *file, uint64_t offset, const void *data, size_t size) {
@@ -162,10 +175,10 @@ bpz_status bpz_window(bpz_file *file, uint64_t offset, const void *data, size_t 
 uint64_t bpz_file_size(const bpz_file *file) { return file == NULL ? 0 : file->size; }
 
 bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tensor) {
-    if (file == NULL || tensor == NULL || index >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
-    before_first(file, tensor);
+    if (file == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
+    bpz_before_first(file, tensor);
     do {
-        const bpz_status status = bpz_next(file, tensor);
+        const bpz_status status = bpz_next(file, tensor); /* refuses to go behind the last */
         if (status != BPZ_OK) return status;
     } while (tensor->index != index);
     return BPZ_OK;
@@ -174,7 +187,7 @@ bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tenso
 bpz_status bpz_find(const bpz_file *file, const char *name, size_t name_length, bpz_tensor *tensor) {
     bpz_status status;
     if (file == NULL || name == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
-    before_first(file, tensor);
+    bpz_before_first(file, tensor);
     for (;;) {
         status = bpz_next(file, tensor);
         if (status != BPZ_OK) return status;

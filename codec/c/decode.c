@@ -188,8 +188,9 @@ bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, bpz_el
         (uintptr_t)values % bpz_element_size(element) != 0) {
         return BPZ_ERROR_ARGUMENT;
     }
-    if (bpz_kind_is_raw(tensor->kind) || tensor->columns > UINT32_MAX || tensor->nonzero > UINT32_MAX ||
-        tensor->rows >= SIZE_MAX / sizeof *row_pointer || tensor->nonzero > SIZE_MAX / sizeof *columns) {
+    if (bpz_kind_is_raw(tensor->kind) || (tensor->columns > UINT32_MAX && tensor->count != 0) ||
+        tensor->nonzero > UINT32_MAX || tensor->rows >= SIZE_MAX / sizeof *row_pointer ||
+        tensor->nonzero > SIZE_MAX / sizeof *columns) {
         return BPZ_ERROR_UNSUPPORTED;
     }
     if (entries < tensor->nonzero) return BPZ_ERROR_BUFFER_TOO_SMALL;

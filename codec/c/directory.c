@@ -5,28 +5,26 @@
 
 BPZ_STATIC_ASSERT(rank_fits_its_nibble, BPZ_MAX_RANK <= 15);
 
-/* Extents, their product, and the matrix view. */
+/* Extents, their product, and the matrix view. An extent of 0 makes the count 0, and the others stay bounded: a reader
+ * multiplies them too, to lay out its array. */
 static bpz_status read_shape(bpz_tensor *tensor, const uint8_t *data, size_t *offset, size_t end) {
-    uint64_t count = 1;
+    uint64_t product = 1; /* of the extents that are not 0 */
     uint32_t axis;
-    int is_empty = 0, is_too_large = 0;
+    tensor->count = tensor->rows = tensor->columns = 1;
     for (axis = 0; axis < tensor->rank; axis++) {
         uint64_t extent;
         const bpz_status status = bpz_varint_read(data, offset, end, &extent);
         if (status != BPZ_OK) return status;
+        if (extent != 0 && product > BPZ_MAX_NUMBER / extent) return BPZ_ERROR_CORRUPT;
+        product *= extent != 0 ? extent : 1u;
         tensor->shape[axis] = extent;
-        if (extent == 0) {
-            is_empty = 1;
-        } else if (count > BPZ_MAX_NUMBER / extent) {
-            is_too_large = 1; /* unless an extent is 0 */
+        tensor->count *= extent;
+        if (axis == 0 && tensor->rank > 1) {
+            tensor->rows = extent;
         } else {
-            count *= extent;
+            tensor->columns *= extent;
         }
     }
-    if (is_too_large && !is_empty) return BPZ_ERROR_CORRUPT;
-    tensor->count = is_empty ? 0 : count;
-    tensor->rows = is_empty ? 0 : tensor->rank < 2 ? 1 : tensor->shape[0];
-    tensor->columns = is_empty ? 0 : count / tensor->rows;
     return BPZ_OK;
 }
 

@@ -31,4 +31,7 @@ static inline uint32_t bpz_raw_width(uint32_t kind) {
  * (its length 0: there is none) and with `section_offset` and `section_size` of its section, and comes out whole. */
 bpz_status bpz_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset, size_t end, int is_seekable);
 
+/* Put the place before the first entry at `tensor`, so that bpz_next goes on from it. */
+void bpz_before_first(const bpz_file *file, bpz_tensor *tensor);
+
 #endif /* BPZ_DIRECTORY_H */

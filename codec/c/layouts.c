@@ -17,7 +17,6 @@ static bpz_status level_of(uint32_t kind, uint32_t number, uint32_t skipped, int
         return BPZ_OK;
     }
     /* 0, 1, 2, 3, 4 mean 0, 1, -1, 2, -2 */
-    if (shifted > 0xFFFFFFFFu + (uint64_t)1) return BPZ_ERROR_CORRUPT;
     if (shifted % 2u == 1u) {
         if (shifted / 2u + 1u > INT32_MAX) return BPZ_ERROR_CORRUPT;
         *level = (int32_t)(shifted / 2u + 1u);

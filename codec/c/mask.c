@@ -4,7 +4,6 @@
 static bpz_status count_raw(bpz_bits *bits, uint64_t extent, uint64_t *live) {
     uint64_t index;
     uint32_t bit;
-    if (extent > bpz_bits_left(bits)) return BPZ_ERROR_TRUNCATED;
     *live = 0;
     for (index = 0; index < extent; index++) {
         const bpz_status status = bpz_bits_read(bits, 1, &bit);

@@ -67,7 +67,7 @@ static bpz_status read_head(const uint8_t *data, size_t *offset, size_t end, siz
 }
 
 bpz_status bpz_name_read(char *name, size_t *length, const uint8_t *data, size_t *offset, size_t end) {
-    size_t shared, stored, at;
+    size_t shared, stored, at, checked;
     const bpz_status status = read_head(data, offset, end, &shared, &stored);
     if (status != BPZ_OK) return status;
     if (shared > *length) return BPZ_ERROR_CORRUPT;
@@ -88,5 +88,9 @@ bpz_status bpz_name_read(char *name, size_t *length, const uint8_t *data, size_t
     }
     name[at] = 0;
     *length = at;
-    return at != 0 && is_utf8(name, at) ? BPZ_OK : BPZ_ERROR_CORRUPT;
+    /* What is shared was checked with the name before; its last character may have been cut. */
+    for (checked = shared; checked != 0;) {
+        if (((uint8_t)name[--checked] & 0xC0u) != 0x80u) break;
+    }
+    return at != 0 && is_utf8(name + checked, at - checked) ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }

@@ -21,7 +21,7 @@ static inline void refill(bpz_bits *bits) {
     bits->held += bytes * 8u;
 }
 
-/* bpz_code_next, of which the caller knows that the bits are there and that the number fits. */
+/* bpz_code_next, of which the caller knows that the bits are there and that the number fits 32 bits. */
 static inline uint32_t next_number(const bpz_code *code, bpz_bits *bits) {
     uint32_t number = code->base;
     if (code->table_bits != 0) {
@@ -34,9 +34,10 @@ static inline uint32_t next_number(const bpz_code *code, bpz_bits *bits) {
     return number;
 }
 
-/* Bits of the longest number; more than BPZ_QUICK_BITS where this decoder is of no use. */
+/* Bits of the longest number; more than BPZ_QUICK_BITS where this decoder is of no use. A code that can spell numbers
+ * above 2^32 - 1 is left to the plain decoder, which refuses each of them: here they would lose their upper bits. */
 static unsigned longest(const bpz_code *code) {
-    return code->base > UINT32_MAX >> 1 ? BPZ_QUICK_BITS + 1u : code->table_bits + code->raw_bits;
+    return code->largest > UINT32_MAX ? BPZ_QUICK_BITS + 1u : code->table_bits + code->raw_bits;
 }
 
 /* Whether `needed` bits are, or can be had, in the window. Most entries are short, so that one refill serves several. */

@@ -30,7 +30,7 @@ static bpz_status read_by_position(bpz_decoder *self, bpz_model *model, bpz_code
             bpz_status status;
             if (column != 0) bpz_mask_skip(&self->column_mask, 1);
             if (!bpz_model_survives(model, coder, 0, column, 0)) continue;
-            if (nonzero++ == self->nonzero) return BPZ_ERROR_CORRUPT;
+            nonzero++;
             status = read_value(self, model, coder, bpz_model_above(model, column));
             if (status != BPZ_OK) return status;
         }

@@ -59,8 +59,8 @@ static bpz_status read_minifloat(bpz_section *section) {
     map->exponent_bits = section->payload[0] >> 4;
     map->mantissa_bits = section->payload[0] & 15u;
     map->unit = (int32_t)section->payload[1] - 149;
-    if (map->exponent_bits == 0 || map->exponent_bits > 8) return BPZ_ERROR_CORRUPT;
-    /* The largest magnitude is below 2^(unit + m + 2^e - 1), and has to be below 2^128. */
+    if (map->exponent_bits == 0) return BPZ_ERROR_CORRUPT;
+    /* The largest magnitude is below 2^(unit + m + 2^e - 1), and has to be below 2^128: no unit serves 9 exponent bits. */
     return map->unit + (int32_t)map->mantissa_bits + (1 << map->exponent_bits) - 1 <= 128 ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
@@ -68,9 +68,8 @@ static bpz_status read_minifloat(bpz_section *section) {
  * bpz_checksum_matches has it. */
 static bpz_status find_section(const bpz_file *file, const bpz_tensor *tensor, uint32_t *table, const uint8_t **bytes,
                                size_t *size) {
-    uint64_t from;
-    if (tensor->section_offset < file->window_offset) return BPZ_ERROR_ARGUMENT;
-    from = tensor->section_offset - file->window_offset;
+    /* Of a section before the window this is a number beyond any window's size. */
+    const uint64_t from = tensor->section_offset - file->window_offset;
     if (from > file->window_size || tensor->section_size > file->window_size - from) return BPZ_ERROR_ARGUMENT;
     *bytes = file->window + from;
     *size = (size_t)tensor->section_size;
@@ -120,7 +119,8 @@ bpz_status bpz_value_of(const bpz_value_map *map, int32_t level, uint32_t *word)
         return bpz_is_finite(*word) ? BPZ_OK : BPZ_ERROR_CORRUPT;
     }
     if (map->kind == BPZ_KIND_MINIFLOAT) return minifloat_of(map, level, word);
-    if (level < 0 || (uint32_t)level >= map->codebook_count) return BPZ_ERROR_CORRUPT;
+    /* A negative level is a large number without a sign. */
+    if ((uint32_t)level >= map->codebook_count) return BPZ_ERROR_CORRUPT;
     *word = level == 0 ? 0 : bpz_stored_value(map->codebook, map->storage, (size_t)level - 1u);
     return BPZ_OK;
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 from ...errors import InputError
 from .adb import Adb
 from .base import Device
 from .host import Host
 from .opencl import OpenCl
+from .process import short
 from .qemu import ARM64, ARMV7, RISCV64
 from .rpc import Rpc
 from .ssh import Ssh
@@ -30,8 +32,14 @@ def device_named(name: str) -> Device:
     """The device of this name or address. Raises InputError for an unknown one, or an address that is none."""
     if name in DEVICES:
         return DEVICES[name]
+    begins = name.lower()  # schemes are compared without regard to case
     for prefix, (_, make) in _ADDRESSED.items():
-        if name.startswith(prefix) and (prefix.endswith("//") or name.removeprefix(prefix)[:1] in ("", ":")):
+        if begins.startswith(prefix) and (prefix.endswith("//") or begins.removeprefix(prefix)[:1] in ("", ":")):
             return make(name)
     known = [*DEVICES, *(form for form, _ in _ADDRESSED.values())]
-    raise InputError(f"There is no device {name!r}; the devices are {', '.join(known)}.")
+    near = get_close_matches(begins.partition(":")[0], [*DEVICES, "adb", "ssh", "rpc"], n=1)
+    meant = {"ssh": "ssh://user@board", "rpc": "rpc://tracker:port/key"}.get(near[0], near[0]) if near else None
+    guess = f" did you mean {meant}?" if meant else ""
+    raise InputError(
+        f"There is no device {short(name, 100)!r};{guess} {'T' if guess else 't'}he devices are {', '.join(known)}."
+    )

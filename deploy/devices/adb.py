@@ -2,31 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from ...errors import InputError
-from .remote import Remote
+from ...errors import BayespressError, MissingToolError
+from .address import parse_serial
+from .failures import explained
+from .process import Finished, Limits, OverTimeError, run_program, short
+from .remote import NOT_RECEIVED, Delivery, Remote
+
+_HEADING = "List of devices attached"
+_SECONDS_TO_LIST = 40.0  # with the start of adb's own server
+_READY = "device"
+# By the first word of a state that `adb devices` lists.
+_STATES = {
+    "unauthorized": "is not authorised: unlock it and allow USB debugging when it asks",
+    "authorizing": "is being authorised: unlock it and allow USB debugging when it asks",
+    "offline": "is offline: plug it in again, or start `adb reconnect`",
+    "connecting": "is still connecting: wait a moment and try again",
+    "no": "may not be used by this user: install the udev rules for Android (Debian: apt install "
+    "android-sdk-platform-tools-common)",
+    "recovery": "is in recovery mode: restart it with `adb reboot`",
+    "rescue": "is in rescue mode: restart it",
+    "sideload": "is in sideload mode: restart it with `adb reboot`",
+    "bootloader": "is in its boot loader: restart it with `fastboot reboot`",
+}
+_PLUG_IN = "plug one in, and enable USB debugging in its developer options"
 
 
 class Adb(Remote):
     """Copies by `adb push`, runs by `adb shell`."""
 
     program, install = "adb", "Debian: apt install adb; or Android's platform tools"
-    scratch = "/data/local/tmp"  # where a shell may write and run
+    places = ("/data/local/tmp",)  # where a shell may write and run; on /sdcard nothing can be executed
 
     def __init__(self, name: str) -> None:
         """Raises InputError unless `name` is adb or adb:SERIAL."""
         super().__init__(name)
-        _, colon, serial = name.partition(":")
-        if colon and (not serial or serial.startswith("-")):
-            raise InputError(f"{name!r} is no phone; write it as adb or adb:SERIAL, as `adb devices` lists them.")
-        self.chosen = ["-s", serial] if serial else []
+        self._wanted = parse_serial(name)
+        self._serial: str | None = None
 
-    def command(self, words: Sequence[str]) -> list[str]:
+    def shell(self, script: str) -> list[str]:
         """See Remote."""
-        return ["adb", *self.chosen, "shell", " ".join(words)]
+        return ["adb", "-s", self._phone(), "shell", script]
 
-    def copy(self, files: Sequence[Path], folder: str) -> list[str]:
+    def deliver(self, files: Mapping[str, Path], folder: str, delivery: Delivery) -> tuple[str, Path | None]:
+        """See Remote. What a shell of an old adb is fed does not arrive, so files go by adb's own way."""
+        made = self.execute(self.making(folder))
+        if made.status != 0:
+            self.check(made, delivery.limits)
+        there = f"{self.places[0]}/{folder}"
+        for name, path in files.items():
+            command = ["adb", "-s", self._phone(), "push", str(path.resolve()), f"{there}/{name}"]
+            finished = run_program(command, self.name, delivery.limits)
+            if finished.status != 0:
+                raise self.unreachable(finished)
+        return f"cd {there} || exit {NOT_RECEIVED}\n", None
+
+    def unreachable(self, finished: Finished) -> BayespressError:
         """See Remote."""
-        return ["adb", *self.chosen, "push", *map(str, files), f"{folder}/"]
+        said = finished.last_line() or f"adb ended with status {finished.status}"
+        return MissingToolError(f"{self.name} does not answer ({said}); {explained(said) or 'check the connection'}.")
+
+    def _phone(self) -> str:
+        """The serial of the phone that is meant. Raises MissingToolError unless it is one that is ready."""
+        if self._serial is None:
+            self._serial = self._chosen(_listed(self.name))
+        return self._serial
+
+    def _chosen(self, phones: dict[str, str]) -> str:
+        listed = ", ".join(f"{short(serial)} ({short(state)})" for serial, state in phones.items())
+        # As adb itself does where it is told no serial.
+        wanted = self._wanted or os.environ.get("ANDROID_SERIAL")
+        if wanted is None:
+            if not phones:
+                raise MissingToolError(f"{self.name} sees no phone; {_PLUG_IN}.")
+            if len(phones) > 1:
+                raise MissingToolError(
+                    f"{self.name} sees {len(phones)} phones: {listed}; "
+                    f"name one of them, as in adb:{short(next(iter(phones)))}."
+                )
+            (wanted,) = phones
+        elif wanted not in phones:
+            raise MissingToolError(
+                f"adb sees no phone {short(wanted)!r} but {listed or 'none at all'}; "
+                f"{'name one of these' if phones else _PLUG_IN}."
+            )
+        state = phones[wanted]
+        if state != _READY:
+            known = _STATES.get(state.split()[0], f"is in state {short(state)!r}: restart it")
+            raise MissingToolError(f"Phone {short(wanted)} {known}.")
+        return wanted
+
+
+def _listed(name: str) -> dict[str, str]:
+    """State of each phone that adb knows, by serial."""
+    try:
+        finished = run_program(["adb", "devices"], name, Limits(_SECONDS_TO_LIST))
+    except OverTimeError as error:
+        raise MissingToolError(f"{str(error).partition(';')[0]}; start `adb kill-server` and try again.") from None
+    lines = [line.strip() for line in finished.output.decode(errors="replace").splitlines()]
+    if finished.status != 0 or _HEADING not in lines:
+        said = finished.last_line() or f"status {finished.status}"
+        raise MissingToolError(f"adb does not list its phones ({said}); start `adb kill-server` and try again.")
+    # Before the heading, and behind a star, adb tells of its server.
+    phones = (re.fullmatch(r"([^*\s]\S*)\s+(\S.*)", line) for line in lines[lines.index(_HEADING) + 1 :])
+    return {match[1]: match[2] for match in phones if match}

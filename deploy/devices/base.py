@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from ...errors import CheckFailedError
+from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
+from .failures import failure_of
+from .process import Limits, run_program, short
+from .report import PLAIN_RUN, TIME_LIMIT, RunnerReport, RunRequest, accepted, parse_report
 
-_TIMEOUT_SECONDS = 300
+MOST_THREADS = 64  # BP_MAX_THREADS of runtime/bayespress.h
+_LARGEST_REPORT = 1 << 30  # of a runner that we built ourselves
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,21 @@ class Device(Protocol):
         """For reports."""
         ...
 
+    @property
+    def most_threads(self) -> int:
+        """On how many threads it may be asked to run a batch; 0 when it runs one example at a time."""
+        ...
+
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when `run` can be tried."""
         ...
 
-    def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
-        """The runner's JSON for the inputs in a raw float32 file. Raises CheckFailedError when it fails."""
+    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
+        """What the runner reports for the inputs in a raw float32 file.
+
+        Raises CheckFailedError when it fails, exceeds the request's time or prints another thing than its report,
+        MissingToolError when the device went away, InputError for a request that this device cannot do.
+        """
         ...
 
 
@@ -62,31 +74,40 @@ def without_target(bundle: Bundle, machine: str) -> Unavailable | None:
     """Why a kind of processor cannot run the bundle; None when it can."""
     if target_for(bundle, machine) is not None:
         return None
-    return Unavailable(f"the bundle has no target for its processor, {machine}", no_target=True)
+    return Unavailable(
+        f"the bundle has no target for its processor, {short(machine)}; build it with one of `bayespress targets`",
+        no_target=True,
+    )
 
 
-def run_runner(command: Sequence[str | Path]) -> dict[str, Any]:
-    """Run a runner here and parse what it prints. Raises CheckFailedError with its own sentence when it fails."""
-    try:
-        result = subprocess.run(
-            [str(part) for part in command],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CheckFailedError(f"The runner could not be run ({error}).") from None
-    if result.returncode != 0:
-        said = result.stderr.strip().removeprefix("runner: ") or f"it ended with status {result.returncode}"
-        raise CheckFailedError(f"The runner failed: {said}")
-    return parse(result.stdout)
+def runner_command(bundle: Bundle, target: TargetEntry, inputs: Path, request: RunRequest) -> list[str]:
+    """The runner of a target here, with its files. Paths are absolute, so that none is taken as an option."""
+    files = (bundle.folder / target.runner, bundle.folder / WEIGHTS, inputs)
+    return [*(str(path.resolve()) for path in files), *request.arguments()]
 
 
-def parse(text: str) -> dict[str, Any]:
-    """A runner's JSON. Raises CheckFailedError when it is something else."""
-    try:
-        parsed: dict[str, Any] = json.loads(text)
-    except json.JSONDecodeError:
-        raise CheckFailedError("The runner printed something other than its JSON.") from None
-    return parsed
+def run_here(
+    command: Sequence[str], name: str, bundle: Bundle, inputs: Path, request: RunRequest, **of_failure: str
+) -> RunnerReport:
+    """Run a runner on this machine and take its report; see Device.run for the errors.
+
+    of_failure  passed to failure_of
+    """
+    examples = example_count(bundle, inputs)
+    finished = run_program(command, name, request.limits(bundle, examples))
+    if finished.status != 0:
+        raise failure_of(name, finished, **of_failure)
+    return accepted(finished.output, name, bundle, examples, request)
+
+
+def run_runner(command: Sequence[str | Path], seconds: float = TIME_LIMIT) -> RunnerReport:
+    """Run a runner that belongs to no bundle, by its whole command, and take its report; errors as in Device.run."""
+    finished = run_program(command, "host", Limits(seconds, _LARGEST_REPORT))
+    if finished.status != 0:
+        raise failure_of("host", finished)
+    return parse_report(finished.output, "host")
+
+
+def example_count(bundle: Bundle, inputs: Path) -> int:
+    """How many inputs of the network a raw float32 file holds."""
+    return inputs.stat().st_size // (4 * max(1, math.prod(bundle.manifest.input_shape)))

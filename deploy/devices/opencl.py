@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ...errors import CheckFailedError, InputError, MissingToolError
-from ...handover import WEIGHTS
 from ..bundle import GOLDEN_INPUT, Bundle, TargetEntry
-from .base import Unavailable, run_runner
+from .base import Unavailable, run_here, runner_command
+from .report import PLAIN_RUN, RunnerReport, RunRequest
 
 
 class OpenCl:
@@ -18,11 +16,14 @@ class OpenCl:
 
     name = "opencl"
     description = "OpenCL on this machine"
+    most_threads = 0
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when the bundle has such a target and the system has an OpenCL device that takes its kernels."""
         if self._target(bundle) is None:
-            return Unavailable("the bundle has no OpenCL target for this machine", no_target=True)
+            return Unavailable(
+                "the bundle has no OpenCL target for this machine; build it with -t opencl", no_target=True
+            )
         try:
             self.run(bundle, bundle.folder / GOLDEN_INPUT)
         except MissingToolError as error:
@@ -31,20 +32,22 @@ class OpenCl:
             pass  # it is there, and fails; what it does is for `run` to tell
         return None
 
-    def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
+    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
         """See Device.run. Raises MissingToolError when the runner went over to the processor."""
         target = self._target(bundle)
         if target is None:
             raise MissingToolError("The bundle has no OpenCL target for this machine; build it with -t opencl.")
-        if "--threads" in arguments:  # which the runner would use for the processor's code
+        if request.threads:  # which the runner would use for the processor's code
             raise InputError("Device opencl runs one example at a time; leave --threads out.")
-        runner = (bundle.folder / target.runner).resolve()
-        said = run_runner([runner, bundle.folder / WEIGHTS, inputs, "--gpu", *arguments])
-        if said["gpu"] is None:
+        command = [*runner_command(bundle, target, inputs, request), "--gpu"]
+        remedy = "update the OpenCL driver, or hide it by OCL_ICD_VENDORS"
+        report = run_here(command, self.name, bundle, inputs, request, remedy=remedy)
+        if report.gpu is None:
             raise MissingToolError(
-                f"{said['gpu_reason']} (Debian: apt install pocl-opencl-icd, for one on the processor)"
+                f"{report.gpu_reason or 'The runner used no GPU'} (Debian: apt install pocl-opencl-icd, "
+                "for one on the processor)."
             )
-        return said
+        return report
 
     def _target(self, bundle: Bundle) -> TargetEntry | None:
         machine = platform.machine()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from ...errors import CheckFailedError
-from ...handover import WEIGHTS
+from ...errors import MissingToolError
 from ..bundle import Bundle, TargetEntry
-from .base import Unavailable, run_runner
+from .base import MOST_THREADS, Unavailable, run_here, runner_command
+from .failures import failure_of
+from .process import run_program
+from .report import PLAIN_RUN, RunnerReport, RunRequest
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,14 @@ class QemuUser:
     machine  the kind of processor, as targets call it
     program  qemu's name for it
     options  of qemu
+    most_threads  see Device
     """
 
     name: str
     machine: str
     program: str
     options: tuple[str, ...] = ()
+    most_threads: int = MOST_THREADS
 
     @property
     def description(self) -> str:
@@ -43,45 +44,42 @@ class QemuUser:
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when the emulator is installed and the bundle has a target for this processor."""
         if self._target(bundle) is None:
-            return Unavailable(f"the bundle has no target for {self.machine}", no_target=True)
+            return Unavailable(f"the bundle has no target for {self.machine}; build one for it", no_target=True)
         if self.path() is None:
-            return Unavailable(f"qemu-{self.program} is not installed (Debian: apt install qemu-user-static)")
+            return Unavailable(self._not_installed())
         return None
 
-    def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
+    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
         """See Device.run."""
-        target = self._target(bundle)
-        if target is None:
-            raise ValueError(f"no target for {self.machine}")  # `unavailable` says so before
-        runner = bundle.folder / target.runner
-        command: list[str | Path] = [str(self.path()), *self.options, runner, bundle.folder / WEIGHTS, inputs]
-        return run_runner([*command, *arguments])
+        return run_here(self._command(bundle, inputs, request), self.name, bundle, inputs, request)
 
-    def instructions(self, bundle: Bundle, inputs: Path) -> int:
+    def instructions(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> int:
         """Instructions of one run on the input, by the difference between two and one of them.
 
         qemu is asked to take one instruction at a time and to log each, so this is for networks of some milliseconds.
+        The time of the request holds for each of the two. Errors as in Device.run.
         """
-        counts = [self._count(bundle, inputs, repeat) for repeat in (1, 2)]
+        counts = [self._count(bundle, inputs, replace(request, repeat=repeat, warmup=0)) for repeat in (1, 2)]
         return counts[1] - counts[0]
 
-    def _count(self, bundle: Bundle, inputs: Path, repeat: int) -> int:
-        target = self._target(bundle)
+    def _count(self, bundle: Bundle, inputs: Path, request: RunRequest) -> int:
+        options = ("-singlestep", "-d", "exec,nochain")
+        command = self._command(bundle, inputs, request, *options)
+        finished = run_program(command, self.name, request.limits(bundle, 1))
+        if finished.status != 0:
+            raise failure_of(self.name, finished)
+        return finished.error_lines
+
+    def _command(self, bundle: Bundle, inputs: Path, request: RunRequest, *options: str) -> list[str]:
+        target, program = self._target(bundle), self.path()
         if target is None:
             raise ValueError(f"no target for {self.machine}")  # `unavailable` says so before
-        program = [str(self.path()), *self.options, "-singlestep", "-d", "exec,nochain"]
-        runner = [str(bundle.folder / target.runner), str(bundle.folder / WEIGHTS), str(inputs)]
-        with subprocess.Popen(
-            [*program, *runner, "--repeat", str(repeat), "--warmup", "0"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        ) as process:  # fmt: skip
-            assert process.stderr is not None
-            count = 0
-            while block := process.stderr.read(1 << 20):
-                count += block.count(b"\n")
-        if process.returncode != 0:
-            raise CheckFailedError(f"The runner failed under {self.name} with status {process.returncode}.")
-        return count
+        if program is None:
+            raise MissingToolError(f"{self._not_installed()}.")
+        return [program, *self.options, *options, *runner_command(bundle, target, inputs, request)]
+
+    def _not_installed(self) -> str:
+        return f"qemu-{self.program} is not installed (Debian: apt install qemu-user-static)"
 
     def _target(self, bundle: Bundle) -> TargetEntry | None:
         """The first target for this processor that is not the host's own."""

@@ -1,132 +1,130 @@
 """Machines behind TVM's RPC: `rpc://tracker:port/key` asks a tracker for one of a farm, `rpc://server:port` is one.
 
-The bundle's static library is linked here into a shared one for the server's machine, sent there, and called.
+The bundle's static library is linked here into a shared one for the server's machine, sent there, and called. TVM's
+client runs in a process of its own, which prints what a runner prints: it waits for a server without an end, and a
+server's bytes can end the process that reads them.
 """
 
 from __future__ import annotations
 
-import socket
+import dataclasses
+import json
+import re
+import sys
 import tempfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import numpy as np
 
 from ... import codec
-from ...errors import CheckFailedError, InputError, MissingToolError, reason_of
+from ...errors import CheckFailedError, InputError, MissingToolError
 from ...handover import WEIGHTS
 from ..bundle import Bundle, TargetEntry
-from ..tools import c_compiler, require, run_tool
-from .base import Unavailable, target_for, without_target
+from ..tools import c_compiler, run_tool
+from .address import parse_address
+from .base import Unavailable, example_count, target_for, without_target
+from .failures import failure_of
+from .process import Finished, Limits, OverTimeError, run_program, short
+from .report import PLAIN_RUN, RunnerReport, RunRequest, accepted
+from .rpc_process import LOST, MACHINE_MARKER, UNREACHABLE
 
 # Of the server's triple the processor, and what ziglang links a library for it by.
 _TRIPLES = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "armv7l": "arm-linux-gnueabihf"}
-_TIMEOUT_SECONDS = 60
-_CONNECT_SECONDS = 10
+_SECONDS_TO_CONNECT = 90.0
+_EXAMPLE = "rpc://tracker:9190/key or rpc://server:9090"
 
 
 class Rpc:
     """One machine, by tracker and key or by its own address."""
 
     description = "network over TVM's RPC"
+    most_threads = 0
 
     def __init__(self, name: str) -> None:
         """Raises InputError unless `name` is rpc://host:port or rpc://host:port/key."""
         self.name = name
-        try:
-            parts = urlsplit(name)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        key = parts.path.strip("/") if host else ""
-        if not host or port is None or "/" in key:
-            raise InputError(f"{name!r} is no RPC device; write it as rpc://tracker:9190/key or rpc://server:9090.")
-        self.host, self.port, self.key = host, port, key
-        self._session: Any = None
+        address = parse_address(name, "RPC device", _EXAMPLE, with_path=True)
+        key = address.path.removesuffix("/")
+        reason = None
+        if address.user is not None:
+            reason = "it has a user, which means nothing here"
+        elif address.port is None:
+            reason = "it has no port"
+        elif "/" in key:
+            reason = f"{key!r} is no key of a tracker"
+        if reason is not None:
+            raise InputError(f"{name!r} is no RPC device: {reason}; write it as {_EXAMPLE}.")
+        self._server = {"host": address.host, "port": address.port, "key": key}
 
     def unavailable(self, bundle: Bundle) -> Unavailable | None:
         """None when somebody answers and the bundle has a target for the machine."""
         try:
             return without_target(bundle, self._machine())
-        except MissingToolError as error:
+        except (MissingToolError, CheckFailedError) as error:
             return Unavailable(str(error).rstrip("."))
 
-    def run(self, bundle: Bundle, inputs: Path, arguments: Sequence[str] = ()) -> dict[str, Any]:
-        """What the runner would say of outputs, times and digests; of layers and threads nothing."""
+    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
+        """See Device.run. Layers are not timed, and batches are refused."""
+        if request.threads:
+            raise InputError(f"Device {self.name} runs one example at a time; leave --threads out.")
         machine = self._machine()
         target = target_for(bundle, machine)
         if target is None or machine not in _TRIPLES:
-            raise MissingToolError(f"The bundle has no target for {self.name}, which is {machine}; build it for one.")
-        try:
-            with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-                library = _linked(bundle, target, _TRIPLES[machine], Path(scratch))
-                self._session.upload(str(library))
-                module = self._session.load_module(library.name)
-            return self._called(bundle, module, inputs, list(arguments))
-        except (RuntimeError, OSError) as error:
-            raise MissingToolError(f"{self.name} went away ({reason_of(error)}); check the server.") from None
-        finally:
-            self._session = None  # which ends it, and leaves the machine to others
-
-    def _called(self, bundle: Bundle, module: Any, inputs: Path, arguments: list[str]) -> dict[str, Any]:
-        tvm = require("tvm")
-        device = self._session.cpu(0)
-        examples = np.fromfile(inputs, "<f4").reshape(-1, *bundle.manifest.input_shape)
-        weights = tvm.runtime.tensor(np.frombuffer(bundle.read(WEIGHTS), np.uint8), device)
-        load = module.time_evaluator("bayespress_load", device, number=1, repeat=1)(weights)
-        _check(module["bayespress_load"](weights))
-        out = tvm.runtime.tensor(np.zeros(bundle.manifest.output_shape, np.float32), device)
-        said: dict[str, Any] = {"load_ns": 1e9 * load.mean, "workspace_bytes": module["bayespress_workspace"]()}
-        said |= {
-            "outputs": [],
-            "facts": dict.fromkeys(("peak_kb", "cpu", "hardware", "part", "governor", "temperature_c")),
-        }
-        first = tvm.runtime.tensor(examples[0], device)
-        for example in examples:
-            _check(module["bayespress_run"](tvm.runtime.tensor(example, device), out))
-            said["outputs"].append(out.numpy().ravel().tolist())
-        repeat = int(arguments[arguments.index("--repeat") + 1]) if "--repeat" in arguments else 1
-        timed = module.time_evaluator("bayespress_run", device, number=1, repeat=min(repeat, 1000))(first, out)
-        times = np.array(timed.results) * 1e9
-        said["first_ns"] = float(times[0])
-        said["run_ns"] = {"repeat": len(times), "min": times.min(), "median": np.median(times)}
-        said["run_ns"] |= {f"p{p}": float(np.percentile(times, p)) for p in (10, 90, 99)}
-        said["layers"] = []
-        if "--digests" in arguments:
-            said["digests"] = list(self._digests(bundle, module, weights, device))
-        return said
-
-    def _digests(self, bundle: Bundle, module: Any, weights: Any, device: Any) -> list[int]:
-        tvm = require("tvm")
-        digests = []
-        for index, tensor in enumerate(codec.decode(bundle.read(WEIGHTS))):
-            values = tvm.runtime.tensor(np.zeros(tensor.values().size, np.float32), device)
-            _check(module["bayespress_decode"](weights, index, values))
-            digests.append(zlib.crc32(values.numpy().astype("<f4").tobytes()))
-        return digests
+            raise MissingToolError(
+                f"The bundle has no target for {self.name}, whose processor is {machine}; build it for one."
+            )
+        examples = example_count(bundle, inputs)
+        with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+            weights = bundle.read(WEIGHTS)
+            job = {
+                "library": str(_linked(bundle, target, _TRIPLES[machine], Path(scratch))),
+                "weights": str((bundle.folder / WEIGHTS).resolve()),
+                "inputs": str(inputs.resolve()),
+                "input_shape": bundle.manifest.input_shape,
+                "output_shape": bundle.manifest.output_shape,
+                "tensor_sizes": [tensor.values().size for tensor in codec.decode(weights)] if request.digests else [],
+                "request": {key: value for key, value in dataclasses.asdict(request).items() if key != "step"},
+            }
+            finished = self._client(job, request.limits(bundle, examples), Path(scratch))
+        return accepted(finished.output, self.name, bundle, examples, request)
 
     def _machine(self) -> str:
         """Connect, and ask for the processor. Raises MissingToolError when nobody is there."""
-        rpc = require("tvm.rpc")
-        try:
-            if self._session is None:
-                # TVM would go on trying a tracker for a minute.
-                socket.create_connection((self.host, self.port), _CONNECT_SECONDS).close()
-                self._session = (
-                    rpc.connect_tracker(self.host, self.port).request(self.key, session_timeout=_TIMEOUT_SECONDS)
-                    if self.key
-                    else rpc.connect(self.host, self.port, session_timeout=_TIMEOUT_SECONDS)
-                )
-            triple = str(self._session.get_function("target.llvm_get_system_triple")())
-        except (RuntimeError, OSError, AttributeError) as error:
-            self._session = None
-            raise MissingToolError(f"{self.name} does not answer ({reason_of(error)}); check the address.") from None
+        with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+            try:
+                finished = self._client({}, Limits(_SECONDS_TO_CONNECT), Path(scratch))
+            except OverTimeError:
+                raise MissingToolError(
+                    f"{self.name} does not answer within {_SECONDS_TO_CONNECT:g} seconds; check the address."
+                ) from None
+        found = re.search(re.escape(MACHINE_MARKER) + r"([\w.-]{1,100})\s*$", finished.output.decode(errors="replace"))
+        if found is None:
+            raise MissingToolError(f"{self.name} does not tell its processor; check that it is a server of TVM's RPC.")
+        triple = found[1]
         processor = triple.partition("-")[0]
         return "armv7l" if processor.startswith("arm") and processor != "arm64" else processor
+
+    def _client(self, job: Mapping[str, Any], limits: Limits, scratch: Path) -> Finished:
+        if find_spec("tvm") is None:
+            raise MissingToolError(
+                "Python package tvm, which reaches RPC servers, is not installed; "
+                "install it with `pip install 'bayespress[deploy]'`."
+            )
+        order = scratch / "job.json"
+        order.write_text(json.dumps({**self._server, **job}))
+        with as_file(files("bayespress.deploy.devices") / "rpc_process.py") as script:
+            # -P: the modules beside the script are no modules of its own.
+            finished = run_program([sys.executable, "-P", script, order], self.name, limits)
+        said = short(finished.last_line())
+        if finished.status == UNREACHABLE:
+            raise MissingToolError(f"{self.name} does not answer ({said}); check the address.")
+        if finished.status == LOST:
+            raise MissingToolError(f"{self.name} went away ({said}); check the server.")
+        if finished.status != 0:
+            raise failure_of(self.name, finished)
+        return finished
 
 
 def _linked(bundle: Bundle, target: TargetEntry, triple: str, scratch: Path) -> Path:
@@ -140,8 +138,3 @@ def _linked(bundle: Bundle, target: TargetEntry, triple: str, scratch: Path) -> 
              runtime / "rpc.c", archive, "-lm", "-lpthread", "-o", library]
         )  # fmt: skip
     return library
-
-
-def _check(status: int) -> None:
-    if status != 0:
-        raise CheckFailedError(f"The network failed over RPC with status {status}; see bayespress.h.")

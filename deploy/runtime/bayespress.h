@@ -22,7 +22,7 @@ typedef enum bp_status {
     BP_ERROR_MISMATCH = 2,  /* a sound .bpz, but not of this network: a tensor missing, surplus or of another shape, or
                                one that was compiled for fewer entries */
     BP_ERROR_WORKSPACE = 3, /* too small, or not aligned to BP_ALIGNMENT */
-    BP_ERROR_ARGUMENT = 4,  /* NULL */
+    BP_ERROR_ARGUMENT = 4,  /* NULL, or a number out of range */
     BP_ERROR_KERNEL = 5,    /* a kernel reported failure */
     BP_ERROR_DEVICE = 6     /* the GPU reported failure */
 } bp_status;

@@ -1,29 +1,57 @@
-/* kernel_cache.c - 8 bytes of magic, 8 of the key in this machine's order, the binary. */
+/* kernel_cache.c - 8 bytes of magic, 8 of the key in this machine's order, the binary.
+ *
+ * A binary is a program, and drivers run what they are given. So a cache is believed only where nobody else can have
+ * written it: a regular file of this user, which no other may write to; and it is written under a name that nobody can
+ * foresee, readable by this user alone, before it takes its place.
+ */
+#define _XOPEN_SOURCE 700 /* mkstemp, O_NOFOLLOW */
+
 #include "kernel_cache.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { HEAD = 16 };
+enum { HEAD = 16, LARGEST_BINARY = 1 << 28 };
 
 static const char magic[8] = {'B', 'P', 'C', 'L', '0', '0', '0', '1'};
 
+/* Open a cache that only this user can have written, and give the binary's size; NULL where there is none. */
+static FILE *open_own(const char *path, size_t *size) {
+    struct stat status;
+    FILE *file = NULL;
+    const int handle = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (handle < 0) {
+        return NULL;
+    }
+    if (fstat(handle, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
+        (status.st_mode & (S_IWGRP | S_IWOTH)) == 0 && status.st_size > HEAD && status.st_size <= LARGEST_BINARY) {
+        *size = (size_t)status.st_size - HEAD;
+        file = fdopen(handle, "rb");
+    }
+    if (file == NULL) {
+        close(handle);
+    }
+    return file;
+}
+
 bp_cl bp_cache_read(const bp_opencl *cl, bp_cl context, bp_cl device, uint64_t key, const char *path) {
     unsigned char head[HEAD];
-    FILE *file = fopen(path, "rb");
+    size_t size = 0;
+    FILE *file = open_own(path, &size);
     unsigned char *binary = NULL;
-    long size = 0;
     bp_cl found = NULL;
     if (file == NULL) {
         return NULL;
     }
     if (fread(head, 1, sizeof head, file) == sizeof head && memcmp(head, magic, sizeof magic) == 0 &&
-        memcmp(head + sizeof magic, &key, sizeof key) == 0 && fseek(file, 0, SEEK_END) == 0 &&
-        (size = ftell(file) - HEAD) > 0 && fseek(file, HEAD, SEEK_SET) == 0 &&
-        (binary = malloc((size_t)size)) != NULL && fread(binary, 1, (size_t)size, file) == (size_t)size) {
+        memcmp(head + sizeof magic, &key, sizeof key) == 0 && (binary = malloc(size)) != NULL &&
+        fread(binary, 1, size, file) == size) {
         const unsigned char *binaries[1];
-        const size_t sizes[1] = {(size_t)size};
+        const size_t sizes[1] = {size};
         bp_cl_int status = -1, error = -1;
         bp_cl program;
         binaries[0] = binary;
@@ -41,23 +69,24 @@ bp_cl bp_cache_read(const bp_opencl *cl, bp_cl context, bp_cl device, uint64_t k
 }
 
 void bp_cache_write(const bp_opencl *cl, bp_cl program, uint64_t key, const char *path) {
+    static const char ending[] = ".XXXXXX";
     size_t size = 0;
-    unsigned char *binary;
-    char *fresh = malloc(strlen(path) + 5);
-    FILE *file;
-    if (fresh == NULL ||
-        cl->clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES_, sizeof size, &size, NULL) != CL_SUCCESS_ ||
-        size == 0 || (binary = malloc(size)) == NULL) {
-        free(fresh);
-        return;
+    unsigned char *binary = NULL;
+    char *fresh = malloc(strlen(path) + sizeof ending);
+    int handle = -1;
+    if (fresh != NULL &&
+        cl->clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES_, sizeof size, &size, NULL) == CL_SUCCESS_ && size > 0 &&
+        size <= LARGEST_BINARY - HEAD && (binary = malloc(size)) != NULL &&
+        cl->clGetProgramInfo(program, CL_PROGRAM_BINARIES_, sizeof binary, &binary, NULL) == CL_SUCCESS_) {
+        memcpy(fresh, path, strlen(path));
+        memcpy(fresh + strlen(path), ending, sizeof ending);
+        handle = mkstemp(fresh);
     }
-    sprintf(fresh, "%s.new", path);
-    if (cl->clGetProgramInfo(program, CL_PROGRAM_BINARIES_, sizeof binary, &binary, NULL) == CL_SUCCESS_ &&
-        (file = fopen(fresh, "wb")) != NULL) {
-        int whole = fwrite(magic, 1, sizeof magic, file) == sizeof magic &&
-                    fwrite(&key, 1, sizeof key, file) == sizeof key &&
-                    fwrite(binary, 1, size, file) == size;
-        whole = fclose(file) == 0 && whole;
+    if (handle >= 0) {
+        FILE *file = fdopen(handle, "wb");
+        int whole = file != NULL && fwrite(magic, 1, sizeof magic, file) == sizeof magic &&
+                    fwrite(&key, 1, sizeof key, file) == sizeof key && fwrite(binary, 1, size, file) == size;
+        whole = (file != NULL ? fclose(file) : close(handle)) == 0 && whole;
         if (!whole || rename(fresh, path) != 0) {
             remove(fresh);
         }

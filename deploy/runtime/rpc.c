@@ -3,6 +3,8 @@
  *
  * One network a process, as the server loads one module at a time. Functions give a bp_status.
  */
+#define _POSIX_C_SOURCE 200112L
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@
 #define OBJECT_HEADER 24
 
 static bp_network network;
+static int loaded;
 static void *workspace;
 
 static const bp_dl_tensor *tensor_of(const bp_any *argument) {
@@ -48,6 +51,7 @@ static int give(bp_any *result, int64_t number) {
 
 /* (bytes of the .bpz) */
 EXPORTED int __tvm_ffi_bayespress_load(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+    bp_status status;
     (void)self;
     if (count != 1) {
         return give(result, BP_ERROR_ARGUMENT);
@@ -55,13 +59,16 @@ EXPORTED int __tvm_ffi_bayespress_load(void *self, const bp_any *arguments, int3
     if (workspace == NULL && posix_memalign(&workspace, BP_ALIGNMENT, bp_workspace_size()) != 0) {
         return give(result, BP_ERROR_WORKSPACE);
     }
-    return give(result, bp_load(&network, data_of(arguments), count_of(arguments), workspace, bp_workspace_size()));
+    loaded = 0;
+    status = bp_load(&network, data_of(arguments), count_of(arguments), workspace, bp_workspace_size());
+    loaded = status == BP_OK;
+    return give(result, status);
 }
 
 /* (input, output) */
 EXPORTED int __tvm_ffi_bayespress_run(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
     (void)self;
-    if (count != 2 || workspace == NULL || count_of(&arguments[0]) != bp_input_size() ||
+    if (count != 2 || !loaded || count_of(&arguments[0]) != bp_input_size() ||
         count_of(&arguments[1]) != bp_output_size()) {
         return give(result, BP_ERROR_ARGUMENT);
     }
@@ -75,7 +82,7 @@ EXPORTED int __tvm_ffi_bayespress_decode(void *self, const bp_any *arguments, in
     bpz_status status;
     void *room = malloc(bpz_workspace_size());
     (void)self;
-    if (count != 3 || room == NULL) {
+    if (count != 3 || room == NULL || arguments[1].value.integer < 0 || arguments[1].value.integer > INT32_MAX) {
         free(room);
         return give(result, BP_ERROR_ARGUMENT);
     }

@@ -1,12 +1,15 @@
 /* runner.c - a program around the library: reads a .bpz and inputs, prints outputs and times as JSON.
  *
  *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] [--facts]
- *                                  [--gpu] [--gpu-cache FILE]
+ *                                  [--no-outputs] [--gpu] [--gpu-cache FILE]
+ *
+ * The report on standard output is the JSON that deploy/devices/report.py describes, in lines with a marker.
  *
  * INPUT.f32 holds one or several inputs as little-endian float32. --digests adds a CRC-32 of each tensor as it decodes
- * here, --facts what the system says of the machine. --gpu runs on the first OpenCL device, where the runner was built
- * for one, and on the processor, saying why, where there is none. Exit status: 0 done, 1 the weights or the
- * network failed, 2 bad usage or a file that cannot be read. Errors are one sentence on standard error.
+ * here, --facts what the system says of the machine. --no-outputs runs the first input alone and prints no output.
+ * --gpu runs on the first OpenCL device, where the runner was built for one, and on the processor, saying why, where
+ * there is none. Exit status: 0 done, 1 the weights or the network failed, 2 bad usage or a file that cannot be read.
+ * Errors are one sentence on standard error.
  */
 #define _POSIX_C_SOURCE 200112L
 
@@ -18,6 +21,7 @@
 #include "bayespress.h"
 #include "bpz.h"
 #include "runner_facts.h"
+#include "runner_report.h"
 #ifdef BP_WITH_GPU
 #include "bayespress_gpu.h"
 #endif
@@ -30,13 +34,21 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void *checked_alloc(size_t alignment, size_t size) {
+/* Room for `count` things of `size` bytes each, whose product may be more than a size_t holds on 32 bits. */
+static void *checked_alloc(uint64_t count, size_t size) {
     void *block = NULL;
-    if (posix_memalign(&block, alignment, size > 0 ? size : 1) != 0) {
-        fprintf(stderr, "runner: %zu bytes of memory are not to be had.\n", size);
+    const uint64_t most = SIZE_MAX - BP_ALIGNMENT;
+    if (count > most / (size > 0 ? size : 1) ||
+        posix_memalign(&block, BP_ALIGNMENT, count * size > 0 ? (size_t)count * size : 1) != 0) {
+        fprintf(stderr, "runner: %llu times %zu bytes of memory are not to be had.\n", (unsigned long long)count, size);
         exit(EXIT_FAILED);
     }
     return block;
+}
+
+/* The place of `percent` of 100 among `count` sorted times; their product is more than an unsigned long on 32 bits. */
+static size_t percentile(unsigned long count, unsigned percent) {
+    return (size_t)((uint64_t)count * percent / 100);
 }
 
 /* The whole file or pipe, in memory that any type may lie in. */
@@ -46,9 +58,9 @@ static void *read_file(const char *path, size_t *size) {
     size_t capacity = 1u << 16, count = 1;
     *size = 0;
     while (file != NULL && count > 0) {
-        unsigned char *larger = realloc(data, capacity);
+        unsigned char *larger = capacity > 0 ? realloc(data, capacity) : NULL; /* 0: doubled past what can be counted */
         if (larger == NULL) {
-            fprintf(stderr, "runner: %zu bytes of memory are not to be had.\n", capacity);
+            fprintf(stderr, "runner: there is no memory for %s, of more than %zu bytes.\n", path, *size);
             exit(EXIT_FAILED);
         }
         data = larger;
@@ -72,9 +84,9 @@ static int compare(const void *a, const void *b) {
 }
 
 static unsigned long parse_count(const char *option, const char *text) {
-    char *end = NULL;
-    const unsigned long value = text != NULL ? strtoul(text, &end, 10) : 0;
-    if (text == NULL || end == text || *end != '\0' || *text == '-' || value > 100000000ul) {
+    const size_t length = text != NULL ? strlen(text) : 0;
+    const unsigned long value = length > 0 && length <= 9 ? strtoul(text, NULL, 10) : 0; /* nine digits fit anywhere */
+    if (length == 0 || length > 9 || strspn(text, "0123456789") != length || value > 100000000ul) {
         fprintf(stderr, "runner: %s needs a number from 0 to 100000000, not %s.\n", option, text ? text : "nothing");
         exit(EXIT_USAGE);
     }
@@ -148,9 +160,11 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
         if (status != BP_OK) {
             fail(it->network, status);
         }
-        printf(", \"gpu\": {\"name\": \"%s\", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
+        report(", \"gpu\": {\"name\": ");
+        report_string(bp_gpu_name(it->gpu));
+        report(", \"precision\": \"%s\", \"from_cache\": %s, \"open_ns\": %llu, "
                "\"load_ns\": %llu}",
-               bp_gpu_name(it->gpu), bp_gpu_precision(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
+               bp_gpu_precision(it->gpu), bp_gpu_from_cache(it->gpu) ? "true" : "false",
                (unsigned long long)(opened - before), (unsigned long long)(now_ns() - opened));
         return;
     }
@@ -158,37 +172,42 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
     const char *reason = "this runner was built without OpenCL";
     (void)it, (void)cache, (void)bpz, (void)bpz_size;
 #endif
-    printf(", \"gpu\": null, \"gpu_reason\": \"%s\"", reason);
+    report(", \"gpu\": null, \"gpu_reason\": ");
+    report_string(reason);
     fprintf(stderr, "runner: %s; running on the processor.\n", reason);
 }
 
-static void print_outputs(const subject *it, const float *inputs, size_t examples) {
-    float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
+/* Those of all inputs; or run the first alone, and print none. */
+static void print_outputs(const subject *it, const float *inputs, size_t examples, int silent) {
+    float *output = checked_alloc(bp_output_size(), sizeof(float));
     size_t example, i;
     for (example = 0; example < examples; example++) {
         const uint64_t before = now_ns();
         run(it, inputs + example * bp_input_size(), output, NULL);
         if (example == 0) {
-            printf(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
+            report(", \"first_ns\": %llu, \"outputs\": [", (unsigned long long)(now_ns() - before));
         }
-        printf("%s[", example == 0 ? "" : ", ");
+        if (silent) {
+            break;
+        }
+        report("%s[", example == 0 ? "" : ", ");
         for (i = 0; i < bp_output_size(); i++) {
             /* JSON knows no NaN or infinity. */
             if (output[i] - output[i] != 0.0f) {
-                printf("%snull", i == 0 ? "" : ", ");
+                report("%snull", i == 0 ? "" : ", ");
             } else {
-                printf("%s%.9g", i == 0 ? "" : ", ", (double)output[i]);
+                report("%s%.9g", i == 0 ? "" : ", ", (double)output[i]);
             }
         }
-        printf("]");
+        report("]");
     }
-    printf("]");
+    report("]");
     free(output);
 }
 
 static void print_run_times(const subject *it, const float *input, unsigned long warmup, unsigned long repeat) {
-    float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
-    uint64_t *times = checked_alloc(BP_ALIGNMENT, repeat * sizeof(uint64_t));
+    float *output = checked_alloc(bp_output_size(), sizeof(float));
+    uint64_t *times = checked_alloc(repeat, sizeof(uint64_t));
     unsigned long i;
     for (i = 0; i < warmup + repeat; i++) {
         const uint64_t before = now_ns();
@@ -198,10 +217,10 @@ static void print_run_times(const subject *it, const float *input, unsigned long
         }
     }
     qsort(times, repeat, sizeof *times, compare);
-    printf(", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
-           repeat, (unsigned long long)times[0], (unsigned long long)times[repeat / 10],
-           (unsigned long long)times[repeat / 2], (unsigned long long)times[repeat * 9 / 10],
-           (unsigned long long)times[repeat * 99 / 100]);
+    report(", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
+           repeat, (unsigned long long)times[0], (unsigned long long)times[percentile(repeat, 10)],
+           (unsigned long long)times[percentile(repeat, 50)], (unsigned long long)times[percentile(repeat, 90)],
+           (unsigned long long)times[percentile(repeat, 99)]);
     free(times);
     free(output);
 }
@@ -209,8 +228,8 @@ static void print_run_times(const subject *it, const float *input, unsigned long
 /* Mean of each kernel over the repeats; the clock's own cost is inside. */
 static void print_layers(const subject *it, const float *input, unsigned long repeat) {
     const size_t count = kernel_count(it);
-    float *output = checked_alloc(BP_ALIGNMENT, bp_output_size() * sizeof(float));
-    uint64_t *times = checked_alloc(BP_ALIGNMENT, 2 * count * sizeof(uint64_t)), *sums = times + count;
+    float *output = checked_alloc(bp_output_size(), sizeof(float));
+    uint64_t *times = checked_alloc(2 * (uint64_t)count, sizeof(uint64_t)), *sums = times + count;
     unsigned long i;
     size_t kernel;
     memset(sums, 0, count * sizeof *sums);
@@ -220,12 +239,13 @@ static void print_layers(const subject *it, const float *input, unsigned long re
             sums[kernel] += times[kernel];
         }
     }
-    printf(", \"layers\": [");
+    report(", \"layers\": [");
     for (kernel = 0; kernel < count; kernel++) {
-        printf("%s{\"kernel\": \"%s\", \"mean_ns\": %.1f}", kernel == 0 ? "" : ", ", kernel_name(it, kernel),
-               (double)sums[kernel] / (double)repeat);
+        report("%s{\"kernel\": ", kernel == 0 ? "" : ", ");
+        report_string(kernel_name(it, kernel));
+        report(", \"mean_ns\": %.1f}", (double)sums[kernel] / (double)repeat);
     }
-    printf("]");
+    report("]");
     free(times);
     free(output);
 }
@@ -233,14 +253,14 @@ static void print_layers(const subject *it, const float *input, unsigned long re
 /* All inputs as one batch, again and again. */
 static void print_batch_times(const bp_network *network, const float *inputs, size_t examples, unsigned long threads,
                               unsigned long repeat) {
-    float *outputs = checked_alloc(BP_ALIGNMENT, examples * bp_output_size() * sizeof(float));
-    uint64_t *times = checked_alloc(BP_ALIGNMENT, repeat * sizeof(uint64_t));
+    float *outputs = checked_alloc((uint64_t)examples * bp_output_size(), sizeof(float));
+    uint64_t *times = checked_alloc(repeat, sizeof(uint64_t));
     bp_network networks[BP_MAX_THREADS];
     unsigned long i;
     networks[0] = *network;
     for (i = 1; i < threads; i++) {
         const bp_status status =
-            bp_fork(&networks[i], network, checked_alloc(BP_ALIGNMENT, bp_arena_size()), bp_arena_size());
+            bp_fork(&networks[i], network, checked_alloc(1, bp_arena_size()), bp_arena_size());
         if (status != BP_OK) {
             fail(network, status);
         }
@@ -256,8 +276,8 @@ static void print_batch_times(const bp_network *network, const float *inputs, si
         }
     }
     qsort(times, repeat, sizeof *times, compare);
-    printf(", \"batch_ns\": {\"examples\": %zu, \"threads\": %lu, \"repeat\": %lu, \"min\": %llu, \"median\": %llu}",
-           examples, threads, repeat, (unsigned long long)times[0], (unsigned long long)times[repeat / 2]);
+    report(", \"batch_ns\": {\"examples\": %zu, \"threads\": %lu, \"repeat\": %lu, \"min\": %llu, \"median\": %llu}",
+           examples, threads, repeat, (unsigned long long)times[0], (unsigned long long)times[percentile(repeat, 50)]);
     for (i = 1; i < threads; i++) {
         free(networks[i].arena);
     }
@@ -267,7 +287,7 @@ static void print_batch_times(const bp_network *network, const float *inputs, si
 
 int main(int argc, char **argv) {
     unsigned long repeat = 0, warmup = 10, threads = 0;
-    int layers = 0, digests = 0, facts = 0, gpu = 0, i;
+    int layers = 0, digests = 0, facts = 0, gpu = 0, silent = 0, i;
     const char *cache = NULL;
     subject it;
     const char *paths[2] = {NULL, NULL};
@@ -292,6 +312,8 @@ int main(int argc, char **argv) {
             gpu = 1;
         } else if (strcmp(argv[i], "--gpu-cache") == 0 && argv[i + 1] != NULL) {
             cache = argv[++i];
+        } else if (strcmp(argv[i], "--no-outputs") == 0) {
+            silent = 1;
         } else if (strcmp(argv[i], "--digests") == 0) {
             digests = 1;
         } else if (strcmp(argv[i], "--facts") == 0) {
@@ -305,7 +327,7 @@ int main(int argc, char **argv) {
     }
     if (path_count != 2) {
         fprintf(stderr, "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] "
-                        "[--facts] [--gpu] [--gpu-cache FILE]\n");
+                        "[--facts] [--no-outputs] [--gpu] [--gpu-cache FILE]\n");
         return EXIT_USAGE;
     }
     if (threads > BP_MAX_THREADS) {
@@ -314,11 +336,11 @@ int main(int argc, char **argv) {
     }
     bpz = read_file(paths[0], &bpz_size);
     inputs = read_file(paths[1], &input_bytes);
-    if (input_bytes == 0 || input_bytes % input_size != 0) {
+    if (input_bytes == 0 || input_size == 0 || input_bytes % input_size != 0) {
         fprintf(stderr, "runner: %s has %zu bytes, and one input has %zu.\n", paths[1], input_bytes, input_size);
         return EXIT_USAGE;
     }
-    workspace = checked_alloc(BP_ALIGNMENT, bp_workspace_size());
+    workspace = checked_alloc(1, bp_workspace_size());
     memset(&it, 0, sizeof it);
     before = now_ns();
     status = bp_load(&network, bpz, bpz_size, workspace, bp_workspace_size());
@@ -326,12 +348,13 @@ int main(int argc, char **argv) {
         fail(&network, status);
     }
     loaded = now_ns() - before;
-    printf("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded, bp_workspace_size());
+    report("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded,
+           bp_workspace_size());
     it.network = &network;
     if (gpu) {
         open_gpu(&it, cache, bpz, bpz_size);
     }
-    print_outputs(&it, inputs, input_bytes / input_size);
+    print_outputs(&it, inputs, input_bytes / input_size, silent);
     if (digests) {
         print_digests(bpz, bpz_size);
     }
@@ -347,7 +370,12 @@ int main(int argc, char **argv) {
     if (facts) {
         print_facts();
     }
-    printf("}\n");
+    report("}");
+    report_flush();
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "runner: the report cannot be written; is the disk full?\n");
+        return EXIT_FAILED;
+    }
 #ifdef BP_WITH_GPU
     bp_gpu_close(it.gpu);
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bpz.h"
+#include "runner_report.h"
 
 /* The first line of a file that begins with `key`, what stands behind its colon; or the first line, without a key. */
 static int read_line(const char *path, const char *key, char *line, size_t size) {
@@ -30,41 +31,34 @@ static int read_line(const char *path, const char *key, char *line, size_t size)
 
 static void print_fact(const char *name, const char *path, const char *key, int number) {
     char line[160];
-    size_t i;
-    printf(", \"%s\": ", name);
+    report(", \"%s\": ", name);
     if (!read_line(path, key, line, sizeof line)) {
-        printf("null");
+        report("null");
         return;
     }
     if (number) {
-        printf("%.1f", strtod(line, NULL) / 1000.0);
+        report("%.1f", strtod(line, NULL) / 1000.0);
         return;
     }
-    putchar('"');
-    for (i = 0; line[i] != '\0'; i++) {
-        if ((unsigned char)line[i] >= ' ' && line[i] != '"' && line[i] != '\\') {
-            putchar(line[i]);
-        }
-    }
-    putchar('"');
+    report_string(line);
 }
 
 /* What Linux tells any process; null where it does not. */
 static void print_facts(void) {
     char line[160]; /* of this program's own peak: getrusage's is that of the process it was started from */
     const int known = read_line("/proc/self/status", "VmHWM", line, sizeof line);
-    printf(", \"facts\": {\"peak_kb\": ");
+    report(", \"facts\": {\"peak_kb\": ");
     if (known) {
-        printf("%ld", strtol(line, NULL, 10));
+        report("%ld", strtol(line, NULL, 10));
     } else {
-        printf("null");
+        report("null");
     }
     print_fact("cpu", "/proc/cpuinfo", "model name", 0);
     print_fact("hardware", "/proc/cpuinfo", "Hardware", 0);
     print_fact("part", "/proc/cpuinfo", "CPU part", 0);
     print_fact("governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "", 0);
     print_fact("temperature_c", "/sys/class/thermal/thermal_zone0/temp", "", 1);
-    printf("}");
+    report("}");
 }
 
 static uint32_t crc32_of(const unsigned char *data, size_t size) {
@@ -87,19 +81,23 @@ static void print_digests(const unsigned char *bpz, size_t bpz_size) {
     bpz_tensor tensor;
     uint32_t i;
     bpz_status status = workspace != NULL ? bpz_open(&file, bpz, bpz_size) : BPZ_ERROR_BUFFER_TOO_SMALL;
-    printf(", \"digests\": [");
+    report(", \"digests\": [");
     for (i = 0; status == BPZ_OK && i < file.tensor_count; i++) {
         status = i == 0 ? bpz_tensor_at(&file, 0, &tensor) : bpz_next(&file, &tensor);
         if (status == BPZ_OK) {
             const size_t count = (size_t)tensor.count;
-            float *values = malloc(count * sizeof(float) + 1);
-            status = values == NULL ? BPZ_ERROR_BUFFER_TOO_SMALL : bpz_decode(&file, &tensor, BPZ_FLOAT32, values, count, workspace, bpz_workspace_size());
-            printf("%s%lu", i == 0 ? "" : ", ",
-                   (unsigned long)crc32_of((const unsigned char *)values, count * sizeof(float)));
+            float *values = tensor.count < SIZE_MAX / sizeof(float) ? malloc(count * sizeof(float) + 1) : NULL;
+            status = values == NULL ? BPZ_ERROR_BUFFER_TOO_SMALL
+                                    : bpz_decode(&file, &tensor, BPZ_FLOAT32, values, count, workspace,
+                                                 bpz_workspace_size());
+            if (status == BPZ_OK) {
+                report("%s%lu", i == 0 ? "" : ", ",
+                       (unsigned long)crc32_of((const unsigned char *)values, count * sizeof(float)));
+            }
             free(values);
         }
     }
-    printf("]");
+    report("]");
     if (status != BPZ_OK) {
         fprintf(stderr, "runner: %s (status %d).\n", bpz_status_text(status), (int)status);
         exit(1);

@@ -214,7 +214,7 @@ const char *bp_status_text(bp_status status) {
     case BP_ERROR_WORKSPACE:
         return "the workspace is too small or not aligned to 64 bytes";
     case BP_ERROR_ARGUMENT:
-        return "an argument is NULL";
+        return "an argument is NULL or out of range";
     case BP_ERROR_KERNEL:
         return "a kernel reported failure";
     case BP_ERROR_DEVICE:

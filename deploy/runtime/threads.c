@@ -45,7 +45,9 @@ bp_status bp_run_batch(const bp_network *networks, size_t threads, const float *
     worker workers[BP_MAX_THREADS];
     batch work = {inputs, outputs, count, 0, BP_OK};
     size_t i, running = 0;
-    if (networks == NULL || inputs == NULL || outputs == NULL || threads == 0 || threads > BP_MAX_THREADS) {
+    /* Past such a count the arrays could not lie in memory, and the counter of what was taken could wrap. */
+    if (networks == NULL || inputs == NULL || outputs == NULL || threads == 0 || threads > BP_MAX_THREADS ||
+        count > SIZE_MAX / sizeof(float) - BP_MAX_THREADS * CHUNK) {
         return BP_ERROR_ARGUMENT;
     }
     for (i = 0; i < threads; i++) {

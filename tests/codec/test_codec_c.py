@@ -10,6 +10,9 @@ import zlib
 
 import numpy as np
 import pytest
+from codec_bad_adaptive import BAD_ADAPTIVE
+from codec_bad_files import BAD_FILES
+from codec_bad_streams import BAD_STREAMS
 from codec_files import parts_of, sealed
 from codec_sources import C_SOURCES, STRICT
 
@@ -146,7 +149,15 @@ def test_noise_and_cuts_under_the_sanitizers(sanitized, samples):
 @pytest.mark.parametrize(
     "machine", ["aarch64", *(pytest.param(name, marks=pytest.mark.slow) for name in ("arm", "s390x"))]
 )
-def test_other_machines_decode_alike(foreign, samples, machine):
+def test_other_machines_decode_alike(foreign, guarded, samples, build, machine):
     """aarch64 is what a phone is, arm what an older one is (32 bits); s390x is big-endian."""
     run = foreign(machine)
     assert run(samples) == [expected(data) for data in samples]
+    bad = [make(build) for _, make in (BAD_FILES | BAD_STREAMS | BAD_ADAPTIVE).values()]
+    assert run(bad) == guarded(bad)
+
+
+def test_bad_files_under_the_sanitizers(sanitized, build):
+    for line in sanitized([make(build) for _, make in (BAD_FILES | BAD_STREAMS | BAD_ADAPTIVE).values()]):
+        opened, *tensors = line.split()
+        assert opened != "0" or any(not word.startswith(("0/0/", "9/0/")) for word in tensors), line

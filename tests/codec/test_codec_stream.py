@@ -209,3 +209,74 @@ def test_the_lowest_level_of_all(tmp_path):
     for profile in codec.PROFILES:
         (tensor,) = codec.decode(codec.encode([codec.QuantizedTensor("w", levels, codec.Grid(0.5))], profile=profile))
         np.testing.assert_array_equal(tensor.levels, levels)
+
+
+class Asked(io.RawIOBase):
+    """A source that remembers the most that was asked of it at once; `endless` gives zeros for ever behind the data."""
+
+    def __init__(self, data: bytes, *, endless: bool = False) -> None:
+        self.data, self.at, self.endless = data, 0, endless
+        self.most = self.given = 0
+
+    def read(self, size=-1):
+        assert size >= 0, "all that there is was asked for"
+        self.most = max(self.most, size)
+        piece = self.data[self.at : self.at + size]
+        self.at += len(piece)
+        if self.endless:
+            piece = piece.ljust(size, b"\0")
+        self.given += len(piece)
+        assert self.given < 1 << 25, "the stream is read without end"
+        return piece
+
+
+# Heads of seekable and other files that promise more than comes.
+PROMISES = {
+    "a directory of 2^40 bytes": "42505a020380808080802078" + "78" * 19,
+    "a directory of 2^48 - 1 bytes of 4096 tensors": "42505a02" + "8140" + "ffffffffffff3f" + "78" * 19,
+    "the largest directory": "42505a02" + "8140" + "80dd52" + "78" * 40,
+    "no more than a head": "42505a0202",
+}
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_a_size_in_the_file_is_not_asked_of_the_source_at_once(tmp_path, promise):
+    data = bytes.fromhex(PROMISES[promise])
+    source = Asked(data)
+    with pytest.raises(CorruptFileError, match="cannot be read"):
+        list(codec.stream(source))
+    assert source.most <= 1 << 20
+    (tmp_path / "net.bpz").write_bytes(data)
+    with (tmp_path / "net.bpz").open("rb", buffering=0) as file, pytest.raises(CorruptFileError):
+        list(codec.stream(file))
+
+
+def test_a_section_of_terabytes_is_read_in_pieces(build):
+    entry, section = build.record(size=2**40)
+    source = Asked(build.seekable((entry, section)))
+    with pytest.raises(CorruptFileError, match="end before the file does"):
+        list(codec.stream(source))
+    assert source.most <= 1 << 20
+
+
+@pytest.mark.parametrize("seekable", [True, False])
+def test_an_endless_stream_is_read_no_further_than_its_file(seekable):
+    data = codec.encode(list(tensors(2)), seekable=seekable)
+    source = Asked(data, endless=True)
+    with pytest.raises(CorruptFileError, match="cannot be read"):
+        list(codec.stream(source))
+    assert source.given <= len(data) + 1
+    assert [tensor.name for tensor in codec.stream(Asked(data))] == ["layer.0.weight", "layer.1.weight"]
+
+
+@pytest.mark.parametrize("head", ["", "42505a02", "42505a0201", "42505a0202410177", "42505a028040", "42505a0281408002"])
+def test_an_endless_stream_of_zeros_is_refused(head):
+    with pytest.raises(CorruptFileError, match="cannot be read"):
+        list(codec.stream(Asked(bytes.fromhex(head), endless=True)))
+
+
+def test_what_memory_cannot_hold_is_told_in_a_sentence(tmp_path, build):
+    (tmp_path / "net.bpz").write_bytes(build.file(build.record(shape=(2**47,), nonzero=0)))
+    archive = codec.open(tmp_path / "net.bpz", max_elements=2**47)
+    with pytest.raises(InputError, match="takes 562949953421312 bytes of memory"):
+        archive.array("w", np.int32)

@@ -16,10 +16,11 @@ import bayespress
 from bayespress import codec
 from bayespress.compress.pipeline import compress_network
 from bayespress.deploy.bench_report import BenchReport
+from bayespress.deploy.bundle import MANIFEST, Manifest, seal
 from bayespress.deploy.export import bundled_onnx, fill_weights
 from bayespress.deploy.sessions import CompiledNetwork, onnx_session
 from bayespress.deploy.targets import target_named
-from bayespress.errors import BayespressError, CorruptFileError, InputError
+from bayespress.errors import BayespressError, CheckFailedError, CorruptFileError, InputError
 from zoo import posterior_of
 
 pytestmark = pytest.mark.xdist_group("deploy")
@@ -31,6 +32,14 @@ def spoil_golden(change):
         save_file(change(arrays), folder / "golden.safetensors")
 
     return spoil
+
+
+def changed(bundle: Path, name: str, change) -> None:
+    """Change float32 values of a bundle and seal it anew, as a forger would."""
+    change(np.fromfile(bundle / name, "<f4")).tofile(bundle / name)
+    manifest = Manifest.parse((bundle / MANIFEST).read_bytes())
+    (bundle / MANIFEST).unlink()
+    seal(bundle, manifest)
 
 
 def rewrite(name, change):
@@ -70,7 +79,7 @@ BAD = {
         spoil_golden(lambda arrays: arrays | {"input": arrays["input"][:, :, :2].copy()}),
         r"no float32 `input` of shape \(n, 1, 4, 4\)",
     ),
-    "golden-count": (spoil_golden(lambda arrays: arrays | {"output": arrays["output"][:2]}), "4 inputs and 2 outputs"),
+    "golden-count": (spoil_golden(lambda arrays: arrays | {"output": arrays["output"][:2]}), "8 inputs and 2 outputs"),
 }
 
 
@@ -174,6 +183,11 @@ class TestBench:
         assert report.decode_us > 0
         assert report.start_ms > 0
 
+    def test_outputs_are_compared_before_they_are_timed(self, bundle):
+        changed(bundle, "golden/output.f32", lambda values: values * np.float32(1.01))
+        with pytest.raises(CheckFailedError, match=r"An output of compiled differs by .*, 0\.99 % of it"):
+            bayespress.bench(bundle, seconds=0.05)
+
     def test_a_bundle_alone(self, pristine, tmp_path):
         report = bayespress.bench(pristine, seconds=0.05)
         assert [row.label for row in report.rows] == ["compiled", "ONNX Runtime, shrunk"]
@@ -198,6 +212,15 @@ class TestBench:
         (tmp_path / "bench.json").write_text("{}")
         with pytest.raises(InputError, match="is no bench report"):
             BenchReport.read(tmp_path / "bench.json")
+
+
+@pytest.mark.parametrize("value", [-1.0, np.inf, np.nan])
+def test_a_tolerance_that_is_none(bundle, value):
+    changed(bundle, "golden/tolerance.f32", lambda values: np.full_like(values, value))
+    report = bayespress.verify(bundle, ["host"])
+    failed = [check for check in report.checks if check.outcome == "failed"]
+    assert [check.name for check in failed] == ["golden vectors, ONNX Runtime", "golden vectors, host runner"]
+    assert "holds a tolerance that is negative or not finite" in failed[0].detail
 
 
 def test_a_library_refuses_foreign_weights(packed, pristine, tmp_path):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
+import shutil
 import stat
+import tempfile
 import zipfile
 
 import numpy as np
@@ -15,7 +18,9 @@ from hypothesis import strategies as st
 
 import bayespress
 from bayespress.deploy.bundle import MANIFEST, Manifest, opened, seal, write_zip
+from bayespress.deploy.bundle_source import LARGEST_FILE, MOST_FILES, FolderSource
 from bayespress.deploy.devices.base import target_for
+from bayespress.deploy.devices.host import Host
 from bayespress.deploy.verify import verify
 from bayespress.errors import CorruptFileError, InputError, MissingToolError
 
@@ -33,7 +38,7 @@ def refused(path) -> str:
 def test_what_a_bundle_holds(pristine):
     files = {path.relative_to(pristine).as_posix() for path in pristine.rglob("*") if path.is_file()}
     assert files == {
-        "manifest.json", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32",
+        "manifest.json", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32", "golden/tolerance.f32",
         "targets/host/runner", "targets/host/libnetwork.so", "targets/host/libnetwork.a", "targets/host/bayespress.h",
         "targets/host/schedule.c",
     }  # fmt: skip
@@ -96,6 +101,119 @@ def test_a_runner_outside_the_bundle_is_refused(bundle):
     assert "../../bin/true of target host is not among its files" in refused(bundle)
 
 
+def test_what_was_hashed_is_what_is_run(bundle, tmp_path):
+    """A folder that somebody else may write to changes after its check: the copy that is run does not."""
+    with opened(bundle) as it:
+        assert it.first_difference() is None
+        runner = bundle / "targets/host/runner"
+        runner.unlink()
+        runner.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
+        runner.chmod(0o755)
+        (bundle / "weights.bpz").write_bytes(b"other")
+        said = Host().run(it, it.folder / "golden/input.f32")
+        assert np.allclose(np.array(said["outputs"]), it.golden_outputs().reshape(len(said["outputs"]), -1), atol=1e-4)
+        assert stat.S_IMODE(it.folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(it.folder.parent.stat().st_mode) == 0o700
+        assert bundle not in it.folder.parents
+    assert not (tmp_path / "ran").exists()
+    assert not it.folder.exists()
+
+
+def test_a_file_that_changes_while_it_is_copied(bundle, monkeypatch):
+    """Whatever is read is what is hashed: the size is not believed, nor a link that takes a file's place."""
+    pieces = FolderSource.pieces
+
+    def growing(self, name):
+        yield from pieces(self, name)
+        yield b"more"
+
+    def replaced(self, name):
+        if name == "graph.onnx":
+            (self.path / name).unlink()
+            (self.path / name).symlink_to("/etc/passwd")
+        return pieces(self, name)
+
+    monkeypatch.setattr(FolderSource, "pieces", growing)
+    assert "has other bytes than it claims" in refused(bundle)
+    monkeypatch.setattr(FolderSource, "pieces", replaced)
+    assert "graph.onnx cannot be read" in refused(bundle)
+
+
+def test_files_that_are_no_files(bundle, tmp_path):
+    (bundle / "graph.onnx").unlink()
+    os.mkfifo(bundle / "graph.onnx")  # whoever opens it to read waits for ever
+    assert "graph.onnx is not the file" in refused(bundle)
+    (bundle / "graph.onnx").unlink()
+    (bundle / "graph.onnx").mkdir()
+    assert "graph.onnx is missing" in refused(bundle)
+    (bundle / "graph.onnx").rmdir()
+    shutil.move(bundle / "golden", tmp_path / "golden")
+    (bundle / "golden").symlink_to(tmp_path / "golden")
+    assert "golden is not in the manifest" in refused(bundle)
+    (bundle / MANIFEST).rename(tmp_path / "m")
+    (bundle / MANIFEST).symlink_to(tmp_path / "m")
+    assert "manifest.json is no regular file" in refused(bundle)
+
+
+def test_folders_without_end(bundle):
+    for index in range(MOST_FILES + 1):
+        (bundle / f"{index}").touch()
+    assert f"holds more than {MOST_FILES} files" in refused(bundle)
+
+
+@pytest.mark.parametrize(
+    "path", ["../evil", "/etc/evil", "a//b", "a/./b", "./a", "a/", "", "a\\b", "C:a", "a\nb", "x" * 300]
+)
+def test_paths_that_leave_a_bundle(pristine, path):
+    manifest = Manifest.parse((pristine / MANIFEST).read_bytes())
+    evil = manifest.files[0].model_copy(update={"path": path})
+    forged = manifest.model_copy(update={"files": (*manifest.files, evil)}).sealed()
+    with pytest.raises(CorruptFileError, match=r"is no path inside a bundle"):
+        Manifest.parse(forged.canonical())
+
+
+def test_manifests_without_measure(pristine):
+    manifest = Manifest.parse((pristine / MANIFEST).read_bytes())
+    first = manifest.files[0]
+    huge = first.model_copy(update={"size": LARGEST_FILE})
+    hostile = [
+        {"files": (*manifest.files, first)},
+        {"files": (*manifest.files, first.model_copy(update={"path": MANIFEST}))},
+        {"files": tuple(first.model_copy(update={"path": f"f{index}"}) for index in range(MOST_FILES + 1))},
+        {"files": (*manifest.files, first.model_copy(update={"path": "new", "size": 1 << 60}))},
+        {"files": (*manifest.files, *(huge.model_copy(update={"path": f"f{index}"}) for index in range(3)))},
+        {"files": (*manifest.files, first.model_copy(update={"path": "new", "size": -1}))},
+        {"files": (*manifest.files, first.model_copy(update={"path": "new", "sha256": "Z" * 64}))},
+        {"input_shape": (-2, -2)},
+        {"golden_examples": -1},
+        {"golden_examples": 1 << 70},
+    ]
+    for fields in hostile:
+        with pytest.raises(CorruptFileError) as refusal:
+            Manifest.parse(manifest.model_copy(update=fields).sealed().canonical())
+        assert str(refusal.value).isprintable()
+    data = manifest.canonical()
+    for text in (b"[" * 1_000_000, b'{"a":' * 100_000, b"\xff", b"", data.replace(b"{", b'{"name": "first", ', 1)):
+        with pytest.raises(CorruptFileError, match=r"manifest\.json (is damaged|was changed)"):
+            Manifest.parse(text)
+
+
+def test_a_manifest_or_signature_too_large(bundle):
+    (bundle / "manifest.sig").write_bytes(bytes(65))
+    assert "manifest.sig has 65 bytes" in refused(bundle)
+    (bundle / "manifest.sig").unlink()
+    (bundle / MANIFEST).write_bytes(b" " * (5 << 20))
+    assert "manifest.json has 5242880 bytes" in refused(bundle)
+
+
+def test_a_file_that_is_also_a_folder(bundle):
+    manifest = Manifest.parse((bundle / MANIFEST).read_bytes())
+    inner = manifest.files[0].model_copy(update={"path": "weights.bpz/inner"})
+    forged = manifest.model_copy(update={"files": (*manifest.files, inner)}).sealed()
+    (bundle / MANIFEST).write_bytes(forged.canonical())
+    assert "weights.bpz/inner is missing" in refused(bundle)
+
+
 class TestZip:
     @pytest.fixture(scope="class")
     @staticmethod
@@ -150,7 +268,44 @@ class TestZip:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.write(pristine / MANIFEST, MANIFEST)
             archive.writestr("graph.onnx", bytes(50_000_000))
-        assert "larger than its manifest says" in refused(path)
+        assert "(manifest.json is compressed)" in refused(path)
+
+    def test_members_that_claim_to_be_larger(self, pristine, tmp_path):
+        path = self.forged(pristine, tmp_path, **{"graph.onnx": bytes(50_000)})
+        assert "is missing from the bundle" in refused(path)
+        with zipfile.ZipFile(path, "a") as archive:
+            for entry in Manifest.parse((pristine / MANIFEST).read_bytes()).files:
+                if entry.path != "graph.onnx":
+                    archive.write(pristine / entry.path, entry.path)
+        assert "graph.onnx is not the file of" in refused(path)
+
+    def test_members_too_many(self, pristine, tmp_path):
+        path = self.forged(pristine, tmp_path, **{f"golden/{index}": "" for index in range(MOST_FILES)})
+        assert f"holds {MOST_FILES + 1} files, more than {MOST_FILES}" in refused(path)
+
+    @pytest.mark.parametrize("name", ["/etc/evil", "..\\evil", "C:evil", "a/../../evil", "golden/\x1b[31m"])
+    def test_names_of_members(self, pristine, tmp_path, name):
+        said = refused(self.forged(pristine, tmp_path, **{name: "x"}))
+        assert "is not in the manifest" in said or "is missing" in said
+        assert said.isprintable()
+        assert {path.name for path in tmp_path.iterdir()} == {"forged.zip"}
+
+    def test_a_link_in_an_archive_is_no_file(self, pristine, tmp_path):
+        path = tmp_path / "link.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(pristine / MANIFEST, MANIFEST)
+            for entry in Manifest.parse((pristine / MANIFEST).read_bytes()).files:
+                info = zipfile.ZipInfo(entry.path)
+                info.external_attr = (0o120777 if entry.path == "graph.onnx" else 0o100644) << 16
+                archive.writestr(info, (pristine / entry.path).read_bytes())
+        assert "graph.onnx is not the file" in refused(path)
+
+    def test_reading_one_file_unpacks_no_other(self, archive, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        with opened(archive) as bundle:
+            assert bundle.read("weights.bpz")[:3] == b"BPZ"
+            assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert not list(tmp_path.iterdir())
 
     def test_a_file_twice(self, pristine, tmp_path):
         path = tmp_path / "twice.zip"

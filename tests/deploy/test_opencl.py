@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from runner_output import report_in
 
 import bayespress
-from bayespress.deploy import verify_bundle
 from bayespress.deploy.bench import bench
-from bayespress.deploy.bundle import GOLDEN_INPUT, opened
+from bayespress.deploy.bundle import GOLDEN_INPUT, Bundle, opened
 from bayespress.deploy.devices.qemu import ARM64
 from bayespress.deploy.opencl import lower_opencl
 from bayespress.deploy.targets import target_named
+from bayespress.deploy.tolerance import check_outputs
 from bayespress.errors import InputError, MissingToolError
 from zoo import ZOO
 
@@ -110,7 +111,7 @@ def test_values_that_are_looked_up(precision, packed, pocl, tmp_path):
 def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_path):
     """PoCL as Debian has it knows no half, and the float32 kernels of the same bundle run."""
     bayespress.build(packed("conv"), ["opencl+fp16"], tmp_path / "it.bundle")
-    said = json.loads(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
+    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
     assert said["gpu"]["precision"] == "float32"
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert "float16" not in check.detail
@@ -122,7 +123,7 @@ def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_pa
 def test_half_precision(name, kernels, packed, intel, tmp_path):
     """By Intel's driver, which has it where the processor does; else it is one more driver to agree with."""
     bayespress.build(packed(name), ["opencl+fp16"], tmp_path / "it.bundle", kernels=kernels)
-    said = json.loads(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
+    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
     assert said["gpu"]["precision"] == ("float16" if intel else "float32")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert check.outcome == "passed", check
@@ -130,8 +131,7 @@ def test_half_precision(name, kernels, packed, intel, tmp_path):
 
 
 def test_half_precision_that_is_too_coarse_is_told(packed, intel, tmp_path, monkeypatch):
-    monkeypatch.setattr(verify_bundle, "HALF_TOLERANCE", 0.0)
-    monkeypatch.setattr(verify_bundle, "TOLERANCE", 0.0)
+    monkeypatch.setattr(Bundle, "golden_tolerance", lambda self, half=False: np.zeros_like(self.golden_outputs()))
     bayespress.build(packed("conv"), ["opencl+fp16"], tmp_path / "it.bundle")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert check.outcome == "failed"
@@ -152,7 +152,7 @@ def test_variables_of_one_name_are_told_apart():
 
 def test_kernels_are_compiled_once(bundled, pocl, tmp_path):
     cache = tmp_path / "kernels.cache"
-    first, second = (json.loads(run(bundled, "--gpu-cache", str(cache)).stdout) for _ in range(2))
+    first, second = (report_in(run(bundled, "--gpu-cache", str(cache)).stdout) for _ in range(2))
     assert not first["gpu"]["from_cache"]
     assert second["gpu"]["from_cache"]
     np.testing.assert_array_equal(first["outputs"], second["outputs"])
@@ -163,17 +163,51 @@ def test_kernels_are_compiled_once(bundled, pocl, tmp_path):
 def test_a_damaged_cache_is_made_anew(bundled, pocl, tmp_path, damage):
     cache = tmp_path / "kernels.cache"
     cache.write_bytes(damage)
-    assert not json.loads(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
-    assert json.loads(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+    assert not report_in(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+    assert report_in(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+
+
+# Only root may give a file to another user.
+KINDS = ["others may write", "link", "pipe", "folder", *(["another user's"] if os.geteuid() == 0 else [])]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cache_that_somebody_else_may_have_written_is_not_run(bundled, pocl, tmp_path, kind):
+    """A compiled kernel is a program that the driver runs."""
+    cache = tmp_path / "kernels.cache"
+    run(bundled, "--gpu-cache", str(cache))
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o600
+    if kind == "others may write":
+        cache.chmod(0o622)
+    elif kind == "another user's":
+        os.chown(cache, 12345, 12345)
+    else:
+        cache.rename(tmp_path / "theirs")
+    if kind == "link":
+        cache.symlink_to(tmp_path / "theirs")
+    elif kind == "pipe":
+        os.mkfifo(cache)
+    elif kind == "folder":
+        cache.mkdir()
+    assert not report_in(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
+
+
+def test_writing_a_cache_follows_no_link(bundled, pocl, tmp_path):
+    """In a folder where others may write, a link under a name that can be foreseen would lose us what it leads to."""
+    (tmp_path / "precious").write_text("mine")
+    for name in ("kernels.cache", "kernels.cache.new"):
+        (tmp_path / name).symlink_to(tmp_path / "precious")
+    run(bundled, "--gpu-cache", str(tmp_path / "kernels.cache"))
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(bundled, pocl):
-    said = json.loads(run(bundled, "--gpu-cache", "/nowhere/kernels.cache").stdout)
+    said = report_in(run(bundled, "--gpu-cache", "/nowhere/kernels.cache").stdout)
     assert said["gpu"] is not None
 
 
 def test_times_by_kernel(bundled, pocl):
-    said = json.loads(run(bundled, "--repeat", "5", "--layers").stdout)
+    said = report_in(run(bundled, "--repeat", "5", "--layers").stdout)
     assert said["run_ns"]["median"] > 0
     assert [each["kernel"] for each in said["layers"]][-1].endswith("_kernel")
     assert all(each["mean_ns"] > 0 for each in said["layers"])
@@ -182,12 +216,11 @@ def test_times_by_kernel(bundled, pocl):
 def test_without_a_device_the_processor_steps_in_and_says_so(bundled, tmp_path):
     hidden = {"OCL_ICD_VENDORS": str(tmp_path)}
     done = run(bundled, environment=hidden)
-    said = json.loads(done.stdout)
+    said = report_in(done.stdout)
     assert said["gpu"] is None
     assert done.stderr == f"runner: {said['gpu_reason']}; running on the processor.\n"
     with opened(bundled) as bundle:
-        expected = bundle.golden_outputs()
-    np.testing.assert_allclose(said["outputs"], expected.reshape(len(expected), -1), atol=1e-4)
+        check_outputs(np.array(said["outputs"], np.float32), bundle.golden_outputs(), bundle.golden_tolerance())
 
 
 def test_verify_tells_when_there_is_no_device(bundled, monkeypatch, tmp_path):
@@ -195,6 +228,30 @@ def test_verify_tells_when_there_is_no_device(bundled, monkeypatch, tmp_path):
     with pytest.raises(MissingToolError, match=r"Device opencl cannot be used: OpenCL has no device"):
         bayespress.verify(bundled, ["opencl"])
     assert [each.outcome for each in bayespress.verify(bundled).checks if "OpenCL" in each.name] == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "sentence"),
+    [
+        ("abort();", "it aborted; update the OpenCL driver, or hide it by OCL_ICD_VENDORS"),
+        ("*(volatile int *)1 = 0;", "it read or wrote memory that is not its own; update the OpenCL driver"),
+        ('puts("[driver] \\033[31mhello"); printf("bayespress");', None),
+    ],
+)
+def test_drivers_that_crash_or_print(bundled, pocl, tmp_path, monkeypatch, driver, sentence):
+    begin = "__attribute__((constructor)) static void begin(void)"
+    (tmp_path / "driver.c").write_text(f"#include <stdio.h>\n#include <stdlib.h>\n{begin} {{ {driver} }}")
+    command = ["cc", "-shared", "-fPIC", tmp_path / "driver.c", "-o", tmp_path / "driver.so"]
+    subprocess.run(command, check=True, timeout=60)
+    if sentence is None:
+        vendors = Path(os.environ.get("OCL_ICD_VENDORS", "/etc/OpenCL/vendors"))
+        for icd in vendors.glob("*.icd"):
+            (tmp_path / icd.name).write_text(icd.read_text())
+    (tmp_path / "bad.icd").write_text(f"{tmp_path}/driver.so\n")
+    monkeypatch.setenv("OCL_ICD_VENDORS", f"{tmp_path}/")
+    (check,) = bayespress.verify(bundled, ["opencl"]).checks[-1:]
+    assert check.outcome == ("failed" if sentence else "passed"), check
+    assert (sentence or "examples") in check.detail
 
 
 @pytest.mark.slow
@@ -209,7 +266,7 @@ def test_phones_get_the_same_with_the_processor_standing_by(target, packed, arm,
     bundle = tmp_path / "it.bundle"
     command = [ARM64.path(), folder / "runner", bundle / "weights.bpz", bundle / GOLDEN_INPUT, "--gpu"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert json.loads(done.stdout)["gpu_reason"] == "there is no OpenCL library"
+    assert report_in(done.stdout)["gpu_reason"] == "there is no OpenCL library"
     assert "running on the processor" in done.stderr
     assert bayespress.verify(bundle, ["qemu-arm64"]).passed
 

@@ -10,7 +10,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import bayespress
+from bayespress.deploy.bench import bench
 from bayespress.deploy.bundle import opened, write_zip
+from bayespress.deploy.bundle_source import FolderSource
 from bayespress.deploy.sign import new_key, sign
 from bayespress.errors import CorruptFileError, InputError
 
@@ -58,6 +60,18 @@ def test_somebody_else_s_signature_is_refused(bundle, keys, tmp_path):
     report = bayespress.verify(bundle, ["host"], key=other)
     assert [(check.name, check.outcome) for check in report.checks] == [("signature", "failed")], "nothing was run"
     assert "is not by the owner of other.public.pem" in report.checks[0].detail
+
+
+def test_nothing_is_unpacked_before_the_signature_is_right(bundle, keys, tmp_path, monkeypatch):
+    sign(bundle, keys[0])
+    other = new_key(tmp_path / "other.pem")
+    asked = []
+    pieces = FolderSource.pieces
+    monkeypatch.setattr(FolderSource, "pieces", lambda self, name: asked.append(name) or pieces(self, name))
+    assert not bayespress.verify(bundle, ["host"], key=other).passed
+    with pytest.raises(CorruptFileError, match=r"not by the owner of other.public.pem"):
+        bench(bundle, seconds=0.01, compare=(), key=other)
+    assert set(asked) == {"manifest.json", "manifest.sig"}
 
 
 def test_a_bundle_without_a_signature_is_refused(bundle, keys):

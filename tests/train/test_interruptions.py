@@ -65,7 +65,9 @@ class Started:
         resume = (folder / "run.json").exists()
         try:
             record = RunRecord.read(folder) if resume else record_of(epochs)
-            train_run(folder, record, resume=resume, live=False, tell=lambda text: print(text, flush=True))
+            train_run(
+                folder, record, resume=resume, live=False, tell=lambda text: print(text, flush=True), trust_code=True
+            )
         except BayespressError as error:
             print(f"bayespress: {error}", file=sys.stderr, flush=True)
             sys.exit(int(error.exit_code))
@@ -127,7 +129,7 @@ def test_ctrl_c_ends_with_a_sentence_and_the_command_that_goes_on(number, place)
     assert code == 130, err
     assert err.splitlines()[-1] == (
         "bayespress: Training was stopped, and the last whole epoch is kept in run; go on with "
-        "`bayespress train --resume run`."
+        "`bayespress train --resume run --trust-code`."
     )
     assert "Traceback" not in err
 
@@ -184,7 +186,7 @@ def interrupted(folder, after):
 
 def resumed(folder):
     told = []
-    train_run(folder, RunRecord.read(folder), resume=True, live=False, tell=told.append)
+    train_run(folder, RunRecord.read(folder), resume=True, live=False, tell=told.append, trust_code=True)
     return told
 
 

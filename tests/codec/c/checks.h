@@ -3,15 +3,14 @@
  */
 #ifndef CHECKS_H
 #define CHECKS_H
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bpz_levels.h"
+#include "rooms.h"
 
 /* Of one tensor; `hash` is that of the float32 values as little-endian words (FNV-1a), where they could be decoded. */
 typedef struct checked {
-    int skipped; /* more elements than `largest` */
+    int skipped; /* more elements, or rows, than `largest` */
     bpz_status levels, values;
     uint64_t hash;
 } checked;
@@ -26,39 +25,6 @@ static uint64_t hash_of(const float *values, uint64_t count) {
     }
     return hash;
 }
-
-#ifdef GUARDED
-#include <sys/mman.h>
-
-/* Bytes behind which memory is not mapped: without a sanitizer, and on other machines, a byte too far is a fault. */
-#define GUARD ((size_t)65536) /* a page at least, on any machine */
-
-static void *exactly(size_t size) {
-    const size_t whole = (size + GUARD - 1u) / GUARD * GUARD;
-    uint8_t *const pages = mmap(NULL, whole + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED || mprotect(pages + whole, GUARD, PROT_NONE) != 0) exit(2);
-    return pages + whole - size;
-}
-
-static void release(void *room, size_t size) {
-    const size_t whole = (size + GUARD - 1u) / GUARD * GUARD;
-    if (munmap((uint8_t *)room + size - whole, whole + GUARD) != 0) exit(2);
-}
-#else
-static void *exactly(size_t size) {
-    void *room = malloc(size != 0 ? size : 1);
-    if (room == NULL) {
-        fprintf(stderr, "no memory for %zu bytes\n", size);
-        exit(2);
-    }
-    return room;
-}
-
-static void release(void *room, size_t size) {
-    (void)size;
-    free(room);
-}
-#endif
 
 /* Sparse rows of one kind of element must agree with the dense ones, and be refused when those are. */
 static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, size_t width,
@@ -135,7 +101,7 @@ static checked check_tensor(const bpz_file *file, uint32_t index, uint64_t large
     if (bpz_find(file, tensor.name, tensor.name_length, &found) != BPZ_OK || found.index != index) exit(4);
     if (bpz_next(file, &found) != (index + 1u < file->tensor_count ? BPZ_OK : BPZ_ERROR_ARGUMENT)) exit(15);
     if (tensor.rows * tensor.columns != tensor.count || tensor.nonzero > tensor.count) exit(5);
-    result.skipped = tensor.count > largest;
+    result.skipped = tensor.count > largest || tensor.rows > largest; /* rows: of no columns */
     if (result.skipped) return result;
     room = exactly(bpz_workspace_size());
     levels = exactly((size_t)tensor.count * sizeof *levels);

@@ -9,6 +9,10 @@
 /* Facts of a tensor, in the order of Kotlin's TensorFacts: elements, stored, bits by what they were spent on, levels. */
 enum { FACTS = 13 };
 
+/* Most elements of a tensor that are decoded here: 256 MB of float32. A phone has no use for more, and on 32 bits the size
+ * of a larger one in bytes, and its number of elements in a jsize, would wrap. */
+#define MOST_ELEMENTS ((uint64_t)1 << 26)
+
 /* A file that is open over a copy of its bytes, with a workspace. */
 typedef struct opened {
     bpz_file file;
@@ -49,12 +53,14 @@ NATIVE(jobjectArray, tensorNames, jbyteArray bytes) {
     bpz_tensor tensor;
     bpz_status status;
     jobjectArray names;
+    jclass bytes_class;
     jsize index = 0;
     (void)self;
     if (!open_file(env, bytes, &it)) {
         return NULL;
     }
-    names = (*env)->NewObjectArray(env, (jsize)it.file.tensor_count, (*env)->FindClass(env, "[B"), NULL);
+    bytes_class = (*env)->FindClass(env, "[B");
+    names = bytes_class == NULL ? NULL : (*env)->NewObjectArray(env, (jsize)it.file.tensor_count, bytes_class, NULL);
     for (status = bpz_tensor_at(&it.file, 0, &tensor); names != NULL && status == BPZ_OK;
          status = bpz_next(&it.file, &tensor)) {
         /* As bytes: JNI's strings are of a UTF-8 of its own. */
@@ -71,9 +77,9 @@ NATIVE(jobjectArray, tensorNames, jbyteArray bytes) {
 }
 
 static bpz_status facts_of(const opened *it, const bpz_tensor *tensor, jlong *facts) {
-    const size_t count = (size_t)tensor->count;
+    const size_t count = tensor->count <= MOST_ELEMENTS ? (size_t)tensor->count : 0;
     bpz_spent spent;
-    int32_t *levels = malloc((count + 1) * sizeof *levels);
+    int32_t *levels = tensor->count <= MOST_ELEMENTS ? malloc((count + 1) * sizeof *levels) : NULL;
     bpz_status status;
     memset(&spent, 0, sizeof spent);
     if (levels == NULL) {
@@ -138,7 +144,10 @@ NATIVE(jfloatArray, decode, jbyteArray bytes, jint index) {
         return NULL;
     }
     status = index < 0 ? BPZ_ERROR_ARGUMENT : bpz_tensor_at(&it.file, (uint32_t)index, &tensor);
-    if (status == BPZ_OK && tensor.count <= 0x7FFFFFFFu) {
+    if (status == BPZ_OK && tensor.count > MOST_ELEMENTS) {
+        status = BPZ_ERROR_BUFFER_TOO_SMALL;
+    }
+    if (status == BPZ_OK) {
         const size_t count = (size_t)tensor.count;
         float *decoded = malloc((count + 1) * sizeof *decoded);
         status = decoded == NULL ? BPZ_ERROR_BUFFER_TOO_SMALL

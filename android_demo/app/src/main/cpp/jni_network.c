@@ -29,7 +29,7 @@ static uint64_t now_ns(void) {
 
 static void *aligned_memory(size_t size) {
     void *memory = NULL;
-    return posix_memalign(&memory, BP_ALIGNMENT, size + 1) == 0 ? memory : NULL;
+    return size < SIZE_MAX && posix_memalign(&memory, BP_ALIGNMENT, size + 1) == 0 ? memory : NULL;
 }
 
 static void release(loaded *it) {
@@ -111,13 +111,15 @@ NATIVE(jlongArray, sizes, jlong handle) {
 
 NATIVE(jobjectArray, kernelNames, jlong handle, jboolean gpu) {
     const loaded *it = of(handle);
-    const size_t count = gpu ? it->library.bp_gpu_kernel_count(it->gpu) : it->library.bp_kernel_count();
-    jobjectArray names = (*env)->NewObjectArray(env, (jsize)count, (*env)->FindClass(env, "java/lang/String"), NULL);
+    const size_t count = !gpu                ? it->library.bp_kernel_count()
+                         : it->gpu != NULL ? it->library.bp_gpu_kernel_count(it->gpu)
+                                           : 0;
+    jobjectArray names = strings_of(env, count);
     size_t i;
     (void)self;
     for (i = 0; names != NULL && i < count; i++) {
-        jstring name = (*env)->NewStringUTF(
-            env, gpu ? it->library.bp_gpu_kernel_name(it->gpu, i) : it->library.bp_kernel_name(i));
+        jstring name =
+            string_of(env, gpu ? it->library.bp_gpu_kernel_name(it->gpu, i) : it->library.bp_kernel_name(i));
         if (name == NULL) {
             break;
         }
@@ -127,14 +129,22 @@ NATIVE(jobjectArray, kernelNames, jlong handle, jboolean gpu) {
     return names;
 }
 
-/* Run once. Nanoseconds of each kernel go to `kernels`, unless it is null; the sizes were checked in Kotlin. Nanoseconds
- * that the whole run took. */
+/* Run once. Nanoseconds of each kernel go to `kernels`, unless it is null; the sizes were checked in Kotlin, with its
+ * sentences, and are again here, where a wrong one would be written past. Nanoseconds that the whole run took. */
 NATIVE(jlong, run, jlong handle, jboolean gpu, jfloatArray input, jfloatArray output, jlongArray kernels) {
     const loaded *it = of(handle);
-    jfloat *from = (*env)->GetFloatArrayElements(env, input, NULL), *to = NULL;
+    jfloat *from, *to = NULL;
     jlong *times = NULL;
     uint64_t taken = 0;
     (void)self;
+    if (!has_length(env, input, it->library.bp_input_size()) || !has_length(env, output, it->library.bp_output_size()) ||
+        (gpu && it->gpu == NULL) ||
+        (kernels != NULL && !has_length(env, kernels, gpu ? it->library.bp_gpu_kernel_count(it->gpu)
+                                                          : it->library.bp_kernel_count()))) {
+        throw_bundle_exception(env, "An array is too short for the network; open its bundle again.");
+        return 0;
+    }
+    from = (*env)->GetFloatArrayElements(env, input, NULL);
     if (from != NULL && (to = (*env)->GetFloatArrayElements(env, output, NULL)) != NULL &&
         (kernels == NULL || (times = (*env)->GetLongArrayElements(env, kernels, NULL)) != NULL)) {
         const uint64_t before = now_ns();
@@ -181,6 +191,12 @@ NATIVE(jlong, runBatch, jlong handle, jint threads, jfloatArray inputs, jint cou
     jfloat *from, *to = NULL;
     uint64_t taken = 0;
     (void)self;
+    /* jint times size_t is more than 32 bits hold. */
+    if (count < 0 || !has_length(env, inputs, (uint64_t)count * it->library.bp_input_size()) ||
+        !has_length(env, outputs, (uint64_t)count * it->library.bp_output_size())) {
+        throw_bundle_exception(env, "An array is too short for %d examples; open the bundle again.", (int)count);
+        return 0;
+    }
     if (threads < 1 || threads > BP_MAX_THREADS || !prepare(it, (size_t)threads)) {
         throw_bundle_exception(env, "%d threads are not to be had; choose 1 to %d.", (int)threads, BP_MAX_THREADS);
         return 0;
@@ -211,7 +227,7 @@ NATIVE(jstring, openGpu, jlong handle, jbyteArray bpz, jstring cache) {
         return NULL;
     }
     if (!it->library.has_gpu) {
-        return (*env)->NewStringUTF(env, reason);
+        return string_of(env, reason);
     }
     path = (*env)->GetStringUTFChars(env, cache, NULL);
     weights = path != NULL ? copy_of(env, bpz, &size) : NULL;
@@ -230,21 +246,26 @@ NATIVE(jstring, openGpu, jlong handle, jbyteArray bpz, jstring cache) {
     if (path != NULL) {
         (*env)->ReleaseStringUTFChars(env, cache, path);
     }
-    return it->gpu != NULL || (*env)->ExceptionCheck(env) ? NULL : (*env)->NewStringUTF(env, reason);
+    return it->gpu != NULL || (*env)->ExceptionCheck(env) ? NULL : string_of(env, reason);
 }
 
 /* The device's name and the precision of its products; null where openGpu has found none. */
 NATIVE(jobjectArray, gpuNames, jlong handle) {
     const loaded *it = of(handle);
     jobjectArray names;
+    jsize i;
     (void)self;
     if (it->gpu == NULL) {
         return NULL;
     }
-    names = (*env)->NewObjectArray(env, 2, (*env)->FindClass(env, "java/lang/String"), NULL);
-    if (names != NULL) {
-        (*env)->SetObjectArrayElement(env, names, 0, (*env)->NewStringUTF(env, it->library.bp_gpu_name(it->gpu)));
-        (*env)->SetObjectArrayElement(env, names, 1, (*env)->NewStringUTF(env, it->library.bp_gpu_precision(it->gpu)));
+    names = strings_of(env, 2);
+    for (i = 0; names != NULL && i < 2; i++) {
+        jstring name = string_of(env, i == 0 ? it->library.bp_gpu_name(it->gpu) : it->library.bp_gpu_precision(it->gpu));
+        if (name == NULL) {
+            return NULL;
+        }
+        (*env)->SetObjectArrayElement(env, names, i, name);
+        (*env)->DeleteLocalRef(env, name);
     }
     return names;
 }

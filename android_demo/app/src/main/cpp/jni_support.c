@@ -5,13 +5,43 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Bytes of files and drivers may be no text, and JNI's strings are of a UTF-8 of its own, which ASCII is part of. */
+static void make_ascii(char *text) {
+    for (; *text != '\0'; text++) {
+        if (*text < ' ' || *text > '~') {
+            *text = '?';
+        }
+    }
+}
+
+jstring string_of(JNIEnv *env, const char *text) {
+    char copy[400];
+    snprintf(copy, sizeof copy, "%s", text != NULL ? text : "");
+    make_ascii(copy);
+    return (*env)->NewStringUTF(env, copy);
+}
+
+jobjectArray strings_of(JNIEnv *env, size_t count) {
+    jclass type = count <= INT32_MAX ? (*env)->FindClass(env, "java/lang/String") : NULL;
+    return type != NULL ? (*env)->NewObjectArray(env, (jsize)count, type, NULL) : NULL;
+}
+
+int has_length(JNIEnv *env, jarray array, uint64_t count) {
+    return array != NULL && (uint64_t)(*env)->GetArrayLength(env, array) >= count;
+}
+
 void throw_bundle_exception(JNIEnv *env, const char *format, ...) {
     char sentence[600];
-    jclass type = (*env)->FindClass(env, "dev/bayespress/model/BundleException");
+    jclass type;
     va_list arguments;
+    if ((*env)->ExceptionCheck(env)) { /* what went wrong first is what is told */
+        return;
+    }
+    type = (*env)->FindClass(env, "dev/bayespress/model/BundleException");
     va_start(arguments, format);
     vsnprintf(sentence, sizeof sentence, format, arguments);
     va_end(arguments);
+    make_ascii(sentence);
     if (type != NULL) { /* else another exception is pending already */
         (*env)->ThrowNew(env, type, sentence);
         (*env)->DeleteLocalRef(env, type);
@@ -19,13 +49,15 @@ void throw_bundle_exception(JNIEnv *env, const char *format, ...) {
 }
 
 void *copy_of(JNIEnv *env, jbyteArray array, size_t *size) {
-    const jsize length = (*env)->GetArrayLength(env, array);
+    const jsize length = array != NULL ? (*env)->GetArrayLength(env, array) : 0;
     void *copy = malloc((size_t)length + 1);
     *size = (size_t)length;
     if (copy == NULL) {
         throw_bundle_exception(env, "There is no memory for %ld bytes; close other apps.", (long)length);
         return NULL;
     }
-    (*env)->GetByteArrayRegion(env, array, 0, length, copy);
+    if (length > 0) {
+        (*env)->GetByteArrayRegion(env, array, 0, length, copy);
+    }
     return copy;
 }

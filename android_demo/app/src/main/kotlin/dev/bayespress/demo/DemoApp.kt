@@ -4,6 +4,7 @@ import android.app.Application
 import android.os.Handler
 import android.os.Looper
 import dev.bayespress.model.BundleException
+import dev.bayespress.model.Keyring
 import dev.bayespress.model.Workbench
 import java.io.File
 import java.io.FileNotFoundException
@@ -16,7 +17,7 @@ class DemoApp : Application() {
     val workbench: Workbench by lazy {
         val handler = Handler(Looper.getMainLooper())
         val background = Executors.newSingleThreadExecutor { Thread(it, "workbench") }
-        Workbench(File(filesDir, "bundles"), { handler.post(it) }, background).apply {
+        Workbench(File(filesDir, "bundles"), { handler.post(it) }, background, keys()).apply {
             load(::shipped)
         }
     }
@@ -27,7 +28,13 @@ class DemoApp : Application() {
         throw BundleException("The app was built without a bundle; open one here, or use bayespress build --android.")
     }
 
+    /** Public keys of those whose bundles the app's builder trusts. */
+    private fun keys() = Keyring(
+        assets.list(KEYS).orEmpty().associateWith { name -> assets.open("$KEYS/$name").use { it.readBytes().decodeToString() } },
+    )
+
     private companion object {
+        const val KEYS = "keys" // app/src/main/assets/keys, files in PEM
         const val ASSET = "bundle.zip" // where `bayespress build --android` puts it
     }
 }

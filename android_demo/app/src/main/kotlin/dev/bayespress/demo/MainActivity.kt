@@ -7,11 +7,13 @@ import android.content.Intent
 import android.net.Uri
 import android.os.Build
 import android.os.Bundle
+import android.provider.OpenableColumns
 import android.view.View
 import android.widget.ProgressBar
 import android.widget.RadioGroup
 import android.widget.Toast
 import dev.bayespress.model.BenchmarkReport
+import dev.bayespress.model.Source
 import dev.bayespress.model.State
 import dev.bayespress.model.Workbench
 import java.io.FileNotFoundException
@@ -61,6 +63,7 @@ class MainActivity : Activity() {
 
     override fun onNewIntent(intent: Intent) {
         super.onNewIntent(intent)
+        setIntent(intent) // whose sender is asked for
         receive(intent)
     }
 
@@ -92,7 +95,10 @@ class MainActivity : Activity() {
 
     // ---- bundles ----
 
-    private fun choose() = start(Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*"), OPEN)
+    private fun choose() {
+        setIntent(Intent(Intent.ACTION_MAIN)) // what is chosen now is no longer what another app sent
+        start(Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*"), OPEN)
+    }
 
     private fun receive(intent: Intent?) {
         val uri = when (intent?.action) {
@@ -119,7 +125,7 @@ class MainActivity : Activity() {
         dialog?.dismiss()
         dialog = AlertDialog.Builder(this)
             .setTitle(R.string.trust_title)
-            .setMessage(R.string.trust_message)
+            .setMessage(getString(R.string.trust_message, source(uri).words()))
             .setPositiveButton(R.string.trust_open) { _, _ ->
                 asked = null
                 val resolver = applicationContext.contentResolver
@@ -128,6 +134,19 @@ class MainActivity : Activity() {
             .setNegativeButton(R.string.cancel) { _, _ -> asked = null }
             .setOnCancelListener { asked = null }
             .show()
+    }
+
+    /** Who has the file and who gave it; each says of itself what it likes, so it is shown and not believed. */
+    private fun source(uri: Uri): Source {
+        val name = try {
+            contentResolver.query(uri, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)?.use {
+                if (it.moveToFirst()) it.getString(0) else null
+            }
+        } catch (error: RuntimeException) { // another app's provider may throw anything
+            null
+        }
+        val foreign = intent?.action == Intent.ACTION_VIEW || intent?.action == Intent.ACTION_SEND
+        return Source(name ?: uri.lastPathSegment, uri.authority, if (foreign) referrer?.host ?: "another app" else null)
     }
 
     // ---- reports ----

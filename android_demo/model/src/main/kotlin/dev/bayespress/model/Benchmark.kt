@@ -50,7 +50,7 @@ class Benchmark(private val model: BundleModel) {
      */
     fun run(settings: BenchmarkSettings, progress: (Double) -> Boolean = { true }): BenchmarkResult {
         val network = model.network
-        val inputs = model.bundle.goldenInputs()
+        val inputs = model.bundle.realInputs()
         val input = inputs.first()
         val output = FloatArray(network.outputSize)
         val first = network.timed(input, output, settings.on, null)
@@ -75,8 +75,10 @@ class Benchmark(private val model: BundleModel) {
         return BenchmarkResult(settings, first, times, kernels, batch, BATCH)
     }
 
-    private fun batch(inputs: List<FloatArray>, threads: Int): Long {
+    /** Null where a batch of such inputs or outputs is more than a phone can hold. */
+    private fun batch(inputs: List<FloatArray>, threads: Int): Long? {
         val network = model.network
+        if (maxOf(network.inputSize, network.outputSize).toLong() * BATCH > Manifest.MOST_NUMBERS) return null
         val all = FloatArray(BATCH * network.inputSize)
         repeat(BATCH) { inputs[it % inputs.size].copyInto(all, it * network.inputSize) }
         val outputs = FloatArray(BATCH * network.outputSize)

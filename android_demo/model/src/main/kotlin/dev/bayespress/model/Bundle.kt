@@ -9,8 +9,11 @@ import java.nio.ByteOrder
 import java.util.zip.ZipException
 import java.util.zip.ZipFile
 
-/** A bundle as a folder whose manifest is sound. Its other files are checked when they are read, see [read]. */
-class Bundle private constructor(val folder: File, val manifest: Manifest) {
+/**
+ * A bundle as a folder whose manifest is sound. Its other files are checked when they are read, see [read]. [signature] is
+ * what was found of who made it; null where it is not signed.
+ */
+class Bundle private constructor(val folder: File, val manifest: Manifest, val signature: Check?) {
     /** A file's bytes. Throws [BundleException] when they are not those that were built. */
     fun read(name: String): ByteArray {
         val entry = manifest.files[name] ?: throw BundleException("The bundle has no $name; build it again.")
@@ -28,6 +31,19 @@ class Bundle private constructor(val folder: File, val manifest: Manifest) {
     /** What PyTorch computed for them. */
     fun goldenOutputs(): List<FloatArray> = golden(OUTPUT, manifest.outputSize)
 
+    /** What each output may be off, by deploy/tolerance.py; [half] where products are float16. */
+    fun goldenTolerances(half: Boolean): List<FloatArray> {
+        val name = if (half) HALF else TOLERANCE
+        val allowed = golden(name, manifest.outputSize)
+        if (allowed.any { values -> values.any { !(it >= 0f) || it.isInfinite() } }) {
+            throw BundleException("$name holds a tolerance that is negative or not finite; fetch the bundle again.")
+        }
+        return allowed
+    }
+
+    /** Those of the golden inputs that are examples of the data. */
+    fun realInputs(): List<FloatArray> = goldenInputs().take(manifest.realExamples)
+
     private fun golden(name: String, size: Int): List<FloatArray> {
         val bytes = read(name)
         if (bytes.size.toLong() != 4L * size * manifest.goldenExamples) {
@@ -40,38 +56,45 @@ class Bundle private constructor(val folder: File, val manifest: Manifest) {
     companion object {
         private const val INPUT = "golden/input.f32"
         private const val OUTPUT = "golden/output.f32"
+        private const val TOLERANCE = "golden/tolerance.f32"
+        private const val HALF = "golden/half.f32"
         private const val SIGNATURE = "manifest.sig"
-        private const val SIGNATURE_BYTES = 64L
         private const val LARGEST_ZIP = 512L shl 20
+        private const val MOST_ENTRIES = Manifest.MOST_FILES + 2 // the manifest, the signature
 
         /** Open a folder. Throws [BundleException] when it has no sound manifest. */
-        fun open(folder: File): Bundle {
+        fun open(folder: File, keys: Keyring = Keyring()): Bundle {
             val file = File(folder, Manifest.FILE)
             if (!file.isFile || file.length() > Manifest.LARGEST_BYTES) {
                 throw BundleException("This is no bundle: it has no ${Manifest.FILE}; make one with bayespress build.")
             }
-            return Bundle(folder, Manifest.parse(file.readBytes()))
+            val bytes = file.readBytes()
+            val signature = File(folder, SIGNATURE).takeIf { it.isFile }?.inputStream()?.use {
+                it.readLimited(Keyring.SIGNATURE_BYTES.toLong(), SIGNATURE)
+            }
+            return Bundle(folder, Manifest.parse(bytes), keys.check(bytes, signature))
         }
 
         /**
          * Unpack a zip into a folder of its own in [folder], named by the manifest's digest, and open that.
          *
          * Nothing is left behind of a bundle that is not whole: everything is checked on its way into a folder of
-         * another name. Throws [BundleException] with what is wrong.
+         * another name. Where it is signed, the signature is checked by [keys] before anything but the manifest is
+         * unpacked. Throws [BundleException] with what is wrong.
          */
-        fun unpack(zip: InputStream, folder: File): Bundle {
+        fun unpack(zip: InputStream, folder: File, keys: Keyring = Keyring()): Bundle {
             folder.mkdirs()
             val fresh = File.createTempFile("unpacking", "", folder).apply { delete() }
             val copy = File.createTempFile("arriving", ".zip", folder)
             try {
                 copyLimited(zip, copy)
-                val manifest = ZipFile(copy).use { unpackInto(it, fresh) }
+                val (manifest, signature) = ZipFile(copy).use { unpackInto(it, fresh, keys) }
                 val place = File(folder, manifest.digest)
                 place.deleteRecursively()
                 if (!fresh.renameTo(place)) {
                     throw BundleException("The bundle cannot be kept in $folder; free some space.")
                 }
-                return Bundle(place, manifest)
+                return Bundle(place, manifest, signature)
             } catch (error: ZipException) {
                 throw BundleException("This is no sound zip archive (${error.message}); fetch the bundle again.")
             } catch (error: BundleException) {
@@ -100,7 +123,10 @@ class Bundle private constructor(val folder: File, val manifest: Manifest) {
             }
         }
 
-        private fun unpackInto(zip: ZipFile, fresh: File): Manifest {
+        private fun unpackInto(zip: ZipFile, fresh: File, keys: Keyring): Pair<Manifest, Check?> {
+            if (zip.size() > MOST_ENTRIES) {
+                throw BundleException("The archive holds ${zip.size()} files, and no bundle has more than $MOST_ENTRIES; choose another file.")
+            }
             val entries = zip.entries().toList()
             val own = entries.firstOrNull { it.name == Manifest.FILE }
                 ?: throw BundleException("This is no bundle: it has no ${Manifest.FILE}; make one with bayespress build.")
@@ -108,8 +134,12 @@ class Bundle private constructor(val folder: File, val manifest: Manifest) {
             val manifest = Manifest.parse(bytes)
             val names = entries.map { it.name }
             names.groupBy { it }.values.firstOrNull { it.size > 1 }?.let {
-                throw BundleException("The archive holds ${it[0]} twice; fetch the bundle again.")
+                throw BundleException("The archive holds ${Source.shown(it[0])} twice; fetch the bundle again.")
             }
+            val signature = entries.firstOrNull { it.name == SIGNATURE }?.let { entry ->
+                zip.getInputStream(entry).use { it.readLimited(Keyring.SIGNATURE_BYTES.toLong(), SIGNATURE) }
+            }
+            val signed = keys.check(bytes, signature)
             for (name in manifest.files.keys - names.toSet()) {
                 throw BundleException("$name is missing from the bundle; fetch it again.")
             }
@@ -117,9 +147,9 @@ class Bundle private constructor(val folder: File, val manifest: Manifest) {
                 val expected = manifest.files[entry.name]
                 val limit = when (entry.name) {
                     Manifest.FILE -> Manifest.LARGEST_BYTES
-                    SIGNATURE -> SIGNATURE_BYTES
+                    SIGNATURE -> Keyring.SIGNATURE_BYTES.toLong()
                     else -> expected?.size
-                        ?: throw BundleException("${entry.name} is not in the manifest; do not use this bundle.")
+                        ?: throw BundleException("${Source.shown(entry.name)} is not in the manifest; do not use this bundle.")
                 }
                 val data = zip.getInputStream(entry).use { it.readLimited(limit, entry.name) }
                 if (expected != null && (data.size.toLong() != expected.size || sha256(data) != expected.sha256)) {
@@ -130,7 +160,7 @@ class Bundle private constructor(val folder: File, val manifest: Manifest) {
                 place.writeBytes(data)
                 place.setReadOnly() // newer systems load no library that somebody could still write to
             }
-            return manifest
+            return manifest to signed
         }
 
         private fun safe(folder: File, name: String): File {

@@ -30,7 +30,7 @@ class BundleModel private constructor(
 
     /** How digits are drawn for this network: as in its golden inputs. */
     val hand: Hand by lazy {
-        if (Digit.fits(manifest)) Hand.of(bundle.goldenInputs(), manifest.preprocessing) else Hand.MNIST
+        if (Digit.fits(manifest)) Hand.of(bundle.realInputs(), manifest.preprocessing) else Hand.MNIST
     }
 
     override fun close() = network.close()

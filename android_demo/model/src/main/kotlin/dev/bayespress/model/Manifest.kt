@@ -49,6 +49,8 @@ class Manifest private constructor(json: JsonObject) {
     val packedBytes: Long = json.count("packed_bytes")
     val steps: List<Step> = json.list("steps").map { step(it.jsonObject) }
     val goldenExamples: Int = json.getValue("golden_examples").jsonPrimitive.int
+    /** So many golden inputs, the first, are examples of the data; zeros, extremes and noise follow. */
+    val realExamples: Int = json["real_examples"]?.takeIf { it !is JsonNull }?.jsonPrimitive?.int ?: goldenExamples
     val decoded: Map<String, Long> = json.getValue("decoded").jsonObject.mapValues { it.value.jsonPrimitive.long }
     val targets: List<TargetEntry> = json.getValue("targets").jsonObject.map { (name, it) -> target(name, it.jsonObject) }
     val files: Map<String, FileEntry> = json.list("files").map { file(it.jsonObject) }.associateBy { it.path }
@@ -56,8 +58,17 @@ class Manifest private constructor(json: JsonObject) {
 
     init {
         require(goldenExamples > 0) { "it has $goldenExamples golden examples" }
+        require(realExamples in 1..goldenExamples) { "it has $realExamples real of $goldenExamples golden examples" }
         require((inputShape + outputShape).all { it > 0 }) { "a shape has an axis without places" }
+        require(listOf(inputShape, outputShape).all { numbers(it) <= MOST_NUMBERS }) { "a shape has too many places" }
+        require(files.size == json.list("files").size && files.size <= MOST_FILES) { "it names a file twice, or too many" }
+        require(files.values.all { it.size in 0..LARGEST_BUNDLE }) { "a file has an impossible size" }
+        require(files.values.sumOf { it.size } <= LARGEST_BUNDLE) { "its files are larger than any bundle" }
     }
+
+    /** Places of a shape; a product of ints may be more than an int. */
+    private fun numbers(shape: IntArray): Long =
+        shape.fold(1L) { product, axis -> if (product > MOST_NUMBERS) product else product * axis }
 
     /** Floats of one input. */
     val inputSize: Int get() = inputShape.fold(1, Int::times)
@@ -74,6 +85,9 @@ class Manifest private constructor(json: JsonObject) {
         const val FILE = "manifest.json"
         const val WEIGHTS = "weights.bpz"
         const val LARGEST_BYTES = 4L shl 20
+        const val MOST_FILES = 4096
+        const val LARGEST_BUNDLE = 512L shl 20 // bytes of all files together
+        const val MOST_NUMBERS = 1L shl 26 // of an input or an output
         private const val VERSION = 1
         private val DIGEST = Regex("\"digest\": \"([0-9a-f]{64})\"\n\\}\n$")
 

@@ -32,8 +32,8 @@ class Network private constructor(private var handle: Long, private val bpz: Byt
 
     init {
         val sizes = Native.sizes(handle)
-        inputSize = sizes[0].toInt()
-        outputSize = sizes[1].toInt()
+        inputSize = counted(sizes[0])
+        outputSize = counted(sizes[1])
         workspaceBytes = sizes[2]
     }
 
@@ -57,8 +57,9 @@ class Network private constructor(private var handle: Long, private val bpz: Byt
 
     /** Outputs of [count] inputs, one behind the other, on [threads] threads; nanoseconds that all took. */
     fun runBatch(inputs: FloatArray, count: Int, outputs: FloatArray, threads: Int): Long = locked { handle ->
-        expect(count > 0 && inputs.size == count * inputSize && outputs.size == count * outputSize) {
-            "$count inputs have ${count * inputSize} numbers and their outputs ${count * outputSize}."
+        val (given, wanted) = 1L * count * inputSize to 1L * count * outputSize // which may be more than an Int
+        expect(count > 0 && inputs.size.toLong() == given && outputs.size.toLong() == wanted) {
+            "$count inputs have $given numbers and their outputs $wanted."
         }
         Native.runBatch(handle, threads, inputs, count, outputs)
     }
@@ -85,6 +86,14 @@ class Network private constructor(private var handle: Long, private val bpz: Byt
             if (handle != 0L) Native.close(handle)
             handle = 0L
         }
+    }
+
+    private fun counted(size: Long): Int {
+        if (size !in 1..Manifest.MOST_NUMBERS) {
+            close()
+            throw BundleException("The network takes or gives $size numbers, which no phone can hold; build another one.")
+        }
+        return size.toInt()
     }
 
     private fun checkGpu(on: Processor) =

@@ -27,9 +27,14 @@ data class Work(val kind: Kind, val share: Double? = null) {
  * All that the app does that takes time, one thing after the other on [background]; states are handed over on [main],
  * from which alone all functions are to be called. It outlives the screens, so that turning a phone interrupts nothing.
  *
- * [folder] is where bundles are unpacked, and the GPU's compiled kernels kept.
+ * [folder] is where bundles are unpacked, and the GPU's compiled kernels kept; [keys] are those of trusted builders.
  */
-class Workbench(private val folder: File, private val main: Executor, private val background: ExecutorService) {
+class Workbench(
+    private val folder: File,
+    private val main: Executor,
+    private val background: ExecutorService,
+    private val keys: Keyring = Keyring(),
+) {
     /** The present state. */
     var state = State()
         private set
@@ -52,7 +57,7 @@ class Workbench(private val folder: File, private val main: Executor, private va
         inBackground(Work.Kind.LOADING) {
             stopping = false
             val bundle = try {
-                open().use { Bundle.unpack(it, folder) }
+                open().use { Bundle.unpack(it, folder, keys) }
             } catch (error: BundleException) {
                 throw error
             } catch (error: IOException) {

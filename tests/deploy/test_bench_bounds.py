@@ -1,0 +1,135 @@
+"""What `bench` refuses: numbers out of range, bundles without a target, reports from elsewhere of another shape."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from bayespress.cli.app import app
+from bayespress.deploy.bench import bench
+from bayespress.deploy.bench_report import BenchReport
+from bayespress.errors import InputError, MissingToolError
+
+pytestmark = pytest.mark.xdist_group("deploy")
+
+DEVICE = {
+    "device": "Phone", "description": "a phone", "emulated": False, "cpu": None, "governor": None,
+    "temperature_c": None, "peak_kb": None, "workspace_bytes": 1, "median_us": 2.0,
+    "layers": [{"kernel": "fc: dense", "mean_us": 1.0}], "batches": [{"threads": 1, "examples": 4, "median_ms": 1.0}],
+}  # fmt: skip
+REPORT = {"name": "net", "cpu": "a processor", "devices": [DEVICE]}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"seconds": 0.0}, "0.0 seconds cannot be measured for"),
+        ({"seconds": -1.0}, "-1.0 seconds cannot"),
+        ({"seconds": float("nan")}, "nan seconds cannot"),
+        ({"seconds": 1e12}, "seconds cannot"),
+        ({"time_limit": 0.0}, "A time limit of 0.0 seconds cannot be kept"),
+        ({"time_limit": float("inf")}, "A time limit of inf seconds"),
+        ({"threads": [0]}, "on 0 threads cannot be measured"),
+        ({"threads": [-1]}, "on -1 threads cannot"),
+        ({"threads": [65]}, "give 1 to 1048576 examples and 1 to 64 threads"),
+        ({"threads": [10**12]}, "on 1000000000000 threads cannot"),
+        ({"threads": [1], "batches": [0]}, "A batch of 0 on 1 threads"),
+        ({"threads": [1], "batches": [-5]}, "A batch of -5"),
+        ({"threads": [1], "batches": [10**12]}, "A batch of 1000000000000"),
+        ({"threads": [1], "batches": []}, "A batch of none"),
+        ({"devices": ["hosts"]}, "There is no device 'hosts'; did you mean host"),
+        ({"compare": ["tensorflow"]}, "There is no 'tensorflow' to compare with"),
+    ],
+)
+def test_numbers_out_of_range(pristine, options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        bench(pristine, **{"seconds": 0.05} | options)
+
+
+def test_batches_that_no_memory_holds(pristine, monkeypatch):
+    from bayespress.deploy import device_bench
+
+    monkeypatch.setattr(device_bench, "_LARGEST_BATCH_BYTES", 1000)
+    with pytest.raises(
+        InputError, match=r"A batch of 256 examples of this network takes [\d,]+ bytes; give at most \d"
+    ):
+        bench(pristine, seconds=0.05, compare=[], threads=[1])
+
+
+@pytest.mark.parametrize("name", ["qemu-arm64", "wasm", "opencl"])
+def test_bundles_without_a_target(pristine, name):
+    with pytest.raises(MissingToolError, match=f"Device {name} cannot be used: the bundle has no .*target.*; build"):
+        bench(pristine, seconds=0.05, devices=[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--threads", "1e12"], "'1e12' is no whole number"),
+        (["--threads", "-1"], "'-1' is no whole number"),
+        (["--threads", "²"], "'²' is no whole number"),
+        (["--threads", "9" * 5000], "is no whole number"),
+        (["--threads", "\x1b[31m"], "'\\\\x1b[31m' is no whole number"),
+        (["--threads", "1", "--batch", "0x10"], "'0x10' is no whole number"),
+        (["--threads", "1", "--batch", "1.5"], "'1.5' is no whole number"),
+    ],
+)
+def test_numbers_that_are_none(pristine, arguments, sentence):
+    done = CliRunner().invoke(app, ["bench", str(pristine), *arguments])
+    assert isinstance(done.exception, InputError)
+    assert sentence.replace("\\\\", "\\") in str(done.exception).replace("\\\\", "\\")
+    assert len(str(done.exception)) < 300
+
+
+def test_a_report_from_elsewhere(tmp_path):
+    (tmp_path / "phone.json").write_text(json.dumps(REPORT | {"cpu": "\x1b[31m[red]x\u202e"}))
+    report = BenchReport.read(tmp_path / "phone.json")
+    assert report.cpu == "\\x1b[31m[red]x\\u202e"
+    done = CliRunner().invoke(app, ["bench", "--import", str(tmp_path / "phone.json")])
+    assert done.exit_code == 0, done.output
+    assert "4,000 a second" in done.output
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 1_000_000,
+        b'{"devices":' * 100_000,
+        json.dumps(REPORT | {"surplus": 1}),
+        json.dumps(REPORT | {"name": 7}),
+        json.dumps(REPORT | {"name": "x" * 100_000}),
+        json.dumps(REPORT | {"\x1b[31m" * 1000: 7}),
+        json.dumps(REPORT | {"devices": [DEVICE | {"median_us": float("nan")}]}),
+        json.dumps(REPORT | {"devices": [DEVICE | {"median_us": float("inf")}]}),
+        json.dumps(REPORT | {"devices": [DEVICE | {"median_us": -1.0}]}),
+        json.dumps(REPORT | {"devices": [DEVICE | {"workspace_bytes": 1.5}]}),
+        json.dumps(REPORT | {"devices": [DEVICE | {"batches": [{"threads": 1, "examples": 1, "median_ms": 0}]}]}),
+        json.dumps(REPORT | {"devices": {}}),
+        json.dumps({"name": "net"}),
+    ],
+)
+def test_other_things_than_a_report(tmp_path, content):
+    path = tmp_path / "phone.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match="is no bench report") as caught:
+        BenchReport.read(path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+def test_files_that_are_no_report(tmp_path):
+    with pytest.raises(InputError, match="There is no bench report at"):
+        BenchReport.read(tmp_path / "none.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        BenchReport.read(tmp_path)
+    with (tmp_path / "large.json").open("wb") as large:
+        large.truncate(1 << 40)
+    with pytest.raises(InputError, match="it has more than 16777216 bytes"):
+        BenchReport.read(tmp_path / "large.json")

@@ -1,0 +1,82 @@
+"""What `decode` writes, and what `bench` gives to ONNX Runtime: the graph that torch.onnx.export writes by itself."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from bayespress.compress.packed import _export
+from bayespress.deploy.export import fill_weights, load_program, onnx_graph, parameter_names, plain_onnx
+from bayespress.deploy.onnx_optimise import quiet_exporters, rename_values
+from bayespress.deploy.sessions import eager_runner, onnx_outputs, onnx_runner, onnx_session, program_function
+from zoo import ZOO
+
+
+def operators(model: bytes) -> Counter:
+    return Counter(node.op_type for node in onnx.load_from_string(model).graph.node)
+
+
+def plainly(network, x) -> bytes:
+    """What a user of PyTorch would do."""
+    buffer = io.BytesIO()
+    with quiet_exporters():
+        torch.onnx.export(network, (x,), dynamo=True, verbose=False).save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["residual", "depthwise", "cardinal", "strided", "constants"])
+def test_the_quality_of_a_plain_export(name, tmp_path):
+    network, x = ZOO[name].network(), ZOO[name].inputs(1)
+    _export(network, x, tmp_path / "it.pt2")
+    program = load_program(tmp_path / "it.pt2")
+    weights = {each: program.state_dict[each].numpy() for each in parameter_names(program).values()}
+    graph = onnx_graph(program)
+    filled = fill_weights(graph, weights)
+    plain = plainly(network, x)
+    assert operators(filled) == operators(plain) == operators(plain_onnx(program))
+    assert "BatchNormalization" not in operators(filled)
+    model = onnx.load_from_string(filled)
+    assert [value.name for value in model.graph.input] == ["input"]
+    assert [value.name for value in model.graph.output] == ["output"]
+    assert model.opset_import[0].version == onnx.load_from_string(plain).opset_import[0].version
+    with torch.no_grad():
+        expected = network(x).numpy()
+    outputs = onnx_outputs(onnx_session(filled), x.numpy())
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_bound_and_eager_runners_give_the_outputs(tmp_path):
+    """Buffers stay where they are from call to call."""
+    network, x = ZOO["residual"].network(), ZOO["residual"].inputs(1)
+    _export(network, x, tmp_path / "it.pt2")
+    program = load_program(tmp_path / "it.pt2")
+    with torch.no_grad():
+        expected = network(x)
+    torch.testing.assert_close(program_function(program)(x), expected)
+    torch.testing.assert_close(eager_runner(program, x.numpy())(), expected)
+    run = onnx_runner(onnx_session(plain_onnx(program)), x.numpy())
+    first = run()
+    assert run() is first
+    np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_renaming_reaches_the_graphs_inside_nodes():
+    """And gives a value that had the new name a name of its own."""
+    inner = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["own", "input"], ["sum"])], "inner", [],
+        [onnx.helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, [1])],
+    )  # fmt: skip
+    node = onnx.helper.make_node("If", ["input"], ["output"], then_branch=inner, else_branch=inner)
+    graph = onnx.helper.make_graph(
+        [node], "outer", [onnx.helper.make_tensor_value_info("own", onnx.TensorProto.FLOAT, [1])],
+        [onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, [1])],
+    )  # fmt: skip
+    rename_values(graph, {"own": "input"})
+    assert [value.name for value in graph.input] == ["input"]
+    assert list(graph.node[0].input) == ["value:input"]
+    assert list(graph.node[0].attribute[0].g.node[0].input) == ["input", "value:input"]

@@ -1,0 +1,201 @@
+"""What an output may be off: in proportion to its own size, and to the rounding of what it is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bayespress.deploy.tolerance import additions, allowed_difference, check_outputs, deviation
+from bayespress.errors import CheckFailedError
+
+
+class Scaled(nn.Module):
+    """A layer whose four outputs are of sizes 1e4, 1, 1e-4 and exactly 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc = nn.Linear(16, 4)
+        self.register_buffer("size", torch.tensor([1e4, 1.0, 1e-4, 0.0]))
+
+    def forward(self, x):
+        return (self.fc(x) + 2.0) * self.size
+
+
+class Cancelling(Scaled):
+    """Small differences of two large values, which float32 holds to 1e-3 only."""
+
+    def forward(self, x):
+        return (self.fc(x) + 1e4) - 1e4
+
+
+class Deep(nn.Module):
+    """Convolutions, batch norm, attention and a softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm = nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16)
+        self.attention = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(x))).flatten(2).transpose(1, 2)
+        return torch.softmax(8.0 * self.head(self.attention(x).mean(1)), 1)
+
+
+class Spread(nn.Module):
+    """Means and variances of planes that hold one value each, where inputs are zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return torch.cat([x.mean((2, 3)), x.var((2, 3))], 1)
+
+
+class Sum(nn.Module):
+    """Many terms of one sign, whose sum in another order is off by more than a few units."""
+
+    def forward(self, x):
+        return x.abs().sum(1, keepdim=True) - x.shape[1] * 0.7979
+
+
+def measured(network, x):
+    network = network.eval()
+    with torch.no_grad():
+        outputs = torch.cat([network(each[None]) for each in x]).numpy()
+        exact = torch.cat([network.double()(each[None].double()) for each in x]).numpy()
+    return outputs, exact, allowed_difference(network.float(), x.numpy(), outputs)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"), [(Scaled(), (16,)), (Cancelling(), (16,)), (Deep(), (3, 9, 9)), (Sum(), (20_000,))]
+)
+def test_float64_is_within_what_float32_may_be_off(network, shape):
+    outputs, exact, allowed = measured(network, torch.randn(4, *shape))
+    assert (np.abs(exact - outputs) <= 0.25 * allowed).all(), "PyTorch's own rounding leaves room for another's"
+
+
+def test_sums_one_after_the_other():
+    """The least careful order of a long sum is allowed, too."""
+    x = torch.randn(2, 20_000)
+    outputs, _, allowed = measured(Sum(), x)
+    careless = np.abs(x.numpy()).cumsum(1, dtype=np.float32)[:, -1:] - np.float32(20_000 * 0.7979)
+    assert (np.abs(careless - outputs) <= allowed).all()
+
+
+def test_equal_terms_one_after_the_other():
+    """Whose errors do not cancel: means of constant planes, and variances that are all rounding."""
+    network, x = Spread().eval(), torch.zeros(1, 1, 80, 80)
+    outputs, _, allowed = measured(network, x)
+    plane = network.conv(x).detach().numpy()[0].reshape(4, -1)
+    count = np.float32(plane.shape[1])
+    mean = plane.cumsum(1, dtype=np.float32)[:, -1] / count
+    variance = np.square(plane - mean[:, None]).cumsum(1, dtype=np.float32)[:, -1] / (count - 1)
+    assert (np.abs(np.concatenate([mean, variance]) - outputs[0]) <= allowed[0]).all()
+
+
+def test_each_output_has_its_own():
+    outputs, _, allowed = measured(Scaled(), torch.randn(6, 16))
+    sizes = np.abs(outputs).max(0)
+    assert (allowed[:, :3] < 1e-4 * sizes[:3]).all(), "a part of each output's size"
+    assert (allowed[:, 0] >= 1e-6 * np.abs(outputs[:, 0])).all()
+    assert (allowed[:, 3] < 1e-30).all(), "what is always 0 has to be 0"
+    for column, error, passes in (
+        (0, 1e-2, True),
+        (0, 10.0, False),
+        (2, 1e-5, False),
+        (2, 1e-11, True),
+        (3, 1e-9, False),
+    ):
+        wrong = outputs.copy()
+        wrong[2, column] += np.float32(error)
+        assert deviation(wrong, outputs, allowed).passed is passes, (column, error)
+
+
+def test_cancellation_gets_the_room_that_it_needs_and_no_more():
+    _, _, allowed = measured(Cancelling(), torch.randn(4, 16))
+    unit = np.spacing(np.float32(1e4))
+    assert (allowed > unit).all()
+    assert (allowed < 64 * unit).all()
+
+
+def test_half_precision_products():
+    network = Deep().eval()
+    x = torch.randn(3, 3, 9, 9)
+    with torch.no_grad():
+        outputs = torch.cat([network(each[None]) for each in x]).numpy()
+        halves = Deep().eval()
+        for module in halves.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.weight.copy_(module.weight.half().float())
+        rounded = torch.cat([halves(each[None].half().float()) for each in x]).numpy()
+    full = allowed_difference(network, x.numpy(), outputs)
+    half = allowed_difference(network, x.numpy(), outputs, half=True)
+    assert not deviation(rounded, outputs, full).passed
+    assert deviation(rounded, outputs, half).passed
+    assert not deviation(np.roll(outputs, 1, axis=1), outputs, half).passed
+
+
+def test_what_is_told():
+    expected, allowed = np.array([[1.0, 1e-4]], np.float32), np.array([[1e-5, 1e-9]], np.float32)
+    found = check_outputs(expected + np.float32(1e-10), expected, allowed)
+    assert found.passed
+    assert found.relative == pytest.approx(found.absolute / 1e-4)
+    with pytest.raises(CheckFailedError, match=r"An output differs by 1e-05 from PyTorch's, 10 % of it: output 1"):
+        check_outputs(expected + np.array([[0.0, 1e-5]], np.float32), expected, allowed)
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(CheckFailedError, match=r"is (nan|inf) in place of 1,"):
+            check_outputs(np.array([[wrong, 1e-4]], np.float32), expected, allowed)
+    with pytest.raises(CheckFailedError, match="3 outputs came, and 2 were expected"):
+        check_outputs(np.zeros(3, np.float32), expected, allowed)
+
+
+def test_a_domain_that_random_rounding_leaves():
+    """acos(1 + a little) is NaN; that run is not counted."""
+
+    class Edge(nn.Module):
+        def forward(self, x):
+            return torch.acos(torch.clamp(x, -1.0, 1.0))
+
+    x = np.array([[1.0, -1.0, 0.5]], np.float32)
+    outputs = np.arccos(x)
+    allowed = allowed_difference(Edge(), x, outputs)
+    assert np.isfinite(allowed).all()
+    assert allowed[0, 2] < 1e-4
+
+
+def test_modules_that_write_in_place_and_views_keep_their_meaning():
+    class InPlace(nn.Module):
+        def forward(self, x):
+            y = x * 2.0
+            y[:, 1:].mul_(3.0)
+            y.view(-1)[0] = 5.0
+            return y.clone().add_(1.0)
+
+    x = np.ones((1, 4), np.float32)
+    outputs = InPlace()(torch.ones(1, 4)).numpy()
+    assert (allowed_difference(InPlace(), x, outputs) < 1e-4).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "outputs", "count"),
+    [
+        ("convolution", [(1, 3, 8, 8), (16, 3, 3, 3), (16,)], [], 27),
+        ("addmm", [(10,), (1, 300), (300, 10)], [], 300),
+        ("bmm", [(2, 3, 4), (2, 4, 5)], [], 4),
+        ("sum", [(1, 20, 30)], [(1, 20)], 30),
+        ("_softmax", [(1, 50)], [(1, 50)], 50),
+        ("add", [(1, 50), (50,)], [(1, 50)], 1),
+        ("add", [()], [()], 1),
+        ("sum", [(1, 0)], [(1,)], 1),
+    ],
+)
+def test_additions_behind_an_output(name, inputs, outputs, count):
+    assert additions(name, inputs, outputs) == count
