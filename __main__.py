@@ -1,28 +1,140 @@
-"""`bayespress` and `python -m bayespress`."""
+"""`bayespress` and `python -m bayespress`: whatever happens ends in one sentence and an exit code.
+
+Nothing heavy is imported at the top, so that Ctrl-C during an import ends like Ctrl-C at any other time.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import signal
 import sys
+import threading
+import traceback
+from collections.abc import Iterator
 
-from .cli.app import app
-from .errors import BayespressError
-
-_INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
+from .errors import DEBUG, ExitCode, InputError, in_one_sentence
+from .text import ENCODING_ERRORS, printable
 
 
 def main() -> None:
-    """Run the command line: what is the user's to mend ends in one sentence and its exit code."""
+    """Run the command line and exit with its code (errors.ExitCode)."""
+    code = ExitCode.DEFECT
     try:
-        app(prog_name="bayespress")
-    except BayespressError as error:
-        print(f"bayespress: {error}", file=sys.stderr)
-        sys.exit(int(error.exit_code))
-    except KeyboardInterrupt:
-        print("bayespress: interrupted.", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: nothing to say, nobody to say it to
-        sys.exit(0)
+        code = _run()
+    except BaseException as error:  # the one place where no exception may pass
+        code = _failed(error)
+    sys.exit(_flushed(code))
+
+
+def _run() -> ExitCode:
+    _prepare_streams()
+    _silence_background_failures()
+    from .cli.run import run
+
+    return run(sys.argv[1:])
+
+
+def _failed(error: BaseException) -> ExitCode:
+    """Say what happened; the exit code."""
+    # A second Ctrl-C ends the process at once, without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if isinstance(error, SystemExit):
+        # rich and Lightning end the process in their own ways.
+        if isinstance(error.__context__, BrokenPipeError):
+            return ExitCode.NO_READER
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return _failed(error.__context__)
+        return ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.DEFECT
+    if isinstance(error, BrokenPipeError) and error.filename in _STREAMS.values():
+        return ExitCode.NO_READER
+    if os.environ.get(DEBUG):
+        _say("".join(traceback.format_exception(error)).rstrip())
+    ours = in_one_sentence(error)
+    _say(f"bayespress: {printable(ours)}")
+    return ours.exit_code
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # where standard error cannot be written, the exit code remains
+        print(text, file=sys.stderr, flush=True)
+
+
+def _flushed(code: ExitCode) -> ExitCode:
+    """Write out what is buffered, as the interpreter would do later without a way to say that it failed."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Else the interpreter tries once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return code or _failed(error)
+    return code
+
+
+_STREAMS = {"stdout": "standard output", "stderr": "standard error"}
+
+
+class _Stream(io.TextIOWrapper):
+    """Standard output or error, whose failures say which of them cannot be written, as those of files name the file."""
+
+    def __init__(self, stream: io.TextIOWrapper, role: str) -> None:
+        encoding, lines, through = stream.encoding, stream.line_buffering, stream.write_through
+        super().__init__(stream.detach(), encoding, ENCODING_ERRORS, line_buffering=lines, write_through=through)
+        self.role = role
+
+    def write(self, text: str, /) -> int:
+        with self._named():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._named():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, self.role) from None
+
+
+def _prepare_streams() -> None:
+    """See that the three standard streams exist and take any character.
+
+    Raises InputError when standard output is closed: what was asked for could not be shown.
+    """
+    closed = [number for number in range(3) if not _is_open(number)]
+    for number in closed:  # else the next file that is opened gets the number, and messages are written into it
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor != number:
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - lives as long as we
+    for name, role in _STREAMS.items():
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            setattr(sys, name, _Stream(stream, role))
+    if 1 in closed:
+        raise InputError("Standard output is closed; redirect it to /dev/null if the output is not wanted.")
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _silence_background_failures() -> None:
+    """Threads and finalisers that fail while a command ends say nothing of their own, unless tracebacks are wanted."""
+    if os.environ.get(DEBUG):
+        return
+    sys.unraisablehook = lambda _failure: None
+    threading.excepthook = lambda _failure: None
 
 
 if __name__ == "__main__":

@@ -26,17 +26,19 @@ def build(
     *,
     name: str = "network",
     kernels: str = "auto",
+    overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Manifest:
     """Build a bundle from a compressed network or from a packed directory; `name` serves the former.
 
-    kernels  of layers that can be either: "dense", "sparse", or "auto", whichever is expected to be quicker
+    kernels    of layers that can be either: "dense", "sparse", or "auto", whichever is expected to be quicker
+    overwrite  replace another bundle at `out`; anything else that is there is never replaced
     """
     from .deploy.build import build as build_bundle
 
     if isinstance(packed, Path | str):
-        return build_bundle(Path(packed), targets, Path(out), progress=progress, kernels=kernels)
+        return build_bundle(Path(packed), targets, Path(out), progress=progress, kernels=kernels, overwrite=overwrite)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "packed"
         packed.write(folder, name=name)
-        return build_bundle(folder, targets, Path(out), progress=progress, kernels=kernels)
+        return build_bundle(folder, targets, Path(out), progress=progress, kernels=kernels, overwrite=overwrite)

@@ -1,20 +1,28 @@
 """The errors that a user may meet, each with the exit code that the command line gives it.
 
-A message is one sentence that names the offending value, what was expected and the remedy. Anything
-that is not one of these is a defect of ours, and may end in a traceback.
+A message is one sentence that names the offending value, what was expected and the remedy. `in_one_sentence` turns
+every other exception that reaches the command line into one of these; what it does not know is a defect of ours.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from enum import IntEnum
+from pathlib import Path
 
 from .text import printable
 
 
 class ExitCode(IntEnum):
-    """What a command's exit status means; part of the public interface, never renumbered."""
+    """What a command's exit status means; part of the public interface, never renumbered.
+
+    BAD_INPUT    bad usage, bad input, or a file system or memory that does not allow what was asked
+    DEFECT       an exception that nobody expected: EX_SOFTWARE of sysexits.h
+    INTERRUPTED  Ctrl-C: 128 + SIGINT, as shells report it
+    NO_READER    whoever read the output closed it, as `head` does: 128 + SIGPIPE
+    """
 
     DONE = 0
     CHECK_FAILED = 1
@@ -22,6 +30,7 @@ class ExitCode(IntEnum):
     MISSING_TOOL = 3
     DEFECT = 70
     INTERRUPTED = 130
+    NO_READER = 141
 
 
 class BayespressError(Exception):
@@ -50,10 +59,19 @@ class MissingToolError(BayespressError):
     exit_code = ExitCode.MISSING_TOOL
 
 
-class Interrupted(BayespressError):
+class Interrupted(BayespressError):  # noqa: N818 - nothing went wrong
     """Ctrl-C ended the work; the message says what was kept and which command goes on."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class DefectError(BayespressError):
+    """An exception that no part of bayespress expected."""
+
+    exit_code = ExitCode.DEFECT
+
+
+DEBUG = "BAYESPRESS_DEBUG"  # set in the environment, every failure shows its traceback too
 
 
 @contextlib.contextmanager
@@ -85,3 +103,83 @@ def reason_of(error: BaseException) -> str:
         return printable(f"{place[:200]}: {first['msg']}")
     lines = str(error).strip().splitlines()
     return printable(lines[0]).rstrip(".") if lines else type(error).__name__
+
+
+# What to do about a failure of the operating system, by its number.
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or name another place",
+    errno.EDQUOT: "free some space, or name another place",
+    errno.EFBIG: "name a place that takes larger files",
+    errno.EACCES: "check its permissions, or name another place",
+    errno.EPERM: "check its permissions, or name another place",
+    errno.EROFS: "name a place that can be written",
+    errno.ENAMETOOLONG: "name a shorter path",
+    errno.ELOOP: "mend the symbolic links, which lead to each other",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "name a file",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.EIO: "check the disk",
+}
+
+_EXTRAS = {"train": ("torch", "lightning", "optuna", "PIL", "pooch", "sklearn", "tensorboard", "torch_pruning"),
+           "deploy": ("tvm", "tvm_ffi", "cryptography", "matplotlib", "onnx", "onnxruntime", "onnxscript", "wasmtime",
+                      "ziglang")}  # fmt: skip
+
+
+def in_one_sentence(error: BaseException) -> BayespressError:
+    """The error of ours, with its sentence and exit code, that stands for any exception.
+
+    It is the last resort of the command line: a stage that knows more says more, before an exception comes here.
+    """
+    if isinstance(error, BayespressError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("Interrupted; outputs are written whole or not at all, so none was left half-written.")
+    if isinstance(error, ImportError):
+        return _missing_package(error)
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return InputError("There is not enough memory for this; close other programs, or take a smaller input.")
+    if isinstance(error, RecursionError):
+        return InputError("The input is nested too deeply to be processed; take a flatter one.")
+    if isinstance(error, UnicodeError):
+        return InputError(f"Text has characters that cannot be read or written ({reason_of(error)}); use UTF-8.")
+    if isinstance(error, ConnectionError | TimeoutError):
+        return MissingToolError(f"A connection failed ({reason_of(error)}); check the address and the network.")
+    if isinstance(error, OSError):
+        return _of_the_system(error)
+    package = type(error).__module__.partition(".")[0]
+    source = "" if package in ("builtins", "bayespress") else f" of {package}"
+    return DefectError(
+        f"{type(error).__name__}{source}: {reason_of(error)}; this is a defect of bayespress, so run the command with "
+        f"{DEBUG}=1 for the traceback, and report it."
+    )
+
+
+def _of_the_system(error: OSError) -> InputError:
+    remedy = _REMEDIES.get(error.errno or 0, "check the path and the disk")
+    reason = error.strerror or reason_of(error)
+    if error.filename is not None:
+        name = error.filename if error.filename2 is None else error.filename2
+        return InputError(f"{name} cannot be used ({reason}); {remedy}.")
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return InputError("The current folder was removed; change to one that is there.")
+    return InputError(f"A file cannot be read or written ({reason}); {remedy}.")
+
+
+def _missing_package(error: ImportError) -> BayespressError:
+    name = (error.name or "").partition(".")[0]
+    extra = next((extra for extra, names in _EXTRAS.items() if name in names), None)
+    if name == "bayespress" and not isinstance(error, ModuleNotFoundError):
+        return DefectError(f"bayespress is not installed whole ({reason_of(error)}); install it again.")
+    remedy = f"install it with `pip install 'bayespress[{extra}]'`" if extra else "install it"
+    return MissingToolError(f"The package {printable(name) or 'that was asked for'} is needed and cannot be imported "
+                            f"({reason_of(error)}); {remedy}.")  # fmt: skip
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether a library reports, by a type of its own, that memory ran out."""
+    text = str(error)
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate memory" in text

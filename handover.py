@@ -21,12 +21,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import InputError, reason_of
 from .files import read_bytes, write_text
+from .outputs import record_folder
 
 RECORD = "packed.json"
 WEIGHTS = "weights.bpz"
 NETWORK = "network.pt2"
 ORIGINAL = "original.pt2"
 GOLDEN = "golden.safetensors"
+
+PACKED = record_folder(
+    "a packed directory", RECORD, ("original_parameters", "packed_bytes"),
+    lambda _record: (WEIGHTS, NETWORK, ORIGINAL, GOLDEN),
+)  # fmt: skip
 
 
 class _Strict(BaseModel):
@@ -143,7 +149,7 @@ class PackedRecord(_Strict):
     @property
     def ratio(self) -> float:
         """Original size over `.bpz` size."""
-        return self.original_bytes / self.packed_bytes
+        return self.original_bytes / max(1, self.packed_bytes)
 
     def write(self, folder: Path) -> None:
         """Write `packed.json` into `folder`."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import io
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .errors import MissingToolError
+from .text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,30 +50,53 @@ def new_figure(columns: int, width: float = 4.2, height: float = 3.2) -> Iterato
         yield figure, axes
 
 
+def plain(text: object) -> str:
+    """`text` for a label of a figure, where neither mathematics ($...$) nor a leading underscore means something."""
+    shown = printable(text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown  # legends leave out what begins with an underscore
+
+
+def name_bars(axes: Any, names: Sequence[object]) -> None:
+    """Name the horizontal bars at 0, 1, ...: matplotlib itself would merge bars of one name and read numbers in it."""
+    axes.set_yticks(range(len(names)), [plain(name) for name in names])
+
+
 def svg_of(figure: Figure) -> str:
     """The figure as an SVG document; the same figure always gives the same text."""
     for axes in figure.axes:
         axes.spines[["top"]].set_visible(False)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "bayespress"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a name in letters that the font lacks is drawn as boxes
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "bayespress"})
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
 def page(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
     """An HTML page. Sections are a heading (may be empty) and finished HTML or SVG; title and lead are plain text."""
-    body = "\n".join(f"{f'<h2>{html.escape(head)}</h2>' if head else ''}{_inline(part)}" for head, part in sections)
+    body = "\n".join(f"{f'<h2>{_escaped(head)}</h2>' if head else ''}{_inline(part)}" for head, part in sections)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_POLICY}<title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1><p>{html.escape(lead)}</p>\n{body}"
-        "</body></html>\n"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="generator" content="bayespress">'
+        f"{_POLICY}<title>{_escaped(title)}</title><style>{_STYLE}</style></head>"
+        f"<body><h1>{_escaped(title)}</h1>{paragraph(lead)}\n{body}</body></html>\n"
     )
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of plain texts."""
-    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    cells = "".join(f"<th>{_escaped(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{cells}</tr>{body}</table>"
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of plain text."""
+    return f"<p>{_escaped(text)}</p>"
+
+
+def _escaped(text: str) -> str:
+    """`text` as HTML shows it: no tags, and nothing that the page would obey."""
+    return html.escape(printable(text))
 
 
 def _inline(part: str) -> str:

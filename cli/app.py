@@ -19,7 +19,10 @@ from .targets import targets
 from .train import train
 from .verify import verify
 
-_EPILOG = "Exit codes: 0 done, 1 the check asked for failed, 2 bad usage or input, 3 a device or tool is missing."
+_EPILOG = (
+    "Exit codes: 0 done, 1 the check asked for failed, 2 bad usage or input, 3 a device or tool is missing, 70 a "
+    "defect of bayespress (BAYESPRESS_DEBUG=1 shows the traceback), 130 Ctrl-C, 141 the reader of the output went away."
+)
 
 app = typer.Typer(
     help="Take a PyTorch network to a phone in a few kilobytes: train, compress, build, verify, bench.",

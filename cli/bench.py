@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from ..files import write_text
+from ..files import check_input
+from ..outputs import PICTURE, Kind, claimed, write_output
 from ..text import printable
-from .console import JsonFlag, print_json, show, step, table
+from .console import JsonFlag, Overwrite, print_json, show, step, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,6 +54,7 @@ def bench(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the JSON report to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw the report to this .svg.")] = None,
+    overwrite: Overwrite = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure latency: on this machine beside ONNX Runtime and PyTorch, on boards and phones by the bundle's runner.
@@ -67,37 +69,48 @@ def bench(
     instructions in place of time.
     """
     from ..deploy.bench_report import BenchReport, gathered
+    from .kinds import BENCH_REPORT
 
     if bundle is None and not imported:
         raise InputError("There is nothing to measure; give a bundle, or reports to gather by --import.")
     if plot is not None and plot.suffix != ".svg":
         raise InputError(f"{plot} does not end in .svg, which is what is drawn; name it so.")
-    reports = [BenchReport.read(path) for path in imported or ()]
     if bundle is not None:
-        from ..deploy.bench import bench as run_bench
-
-        reports.insert(
-            0,
-            run_bench(
-                bundle,
-                packed,
-                seconds=seconds,
-                progress=None if as_json else step,
-                devices=device or ["host"],
-                compare=[peer for peer in compare.split(",") if peer not in ("", "none")],
-                threads=list(_numbers(threads)),
-                batches=list(_numbers(batch)),
-                key=key,
-                time_limit=time_limit,
-            ),
-        )
-    report = gathered(reports)
+        check_input(bundle, "bundle")
+    wanted: list[tuple[Path, Kind]] = []
     if out is not None:
-        write_text(out, report.model_dump_json(indent=2) + "\n")
+        wanted.append((out, BENCH_REPORT))
     if plot is not None:
-        from ..deploy.bench_picture import bench_svg
+        wanted.append((plot, PICTURE))
+    inputs = (bundle, packed, *(imported or ()))
+    with claimed(wanted, overwrite=overwrite, inputs=inputs):
+        reports = [BenchReport.read(path) for path in imported or ()]
+        if bundle is not None:
+            from ..deploy.bench import bench as run_bench
 
-        write_text(plot, bench_svg(report))
+            reports.insert(
+                0,
+                run_bench(
+                    bundle,
+                    packed,
+                    seconds=seconds,
+                    progress=None if as_json else step,
+                    devices=device or ["host"],
+                    compare=[peer for peer in compare.split(",") if peer not in ("", "none")],
+                    threads=list(_numbers(threads)),
+                    batches=list(_numbers(batch)),
+                    key=key,
+                    time_limit=time_limit,
+                ),
+            )
+        report = gathered(reports)
+        if out is not None:
+            text = report.model_dump_json(indent=2) + "\n"
+            write_output(out, BENCH_REPORT, text, overwrite=overwrite, inputs=inputs)
+        if plot is not None:
+            from ..deploy.bench_picture import bench_svg
+
+            write_output(plot, PICTURE, bench_svg(report), overwrite=overwrite, inputs=inputs)
     if as_json:
         print_json(report)
     else:

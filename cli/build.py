@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import JsonFlag, print_json, show, size, step, table
+from ..errors import InputError
+from ..text import printable, shell_word
+from .console import JsonFlag, Overwrite, print_json, show, size, step, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,6 +35,7 @@ def build(
         typer.Option(help="Put it into this app, the folder android_demo, too.", show_default=False),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say which layers run sparse, and why.")] = False,
+    overwrite: Overwrite = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Compile a packed network with TVM into a bundle that carries its own runner and its own checks.
@@ -50,30 +53,39 @@ def build(
     from ..deploy.android import TARGETS, check_app, put_into_app
 
     if android is not None:
-        check_app(android)  # before minutes of compiling
+        check_app(android, overwrite=overwrite)  # before minutes of compiling
         target = target or list(TARGETS)
-    manifest, path = run_build(packed, out, target, kernels)
+    manifest, path = run_build(packed, out, target, kernels, overwrite=overwrite)
     if android is not None:
-        step(f"the app has it: {put_into_app(path, android)}")
+        step(f"the app has it: {put_into_app(path, android, overwrite=overwrite)}")
     if as_json:
         print_json(manifest)
     else:
         explained = choices_tables(manifest) if explain else []
-        show(files_table(manifest), *explained, f"Next: bayespress verify {path}")
+        show(files_table(manifest), *explained, f"Next: bayespress verify {shell_word(path)}")
 
 
 def run_build(
-    packed: Path, out: Path | None = None, targets: list[str] | None = None, kernels: str = "auto"
+    packed: Path,
+    out: Path | None = None,
+    targets: list[str] | None = None,
+    kernels: str = "auto",
+    *,
+    overwrite: bool = False,
 ) -> tuple[Manifest, Path]:
     """Build a bundle with its report inside; the manifest and where the bundle is."""
     from .. import codec
     from ..compress.report import report_html
     from ..deploy.build import build as build_bundle
-    from ..files import read_bytes
+    from ..files import check_input, read_bytes
     from ..handover import WEIGHTS, PackedRecord
+    from ..outputs import check_output
+    from .kinds import bundle_kind
 
+    check_input(packed, "packed directory")
     record = PackedRecord.read(packed)
-    path = out or packed.with_name(f"{record.name}.bundle")
+    path = out or _beside(packed, record.name)
+    check_output(path, bundle_kind(path), overwrite=overwrite, inputs=(packed,))
     layout = codec.layout(read_bytes(packed / WEIGHTS, "weights file"))
     manifest = build_bundle(
         packed,
@@ -82,8 +94,16 @@ def run_build(
         progress=step,
         extras={"report.html": report_html(record, layout).encode()},
         kernels=kernels,
+        overwrite=overwrite,
     )
     return manifest, path
+
+
+def _beside(packed: Path, name: str) -> Path:
+    """Where a bundle goes by default. Raises InputError for a record whose name would lead elsewhere."""
+    if printable(name) != name or "/" in name or name.startswith("."):
+        raise InputError(f"The packed directory's name {name!r} is no name for a file; name the bundle by --out.")
+    return (packed if packed.name not in ("", "..") else packed.resolve()).with_name(f"{name}.bundle")
 
 
 def choices_tables(manifest: Manifest) -> list[Table]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
-from .console import DataDir, JsonFlag, TrustCode, note, percent, print_json, show, size, step, table
+from ..studies import without_password
+from ..text import shell_word
+from .console import DataDir, JsonFlag, Overwrite, TrustCode, note, percent, print_json, show, size, step, table
+from .interrupt import resumable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -125,6 +129,7 @@ def compress(
         typer.Option(help="Tensors at once; each takes about 8 bytes of memory an element.", rich_help_panel=_OWN),
     ] = 1,
     data_dir: DataDir = None,
+    overwrite: Overwrite = False,
     trust_code: TrustCode = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -142,6 +147,11 @@ def compress(
     after each step and chooses nothing. Weights without a posterior are rounded to one grid a tensor; `bayespress
     decode` gives them back.
     """
+    from ..files import check_input
+    from ..handover import PACKED
+    from ..outputs import claimed
+
+    check_input(run, "run directory or file of weights")
     from ..compress.standalone import SUFFIXES
 
     searching = any(value is not None for value in (max_error, max_loss, max_bytes, trials))
@@ -151,7 +161,9 @@ def compress(
                 f"{run} holds weights without the data they were trained on: there is nothing to measure an error or "
                 "to retrain on; choose a --tolerance."
             )
-        _compress_file(run, out or run.with_suffix(".bpz"), tolerance, profile, threads, as_json=as_json)
+        _compress_file(
+            run, out or run.with_suffix(".bpz"), tolerance, profile, threads, overwrite=overwrite, as_json=as_json
+        )
         return
     from ..compress.settings import CompressSettings
     from .compression import run_compression
@@ -168,9 +180,15 @@ def compress(
 
         goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
         search = Search(goal, _TRIALS if trials is None else trials, storage or str(run / "search.db"))
-    record, notes = run_compression(
-        run, out or run / "packed", settings, data_dir=data_dir, search=search, trust_code=trust_code
-    )
+    out = out or run / "packed"
+    with claimed([(out, PACKED)], overwrite=overwrite, inputs=(run,), within=True), contextlib.ExitStack() as stack:
+        if search is not None:
+            stack.enter_context(
+                resumable(f"the trials that were finished are kept in {without_password(search.storage)}")
+            )
+        record, notes = run_compression(
+            run, out, settings, data_dir=data_dir, search=search, overwrite=overwrite, trust_code=trust_code
+        )
     for text in notes:
         note(text)
     if as_json:
@@ -179,18 +197,25 @@ def compress(
     shown: list[Table | str] = [steps_table(record)]
     if record.choice is not None:
         shown.append(curve_table(record.choice))
-    show(*shown, f"Next: bayespress build {out or run / 'packed'}")
+    show(*shown, f"Next: bayespress build {shell_word(out)}")
 
 
-def _compress_file(path: Path, out: Path, tolerance: float, profile: str, threads: int, *, as_json: bool) -> None:
+def _compress_file(
+    path: Path, out: Path, tolerance: float, profile: str, threads: int, *, overwrite: bool, as_json: bool
+) -> None:
     """Weights of the user's own into a .bpz file."""
-    from ..compress.standalone import compress_file
+    from ..compress.standalone import check_ending, compress_file
+    from ..outputs import WEIGHT_FILE, claimed
 
     def tell(done: int, count: int) -> None:
         if done == count or done % 10 == 0:
             step(f"tensor {done} of {count}")
 
-    found = compress_file(path, out, tolerance, profile=profile, threads=threads, progress=tell)
+    check_ending(path)
+    with claimed([(out, WEIGHT_FILE)], overwrite=overwrite, inputs=(path,)):
+        found = compress_file(
+            path, out, tolerance, profile=profile, threads=threads, progress=tell, overwrite=overwrite
+        )
     for text in found.notes:
         note(text)
     before, after, errors = path.stat().st_size, found.size, found.errors
@@ -206,7 +231,10 @@ def _compress_file(path: Path, out: Path, tolerance: float, profile: str, thread
         ("largest relative error of a row or column", f"{worst:.2g}"),
         *([] if found.outputs_error is None else [("relative error of the outputs", f"{found.outputs_error:.2g}")]),
     ]
-    show(table(str(out), ("", ""), rows), f"Back again: bayespress decode {out} -o {path.stem}.safetensors")
+    # Not the original's name, wherever the user is: decoding gives rounded weights.
+    again = Path(f"{path.stem}.decoded.safetensors")
+    advice = f"Back again: bayespress decode {shell_word(out)} -o {shell_word(again)}"
+    show(table(str(out), ("", ""), rows), advice)
 
 
 def steps_table(record: PackedRecord) -> Table:

@@ -46,12 +46,14 @@ def run_compression(
     data_dir: Path | None = None,
     data: DataSet | None = None,
     search: Search | None = None,
+    overwrite: bool = False,
     trust_code: bool = False,
 ) -> tuple[PackedRecord, tuple[str, ...]]:
     """Compress a run directory into a packed directory; the record and what the user should know.
 
     settings  how, or where a search begins
     data      to measure the error on, instead of the data set that the run names
+    overwrite replace a packed directory at `out`
     trust_code  whether a `module:callable` that the run names may be imported; refused by an InputError otherwise
     """
     from ..compress.pipeline import compress_network
@@ -111,6 +113,7 @@ def run_compression(
         labels=data.labels,
         data=data.name,
         choice=choice,
+        overwrite=overwrite,
     )
     return written, packed.notes + written.notes + notes
 

@@ -1,4 +1,8 @@
-"""What all commands share on the terminal: results on standard output, progress on standard error."""
+"""What all commands share on the terminal: results on standard output, progress on standard error.
+
+Names come from files of strangers. They are shown as text: no markup, no escape codes, nothing that turns the direction
+of writing (text.printable); --json leaves that to JSON's own escapes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ..text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,16 +31,20 @@ TrustCode = Annotated[
         "--trust-code", help="Import and run the module:callable that a run or a recipe file names: code of its author."
     ),
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace an earlier output of the same kind; nothing else is ever replaced."),
+]
 
 
 def step(text: str) -> None:
     """One line of progress on standard error."""
-    print(f"· {text}", file=sys.stderr, flush=True)
+    print(f"· {printable(text)}", file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:
     """Something the user should know about the result, on standard error."""
-    print(f"! {text}", file=sys.stderr, flush=True)
+    print(f"! {printable(text)}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -48,25 +58,32 @@ def print_json(value: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A rich table: first column left, the others right, as figures want."""
+    """A rich table of plain texts: first column left, the others right, as figures want."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    def plain(cell: object) -> Text:
+        return Text("" if cell is None else printable(cell))
+
+    made = Table(title=plain(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        made.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
+        made.add_column(plain(column), justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in rows:
-        made.add_row(*("" if cell is None else str(cell) for cell in row))
+        made.add_row(*map(plain, row))
     return made
 
 
 def show(*tables: Table | str) -> None:
-    """Print to standard output, as wide as needed when nobody watches."""
+    """Print to standard output, as wide as needed when nobody watches; a text stays on one line, however long."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False)
     for each in tables:
-        console.print(each)
+        if isinstance(each, str):
+            console.print(printable(each), soft_wrap=True)
+        else:
+            console.print(each)
 
 
 def percent(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,10 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import CheckFailedError, InputError
-from .console import DataDir, JsonFlag, note, percent, print_json, show, size, step, table
+from .console import DataDir, JsonFlag, Overwrite, note, percent, print_json, show, size, step, table
+from .interrupt import resumable
 
 # Recipes of the package.
 _RECIPES = {"digits": "demo/digits", "mnist": "demo/mnist"}
+# In the folder of a demo: what is there was made by the demo, so the demo may make it again.
+_MARK = "demo.json"
+_MARK_FIELDS = ("made_by", "version")
 
 
 def demo(
@@ -28,28 +33,72 @@ def demo(
         typer.Option(help="Also put the network into this app, the folder android_demo.", show_default=False),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the same run is there.")] = False,
+    overwrite: Overwrite = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Do everything once: train, compress, build, bench, verify.
 
     Example: [bold]bayespress demo[/], or [bold]bayespress demo --data mnist --data-dir ~/data[/]
 
-    A run that is there already with the same settings is used again, and one that was cut short goes on.
+    A run that is there already with the same settings is used again, and one that was cut short goes on. What an
+    earlier demo wrote into its folder is written anew; --overwrite is for a folder that no demo has made.
     """
+    from ..files import locked
+    from ..outputs import check_container
+
+    if data not in _RECIPES:
+        raise InputError(
+            f"The demo knows the data sets {' and '.join(_RECIPES)}, not {data!r}; use the single commands."
+        )
+    folder = out or Path("out") / data
+    check_container(folder)
+    with locked(folder), resumable(f"what was finished is kept in {folder}"):
+        _demo(folder, data, data_dir, model, epochs, android, fresh=fresh, overwrite=overwrite, as_json=as_json)
+
+
+def _demo(
+    folder: Path,
+    data: str,
+    data_dir: Path | None,
+    model: str,
+    epochs: int | None,
+    android: Path | None,
+    *,
+    fresh: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """The demo in a folder that nobody else writes."""
     from ..deploy.android import TARGETS, check_app, put_into_app
+    from ..deploy.bundle import BUNDLE, ZIPPED_BUNDLE
+    from ..handover import PACKED
+    from ..outputs import PAGE, check_output, record_file, write_output
     from .bench import latency_table
     from .compress import steps_table
     from .compression import run_compression
     from .inspect import streams_table
+    from .kinds import BENCH_REPORT
     from .report import report_packed
+    from .train import file_name
     from .verify import checks_table
 
     if android is not None:
-        check_app(android)
-    folder = out or Path("out") / data
-    run, packed, bundle = folder / "run", folder / "packed", folder / f"{model}.bundle"
-    _train(run, model, data, data_dir, epochs, fresh=fresh, live=not as_json)
-    record, notes = run_compression(run, packed, data_dir=data_dir)
+        check_app(android, overwrite=True)  # a bundle, if anything, see rule 2 of outputs.py
+    run, packed, bundle = folder / "run", folder / "packed", folder / file_name(f"{model}.bundle")
+    phones, bench_json, page = folder / file_name(f"{model}.android.zip"), folder / "bench.json", folder / "report.html"
+    written = {packed: PACKED, bundle: BUNDLE, bench_json: BENCH_REPORT, page: PAGE}
+    if android is not None:
+        written[phones] = ZIPPED_BUNDLE
+    mark = record_file("the mark of a demo", _MARK_FIELDS)
+    check_output(folder / _MARK, mark, overwrite=True)
+    again = overwrite or (folder / _MARK).exists()
+    for path, kind in written.items():
+        check_output(path, kind, overwrite=again)
+    _train(run, model, data, data_dir, epochs, fresh=fresh, overwrite=again, live=not as_json)
+    if not (folder / _MARK).exists():
+        text = json.dumps(dict(zip(_MARK_FIELDS, ("bayespress demo", 1), strict=True)))
+        write_output(folder / _MARK, mark, text + "\n")
+    record, notes = run_compression(run, packed, data_dir=data_dir, overwrite=True)
     for text in notes:
         note(text)
 
@@ -59,15 +108,14 @@ def demo(
     from ..handover import WEIGHTS
     from .build import run_build
 
-    run_build(packed, bundle, ["host", "arm64-linux"])
+    run_build(packed, bundle, ["host", "arm64-linux"], overwrite=True)
     if android is not None:
-        phones = folder / f"{model}.android.zip"
-        run_build(packed, phones, list(TARGETS))
-        step(f"the app has it: {put_into_app(phones, android)}")
+        run_build(packed, phones, list(TARGETS), overwrite=True)
+        step(f"the app has it: {put_into_app(phones, android, overwrite=True)}")
     latency = run_bench(bundle, packed, seconds=1.0, progress=lambda text: step(f"bench: {text}"))
-    (folder / "bench.json").write_text(latency.model_dump_json(indent=2) + "\n")
+    write_output(bench_json, BENCH_REPORT, latency.model_dump_json(indent=2) + "\n", overwrite=True)
     checks = run_verify(bundle, progress=lambda text: step(f"verify: {text}"))
-    report_packed(packed, folder / "report.html", folder / "bench.json")
+    report_packed(packed, page, bench_json, overwrite=True)
     layout = codec.layout((packed / WEIGHTS).read_bytes())
     summary: dict[str, Any] = {
         "model": record.name,
@@ -85,7 +133,7 @@ def demo(
         "latency": latency.model_dump()["rows"],
         "verified": checks.passed,
         "bundle": str(bundle),
-        "report": str(folder / "report.html"),
+        "report": str(page),
     }
     if as_json:
         print_json(summary)
@@ -120,16 +168,24 @@ def _summary(summary: dict[str, Any]) -> Any:
 
 
 def _train(
-    run: Path, model: str, data: str, data_dir: Path | None, epochs: int | None, *, fresh: bool, live: bool
+    run: Path,
+    model: str,
+    data: str,
+    data_dir: Path | None,
+    epochs: int | None,
+    *,
+    fresh: bool,
+    overwrite: bool,
+    live: bool,
 ) -> None:
+    """Train, or take or resume the run that is there if it is of the same settings.
+
+    Raises InputError for a run of other settings that no demo has made, without `overwrite` or `fresh`.
+    """
     """Train, or go on where a run of the same settings stands."""
     from ..train.drive import train_run
-    from .train import new_record
+    from .train import new_record, run_kept_safe
 
-    if data not in _RECIPES:
-        raise InputError(
-            f"The demo knows the data sets {' and '.join(_RECIPES)}, not {data!r}; use the single commands."
-        )
     folder = None if data_dir is None else str(data_dir)
     record = new_record(_RECIPES[data], {"model.name": model, "training.epochs": epochs, "data.folder": folder})
     previous = None if fresh else _same_run(run, record)
@@ -137,7 +193,8 @@ def _train(
         step(f"training: {run} is there already (--fresh trains again)")
         return
     began = time.monotonic()
-    train_run(run, previous or record, resume=previous is not None, live=live, tell=step)
+    with run_kept_safe(run, resume=previous is not None, overwrite=overwrite or fresh):
+        train_run(run, previous or record, resume=previous is not None, live=live, tell=step)
     step(f"trained in {time.monotonic() - began:.0f} s")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .console import show
+from .console import Overwrite, show
 
 
 def report(
@@ -19,6 +19,7 @@ def report(
         Path, typer.Option("--out", "-o", help="Page to write; *.svg gives a packed directory's picture alone.")
     ] = Path("report.html"),
     bench: Annotated[Path | None, typer.Option(help="JSON that `bench -o` wrote, to show latencies too.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw what training or compression did, on one page.
 
@@ -31,33 +32,41 @@ def report(
     """
     if out.suffix not in (".html", ".svg"):
         raise InputError(f"{out} ends in neither .html (the page) nor .svg (the picture alone); name it so.")
+    from ..files import check_input
+
+    check_input(path, "run directory or packed directory")
     if (path / "run.json").is_file():
-        report_run(path, out)
+        report_run(path, out, overwrite=overwrite)
     else:
-        report_packed(path, out, bench)
+        report_packed(path, out, bench, overwrite=overwrite)
     show(f"{out}")
 
 
-def report_run(run: Path, out: Path) -> None:
+def report_run(run: Path, out: Path, *, overwrite: bool = False) -> None:
     """Write the page of a run directory."""
-    from ..files import write_text
+    from ..outputs import PAGE, check_output, write_output
     from ..train.report import run_report
 
     if out.suffix == ".svg":
         raise InputError(f"A run's report has several pictures, so {out} cannot hold it; write an .html.")
-    write_text(out, run_report(run))
+    check_output(out, PAGE, overwrite=overwrite, inputs=(run,), within=True)
+    write_output(out, PAGE, run_report(run), overwrite=overwrite)
 
 
-def report_packed(packed: Path, out: Path, bench: Path | None = None) -> None:
+def report_packed(packed: Path, out: Path, bench: Path | None = None, *, overwrite: bool = False) -> None:
     """Write the page of a packed directory, or its picture alone."""
     from .. import codec
     from ..compress.report import report_html, summary_svg
     from ..deploy.bench_report import BenchReport
-    from ..files import read_bytes, write_text
+    from ..files import read_bytes
     from ..handover import WEIGHTS, PackedRecord
+    from ..outputs import PAGE, PICTURE, check_output, write_output
 
+    kind = PICTURE if out.suffix == ".svg" else PAGE
+    inputs = (packed, bench)
+    check_output(out, kind, overwrite=overwrite, inputs=inputs)
     record = PackedRecord.read(packed)
     layout = codec.layout(read_bytes(packed / WEIGHTS, "weights file"))
     latency = None if bench is None else BenchReport.read(bench)
     draw = summary_svg if out.suffix == ".svg" else report_html
-    write_text(out, draw(record, layout, latency))
+    write_output(out, kind, draw(record, layout, latency), overwrite=overwrite, inputs=inputs)

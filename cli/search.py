@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import BayespressError, InputError
+from ..errors import CheckFailedError, InputError, reason_of
+from ..studies import without_password
 from .console import DataDir, JsonFlag, TrustCode, note, percent, print_json, show, size, step, table
+from .interrupt import resumable
 
 if TYPE_CHECKING:
     from ..train.data import DataSet
@@ -49,7 +51,9 @@ def search(
     "method.global_scale" = { choices = [1e-5, 1e-4] }, and settings of compress alike, as compress.threshold
     and compress.budget.
     """
-    from ..studies import open_study
+    from ..files import parents_of
+    from ..outputs import PICTURE, check_container, check_output
+    from ..studies import finished, open_study
     from ..train.data import load_data
     from ..train.recipe import recipe_fields, search_ranges, set_field
     from ..train.trust import check_code
@@ -64,31 +68,48 @@ def search(
     if not ranges:
         raise InputError(f"Recipe {recipe} has no [search] table; see `bayespress search --help` for how to write one.")
     _check_knobs(ranges)
-    out.mkdir(parents=True, exist_ok=True)
-    study = open_study(storage or str(out / "search.db"), recipe, objectives=2)
+    picture = out / "pareto.svg"
+    check_container(out)
+    # A search goes on in its folder, so its own picture is drawn anew without being asked.
+    check_output(picture, PICTURE, overwrite=True)
+    storage = storage or str(out / "search.db")
+    foreign = next(out.glob("trial-*"), None)
+    of_another = f"{foreign} is of another search than the one in {without_password(storage)}; name another --out."
+    if foreign is not None and "://" not in storage and not Path(storage).expanduser().exists():
+        raise InputError(of_another)  # before a file is made for this one
+    with parents_of(picture):
+        study = open_study(storage, recipe, objectives=2)
+    if foreign is not None and not study.trials:
+        raise InputError(of_another)
     record = _record(fields, {})
     for candidate in (record, *_named_in(fields, ranges)):
         check_code(candidate, f"recipe {recipe}", named_by(assignments or []), trust_code=trust_code)
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
     data = load_data(record.data.name, folder).held_out(_HELD_OUT)
     before = len(study.trials)
-    study.optimize(
-        lambda trial: _measure(trial, fields, ranges, data, out / f"trial-{trial.number}", keep=keep),
-        n_trials=trials,
-        catch=(BayespressError,),
-    )
+
+    def kept() -> str:
+        done = len(finished(study))
+        return f"{done} finished trial{'' if done == 1 else 's'} are kept in {without_password(storage)}"
+
+    with resumable(kept):
+        study.optimize(
+            lambda trial: _measure(trial, fields, ranges, data, out / f"trial-{trial.number}", keep=keep),
+            n_trials=trials,
+            catch=(InputError, CheckFailedError),
+        )
     for trial in study.trials[before:]:
         if trial.state.name == "FAIL":
             note(f"trial {trial.number} failed with {trial.params}")
     best = sorted(study.best_trials, key=lambda trial: trial.values[1])
     if not best:
         raise InputError("No trial came to an end; see the messages above, and widen or mend the ranges.")
-    _plot(study, out / "pareto.svg")
+    _plot(study, picture)
     result = [
         {"trial": t.number, "error_percent": t.values[0], "bytes": int(t.values[1]), "settings": t.params} for t in best
     ]
     if as_json:
-        print_json({"trials": len(study.trials), "pareto": result, "plot": str(out / "pareto.svg")})
+        print_json({"trials": len(study.trials), "pareto": result, "plot": str(picture)})
         return
     rows = [
         (each["trial"], percent(each["error_percent"]), size(each["bytes"]), _words(each["settings"]))
@@ -96,7 +117,7 @@ def search(
     ]
     show(
         table(f"best of {len(study.trials)} trials", ("trial", "held-out error", "size", "settings"), rows),
-        f"Plot: {out / 'pareto.svg'}",
+        f"Plot: {picture}",
     )
 
 
@@ -112,6 +133,10 @@ def _measure(
     knobs = {key.removeprefix(_COMPRESS): chosen.pop(key) for key in list(chosen) if key.startswith(_COMPRESS)}
     record = _record(fields, chosen)
     step(f"trial {trial.number}: {_words(trial.params)}")
+    try:
+        folder.mkdir()
+    except FileExistsError:  # never removed: another search's, or another worker's
+        raise InputError(f"{folder} is there already; name another --out, or remove it.") from None
     try:
         train_run(folder / "run", record, data=data, live=False, trust_code=True)  # checked above
         settings = CompressSettings(**knobs)
@@ -148,6 +173,17 @@ def _named_in(fields: Mapping[str, Any], ranges: Mapping[str, Range]) -> list[An
 
 
 def _suggest(trial: Any, key: str, span: Range) -> Any:
+    """A value of the range. Raises InputError when the storage has a search over another range of this name."""
+    try:
+        return _suggested(trial, key, span)
+    except ValueError as error:
+        raise InputError(
+            f"Search range {key} is not the one of the trials in the storage ({reason_of(error)}); name another "
+            "--storage, or the recipe as it was."
+        ) from None
+
+
+def _suggested(trial: Any, key: str, span: Range) -> Any:
     if span.choices is not None:
         return trial.suggest_categorical(key, span.choices)
     if float(span.low or 0).is_integer() and float(span.high or 0).is_integer() and key.endswith(("epochs", "size")):
@@ -169,6 +205,7 @@ def _record(fields: Mapping[str, Any], chosen: Mapping[str, Any]) -> Any:
 
 def _plot(study: Any, path: Path) -> None:
     from ..files import write_text
+    from ..outputs import PICTURE, check_output
     from ..pages import BLUE, GREY, new_figure, svg_of
     from ..studies import finished
 
@@ -180,7 +217,8 @@ def _plot(study: Any, path: Path) -> None:
         axes.scatter([t.values[1] for t in best], [t.values[0] for t in best], s=18, color=BLUE)
         axes.set(xlabel="bytes", ylabel="held-out error, %", xscale="log")
         axes.legend(frameon=False)
-        write_text(path, svg_of(figure))
+        check_output(path, PICTURE, overwrite=True)
+        write_text(path, svg_of(figure))  # without a lock: workers of one search draw the same picture
 
 
 def _words(settings: Mapping[str, Any]) -> str:

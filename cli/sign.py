@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from ..text import shell_word
 from .console import JsonFlag, print_json, show
 
 
@@ -41,4 +42,4 @@ def sign(
     if as_json:
         print_json({"bundle": str(bundle), "signed": True})
     else:
-        show(f"{bundle} is signed. Next: bayespress verify {bundle} --key PUBLIC_KEY")
+        show(f"{bundle} is signed. Next: bayespress verify {shell_word(bundle)} --key PUBLIC_KEY")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError
-from .console import DataDir, JsonFlag, TrustCode, percent, print_json, show, step, table
+from ..errors import InputError, Interrupted
+from ..text import shell_word
+from .console import DataDir, JsonFlag, Overwrite, TrustCode, percent, print_json, show, step, table
+from .interrupt import command_line
 
 if TYPE_CHECKING:
     from ..train.run import RunRecord
@@ -94,7 +98,7 @@ def train(
     ] = None,
     devices: Annotated[str, typer.Option(help="How many GPUs or processes, or `auto` (Lightning's).")] = "1",
     strategy: Annotated[str, typer.Option(help="How they work together: ddp, for instance (Lightning's).")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there already.")] = False,
+    overwrite: Overwrite = False,
     trust_code: TrustCode = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -127,18 +131,14 @@ def train(
         choices |= {f"method.{key}": value for key, value in _json_object("--method-args", method_args).items()}
         record = new_record(recipe, choices, assignments or [])
         check_code(record, f"recipe {recipe}", named, trust_code=trust_code)
-        folder = out or Path("runs") / f"{record.model.name}-{record.method.name}-{record.data.name}".replace(":", "-")
-        if folder.is_file():
-            raise InputError(f"{folder} is a file, and a run directory is to be written there; give another --out.")
-        # Further processes of one training find what the first has begun.
-        if (folder / "run.json").exists() and not overwrite and "LOCAL_RANK" not in os.environ:
-            raise InputError(f"{folder} holds a run already; give another --out, or --resume {folder}, or --overwrite.")
+        folder = out or Path("runs") / file_name(f"{record.model.name}-{record.method.name}-{record.data.name}")
     from ..train.drive import train_run
 
-    train_run(
-        folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy, tell=step,
-        named=named, trust_code=trust_code,
-    )  # fmt: skip
+    with run_kept_safe(folder, resume=resume is not None, overwrite=overwrite, inputs=(start, _recipe_file(recipe))):
+        train_run(
+            folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy, tell=step,
+            named=named, trust_code=trust_code,
+        )  # fmt: skip
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         return
     if as_json:
@@ -157,8 +157,62 @@ def train(
                 ("run directory", folder),
             ],
         ),
-        f"Next: bayespress compress {folder}{' --trust-code' if code_names(record) else ''}",
+        f"Next: bayespress compress {shell_word(folder)}{' --trust-code' if code_names(record) else ''}",
     )
+
+
+@contextlib.contextmanager
+def run_kept_safe(folder: Path, *, resume: bool, overwrite: bool, inputs: Iterable[Path | None] = ()) -> Iterator[None]:
+    """See that the block may write the run directory `folder`, alone, and keep the run that is there for a while.
+
+    With `overwrite` an earlier run is set aside. It is removed once the new one has finished an epoch, from which it
+    can go on; if the block fails or is interrupted before, the earlier run is put back.
+
+    Raises InputError when `folder` may not be written (outputs.py).
+    """
+    from ..files import locked, set_aside
+    from ..outputs import claimed
+    from ..train.run import CHECKPOINTS, INITIAL, POSTERIOR, RECORD
+    from .kinds import run_directory
+
+    if "LOCAL_RANK" in os.environ:  # further processes of one training find what the first has begun
+        yield
+        return
+    if resume:
+        with locked(folder):
+            yield
+        return
+    if not overwrite and (folder / RECORD).is_file() and run_directory().difference(folder) is None:
+        raise InputError(f"{folder} holds a run already; give another --out, or --resume {folder}, or --overwrite.")
+    failure: BaseException | None = None
+    with claimed([(folder, run_directory())], overwrite=overwrite, inputs=inputs):
+        if not (folder / RECORD).exists():
+            yield
+            return
+        try:
+            with set_aside(folder, [RECORD, INITIAL, POSTERIOR, CHECKPOINTS]):
+                try:
+                    yield
+                except BaseException as error:
+                    if not any((folder / CHECKPOINTS).glob("*.ckpt")):
+                        raise
+                    failure = error
+        except (KeyboardInterrupt, Interrupted):
+            raise Interrupted(
+                f"Interrupted before the first epoch was finished; the earlier run in {folder} was put back; start "
+                f"again with: {command_line()}"
+            ) from None
+    if failure is not None:
+        raise failure
+
+
+def file_name(text: str) -> str:
+    """`text` with a dash for what a name of one folder cannot have, as the parts of a path in folder:PATH."""
+    return "-".join(filter(None, re.split(r"[/:\0]+", text)))
+
+
+def _recipe_file(recipe: str | None) -> Path | None:
+    return Path(recipe) if recipe is not None and recipe.endswith(".toml") else None
 
 
 def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequence[str] = ()) -> RunRecord:

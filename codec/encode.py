@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import InputError
-from ..files import replacing_file
+from ..outputs import WEIGHT_FILE, output_file
 from ..text import printable
 from .bits import varint
 from .entry import Entry, encoded
@@ -64,15 +64,20 @@ def write(
     seekable: bool | None = None,
     threads: int = 1,
     count: int | None = None,
+    overwrite: bool = False,
 ) -> int:
     """Write what `encode` returns to `path`, whole or not at all; returns its size in bytes.
 
     Tensors are taken one by one, and sections wait on the disk beside `path`: memory holds `threads` tensors and what
     encoding them takes, 8 to 20 bytes an element, however many there are. `count` is their number, for `progress`,
-    where `tensors` cannot tell it. Raises what `encode` raises, and InputError when `path` cannot be written.
+    where `tensors` cannot tell it. Another `.bpz` file at `path` is replaced only with `overwrite`, and a file of
+    another kind never. Raises what `encode` raises, and InputError when `path` cannot be written.
     """
     in_all = count if count is not None else len(tensors) if isinstance(tensors, Sequence) else 0
-    with replacing_file(Path(path)) as temporary, tempfile.TemporaryFile(dir=temporary.parent) as spool:
+    with (
+        output_file(Path(path), WEIGHT_FILE, overwrite=overwrite) as temporary,
+        tempfile.TemporaryFile(dir=temporary.parent) as spool,
+    ):
         entries: list[Entry] = []
         checksums: list[int] = []
         for entry, section in _encoded(tensors, in_all, profile, threads, progress):

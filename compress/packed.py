@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,8 +13,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError, reason_of
-from ..files import replacing_folder, write_bytes
-from ..handover import GOLDEN, NETWORK, ORIGINAL, WEIGHTS, ChoiceRecord, PackedRecord, Preprocessing, StepRecord
+from ..handover import (
+    GOLDEN,
+    NETWORK,
+    ORIGINAL,
+    PACKED,
+    WEIGHTS,
+    ChoiceRecord,
+    PackedRecord,
+    Preprocessing,
+    StepRecord,
+)
+from ..outputs import WEIGHT_FILE, output_folder, write_output
 from .account import layer_records, papers_columns
 from .check_written import check_written
 from .golden import golden_vectors
@@ -53,9 +64,14 @@ class Packed:
         """4 bytes a parameter of the original over the size of the `.bpz`."""
         return 4.0 * self.original_parameters / len(self.weights)
 
-    def save(self, path: Path | str) -> None:
-        """Write the `.bpz` alone."""
-        write_bytes(Path(path), self.weights)
+    def save(self, path: Path | str, *, overwrite: bool = False) -> None:
+        """Write the `.bpz` alone.
+
+        overwrite  replace another `.bpz` file; a file of another kind is never replaced
+
+        Raises InputError when something is there that may not be replaced.
+        """
+        write_output(Path(path), WEIGHT_FILE, self.weights, overwrite=overwrite)
 
     def write(
         self,
@@ -67,14 +83,18 @@ class Packed:
         labels: Sequence[str] = (),
         data: str | None = None,
         choice: ChoiceRecord | None = None,
+        overwrite: bool = False,
     ) -> PackedRecord:
         """Write the packed directory (see handover.py) and return its record.
 
         golden  examples (n >= 1, ...) whose outputs every later runtime must reproduce, beside made-up inputs (see
                 golden.py); by default `example`
         choice  how the settings were chosen, where they were
-        Raises InputError when the network cannot be exported for inputs of this shape, and as golden_vectors does;
-        CheckFailedError when the exported program with the decoded weights does not compute what the network does.
+        overwrite  replace another packed directory; a folder with anything else in it is never replaced
+
+        Raises InputError when the network cannot be exported for inputs of this shape, when something is at `folder`
+        that may not be replaced, and as golden_vectors does; CheckFailedError when the exported program with the
+        decoded weights does not compute what the network does.
         """
         vectors = golden_vectors(self.network, self.example if golden is None else golden)
         record = PackedRecord(
@@ -95,7 +115,7 @@ class Packed:
             real_examples=vectors.real,
             notes=vectors.notes,
         )
-        with replacing_folder(folder) as fresh:
+        with output_folder(folder, PACKED, overwrite=overwrite) as fresh:
             (fresh / WEIGHTS).write_bytes(self.weights)
             for network, file in ((self.network, NETWORK), (self.original, ORIGINAL)):
                 _export(network, vectors.inputs[:1], fresh / file)
@@ -124,4 +144,7 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
             f"({reason_of(error)}); make its forward traceable."
         ) from error
     program._example_inputs = None  # the file is for others: the user's examples, and the pickle they lie in, stay here
-    torch.export.save(program, path)
+    # Through memory: PyTorch's own writer ends the process when the disk is full.
+    archive = io.BytesIO()
+    torch.export.save(program, archive)
+    path.write_bytes(archive.getvalue())

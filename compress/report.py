@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..codec import FileLayout
 from ..handover import ChoiceRecord, LayerRecord, PackedRecord
-from ..pages import BLUE, GREY, ORANGE, html_table, new_figure, page, svg_of
+from ..pages import BLUE, GREY, ORANGE, html_table, name_bars, new_figure, page, plain, svg_of
 from .published import Published, published
 
 
@@ -42,22 +42,24 @@ def summary_svg(record: PackedRecord, layout: FileLayout, latency: Latency | Non
         _draw_bytes(axes[1], layout)
         if latency is not None:
             _draw_latency(axes[2], latency)
-        title = f"{record.name}{f' on {record.data}' if record.data else ''}"
+        title = plain(f"{record.name}{f' on {record.data}' if record.data else ''}")
         figure.suptitle(f"{title}: {record.original_bytes:,} B → {record.packed_bytes:,} B, {record.ratio:.0f}×")
         return svg_of(figure)
 
 
 def _draw_steps(axes: Any, record: PackedRecord) -> None:
-    names = [step.name for step in record.steps]
-    bars = axes.bar(names, [step.nonzero for step in record.steps], color=BLUE, width=0.55)
+    names = [plain(step.name) for step in record.steps]
+    places = range(len(names))
+    bars = axes.bar(places, [step.nonzero for step in record.steps], color=BLUE, width=0.55)
     axes.bar_label(bars, [f"{step.nonzero:,}" for step in record.steps], fontsize=8)
+    axes.set_xticks(places, names)
     axes.set_yscale("log")
     axes.set_ylabel("non-zero parameters")
     axes.set_title("by step")
     errors = [step.error_percent for step in record.steps]
     if all(error is not None for error in errors):
         twin = axes.twinx()
-        twin.plot(names, errors, color=ORANGE, marker="o")
+        twin.plot(places, errors, color=ORANGE, marker="o")
         twin.set_ylabel("test error, %", color=ORANGE)
         twin.set_ylim(0, 1.6 * max(0.1, *(error for error in errors if error is not None)))
 
@@ -68,23 +70,25 @@ def _draw_bytes(axes: Any, layout: FileLayout) -> None:
     for stream, colour in _STREAM_COLOURS.items():
         widths = [tensor.streams[stream] for tensor in layout.tensors][::-1]
         if sum(widths) > 0:
-            axes.barh(names, widths, left=left, color=colour, label=stream)
+            axes.barh(range(len(names)), widths, left=left, color=colour, label=stream)
             left = [start + width for start, width in zip(left, widths, strict=True)]
+    name_bars(axes, names)
     axes.set_xlabel("bytes")
     axes.set_title("where the bytes are")
     # Half as wide again as the longest bar, so that the list of streams lies beside the bars and not on them.
-    axes.set_xlim(0, 1.5 * max(tensor.bytes for tensor in layout.tensors))
+    axes.set_xlim(0, 1.5 * max((tensor.bytes for tensor in layout.tensors), default=1.0))
     axes.legend(fontsize=7, frameon=False, loc="center right")
 
 
 def _draw_latency(axes: Any, latency: Latency) -> None:
     rows = latency.rows[::-1]
     bars = axes.barh(
-        [row.label for row in rows],
+        range(len(rows)),
         [row.median_us for row in rows],
         color=[BLUE if row.ratio == 1.0 else GREY for row in rows],
     )
     axes.bar_label(bars, [f"{row.median_us:.1f}" for row in rows], padding=2, fontsize=8)
+    name_bars(axes, [row.label for row in rows])
     axes.set_xlabel("median µs, batch 1, one thread")
     axes.set_title("latency on this machine")
     axes.margins(x=0.15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ _FINEST = 1e-7  # relative error of float32 itself
 _NAMED = 3  # tensors that a note names before it only counts
 
 Progress = Callable[[int, int], None]
+_Write = Callable[[Iterable[codec.Tensor], int], int]  # tensors and their number to a file; its size in bytes
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,13 @@ def compress_file(
     profile: str = "small",
     threads: int = 1,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> CompressedFile:
     """Write a `.bpz` file of the weights in `path` to `out`.
 
     tolerance  relative root mean square error of a tensor, and of every row and column of it, at most: 0.01 for 1 %.
                Of an ONNX model that ONNX Runtime can run it is also the relative error of the outputs, at most
-    threads, progress  see codec.encode
+    threads, progress, overwrite  see codec.write
 
     Vectors (biases, norms, statistics), tensors of a few elements and whole numbers stay as they are; the others are
     rounded, see round_tensor.py. Everything decodes to float32. Of a safetensors file memory holds `threads` tensors at
@@ -67,19 +69,26 @@ def compress_file(
     """
     if not 0.0 < tolerance < 1.0:
         raise InputError(f"The tolerance is {tolerance}; it is a relative error above 0 and below 1, like 0.01.")
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; weights are read from {', '.join(SUFFIXES)}.")
+    check_ending(path)
     if not path.is_file():
         raise InputError(f"There is no file {path}; name one that holds weights.")
+
+    def write(tensors: Iterable[codec.Tensor], count: int) -> int:
+        return codec.write(out, tensors, progress, profile=profile, threads=threads, count=count, overwrite=overwrite)
+
     if path.suffix == ".onnx":
-        return _compress_onnx(path, out, tolerance, profile, threads, progress)
+        return _compress_onnx(path, tolerance, write)
     count, arrays = from_safetensors(path) if path.suffix == ".safetensors" else from_pytorch(path)
-    return _compress_arrays(path, out, (count, arrays), tolerance, profile, threads, progress)
+    return _compress_arrays(path, (count, arrays), tolerance, write)
 
 
-def _compress_arrays(
-    path: Path, out: Path, arrays: Arrays, tolerance: float, profile: str, threads: int, progress: Progress | None
-) -> CompressedFile:
+def check_ending(path: Path) -> None:
+    """Raises InputError unless `path` ends as one of the formats does that weights are read from."""
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; weights are read from {', '.join(SUFFIXES)}.")
+
+
+def _compress_arrays(path: Path, arrays: Arrays, tolerance: float, write: _Write) -> CompressedFile:
     """Tensors one by one, of whose network nothing is known."""
     count, tensors = arrays
     if count == 0:
@@ -96,13 +105,11 @@ def _compress_arrays(
             yield found.tensor
             del found
 
-    size = codec.write(out, rounded(), progress, profile=profile, threads=threads, count=count)
+    size = write(rounded(), count)
     return CompressedFile(size, errors, None, tolerance, tuple(notes))
 
 
-def _compress_onnx(
-    path: Path, out: Path, tolerance: float, profile: str, threads: int, progress: Progress | None
-) -> CompressedFile:
+def _compress_onnx(path: Path, tolerance: float, write: _Write) -> CompressedFile:
     """The weights of a model, so fine that its outputs are within the tolerance, where these can be measured."""
     from .onnx_outputs import NotMeasuredError, OnnxOutputs
     from .onnx_weights import find_weights, read_model
@@ -142,7 +149,7 @@ def _compress_onnx(
         )
     for _, each in found:
         notes.extend(each.notes)
-    size = codec.write(out, [each.tensor for _, each in found], progress, profile=profile, threads=threads)
+    size = write([each.tensor for _, each in found], len(found))
     errors = [(weight.name, each.error) for weight, each in found]
     return CompressedFile(size, errors, outputs_error, finer, tuple(notes))
 

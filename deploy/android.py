@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import replacing_file
-from .bundle import opened, write_zip
+from ..outputs import check_output, output_file
+from .bundle import ZIPPED_BUNDLE, opened, write_zip
 from .tools import run_tool
 
 API = 24
@@ -60,25 +60,30 @@ def link_for_android(
     )  # fmt: skip
 
 
-def check_app(app: Path) -> None:
-    """Raises InputError unless `app` is the folder of android_demo."""
+def check_app(app: Path, *, overwrite: bool = False) -> None:
+    """Raises InputError unless `app` is the folder of android_demo, and takes the bundle.
+
+    overwrite  replace a bundle that the app has already
+    """
     if not (app / "app" / "src" / "main" / "AndroidManifest.xml").is_file():
         raise InputError(f"{app} is not the Gradle project of android_demo (it has no app/src/main); give its folder.")
+    check_output(app / _ASSET, ZIPPED_BUNDLE, overwrite=overwrite)
 
 
-def put_into_app(bundle: Path, app: Path) -> Path:
+def put_into_app(bundle: Path, app: Path, *, overwrite: bool = False) -> Path:
     """Make the bundle the one that the app of the Gradle project `app` starts with; the asset's path.
+
+    overwrite  replace a bundle that the app has already
 
     Raises InputError where there is no such project, and for a bundle that no phone can load.
     """
-    check_app(app)
+    check_app(app, overwrite=overwrite)
     asset = app / _ASSET
     with opened(bundle) as it:
         if not any(entry.library and entry.android for entry in it.manifest.targets.values()):
             raise InputError(
                 f"{bundle} has no library for Android; build it with {' and '.join(f'-t {name}' for name in TARGETS)}."
             )
-        asset.parent.mkdir(parents=True, exist_ok=True)
-        with replacing_file(asset) as temporary:
+        with output_file(asset, ZIPPED_BUNDLE, overwrite=overwrite, inputs=(bundle,)) as temporary:
             write_zip(it.folder, temporary)
     return asset

@@ -13,14 +13,17 @@ import numpy.typing as npt
 
 from .. import codec
 from ..errors import CorruptFileError, InputError
-from ..files import read_bytes, replacing_file, replacing_folder
+from ..files import read_bytes
 from ..handover import GOLDEN, NETWORK, WEIGHTS, PackedRecord
+from ..outputs import claimed, output_file, output_folder
 from .bundle import (
+    BUNDLE,
     GOLDEN_HALF,
     GOLDEN_INPUT,
     GOLDEN_OUTPUT,
     GOLDEN_TOLERANCE,
     GRAPH,
+    ZIPPED_BUNDLE,
     LayerChoice,
     Manifest,
     TargetEntry,
@@ -44,6 +47,7 @@ def build(
     progress: Callable[[str], None] | None = None,
     extras: Mapping[str, bytes] | None = None,
     kernels: str = "auto",
+    overwrite: bool = False,
 ) -> Manifest:
     """Compile a packed directory for each target and write the bundle `out`, a folder or a *.zip.
 
@@ -52,11 +56,27 @@ def build(
 
     extras   further files of the bundle, by name
     kernels  "dense" or "sparse" for all layers that can be either; "auto" chooses for each by what either will take
+    overwrite  replace another bundle at `out`; anything else that is there is never replaced
 
-    Raises InputError for a packed directory that is incomplete or contradicts itself, MissingToolError when a
-    compiler or package is not there, CheckFailedError when an output of the golden vectors differs from PyTorch's by
-    more than tolerance.py allows; nothing is written then.
+    Raises InputError for a packed directory that is incomplete or contradicts itself and for an `out` that may not be
+    written, MissingToolError when a compiler or package is not there, CheckFailedError when an output of the golden
+    vectors differs from PyTorch's by more than tolerance.py allows; nothing is written then.
     """
+    with claimed([(out, ZIPPED_BUNDLE if out.suffix == ".zip" else BUNDLE)], overwrite=overwrite, inputs=(packed,)):
+        return _build(packed, targets, out, progress, extras, kernels, overwrite=overwrite)
+
+
+def _build(
+    packed: Path,
+    targets: Sequence[str],
+    out: Path,
+    progress: Callable[[str], None] | None,
+    extras: Mapping[str, bytes] | None,
+    kernels: str,
+    *,
+    overwrite: bool,
+) -> Manifest:
+    """See `build`; `out` was checked and is locked."""
     from .aot import compile_network
     from .build_check import GoldenCheck
     from .export import check_interface, check_weights, load_program, onnx_graph
@@ -120,7 +140,7 @@ def build(
             targets={target.name: _entry(target, folder, made[target.name]) for target in chosen},
         )  # fmt: skip
         manifest = seal(folder, manifest)
-        _deliver(folder, out)
+        _deliver(folder, out, overwrite=overwrite)
     return manifest
 
 
@@ -183,12 +203,12 @@ def _golden(packed: Path, record: PackedRecord) -> tuple[npt.NDArray[np.float32]
     return arrays["input"], arrays["output"]
 
 
-def _deliver(folder: Path, out: Path) -> None:
+def _deliver(folder: Path, out: Path, *, overwrite: bool) -> None:
     if out.suffix == ".zip":
-        with replacing_file(out) as temporary:
+        with output_file(out, ZIPPED_BUNDLE, overwrite=overwrite) as temporary:
             write_zip(folder, temporary)
     else:
-        with replacing_folder(out) as fresh:
+        with output_folder(out, BUNDLE, overwrite=overwrite) as fresh:
             for path in sorted(folder.iterdir()):
                 _move(path, fresh / path.name)
 

@@ -20,10 +20,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import glob
 import hashlib
+import json
 import math
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,6 +39,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ..errors import CorruptFileError, InputError, reason_of
 from ..files import sha256
 from ..handover import Preprocessing, StepRecord
+from ..outputs import Kind, record_folder
 from ..text import printable
 from .bundle_source import LARGEST_BUNDLE, LARGEST_FILE, MOST_FILES, PIECE, PLAIN, RUNNABLE, Source, source_of
 
@@ -51,6 +55,28 @@ SIGNATURE_SIZE = 64
 _LARGEST_MANIFEST = 4 << 20
 _LONGEST_PATH = 240  # characters
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+BUNDLE = record_folder(
+    "a bundle", MANIFEST, ("digest", "files", "targets"),
+    lambda manifest: (SIGNATURE, *(glob.escape(entry["path"]) for entry in manifest["files"])),
+)  # fmt: skip
+
+
+def _zip_difference(path: Path) -> str | None:
+    """What tells a file from a zipped bundle, see outputs.Kind: zips of other things have no manifest of ours."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            with archive.open(MANIFEST) as member:
+                found = json.loads(member.read(_LARGEST_MANIFEST))
+            listed = {MANIFEST, SIGNATURE, *(entry["path"] for entry in found["files"])}
+            foreign = [name for name in archive.namelist() if name not in listed]
+    except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, RecursionError, NotImplementedError,
+            RuntimeError, EOFError, CorruptFileError):  # fmt: skip
+        return f"it has no {MANIFEST} of ours"
+    return f"it holds {printable(foreign[0])}" if foreign else None
+
+
+ZIPPED_BUNDLE = Kind("a zipped bundle", False, _zip_difference)
 
 
 def _inside(path: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CorruptFileError, InputError
-from ..files import read_bytes, replacing_file, write_bytes
+from ..files import locked, read_bytes, replacing_file, write_bytes
+from ..outputs import KEY, check_output, output_file, write_output
 from .bundle import SIGNATURE, Bundle, opened, write_zip
 from .tools import require
 
@@ -26,15 +27,15 @@ def new_key(path: Path) -> Path:
     keys = require("cryptography.hazmat.primitives.asymmetric.ed25519")
     public = path.with_name(f"{path.stem}.public{path.suffix or '.pem'}")
     for each in (path, public):
-        if each.exists():
-            raise InputError(f"{each} is there already; choose another name, or remove it first.")
+        check_output(each, KEY)
     key = keys.Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM
     private_bytes = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with replacing_file(path) as temporary:
+    with output_file(path, KEY) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_bytes(private_bytes)
-    write_bytes(public, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+        # Inside: without the public key the private one is not kept either.
+        write_output(public, KEY, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
     return public
 
 
@@ -44,7 +45,8 @@ def sign(path: Path, key: Path) -> None:
     Raises InputError for a key that is none, CorruptFileError for a bundle that is not as it was built.
     """
     private = _load(key, _PRIVATE)
-    with opened(path) as bundle:
+    path = path.resolve()  # of a link, the bundle that it leads to is signed, and the link stays
+    with locked(path), opened(path) as bundle:
         folder = bundle.folder  # a private copy, made only of files that are as they were built
         signature: bytes = private.sign(bundle.manifest_bytes)
         if path.is_dir():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import read_bytes
+from ..files import check_input, read_bytes
 from .checks import VerifyReport, attempt
 from .weights import check_weights, is_bundle
 
@@ -30,6 +30,7 @@ def verify(
     device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
     """
     tell = progress or (lambda _step: None)
+    check_input(path, "bundle or .bpz file")
     if not 0.0 < time_limit <= 1e6:
         raise InputError(f"A time limit of {time_limit} seconds cannot be kept; give between 0 and 1000000.")
     if devices:
@@ -41,7 +42,7 @@ def verify(
         from .verify_bundle import verify_bundle
 
         return verify_bundle(path, devices, tell, key, time_limit)
-    data = read_bytes(path, "bundle or .bpz file")
+    data = read_bytes(path, "bundle or .bpz file", magic=b"BPZ")
     if key is not None:
         raise InputError(f"{path} holds weights, which are not signed; give the bundle, or no key.")
     if devices:

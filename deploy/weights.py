@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import codec
 from ..errors import CorruptFileError
-from ..files import read_bytes
+from ..files import check_input, read_bytes
 
 _MAGIC = b"BPZ"
 
@@ -31,8 +31,9 @@ def is_bundle(path: Path) -> bool:
 
 def weights_of(path: Path) -> bytes:
     """The `.bpz` bytes of a .bpz file, a packed directory or a bundle. Raises InputError when there are none."""
+    check_input(path, ".bpz file, packed directory or bundle")
     if not is_bundle(path):
-        return read_bytes(path, ".bpz file")
+        return read_bytes(path, ".bpz file", magic=_MAGIC)
     from ..handover import RECORD, WEIGHTS
     from .bundle import opened
 

@@ -15,17 +15,18 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "cli")
 # What each may import of the package beside its own files; the face (cli, api) may import everything.
-COMMON = {"errors", "files", "labels", "pages", "text"}  # of all stages but the codec
+COMMON = {"errors", "files", "labels", "outputs", "pages", "text"}  # of all stages but the codec
 ALLOWED = {
-    "codec": {"errors", "files", "text"},
+    "codec": {"errors", "files", "outputs", "text"},
     "train": COMMON,
     "compress": COMMON | {"codec", "handover", "studies"},
     "deploy": COMMON | {"codec", "handover"},
     "handover": COMMON,
     "files": {"errors", "text"},
     "labels": {"errors", "text"},
+    "outputs": {"errors", "files", "text"},
     "pages": {"errors", "text"},
-    "studies": {"errors", "text"},
+    "studies": {"errors", "outputs", "text"},
     "errors": {"text"},
     "text": set(),
 }

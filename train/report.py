@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from ..errors import CorruptFileError
-from ..pages import BLUE, GREY, ORANGE, html_table, new_figure, page, svg_of
+from ..pages import BLUE, GREY, ORANGE, html_table, new_figure, page, paragraph, plain, svg_of
 from .run import INITIAL, POSTERIOR, RunRecord
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -35,7 +35,8 @@ def run_report(folder: Path) -> str:
         sections += [("Training", _curves(record)), ("Weights left, by layer", _sparsity(record))]
     if posterior:
         sections.append(("Signal to noise", _signal_to_noise(posterior)))
-    if posterior and initial:
+    if _weights(posterior) and initial:
+        _check_same(folder, initial, posterior)
         sections.append(("Weights before and after", _before_and_after(record, initial, posterior)))
         sections.append(("Filters before and after", _filters(initial, posterior)))
     if record.metrics and record.metrics[-1].mixture:
@@ -70,7 +71,7 @@ def _sparsity(record: RunRecord) -> str:
     epochs = [metrics.epoch + 1 for metrics in record.metrics]
     with new_figure(1, width=6.0) as (figure, (axes,)):
         for name in record.metrics[-1].nonzero_by_layer:
-            axes.plot(epochs, [m.nonzero_by_layer.get(name, math.nan) for m in record.metrics], label=name)
+            axes.plot(epochs, [m.nonzero_by_layer.get(name, math.nan) for m in record.metrics], label=plain(name))
         axes.set(xlabel="epoch", ylabel="non-zero, %", yscale="log")
         axes.legend(frameon=False)
         return svg_of(figure)
@@ -88,7 +89,7 @@ def _signal_to_noise(posterior: Tensors) -> str:
             if known.any():
                 decibel = 10.0 * np.log10(mean[known].astype(np.float64) ** 2 / variance[known])
                 bins = min(200, max(10, decibel.size // 20))
-                axes.hist(decibel, bins, density=True, histtype="step", label=name.removesuffix(_VARIANCE))
+                axes.hist(decibel, bins, density=True, histtype="step", label=plain(name.removesuffix(_VARIANCE)))
                 drawn = True
         if not drawn:
             axes.text(0.5, 0.5, "point estimates: no noise", ha="center", transform=axes.transAxes)
@@ -131,13 +132,13 @@ def _filters(initial: Tensors, posterior: Tensors) -> str:
         elif weight.ndim == 2 and side**2 == weight.shape[1]:
             rows.append(weight[:_FILTERS].reshape(-1, side, side))
         else:
-            return f"<p>The filters of {name} are no pictures.</p>"
+            return paragraph(f"The filters of {name} are no pictures.")
     with new_figure(1, width=10.0, height=1.6) as (figure, (axes,)):
         limit = max(float(np.abs(pictures).max()) for pictures in rows) or 1.0
         strips = [np.concatenate([np.pad(each, 1) for each in pictures], 1) for pictures in rows]
         axes.imshow(np.concatenate(strips, 0), cmap="RdBu", vmin=-limit, vmax=limit)
         axes.set_axis_off()
-        axes.set_title(f"{name}: above at the start, below at the end")
+        axes.set_title(f"{plain(name)}: above at the start, below at the end")
         return svg_of(figure)
 
 
@@ -169,9 +170,19 @@ def _weights(posterior: Tensors) -> list[str]:
     return sorted((name.removesuffix(_VARIANCE) for name in posterior if name.endswith(_VARIANCE)), key=_natural)
 
 
+def _check_same(folder: Path, initial: Tensors, posterior: Tensors) -> None:
+    """Raises CorruptFileError unless the weights at the start and at the end are of one network."""
+    for name in _weights(posterior):
+        before, after = initial.get(name), posterior.get(name)
+        if before is None or after is None or before.shape != after.shape:
+            raise CorruptFileError(
+                f"Weight {name} of {folder} is not of one shape in {INITIAL} and {POSTERIOR}; train again."
+            )
+
+
 def _natural(name: str) -> tuple[tuple[int, str], ...]:
     """Numbers in a name compare as numbers."""
-    return tuple((int(part), "") if part.isdigit() else (0, part) for part in name.split("."))
+    return tuple((int(part), "") if part.isascii() and part.isdigit() else (0, part) for part in name.split("."))
 
 
 def _tensors(path: Path) -> Tensors:

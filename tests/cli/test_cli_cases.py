@@ -1,4 +1,6 @@
-"""Commands beside what they print: each `.case` file is one command, its exit code and lines that must come out.
+"""Commands beside what they print: each `.case` file has commands, their exit codes and lines that must come out.
+
+A command that fails must leave every file as it was.
 
 $ bayespress …        the command, run in a folder that holds the files of `workplace`
 exit N                its exit code
@@ -7,6 +9,8 @@ out TEXT, err TEXT    a line that standard output or standard error contains
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bayespress import codec
 
@@ -37,6 +42,24 @@ def workplace(tmp_path_factory):
     (folder / "text.bpz").write_text("this is not a weight file")
     (folder / "empty").mkdir()
     (folder / "folder.npz").mkdir()
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "chapter.txt").write_text("a year of work")
+    (folder / "thesis.svg").write_text("<?xml version='1.0'?><svg/>")
+    (folder / "link.npz").symlink_to("thesis/chapter.txt")
+    (folder / "loop.bpz").symlink_to("loop.bpz")
+    os.mkfifo(folder / "pipe.bpz")
+    (folder / "nothing.bin").touch()
+    with (folder / "huge.bpz").open("wb") as stream:
+        stream.write(data[:4])
+        stream.truncate(1 << 40)
+    names = ("[red]w", "a[/b]", "<script>", "$x_1^2$", ":smile:")
+    tensors = [codec.RawTensor(name, np.ones(4, np.float32)) for name in names]
+    (folder / "names.bpz").write_bytes(codec.encode(tensors))
+    (folder / "odd #%25?.bpz").write_bytes(data)
+    save_file({"w": np.linspace(-1, 1, 100, dtype=np.float32)}, folder / "net.safetensors")
+    (folder / "report.json").write_text(
+        '{"name": "n", "cpu": "c", "rows": [], "decode_us": null, "start_ms": null, "devices": []}'
+    )
     (folder / "run").mkdir()
     (folder / "run" / "run.json").write_text('{"version": 7}')
     return folder
@@ -52,9 +75,21 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_case(case, workplace):
-    first, code, *expected = case.read_text().splitlines()
-    before = sorted(workplace.rglob("*"))
-    result = run(first.removeprefix("$ "), workplace)
+    for each in re.split(r"^\$ ", case.read_text(), flags=re.M)[1:]:
+        check(each.splitlines(), workplace)
+
+
+def contents(folder):
+    return {
+        path: path.read_bytes() if path.is_file() and path.stat().st_size < 1 << 30 else path.lstat().st_mode
+        for path in folder.rglob("*")
+    }
+
+
+def check(lines, workplace):
+    command, code, *expected = lines
+    before = contents(workplace)
+    result = run(command, workplace)
     shown = f"stdout:\n{result.stdout}\nstderr:\n{result.stderr}"
     assert result.returncode == int(code.removeprefix("exit ")), shown
     assert "Traceback" not in result.stderr, shown
@@ -63,4 +98,4 @@ def test_case(case, workplace):
         stream, _, text = line.partition(" ")
         assert text in {"out": result.stdout, "err": result.stderr}[stream], f"{text!r} is missing\n{shown}"
     if result.returncode != 0:
-        assert sorted(workplace.rglob("*")) == before, "a command that failed left something behind"
+        assert contents(workplace) == before, "a command that failed changed something or left something behind"

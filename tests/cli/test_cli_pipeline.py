@@ -47,8 +47,12 @@ def test_the_demo_says_what_a_user_wants_to_see(made):
 
 def test_the_demo_uses_a_finished_run_again(made, cli):
     folder, summary = made
-    result = cli("demo", "--epochs", 12, "--out", folder, cwd=folder)
+    result = cli("demo", "--epochs", 12, "--out", "out", cwd=folder.parent)
     assert "is there already" in result.stderr
+    (folder / "demo.json").rename(folder / "mark")
+    refused = cli("demo", "--epochs", 12, "--out", "out", cwd=folder.parent, code=2)
+    (folder / "mark").rename(folder / "demo.json")
+    assert "out/packed is there already; name another place, or give --overwrite" in refused.stderr
     assert f"{summary['bpz_bytes']:,} B" in result.stdout
     assert "verification" in result.stdout
 
@@ -72,7 +76,7 @@ def test_a_search_keeps_its_goal_and_goes_on(made, cli):
     assert record["choice"]["held_out"] == 144, "a tenth of the digits' training set"
     assert len(record["choice"]["points"]) == 3
     assert "was trained on all of its data" in first.stderr
-    again = cli(*searching, "--trials", 4, cwd=folder)
+    again = cli(*searching, "--trials", 4, "--overwrite", cwd=folder)
     assert again.stderr.count("trial") == 1
     assert "← chosen" in again.stdout
     cli("report", "sought", "-o", "sought.html", cwd=folder)

@@ -73,4 +73,18 @@ def test_recipes_that_cannot_be_searched(tmp_path):
     assert "0 trials" in run(tmp_path, "search", "recipe.toml", "--trials", 0, code=2).stderr
     (tmp_path / "recipe.toml").write_text('[search]\n"training.epochs" = { low = 1, high = 2 }\n')
     refused = run(tmp_path, "search", "recipe.toml", "--storage", "nosuch://x", code=2)
-    assert "Storage nosuch://x cannot be used" in refused.stderr
+    assert not (tmp_path / "search").exists(), "a command that fails leaves nothing behind"
+    assert "Storage nosuch://x is no database that is supported" in refused.stderr
+
+
+def test_nothing_of_somebody_elses_is_drawn_over_or_removed(tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "pareto.svg").write_text("mine")
+    (tmp_path / "b" / "trial-0").mkdir(parents=True)
+    (tmp_path / "b" / "trial-0" / "thesis.txt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert "is not a picture of bayespress" in run(tmp_path, "search", "recipe.toml", "-o", "a", code=2).stderr
+    assert "trial-0 is of another search" in run(tmp_path, "search", "recipe.toml", "-o", "b", code=2).stderr
+    assert "no search has made" in run(tmp_path, "search", "recipe.toml", "--storage", "recipe.toml", code=2).stderr
+    assert sorted(tmp_path.rglob("*")) == before

@@ -43,25 +43,25 @@ def test_large_files_are_seekable_by_themselves():
 
 def test_what_goes_wrong_leaves_the_old_file(tmp_path):
     path = tmp_path / "net.bpz"
-    path.write_bytes(b"old")
+    path.write_bytes(b"BPZ, old")
 
     def bad():
         yield next(tensors())
         yield codec.RawTensor("bad", np.float32([np.nan]))
 
     with pytest.raises(InputError, match="bad holds 1 values"):
-        codec.write(path, bad())
+        codec.write(path, bad(), overwrite=True)
     with pytest.raises(InputError, match="Two tensors are called"):
-        codec.write(path, [next(tensors()), next(tensors())])
+        codec.write(path, [next(tensors()), next(tensors())], overwrite=True)
     with pytest.raises(InputError, match="0 threads"):
-        codec.write(path, tensors(), threads=0)
-    assert path.read_bytes() == b"old"
+        codec.write(path, tensors(), threads=0, overwrite=True)
+    assert path.read_bytes() == b"BPZ, old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["net.bpz"]
 
 
 def test_a_killed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "net.bpz"
-    path.write_bytes(b"old")
+    path.write_bytes(b"BPZ, old")
     program = (
         "import os, signal, sys, numpy as np\n"
         "from pathlib import Path\n"
@@ -70,11 +70,11 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
         "    for index in range(9):\n"
         "        if index == 8: os.kill(os.getpid(), signal.SIGKILL)\n"
         "        yield codec.RawTensor(str(index), np.random.rand(9999).astype(np.float32))\n"
-        "codec.write(Path(sys.argv[1]), tensors())\n"
+        "codec.write(Path(sys.argv[1]), tensors(), overwrite=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"BPZ, old"
 
 
 class Trickle(io.RawIOBase):

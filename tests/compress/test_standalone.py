@@ -78,7 +78,7 @@ def test_each_kind_of_file_and_back(tmp_path, kind, tolerance):
 
 def test_a_larger_tolerance_is_a_smaller_file(tmp_path):
     path = written(tmp_path, ".pt", state())
-    sizes = [compress_file(path, tmp_path / "net.bpz", tolerance).size for tolerance in (1e-3, 1e-2, 1e-1)]
+    sizes = [compress_file(path, tmp_path / f"{tolerance}.bpz", tolerance).size for tolerance in (1e-3, 1e-2, 1e-1)]
     assert sizes[0] > sizes[1] > sizes[2]
 
 

@@ -1,0 +1,31 @@
+"""What Ctrl-C says: what was kept, and the command that goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from ..errors import Interrupted
+from ..studies import without_password
+from ..text import shell_quoted
+
+
+@contextlib.contextmanager
+def resumable(kept: Callable[[], str] | str) -> Iterator[None]:
+    """Turn Ctrl-C during the block into a sentence for a command that goes on when it is given once more.
+
+    kept  what a later command finds, as "3 trials are kept in search.db"; called when it is wanted
+
+    An Interrupted error from inside is replaced too: the command that goes on is the user's own.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted):
+        what = kept if isinstance(kept, str) else kept()
+        raise Interrupted(f"Interrupted; {what}; go on with: {command_line()}") from None
+
+
+def command_line() -> str:
+    """The command as it was given, without passwords."""
+    return " ".join(["bayespress", *(shell_quoted(without_password(word)) for word in sys.argv[1:])])

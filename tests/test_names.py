@@ -1,0 +1,125 @@
+"""Names from strangers' files are text: in tables, pages, pictures, progress and errors nothing obeys them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from bayespress import codec, text
+from bayespress.cli import console
+from bayespress.cli.inspect import tensors_table
+from bayespress.handover import LayerRecord, PackedRecord, StepRecord
+
+HOSTILE = (
+    "[red]w", "a[/b]", "<script>alert(1)</script>", "$x_1^2$", "$\\frac{", "_hidden", "50% & more", ":smile:", "1.5",
+    "back\\slash$", "日本語", "\u202edrow", "zero\u200bwidth",
+)  # fmt: skip
+CONTROLS = ("\x1b]0;title\x07", "line\nbreak", "tab\there", "\ud800", "\x9b31m")
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, *CONTROLS])
+def test_a_table_shows_a_name_and_obeys_nothing(name, capsys):
+    console.show(console.table(name, (name, "x"), [(name, 1)]), f"Next: {name}")
+    shown = capsys.readouterr().out
+    assert text.printable(name) in shown
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", shown)
+    assert len(shown.splitlines()) == len([line for line in shown.split("\n") if line])
+
+
+@pytest.mark.parametrize("tell", [console.step, console.note])
+def test_progress_is_one_line_of_text(tell, capsys):
+    tell("trained a\nb \x1b[2J \u202ec")
+    assert capsys.readouterr().err[2:] == "trained a\\nb \\x1b[2J \\u202ec\n"
+
+
+def test_a_long_path_stays_on_one_line(capsys):
+    console.show(f"Next: bayespress verify {'x' * 300}")
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def _layout():
+    names = [name for name in HOSTILE if "\u202e" not in name and "\u200b" not in name]
+    return codec.layout(codec.encode([codec.RawTensor(name, np.ones(3, np.float32)) for name in names]))
+
+
+def _record(name: str) -> PackedRecord:
+    return PackedRecord(
+        name=name, input_shape=(1,), output_shape=(1,), labels=HOSTILE, data=name, original_parameters=10,
+        original_bytes=40, packed_bytes=20, settings={name: name},
+        steps=tuple(StepRecord(name=each, error_percent=1.0, nonzero=3, parameters=3) for each in ("a", name)),
+        layers=tuple(
+            LayerRecord(name=each, shape=(3,), original_shape=(3,), nonzero=3, coding=each, bits={"values": 96.0})
+            for each in HOSTILE
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "$\\frac{", "\u202ea\x1b]0;title\x07\n_"])
+def test_a_report_is_well_formed_whatever_the_names(name):
+    from bayespress.compress.report import report_html
+
+    page = report_html(_record(name), _layout())
+    ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    assert "<script" not in page
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202a-\u202e]", page)
+    assert page.count("<h1>") == 1
+
+
+def test_bars_of_one_shown_name_stay_two_bars():
+    """matplotlib merges categories of one name; ours stand at places of their own."""
+    from bayespress.deploy.bench_picture import bench_svg
+    from bayespress.deploy.bench_report import BenchReport, Latency
+
+    rows = [
+        Latency(label="$a$", runs=1, median_us=us, p10_us=us, p90_us=us, ratio=us) for us in (1.0, 7.0)
+    ]  # fmt: skip
+    picture = bench_svg(BenchReport(name="<n>", cpu="c", rows=rows))
+    ET.fromstring(picture)
+    assert picture.count("<!--  7.0x -->") == 1
+    assert picture.count("<!-- $a$ -->") == 2, "both are named, and not as mathematics"
+
+
+def test_json_escapes_and_keeps_names(capsys):
+    console.print_json({"names": [*HOSTILE, "\x1b[31m"]})
+    shown = capsys.readouterr().out
+    assert shown.isascii()
+    assert "\x1b" not in shown
+    assert json.loads(shown)["names"] == [*HOSTILE, "\x1b[31m"]
+
+
+def test_inspecting_hostile_names(capsys):
+    console.show(tensors_table(_layout()))
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("[red]w", "a[/b]", ":smile:"))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_terminals_without_unicode_show_everything_somehow(encoding, tmp_path):
+    weights = codec.encode([codec.RawTensor("日本·µ", np.ones(3, np.float32))])
+    (tmp_path / "w.bpz").write_bytes(weights)
+    result = subprocess.run(
+        [sys.executable, "-m", "bayespress", "verify", "w.bpz"], cwd=tmp_path, capture_output=True, check=False,
+        env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    result = subprocess.run(
+        [sys.executable, "-m", "bayespress", "inspect", "w.bpz"], cwd=tmp_path, capture_output=True, check=False,
+        env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert b"\\u65e5\\u672c" in result.stdout
+
+
+def test_words_for_the_shell_name_the_very_path(tmp_path):
+    for name in ("a b", "a'b", "-x", "a\nb", "\x1b[31m", "a\\b\n", "日本", "$(touch x)", "\udcff", "*"):
+        word = text.shell_word(name)
+        assert text.printable(word) == word
+        got = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True).stdout
+        assert os.fsdecode(got).removeprefix("./") == name.removeprefix("./")
