@@ -21,6 +21,7 @@ from bayespress.deploy.bundle import MANIFEST, Manifest, opened, seal, write_zip
 from bayespress.deploy.bundle_source import LARGEST_FILE, MOST_FILES, FolderSource
 from bayespress.deploy.devices.base import target_for
 from bayespress.deploy.devices.host import Host
+from bayespress.deploy.tolerance import check_outputs
 from bayespress.deploy.verify import verify
 from bayespress.errors import CorruptFileError, InputError, MissingToolError
 
@@ -110,8 +111,8 @@ def test_what_was_hashed_is_what_is_run(bundle, tmp_path):
         runner.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
         runner.chmod(0o755)
         (bundle / "weights.bpz").write_bytes(b"other")
-        said = Host().run(it, it.folder / "golden/input.f32")
-        assert np.allclose(np.array(said["outputs"]), it.golden_outputs().reshape(len(said["outputs"]), -1), atol=1e-4)
+        report = Host().run(it, it.folder / "golden/input.f32")
+        check_outputs(report.output_array(), it.golden_outputs(), it.golden_tolerance(), "An output")
         assert stat.S_IMODE(it.folder.stat().st_mode) == 0o700
         assert stat.S_IMODE(it.folder.parent.stat().st_mode) == 0o700
         assert bundle not in it.folder.parents
