@@ -131,7 +131,7 @@ class Halves(nn.Module):
 def test_a_network_in_half_precision_is_told(tmp_path):
     network = Halves()
     packed = compress_network(network, posterior_of(network), torch.randn(2, 4))
-    with pytest.raises(InputError, match="softmax.int in the network itself .Halves. computes in float16"):
+    with pytest.raises(InputError, match=r"softmax.int in the network itself .Halves. computes in float16"):
         bayespress.build(packed, ["host"], tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
