@@ -299,9 +299,10 @@ def _div_mode(g: Rewriter, a: Value | Number, b: Value | Number, *, rounding_mod
 
 
 def _float_floor_division(g: Rewriter, a: Value, b: Value) -> Value:
-    """What PyTorch computes: (a - remainder(a, b)) / b, rounded to the nearer integer."""
-    rest = _float_remainder(g, a, b)
+    """What PyTorch computes: (a - fmod(a, b)) / b, less 1 where signs differ, rounded to the nearer integer."""
+    rest: Value = g.call(aten.fmod.Tensor, a, b)
     quotient = g.div(g.sub(a, rest), b)
+    quotient = g.where(_differ(g, rest, b), g.sub(quotient, 1.0), quotient)
     down = g.unary(aten.floor.default, quotient)
     down = g.where(g.less(0.5, g.sub(quotient, down)), g.add(down, 1.0), down)
     return g.where(g.equal(b, 0), g.div(a, b), down)
@@ -433,7 +434,10 @@ def _hypot(g: Rewriter, a: Value, b: Value) -> Value:
     a, b = g.unary(aten.abs.default, a), g.unary(aten.abs.default, b)
     larger, smaller = g.maximum(a, b), g.minimum(a, b)
     ratio = g.div(smaller, g.where(g.equal(larger, 0), 1.0, larger))
-    return g.mul(larger, g.unary(aten.sqrt.default, g.add(g.mul(ratio, ratio), 1.0)))
+    found = g.mul(larger, g.unary(aten.sqrt.default, g.add(g.mul(ratio, ratio), 1.0)))
+    # As IEEE 754 has it, infinite with an infinite side, whatever the other is.
+    infinite = g.binary(aten.logical_or.default, g.equal(a, math.inf), g.equal(b, math.inf))
+    return g.where(infinite, g.number(math.inf, g.dtype(found)), found)
 
 
 def _extreme(name: str, operator: Any) -> None:
@@ -594,9 +598,10 @@ def _leaky_relu(g: Rewriter, x: Value, negative_slope: Number = 0.01) -> Value:
 @takes("rrelu_with_noise_functional.default", "rrelu.default", "rrelu_with_noise.default", group=_ACTIVATIONS,
        form="leaky_relu with the mean slope", condition="evaluation mode")  # fmt: skip
 def _rrelu(g: Rewriter, x: Value, *arguments: Any, **named: Any) -> Any:
+    # torch.export leaves out trailing arguments that have their default.
     given = [each for each in arguments if isinstance(each, (bool, int, float))]
-    lower, upper = (float(each) for each in [*given, 1 / 8, 1 / 3][:2])
-    if any(each is True for each in given) or named.get("training"):
+    lower, upper, training = [*given, *(1 / 8, 1 / 3, False)[len(given) :]][:3]
+    if training or named.get("training"):
         raise RefusedError("draws random slopes")
     found = _leaky_relu(g, x, (lower + upper) / 2)
     return (found, None) if g.operator is aten.rrelu_with_noise_functional.default else found

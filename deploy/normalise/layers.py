@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -161,7 +160,7 @@ def _turned(
 # -- normalisation --
 
 
-@takes("_native_batch_norm_legit_no_training.default", "batch_norm.default", group=_NORMS,
+@takes("_native_batch_norm_legit_no_training.default", group=_NORMS,
        form="itself; a missing weight is 1 and a missing bias 0", condition="float32, evaluation mode")  # fmt: skip
 def _batch_norm(
     g: Rewriter, x: Value, weight: Value | None, bias: Value | None, running_mean: Value, running_var: Value,
@@ -250,6 +249,3 @@ def _rms_norm(
     normal = g.div(x, g.unary(aten.sqrt.default, g.add(squares, float(eps))))
     found = _affine(g, normal, weight, None, normalized_shape)
     return (found, None) if g.operator is not aten.rms_norm.default else found
-
-
-_ = math

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .elementwise import log1p, power
 from .errors import RefusedError
-from .rewriter import FLOATS, HALVES, NARROW, Number, Rewriter, Value, aten
+from .rewriter import FLOATS, NARROW, Number, Rewriter, Value, aten
 from .table import takes
 
 _GROUP, _ORDER = "Reductions", "Order and cumulative sums"
@@ -126,7 +126,7 @@ def _all(g: Rewriter, x: Value, dim: Sequence[int] | int | None = None, keepdim:
     return _extreme(g, truth, aten.amin.default, g.axes(x, dim), keepdim)
 
 
-@takes("prod.default", "prod.dim_int", group=_GROUP, form="products of halves", condition="no more than 4096 elements")
+@takes("prod.default", "prod.dim_int", group=_GROUP, form="products of halves")
 def _prod(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Value:
     x = g.cast(x, _accumulated(g, x, dtype))
     shape = g.result_shape
@@ -153,10 +153,13 @@ def var(
         correction = 1 if correction is None else correction
     else:
         correction = 1 if unbiased else 0
-    axes = g.axes(x, dim)
+    return _variance(g, x, g.axes(x, dim), correction, keep=keepdim)
+
+
+def _variance(g: Rewriter, x: Value, axes: Sequence[int], correction: Number, *, keep: bool) -> Value:
     count = math.prod(g.shape(x)[axis] for axis in axes)
     deviation = g.sub(x, mean(g, x, axes, keep=True))
-    squares = g.sum(g.mul(deviation, deviation), axes, keep=keepdim)
+    squares = g.sum(g.mul(deviation, deviation), axes, keep=keep)
     return g.div(squares, g.number(max(0.0, count - correction), g.dtype(x)))
 
 
@@ -170,11 +173,7 @@ def _std(
 @takes("var_mean.correction", group=_GROUP, form="var and mean")
 def _var_mean(g: Rewriter, x: Value, dim: Any = None, *, correction: Any = None, keepdim: bool = False) -> Any:
     axes = g.axes(x, dim)
-    count = math.prod(g.shape(x)[axis] for axis in axes)
-    centre = mean(g, x, axes, keep=True)
-    deviation = g.sub(x, centre)
-    squares = g.sum(g.mul(deviation, deviation), axes, keep=keepdim)
-    spread = g.div(squares, g.number(max(0.0, count - (1 if correction is None else correction)), g.dtype(x)))
+    spread = _variance(g, x, axes, 1 if correction is None else correction, keep=keepdim)
     return spread, mean(g, x, axes, keep=keepdim)
 
 
@@ -303,9 +302,10 @@ def _cummax(g: Rewriter, x: Value, dim: int) -> Any:
     lanes, back, extent = _lanes(g, x, dim)
     greatest = g.operator is aten.cummax.default
     mask = torch.ones(extent, extent, dtype=torch.int64).tril().bool()
-    least = torch.finfo(g.dtype(x)).min if g.dtype(x) in FLOATS else torch.iinfo(g.dtype(x)).min
-    most = -math.inf if g.dtype(x) in FLOATS else least
-    fill = most if greatest else (math.inf if g.dtype(x) in FLOATS else torch.iinfo(g.dtype(x)).max)
+    if g.dtype(x) in FLOATS:
+        fill: Number = -math.inf if greatest else math.inf
+    else:
+        fill = torch.iinfo(g.dtype(x)).min if greatest else torch.iinfo(g.dtype(x)).max
     spread = g.where(mask, g.unsqueeze(lanes, -2), g.number(fill, g.dtype(x)))
     operator = aten.amax.default if greatest else aten.amin.default
     return g.permute(_extreme(g, spread, operator, [g.rank(spread) - 1], False), back), None
@@ -391,6 +391,3 @@ def _median(g: Rewriter, x: Value, dim: int | None = None, keepdim: bool = False
         values = g.where(g.less(0, broken), g.number(math.nan, g.dtype(x)), values)
     found = _one(g, (values, origins), dim, keepdim)
     return found[0] if alone else found
-
-
-_ = HALVES

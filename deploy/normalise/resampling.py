@@ -16,7 +16,7 @@ from torch import Tensor
 from .errors import RefusedError
 from .reductions import amax
 from .rewriter import FLOATS, Rewriter, Value, aten
-from .shapes import constant_pad, moved
+from .shapes import moved
 from .table import takes
 
 _POOLS, _RESAMPLING = "Pooling", "Interpolation"
@@ -273,5 +273,3 @@ for _rank, _linear in ((1, "linear"), (2, "bilinear"), (3, "trilinear")):
     _interpolates(f"upsample_{_linear}{_rank}d", _rank, corners=True)
 for _name in ("upsample_bicubic2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"):
     _interpolates(_name, 2, corners=True)
-
-_ = constant_pad

@@ -7,6 +7,7 @@ tensors alone, so that constant indices, masks and sizes never reach another lib
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -83,8 +84,6 @@ class Rewriter:
 
     def first(self, node: fx.Node) -> fx.Node:
         """The first result of an operator that has several."""
-        import operator
-
         result = self.graph.call_function(operator.getitem, (node, 0))
         result.meta.update(self.meta)
         result.meta["val"] = node.meta["val"][0]
@@ -335,11 +334,6 @@ class Rewriter:
         if not axes or self.rank(value) == 0:
             return value
         found: Value = self.call(aten.sum.dim_IntList, value, list(axes), keep)
-        return found
-
-    def greatest(self, value: Value, axes: Sequence[int], *, keep: bool = False) -> Value:
-        """Maximum over dimensions."""
-        found: Value = self.call(aten.amax.default, value, list(axes), keep)
         return found
 
     def matmul(self, left: Value, right: Value) -> Value:

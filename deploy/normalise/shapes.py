@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -336,6 +335,3 @@ def _nothing(g: Rewriter, x: Value, *arguments: Any, **named: Any) -> Any:
 @takes("copy.default", group=_TYPES, form="expand and conversion", half=True)
 def _copy(g: Rewriter, x: Value, source: Value, *arguments: Any) -> Value:
     return g.expand(g.cast(source, g.dtype(x)), g.shape(x))
-
-
-_ = operator

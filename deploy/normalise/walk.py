@@ -447,10 +447,9 @@ class _Walk:
     def _program(self) -> Any:
         stage = self.stage
         used = {node.name for node in stage.graph.nodes}
-        for name, tensor in stage.constants.items():
+        for name in stage.constants:
             if name in used:
                 self.specs.append(InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(name), name))
-                _ = tensor
         self.specs.append(InputSpec(InputKind.USER_INPUT, TensorArgument("input_0"), None))
         output = next(node for node in reversed(stage.graph.nodes) if node.op == "output").args[0][0]
         signature = ExportGraphSignature(
