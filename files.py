@@ -217,9 +217,8 @@ def locked(path: Path) -> Iterator[None]:
         finally:
             mine.discard(whole)
             if descriptor is not None:
-                place.unlink(
-                    missing_ok=True
-                )  # before the lock goes, so that nobody holds a lock on a file that is gone
+                # Before the lock goes, so that nobody holds a lock on a file that is gone.
+                place.unlink(missing_ok=True)
                 os.close(descriptor)
 
 

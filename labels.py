@@ -83,7 +83,9 @@ def _as_tensor(labels: Any, where: str) -> Tensor:
     if isinstance(labels, torch.Tensor):
         if labels.layout != torch.strided or labels.is_quantized:
             raise InputError(f"{where} has labels of layout {labels.layout}; give a dense tensor.")
-        return labels
+        if labels.dtype not in (torch.uint16, torch.uint32, torch.uint64):
+            return labels
+        labels = labels.detach().cpu().numpy()
     try:
         array = np.asarray(labels)
     except (ValueError, TypeError, RuntimeError):

@@ -182,7 +182,6 @@ def _train(
 
     Raises InputError for a run of other settings that no demo has made, without `overwrite` or `fresh`.
     """
-    """Train, or go on where a run of the same settings stands."""
     from ..train.drive import train_run
     from .train import new_record, run_kept_safe
 

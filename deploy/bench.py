@@ -22,6 +22,7 @@ from .bench_report import BenchReport, Latency
 from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
 from .device_bench import measure
 from .devices import device_named
+from .devices.base import MOST_THREADS
 from .devices.failures import failure_of
 from .devices.process import Limits, run_program
 from .devices.report import TIME_LIMIT
@@ -34,7 +35,7 @@ from .tools import require
 _ROUNDS = 20
 _MOST_PRINTED = 1 << 30
 _STARTS = 9
-_LARGEST_BATCH, _MOST_THREADS = 1 << 20, 64
+_LARGEST_BATCH = 1 << 20
 COMPILED = "compiled"
 PEERS = ("onnxruntime", "torch")
 
@@ -75,10 +76,10 @@ def bench(
         if peer not in PEERS:
             raise InputError(f"There is no {peer!r} to compare with; there are {', '.join(PEERS)}.")
     small_enough = all(1 <= batch <= _LARGEST_BATCH for batch in batches)
-    if not batches or not small_enough or any(not 1 <= count <= _MOST_THREADS for count in threads):
+    if not batches or not small_enough or any(not 1 <= count <= MOST_THREADS for count in threads):
         raise InputError(
             f"A batch of {', '.join(map(str, batches)) or 'none'} on {', '.join(map(str, threads)) or 'no'} threads "
-            f"cannot be measured; give 1 to {_LARGEST_BATCH} examples and 1 to {_MOST_THREADS} threads."
+            f"cannot be measured; give 1 to {_LARGEST_BATCH} examples and 1 to {MOST_THREADS} threads."
         )
     chosen = [device_named(name) for name in dict.fromkeys(devices)]
     tell = progress or (lambda _step: None)

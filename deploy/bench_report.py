@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError, reason_of
+from ..files import read_bytes
 from ..text import printable
 
 # A report of a network with thousands of kernels on dozens of devices is a fraction of this.
@@ -98,19 +99,11 @@ class BenchReport(_Strict):
     @classmethod
     def read(cls, path: Path) -> BenchReport:
         """Read a report that `bench -o` or the Android app wrote. Raises InputError when it is not one."""
-        try:
-            with path.open("rb") as stream:
-                data = stream.read(_MOST_BYTES + 1)
-        except FileNotFoundError:
-            raise InputError(f"There is no bench report at {path}; check the path.") from None
-        except OSError as error:
-            raise InputError(f"The bench report {path} cannot be read ({error.strerror}); check the path.") from None
-        if len(data) > _MOST_BYTES:
-            raise InputError(f"{path} is no bench report: it has more than {_MOST_BYTES} bytes; name another file.")
+        data = read_bytes(path, "bench report", _MOST_BYTES)
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            reason = printable(reason_of(error))[:300]
+            reason = reason_of(error)[:300]
             raise InputError(f"{path} is no bench report ({reason}); write one with bench -o.") from None
 
 

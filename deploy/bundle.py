@@ -26,7 +26,6 @@ import json
 import math
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -41,7 +40,17 @@ from ..files import sha256
 from ..handover import Preprocessing, StepRecord
 from ..outputs import Kind, record_folder
 from ..text import printable
-from .bundle_source import LARGEST_BUNDLE, LARGEST_FILE, MOST_FILES, PIECE, PLAIN, RUNNABLE, Source, source_of
+from .bundle_source import (
+    LARGEST_BUNDLE,
+    LARGEST_FILE,
+    MOST_FILES,
+    PIECE,
+    PLAIN,
+    RUNNABLE,
+    Source,
+    source_of,
+    unsound_zip,
+)
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
@@ -65,13 +74,12 @@ BUNDLE = record_folder(
 def _zip_difference(path: Path) -> str | None:
     """What tells a file from a zipped bundle, see outputs.Kind: zips of other things have no manifest of ours."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with unsound_zip(path), zipfile.ZipFile(path) as archive:
             with archive.open(MANIFEST) as member:
                 found = json.loads(member.read(_LARGEST_MANIFEST))
             listed = {MANIFEST, SIGNATURE, *(entry["path"] for entry in found["files"])}
             foreign = [name for name in archive.namelist() if name not in listed]
-    except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, RecursionError, NotImplementedError,
-            RuntimeError, EOFError, CorruptFileError):  # fmt: skip
+    except (CorruptFileError, KeyError, TypeError):
         return f"it has no {MANIFEST} of ours"
     return f"it holds {printable(foreign[0])}" if foreign else None
 

@@ -149,13 +149,15 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
         raise InputError(
             f"The .bpz holds tensor {min(left)}, which the graph does not take; they are not of one network."
         )
-    better = optimised(model)
+    onnx.checker.check_model(model)
     try:
+        better = optimised(model)
         onnx.checker.check_model(better)
         model = better
-    except onnx.checker.ValidationError:
-        # onnxscript puts some nodes before those that they read, after several clamps; the graph itself is sound.
-        onnx.checker.check_model(model)
+    except Exception:
+        # onnxscript puts some nodes before those that they read, after several clamps; a stranger's graph may make it
+        # raise anything.
+        pass
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..errors import InputError, reason_of
+from ..errors import BayespressError, InputError, reason_of
 from .tools import require
 
 _Convert = Callable[[Any, Any], Any]
@@ -55,8 +55,6 @@ def refused_by_tvm(error: BaseException) -> InputError:
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
     """Turn what TVM raises inside the block into an InputError."""
-    from ..errors import BayespressError
-
     try:
         yield
     except (BayespressError, KeyboardInterrupt):

@@ -198,7 +198,7 @@ def _check_fits(network: nn.Module, images: Tensor, classes: int) -> None:
     try:
         with torch.no_grad(), torch.random.fork_rng():
             outputs = network(images)
-    except Exception as error:  # the model's code may raise anything
+    except (Exception, SystemExit) as error:  # the model's code may raise anything, and must not end the command
         raise InputError(
             f"The network cannot take inputs of shape {tuple(images.shape[1:])} ({type(error).__name__}: "
             f"{reason_of(error)}); choose a network or data that fit each other."

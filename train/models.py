@@ -140,17 +140,24 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
 
 
 def imported(name: str, what: str) -> Callable[..., Any]:
-    """The callable of `module:callable`; `what` names its role in the error. Raises InputError when there is none."""
+    """The callable of `module:callable`; `what` names its role in the error.
+
+    Raises InputError when there is none, and when the module raises anything while it is imported.
+    """
     module_name, _, attribute = name.partition(":")
     here = os.getcwd()  # noqa: PTH109 - sys.path holds strings
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
+        with user_code(f"importing the module {module_name!r}"):
+            module = importlib.import_module(module_name)
+    except InputError as error:
+        if not isinstance(error.__cause__, ImportError):
+            raise
         raise InputError(
-            f"{what} {name}: module {module_name} cannot be imported ({error}); run from the folder that holds it."
-        ) from error
+            f"{what} {name}: module {module_name} cannot be imported ({reason_of(error.__cause__)}); run from the "
+            "folder that holds it."
+        ) from error.__cause__
     factory = getattr(module, attribute, None)
     if not callable(factory):
         raise InputError(f"{what} {name}: {module_name} has no callable {attribute!r}; check what follows the colon.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from typer.testing import CliRunner
@@ -127,9 +128,12 @@ def test_other_things_than_a_report(tmp_path, content):
 def test_files_that_are_no_report(tmp_path):
     with pytest.raises(InputError, match="There is no bench report at"):
         BenchReport.read(tmp_path / "none.json")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder, and a regular file is needed"):
         BenchReport.read(tmp_path)
+    os.mkfifo(tmp_path / "pipe.json")  # nobody writes into it, and to open it would wait for ever
+    with pytest.raises(InputError, match="is a pipe, and a regular file is needed"):
+        BenchReport.read(tmp_path / "pipe.json")
     with (tmp_path / "large.json").open("wb") as large:
         large.truncate(1 << 40)
-    with pytest.raises(InputError, match="it has more than 16777216 bytes"):
+    with pytest.raises(InputError, match="at most 16,777,216 are read"):
         BenchReport.read(tmp_path / "large.json")

@@ -25,6 +25,7 @@ ONE_HOT = torch.nn.functional.one_hot(RIGHT, 3)
         *(RIGHT.to(kind) for kind in (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8)),
         RIGHT[:, None], RIGHT.int()[:, None], RIGHT.numpy(), RIGHT.numpy().astype(np.uint16),
         RIGHT.numpy().astype(">i4"), RIGHT.numpy().astype(np.uint64), RIGHT.tolist(), tuple(RIGHT.tolist()),
+        *(RIGHT.to(kind) for kind in (torch.uint16, torch.uint32, torch.uint64)), ONE_HOT.to(torch.uint16),
         ONE_HOT, ONE_HOT.float(), ONE_HOT.double(), ONE_HOT.bool(), ONE_HOT.numpy(), ONE_HOT.tolist(),
         np.asfortranarray(ONE_HOT.numpy())[::1], RIGHT.numpy()[::-1][::-1],
     ],
@@ -33,6 +34,7 @@ def test_labels_that_mean_one_thing_are_taken(labels):
     found = class_labels(labels, 4, 3, "It")
     assert found.dtype == torch.int64
     assert torch.equal(found, RIGHT)
+    assert class_count([labels], "It") == 3
 
 
 def test_booleans_are_two_classes():
@@ -47,6 +49,7 @@ def test_booleans_are_two_classes():
         (RIGHT.to(torch.complex64), "labels of type complex64"),
         (torch.tensor([0, 1, 2, 3]), "holds label 3; labels are 0 to 2"),
         (torch.tensor([0, -100, 2, 1]), "holds label -100"),
+        (torch.tensor([0, 1, 2, 2**63 + 1], dtype=torch.uint64), "holds label 9223372036854775809"),
         (np.array([0, 1, 2, 2**63], np.uint64), "holds label 9223372036854775808"),
         (RIGHT[:3], r"4 inputs and labels of shape \(3,\)"),
         (torch.tensor(1), r"labels of shape \(\)"),

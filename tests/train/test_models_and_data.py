@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 
 import pytest
 import torch
@@ -45,10 +46,31 @@ def test_a_users_network_is_found_from_the_current_folder(tmp_path, monkeypatch)
         ("mynet_for_test:wrong", {}, "gave a int"),
         ("mynet_for_test:missing", {}, "no callable 'missing'"),
         ("no_such_module_here:net", {}, "cannot be imported"),
+        (":net", {}, "Importing the module '' raised ValueError"),
         ("lenet-6", {}, "no model 'lenet-6'"),
     ]:
         with pytest.raises(InputError, match=message):
             build_model(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def net(:", "raised SyntaxError"),
+        ("1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(0)", "raised SystemExit"),
+        ("import no_such_module_at_all", "cannot be imported .No module named 'no_such_module_at_all'"),
+        ("def net():\n    raise SystemExit(0)", "The model broken_for_test:net raised SystemExit"),
+    ],
+)
+def test_a_users_module_that_fails_is_told_in_a_sentence(tmp_path, monkeypatch, code, message):
+    (tmp_path / "broken_for_test.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_for_test", raising=False)
+    for load, what in ((build_model, ""), (load_data, "" if "def net():" not in code else "broken_for_test:net")):
+        with pytest.raises(InputError, match=what or message):
+            load("broken_for_test:net")
 
 
 def test_digits_are_split_once_and_for_all():
