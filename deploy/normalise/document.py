@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import walk  # noqa: F401 - importing it enters all rules
 from .table import TABLE
+from .walk import RULES
 
 _HEAD = """# Operators that are supported, and those that are refused
 
@@ -44,8 +44,10 @@ _REFUSED = """## Refused
 def document() -> str:
     """The page."""
     lines = [_HEAD]
-    groups = dict.fromkeys(entry.group for entry in TABLE.values())
-    for group in groups:
+    # In the order of the modules, whichever of them was imported first.
+    modules = {module.__name__: number for number, module in enumerate(RULES)}
+    entries = sorted(TABLE.values(), key=lambda entry: modules[entry.rule.__module__])
+    for group in dict.fromkeys(entry.group for entry in entries):
         lines += [f"## {group}\n", "| operators | becomes | condition |", "|---|---|---|"]
         rules: dict[int, list[str]] = {}
         for name, entry in TABLE.items():

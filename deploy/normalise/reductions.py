@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .elementwise import log1p, power
+from .arithmetic import power
 from .errors import RefusedError
+from .functions import log1p
 from .rewriter import FLOATS, NARROW, Number, Rewriter, Value, aten
 from .table import takes
 

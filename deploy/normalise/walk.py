@@ -24,12 +24,13 @@ from torch.export.graph_signature import (
 
 from ...errors import BayespressError, InputError, reason_of
 from ...text import printable
-from . import elementwise, indexing, layers, reductions, resampling, shapes
+from . import activations, arithmetic, choices, functions, indexing, layers, reductions, resampling, shapes
 from .errors import RefusedError
 from .rewriter import HALVES, TYPES, Rewriter, Value
 from .table import TABLE, Operator
 
-RULES = (elementwise, indexing, layers, reductions, resampling, shapes)
+# All modules of rules, in the order of docs/OPERATORS.md.
+RULES = (functions, arithmetic, choices, activations, indexing, layers, reductions, resampling, shapes)
 
 # What torch.export leaves behind for its own checks; nothing of it computes.
 _CHECKS = (
