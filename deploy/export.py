@@ -41,13 +41,10 @@ def parameter_names(program: Any) -> dict[str, str]:
 
     Raises InputError for a network with several inputs or outputs.
     """
-    signature = program.graph_signature
-    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
-        raise InputError(
-            f"The network has {len(signature.user_inputs)} inputs and {len(signature.user_outputs)} outputs; "
-            "one of each is supported."
-        )
-    return dict(signature.inputs_to_parameters)
+    from .normalise.refusals import check_one_of_each
+
+    check_one_of_each(program.graph_signature)
+    return dict(program.graph_signature.inputs_to_parameters)
 
 
 def check_interface(program: Any) -> None:

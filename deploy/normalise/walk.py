@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +25,13 @@ from ...errors import BayespressError, InputError, reason_of
 from ...text import printable
 from . import activations, arithmetic, choices, functions, indexing, layers, reductions, resampling, shapes
 from .errors import RefusedError
+from .names import with_plain_names
+from .refusals import check_one_of_each, name_of, refuse, refuse_unknown, results_of, written_name
 from .rewriter import HALVES, TYPES, Rewriter, Value
 from .table import TABLE, Operator
 
 # All modules of rules, in the order of docs/OPERATORS.md.
-RULES = (functions, arithmetic, choices, activations, indexing, layers, reductions, resampling, shapes)
+RULES = (functions, arithmetic, choices, activations, reductions, layers, resampling, indexing, shapes)
 
 # What torch.export leaves behind for its own checks; nothing of it computes.
 _CHECKS = (
@@ -40,10 +41,6 @@ _CHECKS = (
     "sym_constrain_range",
     "sym_constrain_range_for_size",
 )
-_ODD = re.compile(r"[^A-Za-z0-9_]+")
-# A name's length that C compilers and linkers all take, with what is put before and behind it.
-_LONGEST = 40
-_TOLD = 4  # refused operators that a message names
 
 
 @dataclass(frozen=True)
@@ -70,17 +67,12 @@ def normalised(program: Any) -> Normalised:
     """
     if program in _MADE:
         return _MADE[program]
-    signature = program.graph_signature
-    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
-        raise InputError(
-            f"The network has {len(signature.user_inputs)} inputs and {len(signature.user_outputs)} outputs; "
-            "one of each is supported."
-        )
+    check_one_of_each(program.graph_signature)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            renamed, names = _with_plain_names(program)
-            _refuse_unknown(renamed.graph)
+            renamed, names = with_plain_names(program)
+            refuse_unknown(renamed.graph)
             decomposed = _decomposed(renamed)
             made = _MADE[program] = Normalised(_Walk(decomposed, names).result(), names)
             return made
@@ -92,180 +84,6 @@ def normalised(program: Any) -> Normalised:
             f"PyTorch cannot take the exported network apart ({type(error).__name__}: {reason_of(error)}); "
             "replace the operator that it names."
         ) from error
-
-
-# -- names --
-
-
-def _with_plain_names(program: Any) -> tuple[Any, dict[str, str]]:
-    """The program with state-dict names that PyTorch can write as Python and everyone as C, and the original ones.
-
-    PyTorch writes `self.for.weight` for a module named `for`, which is no Python.
-    """
-    graph = copy.deepcopy(program.graph_module)
-    # A copy gives other names to nodes that are called like a function of Python, `input` for instance.
-    copied = {old.name: new.name for old, new in zip(program.graph.nodes, graph.graph.nodes, strict=True)}
-    used: set[str] = set()
-    plain: dict[str, str] = {}
-    specs, names = [], {}
-    for spec in program.graph_signature.input_specs:
-        target = spec.target
-        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
-            plain[target] = _plain("p" if spec.kind is InputKind.PARAMETER else "k", target, used)
-            if spec.kind is InputKind.PARAMETER:
-                names[plain[target]] = target
-            target = plain[target]
-        elif spec.kind is not InputKind.USER_INPUT:
-            raise InputError(
-                f"The network takes a {spec.kind.name.lower().replace('_', ' ')}; only tensors are supported."
-            )
-        specs.append(InputSpec(spec.kind, _renamed(spec.arg, copied), target, spec.persistent))
-    outputs = []
-    for output in program.graph_signature.output_specs:
-        if output.kind in (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION):
-            raise InputError(f"The network changes its {printable(output.target)} while it runs; "
-                             "a compiled network has no state, so return the result instead.")  # fmt: skip
-        outputs.append(OutputSpec(output.kind, _renamed(output.arg, copied), plain.get(output.target, output.target)))
-    for name in [name for name, _ in program.graph_module.named_children() if name in plain]:
-        delattr(graph, name)
-    made = torch.export.ExportedProgram(
-        root=graph,
-        graph=graph.graph,
-        graph_signature=ExportGraphSignature(specs, outputs),
-        state_dict={plain.get(name, name): value for name, value in program.state_dict.items()},
-        range_constraints={},
-        module_call_graph=program.module_call_graph[:1],
-        example_inputs=None,
-        constants={plain.get(name, name): value for name, value in program.constants.items()},
-        verifiers=program.verifiers,
-    )
-    return made, names
-
-
-def _renamed(argument: Any, names: Mapping[str, str]) -> Any:
-    """An argument of a signature after its graph was copied."""
-    made = copy.copy(argument)
-    if isinstance(getattr(made, "name", None), str):
-        made.name = names.get(made.name, made.name)
-    return made
-
-
-def _plain(kind: str, name: str, used: set[str]) -> str:
-    """A C identifier that nobody else has; what layers.py takes apart is the beginning and `_weight` at the end."""
-    stem, dot, role = name.rpartition(".")
-    role = _ODD.sub("_", role)[:_LONGEST]
-    head = _ODD.sub("_", stem)[-_LONGEST:]
-    base = f"{kind}_{head}_{role}" if dot else f"{kind}_{role}"
-    found, number = base, 0
-    while found in used:
-        number += 1
-        found = f"{kind}_{head}_{number}_{role}" if dot else f"{kind}_{number}_{role}"
-    used.add(found)
-    return found
-
-
-# -- before the walk --
-
-
-def _places(node: fx.Node) -> str:
-    """The module of the network that a node comes from."""
-    stack = node.meta.get("nn_module_stack") or {}
-    path, kind = next(reversed(stack.values()), ("", ""))[:2] if stack else ("", "")
-    if not kind:
-        return "the network"
-    kind = kind if isinstance(kind, str) else kind.__name__
-    return f"{printable(path) or 'the network itself'} ({printable(kind.rpartition('.')[2])})"
-
-
-def _name_of(node: fx.Node) -> str:
-    if isinstance(node.target, torch._ops.OpOverload):
-        space, name = str(node.target._name).split("::")
-        overload = node.target._overloadname
-        name = name.partition(".")[0]
-        return f"{name}.{overload}" if space == "aten" else f"{space}::{name}.{overload}"
-    return str(getattr(node.target, "__name__", node.target))
-
-
-def _written(node: fx.Node) -> str:
-    """The operator that a node was made of, before it was taken apart."""
-    original = node.meta.get("original_aten")
-    if not isinstance(original, torch._ops.OpOverload):
-        return _name_of(node)
-    name = str(original._name).removeprefix("aten::")
-    return name if "." in name else f"{name}.default"
-
-
-def _refuse_unknown(graph: fx.Graph) -> None:
-    """Refuse what no decomposition can help, in the words of the network as it was written."""
-    found = []
-    for node in graph.nodes:
-        if node.op == "get_attr":
-            continue
-        if node.op == "call_function":
-            name = _name_of(node)
-            if isinstance(node.target, torch._ops.HigherOrderOperator):
-                found.append((name, node, "chooses its way while it runs"))
-            elif (
-                isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
-            ):
-                if not _inactive_dropout(node):
-                    found.append((name, node, "draws random numbers"))
-            elif any(_complex(each) for each in _results(node)):
-                found.append((name, node, "computes with complex numbers"))
-        if any(_dynamic(each) for each in _results(node)):
-            if node.op == "placeholder":
-                raise InputError(f"The network's input has shape {tuple(node.meta['val'].shape)}, which is not fixed; "
-                                 "export it for one shape.")  # fmt: skip
-            if not any(_dynamic(each) for before in node.all_input_nodes for each in _results(before)):
-                found.append((_name_of(node), node, "gives a shape or number that is not fixed"))
-    _refuse(found)
-
-
-def _inactive_dropout(node: fx.Node) -> bool:
-    training = {"dropout": 2, "alpha_dropout": 2, "feature_dropout": 2, "feature_alpha_dropout": 2, "native_dropout": 2}
-    name = _name_of(node).partition(".")[0]
-    if name in training:
-        place = training[name]
-        given = (
-            node.args[place] if len(node.args) > place else node.kwargs.get("train", node.kwargs.get("training", True))
-        )
-        return not given
-    if name == "scaled_dot_product_attention":
-        return bool((node.args[4] if len(node.args) > 4 else node.kwargs.get("dropout_p", 0.0)) == 0.0)
-    if name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
-        return True  # their dropout follows the mode of the module, which is evaluation
-    return name == "rrelu" and not bool(node.args[3] if len(node.args) > 3 else node.kwargs.get("training", False))
-
-
-def _results(node: fx.Node) -> list[Any]:
-    value = node.meta.get("val")
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _complex(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_complex()
-
-
-def _dynamic(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return any(not isinstance(extent, int) for extent in value.shape)
-    return isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool))
-
-
-def _refuse(found: Sequence[tuple[str, fx.Node, str]]) -> None:
-    """One sentence on all operators that are refused."""
-    if not found:
-        return
-    places: dict[tuple[str, str], dict[str, None]] = {}
-    for name, node, why in found:
-        places.setdefault((name, why), {})[_places(node)] = None
-    parts = [f"{printable(name)} in {' and '.join(where)} {why}" for (name, why), where in places.items()]
-    if len(parts) > _TOLD:
-        parts = [*parts[:_TOLD], f"and {len(parts) - _TOLD} more"]
-    raise InputError(
-        f"Operators of the network cannot be compiled: {'; '.join(parts)}; replace them "
-        "(docs/OPERATORS.md lists those that are supported)."
-    )
 
 
 def _decomposed(program: Any) -> Any:
@@ -295,9 +113,6 @@ def _operator(name: str) -> Any:
     return getattr(found, overload, None) if found is not None and overload else None
 
 
-# -- the walk --
-
-
 class _Walk:
     """Rewrites a program in which nothing is done in place."""
 
@@ -319,7 +134,7 @@ class _Walk:
                 self.values[node] = _attribute(self.program.graph_module, node.target)
             elif node.op == "output":
                 output = node
-        _refuse(self.refused)
+        refuse(self.refused)
         if output is None:
             raise ValueError("the graph has no output")
         self._output(output)
@@ -359,17 +174,17 @@ class _Walk:
         self.values[node] = self.stage.placeholder("input_0", value.shape, value.dtype, last=True)
 
     def _call(self, node: fx.Node) -> None:
-        name = _name_of(node)
+        name = name_of(node)
         if name.partition(".")[0] in _CHECKS:
             return
         if any(self._broken(each) for each in node.all_input_nodes):
             if name not in TABLE:
-                self.refused.append((_written(node), node, "is not supported"))
+                self.refused.append((written_name(node), node, "is not supported"))
             return
         try:
             self.values[node] = self._rewritten(node, name)
         except RefusedError as error:
-            self.refused.append((name if name in TABLE else _written(node), node, str(error)))
+            self.refused.append((name if name in TABLE else written_name(node), node, str(error)))
         except (BayespressError, KeyboardInterrupt):
             raise
         except Exception as error:
@@ -384,8 +199,8 @@ class _Walk:
         if entry is None:
             raise RefusedError("is not supported")
         result = node.meta.get("val")
-        inputs = [value for each in node.all_input_nodes for value in _results(each) if isinstance(value, Tensor)]
-        outputs = [value for value in _results(node) if isinstance(value, Tensor)]
+        inputs = [value for each in node.all_input_nodes for value in results_of(each) if isinstance(value, Tensor)]
+        outputs = [value for value in results_of(node) if isinstance(value, Tensor)]
         for value in (*inputs, *outputs):
             if value.dtype not in (*TYPES, *HALVES):
                 raise RefusedError(f"computes in {_type(value.dtype)}")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bayespress.deploy.normalise import normalised
+from bayespress.errors import InputError
 
 EDGES = torch.tensor([[0.0, -1.5, 2.5, math.inf, -math.inf, math.nan, 1e-20, -1e20]])
 
@@ -54,3 +55,17 @@ def test_edges(name):
     network = Between(FUNCTIONS[name]).eval().requires_grad_(False)
     rewritten = normalised(torch.export.export(network, (EDGES,))).program.module()
     torch.testing.assert_close(rewritten(EDGES), network(EDGES), equal_nan=True)
+
+
+class Inverse(nn.Module):
+    def forward(self, x):
+        return torch.erfinv(x)
+
+
+def test_a_refusal_of_many_modules_stays_short():
+    network = Between(nn.Sequential(*(Inverse() for _ in range(9)))).eval().requires_grad_(False)
+    with pytest.raises(
+        InputError, match=r"erfinv.default in function.0 .* and 5 more modules is not supported"
+    ) as told:
+        normalised(torch.export.export(network, (EDGES,)))
+    assert len(str(told.value)) < 400
