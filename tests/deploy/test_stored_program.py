@@ -9,7 +9,6 @@ import os
 import pickle
 import random
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 
 import bayespress
-from bayespress.__main__ import main
+from bayespress.cli.run import run
 from bayespress.deploy import stored_program
 from bayespress.deploy.export import load_program
 from bayespress.deploy.stored_program import read_program
@@ -398,17 +397,15 @@ def test_tensors_stay_within_their_bytes(saved, tmp_path):
             load_program(forged(saved[0], tmp_path / "network.pt2", weights=edit))
 
 
-def test_a_hostile_packed_directory_is_refused_by_every_command_that_opens_it(packed, tmp_path, capfd, monkeypatch):
+def test_a_hostile_packed_directory_is_refused_by_every_command_that_opens_it(packed, tmp_path):
     marker = tmp_path / "ran"
     folder = Path(shutil.copytree(packed("mlp"), tmp_path / "packed"))
     code = f"__import__('os').mkdir({str(marker)!r})"
     forged(packed("mlp") / "network.pt2", folder / "network.pt2", graph=lambda fields: _symbolic(fields, code))
     for command, out in (("build", "b"), ("decode", "x.onnx")):
-        monkeypatch.setattr(sys, "argv", ["bayespress", command, str(folder), "-o", str(tmp_path / out)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 2
-        assert "does not hold a network" in capfd.readouterr().err
+        with pytest.raises(CorruptFileError, match="does not hold a network") as refused:
+            run([command, str(folder), "-o", str(tmp_path / out)])
+        assert refused.value.exit_code == 2
     assert not marker.exists()
     with pytest.raises(CorruptFileError):
         bayespress.build(folder, ["host"], tmp_path / "b")
