@@ -20,6 +20,7 @@ from ..files import read_bytes
 from ..handover import NETWORK, ORIGINAL, WEIGHTS
 from .bench_report import BenchReport, Latency
 from .bundle import GOLDEN_INPUT, GRAPH, Bundle, opened
+from .checks import check_time_limit
 from .device_bench import measure
 from .devices import device_named
 from .devices.base import MOST_THREADS
@@ -70,8 +71,7 @@ def bench(
     """
     if not 0.0 < seconds <= 3600.0:
         raise InputError(f"{seconds} seconds cannot be measured for; give between 0 and 3600.")
-    if not 0.0 < time_limit <= 1e6:
-        raise InputError(f"A time limit of {time_limit} seconds cannot be kept; give between 0 and 1000000.")
+    check_time_limit(time_limit)
     for peer in compare:
         if peer not in PEERS:
             raise InputError(f"There is no {peer!r} to compare with; there are {', '.join(PEERS)}.")

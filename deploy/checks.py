@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import BayespressError, MissingToolError
+from ..errors import BayespressError, InputError, MissingToolError
+
+_LONGEST_LIMIT = 1_000_000  # seconds
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class VerifyReport:
     def passed(self) -> bool:
         """Whether no check failed. Skipped ones say why, and are for the reader to judge."""
         return all(check.outcome != "failed" for check in self.checks)
+
+
+def check_time_limit(seconds: float) -> None:
+    """See that runs on devices can be stopped after so many seconds. Raises InputError otherwise."""
+    if not 0.0 < seconds <= _LONGEST_LIMIT:
+        raise InputError(f"A time limit of {seconds} seconds cannot be kept; give between 0 and {_LONGEST_LIMIT}.")
 
 
 def attempt(name: str, check: Callable[[], str], tell: Callable[[str], None]) -> Check:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files import check_input, read_bytes
-from .checks import VerifyReport, attempt
+from .checks import VerifyReport, attempt, check_time_limit
 from .weights import check_weights, is_bundle
 
 
@@ -31,8 +31,7 @@ def verify(
     """
     tell = progress or (lambda _step: None)
     check_input(path, "bundle or .bpz file")
-    if not 0.0 < time_limit <= 1e6:
-        raise InputError(f"A time limit of {time_limit} seconds cannot be kept; give between 0 and 1000000.")
+    check_time_limit(time_limit)
     if devices:
         from .devices import device_named
 

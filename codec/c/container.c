@@ -34,19 +34,6 @@ const char *bpz_status_text(bpz_status status) {
     return "an unknown status";
 }
 
-void bpz_before_first(const bpz_file *file, bpz_tensor *tensor) {
-    memset(tensor, 0, sizeof *tensor);
-    tensor->index = UINT32_MAX;
-    tensor->next_entry = file->first_entry;
-    tensor->section_offset = file->first_section;
-}
-
-bpz_status bpz_next(const bpz_file *file, bpz_tensor *tensor) {
-    if (file == NULL || tensor == NULL || tensor->index + 1u >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
-    tensor->index++;
-    return bpz_entry_read(tensor, file->directory, tensor->next_entry, file->directory_size, (int)file->is_seekable);
-}
-
 /* Magic, version, the number of tensors and, of a seekable file, the size of the entries. */
 static bpz_status read_head(bpz_file *file, const uint8_t *data, size_t size, uint64_t *entries_size) {
     uint64_t number;

@@ -1,6 +1,8 @@
 /* directory.c - a tensor's entry in the directory. */
 #include "directory.h"
 
+#include <string.h>
+
 #include "checksum.h"
 
 BPZ_STATIC_ASSERT(rank_fits_its_nibble, BPZ_MAX_RANK <= 15);
@@ -70,4 +72,17 @@ bpz_status bpz_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset
     tensor->section_size = size;
     tensor->next_entry = offset;
     return BPZ_OK;
+}
+
+void bpz_before_first(const bpz_file *file, bpz_tensor *tensor) {
+    memset(tensor, 0, sizeof *tensor);
+    tensor->index = UINT32_MAX;
+    tensor->next_entry = file->first_entry;
+    tensor->section_offset = file->first_section;
+}
+
+bpz_status bpz_next(const bpz_file *file, bpz_tensor *tensor) {
+    if (file == NULL || tensor == NULL || tensor->index + 1u >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
+    tensor->index++;
+    return bpz_entry_read(tensor, file->directory, tensor->next_entry, file->directory_size, (int)file->is_seekable);
 }
