@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
+from ..errors import BayespressError, CheckFailedError, InputError, reason_of
 from .tools import require
 
 _ALIGNMENT = 64
@@ -25,6 +26,19 @@ def onnx_session(model: bytes, threads: int = 1) -> Any:
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only: warnings about thread affinity in containers tell nothing
     return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@contextlib.contextmanager
+def onnx_failures() -> Iterator[None]:
+    """Turn what ONNX Runtime raises inside the block, of a graph that it does not take, into a CheckFailedError."""
+    try:
+        yield
+    except BayespressError:
+        raise
+    except Exception as error:  # its exceptions have no common base but this
+        raise CheckFailedError(
+            f"ONNX Runtime does not run the graph ({reason_of(error)}); build the bundle again."
+        ) from error
 
 
 def onnx_outputs(session: Any, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
