@@ -21,7 +21,7 @@ from .layers import OURS, ChooseLayers, Stored
 from .lower import as_module, planned, walk, with_our_kernels
 from .normalise import normalised
 from .plan import Plan, View
-from .relax_import import compiling, imported
+from .relax_import import imported
 from .targets import Target
 from .tools import require
 
@@ -77,8 +77,7 @@ def lower_opencl(
     gpu = tvm.target.Target({"kind": "opencl", **(target.gpu or {})}, host=tvm.target.Target({"kind": "llvm"}))
     with gpu:
         module, sparse = with_our_kernels(imported(normal.program), names, stored or {}, choose, None)
-        with compiling():
-            module = planned(_with_names_of_their_own(with_half_products(module) if half else module))
+        module = planned(_with_names_of_their_own(with_half_products(module) if half else module))
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     plan = Plan(alignment=BUFFER_ALIGNMENT)
     walk(functions.pop("main"), names, sparse, plan, ("float16",) if half else ())

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 
+import onnx
 import pytest
 from typer.testing import CliRunner
 
 from bayespress.cli.app import app
 from bayespress.deploy.bench import bench
 from bayespress.deploy.bench_report import BenchReport
-from bayespress.errors import InputError, MissingToolError
+from bayespress.deploy.export import fill_weights
+from bayespress.deploy.sessions import onnx_failures, onnx_session
+from bayespress.errors import CheckFailedError, InputError, MissingToolError
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
@@ -137,3 +140,16 @@ def test_files_that_are_no_report(tmp_path):
         large.truncate(1 << 40)
     with pytest.raises(InputError, match="at most 16,777,216 are read"):
         BenchReport.read(tmp_path / "large.json")
+
+
+def test_a_graph_that_onnx_runtime_does_not_take_is_told_in_a_sentence():
+    shape = [1, 4]
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("input", "output")]
+    node = onnx.helper.make_node("Strange", ["input"], ["output"], domain="of.a.stranger")
+    graph = onnx.helper.make_graph([node], "it", value[:1], value[1:])
+    opsets = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("of.a.stranger", 1)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    filled = fill_weights(model.SerializeToString(), {})
+    wanted = r"ONNX Runtime does not run the graph \(.*\); build the bundle again."
+    with pytest.raises(CheckFailedError, match=wanted), onnx_failures():
+        onnx_session(filled)

@@ -13,15 +13,7 @@ import torch
 from bayespress.compress.packed import _export
 from bayespress.deploy.export import fill_weights, load_program, onnx_graph, parameter_names, plain_onnx
 from bayespress.deploy.onnx_optimise import quiet_exporters, rename_values
-from bayespress.deploy.sessions import (
-    eager_runner,
-    onnx_failures,
-    onnx_outputs,
-    onnx_runner,
-    onnx_session,
-    program_function,
-)
-from bayespress.errors import CheckFailedError
+from bayespress.deploy.sessions import eager_runner, onnx_outputs, onnx_runner, onnx_session, program_function
 from zoo import ZOO
 
 
@@ -88,16 +80,3 @@ def test_renaming_reaches_the_graphs_inside_nodes():
     assert [value.name for value in graph.input] == ["input"]
     assert list(graph.node[0].input) == ["value:input"]
     assert list(graph.node[0].attribute[0].g.node[0].input) == ["input", "value:input"]
-
-
-def test_a_graph_that_onnx_runtime_does_not_take_is_told_in_a_sentence():
-    shape = [1, 4]
-    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("input", "output")]
-    node = onnx.helper.make_node("Strange", ["input"], ["output"], domain="of.a.stranger")
-    graph = onnx.helper.make_graph([node], "it", value[:1], value[1:])
-    opsets = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("of.a.stranger", 1)]
-    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
-    filled = fill_weights(model.SerializeToString(), {})
-    wanted = r"ONNX Runtime does not run the graph \(.*\); build the bundle again."
-    with pytest.raises(CheckFailedError, match=wanted), onnx_failures():
-        onnx_session(filled)
