@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptFileError, InputError, reason_of
 from ..text import printable
-from .weight_files import LARGEST_DENSE
 
 if TYPE_CHECKING:
     import onnx
 
+_LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is written out
 _LARGEST_ATTRIBUTE = 16  # elements of a tensor in an attribute that are no weights: a fill value, coefficients
 _Array = NDArray[np.generic]
 
@@ -52,7 +52,7 @@ class OnnxWeight:
             found: _Array = numpy_helper.to_array(self.holder)
         elif isinstance(self.holder, SparseTensorProto):
             values = numpy_helper.to_array(self.holder.values)
-            if math.prod(self.holder.dims) > LARGEST_DENSE or min(self.holder.dims, default=1) < 0:
+            if math.prod(self.holder.dims) > _LARGEST_DENSE or min(self.holder.dims, default=1) < 0:
                 raise ValueError(f"{math.prod(self.holder.dims)} elements are too many for a dense tensor")
             found = np.zeros(tuple(self.holder.dims), dtype=values.dtype)
             found.reshape(-1)[self._places()] = values

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptFileError, InputError, reason_of
 from ..text import printable
 
-LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is written out
+_LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is written out
 PYTORCH = (".pt", ".pth", ".bin")
 
 Arrays: TypeAlias = tuple[int, Iterator[tuple[str, NDArray[np.generic]]]]
@@ -84,7 +84,7 @@ def _array(name: str, tensor: object) -> NDArray[np.generic]:
         if plain.is_quantized:
             plain = plain.dequantize()
         if plain.layout != torch.strided:
-            if plain.numel() > LARGEST_DENSE:
+            if plain.numel() > _LARGEST_DENSE:
                 raise ValueError(f"{plain.numel()} elements are too many for a dense tensor")
             plain = plain.to_dense()
         if plain.is_floating_point() and plain.dtype not in (torch.float16, torch.float32, torch.float64):
