@@ -154,7 +154,8 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
         onnx.checker.check_model(better)
         model = better
     except onnx.checker.ValidationError:
-        # onnxscript puts some nodes before those that they read, after several clamps; the graph itself is sound.
+        # Rules of onnxscript name a constant after the value beside it, and two of one name are one: so after several
+        # pairs of maxima with vectors. The graph itself is sound.
         onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data

@@ -325,7 +325,6 @@ class Rewriter:
             return torch.where(index < 0, index + extent, index)
         if wrap:
             index = self.where(self.less(index, 0), self.add(index, extent), index)
-        # Choices: the ONNX optimiser makes an unsorted graph of several pairs of a minimum and a maximum.
         index = self.where(self.less(index, 0), self.number(0, torch.int64), index)
         return self.where(self.less(extent - 1, index), self.number(extent - 1, torch.int64), index)
 
@@ -344,13 +343,19 @@ class Rewriter:
 
     def matmul(self, left: Value, right: Value) -> Value:
         """Product of matrices, or of batches of as many."""
-        if isinstance(right, fx.Node) and right.target is aten.permute.default and right.args[0] is left:
-            # TVM's fusion of transposes takes the two operands for one argument.
-            order: Any = right.args[1]
-            right = self.permute(self.call(aten.mul.Tensor, left, self.number(1, self.dtype(left))), order)
         operator = aten.mm.default if self.rank(left) == 2 else aten.bmm.default
-        found: Value = self.call(operator, left, right)
+        found: Value = self.call(operator, left, self.apart(left, right))
         return found
+
+    def apart(self, left: Value, right: Value) -> Value:
+        """`right`, of a product with `left`; never the same value transposed.
+
+        TVM's fusion of transposes takes the two operands for one argument.
+        """
+        if isinstance(right, fx.Node) and right.target is aten.permute.default and right.args[0] is left:
+            order: Any = right.args[1]
+            return self.permute(self.call(aten.mul.Tensor, left, self.number(1, self.dtype(left))), order)
+        return right
 
     def apply(self, function: Callable[[Tensor], Tensor], shape: Sequence[int]) -> Tensor:
         """`function` of a tensor that numbers the elements of `shape`: how index arrays are made of PyTorch's views."""

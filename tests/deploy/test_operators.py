@@ -18,12 +18,13 @@ from bayespress.deploy.normalise.document import document
 from bayespress.deploy.normalise.table import TABLE
 from bayespress.deploy.sessions import CompiledNetwork, onnx_session
 from bayespress.deploy.targets import target_named
+from bayespress.deploy.tolerance import allowed_difference
 from bayespress.errors import InputError
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
-# Differences that are nothing: of numbers that cancel (x - tanh(x)), of sigmoids far out.
-FLOOR = 1e-7
+# Above this, a difference is none of roundings: random ones may change a floor or a comparison.
+MOST = 1e-7
 
 
 class Compiled:
@@ -57,6 +58,24 @@ def compiled(tmp_path):
     return lambda network, x: Compiled(export(network, x), tmp_path)
 
 
+def same(got, want):
+    """Whether the results of a case differ by no more than a few roundings of its own largest result."""
+    scale = np.abs(want[np.isfinite(want)]).max(initial=0.0)
+    return np.allclose(got, want, rtol=2e-5, atol=3e-6 * scale, equal_nan=True)
+
+
+def within_rounding(one, x, got, want):
+    """Whether the results of a case are PyTorch's but for roundings that the case itself makes larger.
+
+    Such are differences of nearly equal numbers (x - tanh(x)) and sigmoids far out. tolerance.py says how large.
+    """
+    finite = np.isfinite(want)
+    if not np.allclose(got[~finite], want[~finite], equal_nan=True):
+        return False
+    allowed = allowed_difference(one, x.numpy(), np.where(finite, want, 0.0)[None])[0]
+    return bool((np.abs(got - want)[finite] <= np.minimum(allowed, MOST)[finite]).all())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GROUPS)
 def test_operators(name, compiled):
@@ -71,11 +90,9 @@ def test_operators(name, compiled):
             expected = [each.numpy() for each in network.results(x)]
         for runtime, output in it.outputs(x).items():
             at = 0
-            for (case, _), want in zip(network.cases, expected, strict=True):
+            for (case, forward), want in zip(network.cases, expected, strict=True):
                 got, at = output[at : at + want.size], at + want.size
-                finite = np.abs(want[np.isfinite(want)])
-                scale = finite.max(initial=0.0)
-                if not np.allclose(got, want, rtol=2e-5, atol=3e-6 * scale + FLOOR, equal_nan=True):
+                if not same(got, want) and not within_rounding(Group({case: forward}), x, got, want):
                     wrong.append(f"{case} on {runtime}, input {number}: {got[:4]} instead of {want[:4]}")
     assert not wrong, "\n".join(wrong)
 
