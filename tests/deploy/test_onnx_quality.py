@@ -56,8 +56,14 @@ def test_clamps_of_one_value_are_one_operator_each():
     class Clamps(torch.nn.Module):
         def forward(self, x):
             inside = x.clamp(-1, 1)
-            parts = [inside, x.clamp(-0.5, 2).relu(), x.relu().clamp(max=0.5), x.clamp(1, -1),
-                     x.clamp(0.25, 3) + inside, torch.nn.functional.relu6(x), (x * 3).long().clamp(-2, 3).clamp(max=1).float()]  # fmt: skip
+            parts = [
+                inside,
+                x.clamp(-0.5, 2).relu(),
+                x.relu().clamp(max=0.5),
+                x.clamp(1, -1),
+                x.clamp(0.25, 3) + inside,
+            ]
+            parts += [torch.nn.functional.relu6(x), (x * 3).long().clamp(-2, 3).clamp(max=1).float()]
             return torch.cat(parts, 1)
 
     x = torch.linspace(-4, 4, 33)[None]

@@ -12,6 +12,8 @@ from torch import nn
 
 from bayespress import codec
 from bayespress.deploy.aot import compile_network
+from bayespress.deploy.devices.base import run_runner
+from bayespress.deploy.devices.qemu import ARM64
 from bayespress.deploy.export import fill_weights, onnx_graph
 from bayespress.deploy.normalise import normalised, walk
 from bayespress.deploy.normalise.document import document
@@ -159,6 +161,27 @@ def test_positions_from_outside_are_clamped_and_any_weight_name_is_taken(compile
                 np.testing.assert_allclose(output[:4], first, atol=1e-5, err_msg=f"{runtime} at {wild}")
             else:
                 assert np.isfinite(output[:12]).all(), f"{runtime} at {wild}"
+
+
+def test_positions_from_outside_are_clamped_on_arm(arm, tmp_path):
+    """Where a number that no integer holds becomes another integer than on x86."""
+    network = Lookups().eval()
+    program = export(network, torch.tensor([[1.0, 2.0, 3.0]]))
+    between = tmp_path / "between"
+    between.mkdir()
+    made = compile_network(program, target_named("arm64-linux"), tmp_path / "arm", between, {})
+    weights, examples = tmp_path / "weights.bpz", tmp_path / "examples.f32"
+    names = normalised(program).names.values()
+    weights.write_bytes(codec.encode([codec.RawTensor(name, program.state_dict[name].numpy()) for name in names]))
+    wild = torch.tensor([[at, 2.0, 1.0] for at in (1.0, 1000.0, 100000.0, -5.0, -3e9, np.nan, np.inf, -1e30)])
+    examples.write_bytes(wild.numpy().tobytes())
+    outputs = run_runner([ARM64.path(), made.runner, weights, examples]).output_array().reshape(len(wild), -1)
+    clamped = normalised(program).program.module()
+    for x, output in zip(wild, outputs, strict=True):
+        if abs(x[0].item()) < 1e18:
+            np.testing.assert_allclose(output, clamped(x[None]).numpy()[0], atol=1e-5, err_msg=str(x))
+        else:
+            assert np.isfinite(output[:12]).all(), x
 
 
 def test_negative_positions_that_are_computed_count_from_the_end(compiled):
