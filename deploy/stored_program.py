@@ -41,6 +41,8 @@ _OVERLOAD = re.compile(r"torch\.ops\.aten\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)", re.A
 _HIGHER_ORDER = tuple(
     f"torch.ops.higher_order.{name}" for name in ("cond", "wrap_with_autocast", "wrap_with_set_grad_enabled")
 )
+# ATen's operators for Python's signs on integers and booleans; other names with two underscores are Python's own.
+_SIGNS = frozenset(f"__{place}{name}__" for name in ("and", "or", "xor", "lshift", "rshift") for place in ("", "i"))
 # Operators that touch what is outside the network: files, and standard output.
 _REFUSED = frozenset(("from_file", "save", "warn", "_print"))
 
@@ -64,7 +66,7 @@ def _operator(target: str) -> str:
     if target in _HIGHER_ORDER:
         return target
     found = _OVERLOAD.fullmatch(target)
-    if found is None or found[1].startswith("__") or found[1] in _REFUSED:
+    if found is None or found[1] in _REFUSED or (found[1].startswith("__") and found[1] not in _SIGNS):
         raise ValueError(f"operator {printable(target[:80])!r} is none of PyTorch's on tensors")
     torch = require("torch")
     overload = getattr(getattr(torch.ops.aten, found[1], None), found[2], None)
