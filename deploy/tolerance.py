@@ -59,6 +59,7 @@ _CONVOLUTIONS = frozenset(("convolution", "_convolution", "mkldnn_convolution", 
 # Operators that level off at 1, and those that multiply their input, or its first half, by such a function.
 _LEVELLING = frozenset(("sigmoid", "erfc", "special_erfc"))
 _GATES = frozenset(("silu", "gelu", "mish", "glu"))
+_COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "isnan"))
 # Operators that compute the places of what they read: those are rounded, too, in proportion to the extents.
 _BY_PLACES = ("upsample", "grid_sampler")
 # Operators whose outputs have the shape of their inputs, though each is made of all values on an axis.
@@ -171,6 +172,8 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             if any(each.alias_info is not None for each in (*schema.arguments, *schema.returns)):
                 return func(*args, **kwargs)
             name = schema.name.rpartition("::")[2]
+            if name in _COMPARISONS:
+                return func(*args, **kwargs)  # what is compared was rounded where it was made, and may be one number
             exact = func(*args, **kwargs) if name not in _PRODUCTS | _CONVOLUTIONS else None
             size = _ROUNDOFF * growth(name, _shapes(torch, args), _shapes(torch, exact))
             product = name in _PRODUCTS | _CONVOLUTIONS

@@ -238,6 +238,22 @@ class Rewriter:
         found: Value = self.call(aten.isnan.default, value)
         return found
 
+    def alike(self, left: Any, right: Any) -> bool:
+        """Whether two nodes compute the same of the same, so that a compiler may take one for the other."""
+        pairs, seen = [(left, right)], set()
+        while pairs:
+            left, right = pairs.pop()
+            if left is right or (left, right) in seen:
+                continue
+            if not (isinstance(left, fx.Node) and isinstance(right, fx.Node)) or left.op != right.op:
+                return False
+            inner, other = left.all_input_nodes, right.all_input_nodes
+            if left.op != "call_function" or left.target is not right.target or _form(left) != _form(right):
+                return False
+            seen.add((left, right))
+            pairs += zip(inner, other, strict=True)
+        return True
+
     def both(self, left: Value, right: Value) -> Value:
         """Logical and."""
         return self.binary(aten.logical_and.default, left, right)
@@ -402,6 +418,12 @@ def _compact(tensor: Tensor) -> Tensor:
 
 def _bytes(tensor: Tensor) -> bytes:
     return bytes(tensor.contiguous().numpy().tobytes())
+
+
+def _form(node: fx.Node) -> str:
+    """The arguments of a node but for which nodes they are."""
+    numbers = {each: number for number, each in enumerate(node.all_input_nodes)}
+    return repr(fx.node.map_arg((node.args, node.kwargs), lambda each: ("node", numbers[each])))
 
 
 def _fake_of(item: Any) -> Any:
