@@ -87,9 +87,12 @@ def normalised(program: Any) -> Normalised:
         raise
     except Exception as error:
         # torch.export's passes raise dozens of types; all mean that this graph is beyond them.
+        calls = [node for node in program.graph.nodes if node.op == "call_function"]
+        unlisted = dict.fromkeys(name for name in map(_name_of, calls) if name not in TABLE)
+        which = ", ".join(printable(name) for name in [*unlisted][:_TOLD]) or "the operator that it names"
         raise InputError(
             f"PyTorch cannot take the exported network apart ({type(error).__name__}: {reason_of(error)}); "
-            "replace the operator that it names."
+            f"replace {which} (docs/OPERATORS.md lists those that are supported)."
         ) from error
 
 

@@ -203,6 +203,7 @@ def test_negative_positions_that_are_computed_count_from_the_end(compiled):
         (lambda x: x[x > 0].sum()[None], "gives a shape or number that is not fixed"),
         (lambda x: x.bfloat16().exp().float(), "exp.default in .* computes in bfloat16, in which it is not exact"),
         (lambda x: x.long(), "output is of type int64"),
+        (lambda x: torch.linalg.inv(x.expand(3, 3)), r"cannot take .* apart .*; replace linalg_inv\w*\.\w+ \(docs"),
         (lambda x: torch.ones(1, 3), "does not depend on its input"),
         (lambda x: (x.int() & 3).float(), "works on the bits of integers"),
     ],
