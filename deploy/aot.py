@@ -17,6 +17,7 @@ from .layers import ChooseLayers, Layer, Stored
 from .lower import lower, tvm_target
 from .normalise import normalised
 from .opencl import lower_opencl
+from .relax_import import compiling
 from .schedule import gpu_schedule_source, schedule_source
 from .targets import Target
 from .tools import archiver, c_compiler, run_tool
@@ -91,10 +92,10 @@ def compile_network(
         return decide
 
     module, plan = lower(program, target, stored, decided_by(choose, choices))
-    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
-        library = tvm.tirx.build(module, tvm_target(target), pipeline="default")
     compiled_kernels = scratch / "kernels.o"
-    library.write_to_file(str(compiled_kernels), "o")
+    with compiling(), tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+        library = tvm.tirx.build(module, tvm_target(target), pipeline="default")
+        library.write_to_file(str(compiled_kernels), "o")
     folder.mkdir(parents=True, exist_ok=True)
     made = Compiled(
         folder / RUNNER, folder / ARCHIVE, folder / HEADER, folder / SCHEDULE,

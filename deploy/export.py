@@ -152,8 +152,8 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
         onnx.checker.check_model(better)
         model = better
     except Exception:
-        # onnxscript puts some nodes before those that they read, after several clamps; a stranger's graph may make it
-        # raise anything.
+        # Rules of onnxscript name a constant after the value beside it, and two of one name are one: so after several
+        # pairs of maxima with vectors. A stranger's graph may make it raise anything. The graph itself is sound.
         pass
     data: bytes = model.SerializeToString(deterministic=True)
     return data

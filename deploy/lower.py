@@ -30,6 +30,7 @@ _FAST_MATH = ("fast-math-reassoc", "fast-math-nsz", "fast-math-contract")
 _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
 
+@compiling()
 def lower(
     program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: ChooseLayers | None = None
 ) -> tuple[Any, Plan]:
@@ -38,7 +39,8 @@ def lower(
     stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`
     choose   which of the layers that could run sparse shall
 
-    Raises InputError for a network that takes or gives anything but one float32 tensor of fixed shape.
+    Raises InputError for a network that takes or gives anything but one float32 tensor of fixed shape, and for one that
+    TVM cannot compile.
     """
     require("tvm")
     normal = normalised(program)
@@ -46,8 +48,7 @@ def lower(
     with tvm_target(target):
         registers = registers_of(target)
         module, sparse = with_our_kernels(imported(normal.program), names, stored or {}, choose, registers)
-        with compiling():
-            module = planned(module)
+        module = planned(module)
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     main = functions.pop("main")
     plan = Plan()

@@ -14,16 +14,20 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .onnx_clamps import join_clamps
 from .tools import require
 
 
 def optimised(model: Any) -> Any:
-    """The ONNX model, all weights initializers, as torch.onnx.export would have written it."""
+    """The ONNX model, all weights initializers, as torch.onnx.export would have written it; `model` stays as it is."""
+    joined = type(model)()
+    joined.CopyFrom(model)
+    join_clamps(joined.graph)
     optimizer, rewriter = require("onnxscript.optimizer"), require("onnxscript.rewriter")
     inputs = [value.name for value in model.graph.input]
     outputs = [value.name for value in model.graph.output]
     with quiet_exporters():
-        folded = rewriter.rewrite(optimizer.optimize(model, onnx_shape_inference=True))
+        folded = rewriter.rewrite(optimizer.optimize(joined, onnx_shape_inference=True))
     if [value.name for value in folded.graph.input] != inputs or [
         value.name for value in folded.graph.output
     ] != outputs:

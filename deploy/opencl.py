@@ -21,7 +21,7 @@ from .layers import OURS, ChooseLayers, Stored
 from .lower import as_module, planned, walk, with_our_kernels
 from .normalise import normalised
 from .plan import Plan, View
-from .relax_import import imported
+from .relax_import import compiling, imported
 from .targets import Target
 from .tools import require
 
@@ -60,6 +60,7 @@ class GpuProgram:
     extension: str | None
 
 
+@compiling()
 def lower_opencl(
     program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: ChooseLayers | None = None,
     *, half: bool = False,

@@ -19,6 +19,9 @@ that are multiplied by 1 + u * sqrt(n) * xi, and so is its output, with xi unifo
     n  additions behind one output element; the errors of a sum of n terms grow as sqrt(n) (Higham, section 4.2),
        and as n / 12 for terms that may be equal, see `growth`
 
+Functions that level off at 1 (sigmoid; GELU and SiLU are x times such a function) are off by 2^-24 of that 1 even where
+their value is far below it: runtimes compute them as 1/2 + p(x), or as 1 + erf(x), and what cancels is lost.
+
 What then reaches the outputs is in proportion to the intermediate values, cancellation included, and a network that
 amplifies rounding gets the room that it needs. Where products are float16 (GPUs, +fp16), the operands of products
 are rounded to 11 bits instead, 2^-11 each: 2^-10.5 takes the place of u * sqrt(n) for them; sums stay float32.
@@ -47,11 +50,16 @@ RUNS = 8
 TINY = 2.0**-122
 _ROUNDOFF = 2.0**-23
 _HALF_ROUNDOFF = 2.0**-10.5  # of both factors at once
+_LEVELLED = 2.0**-24  # spacing of float32 below 1
 _MOST_RANDOM = 65_521  # a prime, so that rows of a weight do not get the same numbers
 _COARSE = 1e-4  # of the largest output of an input, where the network cannot be run with random roundings
 
 _PRODUCTS = frozenset(("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot"))
 _CONVOLUTIONS = frozenset(("convolution", "_convolution", "mkldnn_convolution", "convolution_overrideable"))
+# Operators that level off at 1, and those that multiply their input, or its first half, by such a function.
+_LEVELLING = frozenset(("sigmoid", "erfc", "special_erfc"))
+_GATES = frozenset(("silu", "gelu", "mish", "glu"))
+_COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "isnan"))
 # Operators that compute the places of what they read: those are rounded, too, in proportion to the extents.
 _BY_PLACES = ("upsample", "grid_sampler")
 # Operators whose outputs have the shape of their inputs, though each is made of all values on an axis.
@@ -164,6 +172,8 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             if any(each.alias_info is not None for each in (*schema.arguments, *schema.returns)):
                 return func(*args, **kwargs)
             name = schema.name.rpartition("::")[2]
+            if name in _COMPARISONS:
+                return func(*args, **kwargs)  # what is compared was rounded where it was made, and may be one number
             exact = func(*args, **kwargs) if name not in _PRODUCTS | _CONVOLUTIONS else None
             size = _ROUNDOFF * growth(name, _shapes(torch, args), _shapes(torch, exact))
             product = name in _PRODUCTS | _CONVOLUTIONS
@@ -174,10 +184,23 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             )
             spared = largest if product and sum(each is largest for each in args) == 1 else None
             results = func(*tree_map(lambda each: each if each is spared else rounded(each, operands), args), **kwargs)
+            if name in _LEVELLING | _GATES and isinstance(results, torch.Tensor) and results.dtype.is_floating_point:
+                results = results + _LEVELLED * _height(name, args, kwargs) * (2.0 * torch.rand(
+                    results.shape, generator=generator, dtype=results.dtype) - 1.0)  # fmt: skip
             return tree_map(lambda each: rounded(each, size), results)
 
     with Mode():  # type: ignore[no-untyped-call]
         yield
+
+
+def _height(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """What the function that levels off is multiplied by, where it goes to 1."""
+    if name in _LEVELLING:
+        return 1.0
+    if name != "glu":
+        return args[0].abs()
+    axis = args[1] if len(args) > 1 else kwargs.get("dim", -1)
+    return args[0].chunk(2, axis)[0].abs()
 
 
 def _shapes(torch: Any, values: Any) -> list[tuple[int, ...]]:

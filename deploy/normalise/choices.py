@@ -19,6 +19,10 @@ def _comparison(name: str) -> None:
         dtype = g.common(a, b)
         if dtype in (torch.bool, *NARROW):
             a, b = g.value(a, torch.int32), g.value(b, torch.int32)
+        if name not in ("lt", "gt") and isinstance(a, torch.fx.Node) and isinstance(b, torch.fx.Node) and g.alike(a, b):
+            # TVM takes it that every number equals itself.
+            none = g.is_nan(a)
+            return none if name == "ne" else g.unary(aten.logical_not.default, none)
         return g.compare(operator, a, b)
 
 

@@ -28,10 +28,15 @@ def _mm(g: Rewriter, a: Value, b: Value) -> Value:
 
 
 @takes(
-    "addmm.default", "baddbmm.default", group=_PRODUCTS, form="beta c + alpha (a b), all written out", condition=_FLOAT
-)
+    "addmm.default", "baddbmm.default", group=_PRODUCTS,
+    form="beta c + alpha (a b), all written out; itself of matrices where beta and alpha are 1", condition=_FLOAT,
+)  # fmt: skip
 def _addmm(g: Rewriter, c: Value, a: Value, b: Value, *, beta: Number = 1, alpha: Number = 1) -> Value:
     _check_float(g, a, b)
+    if g.rank(a) == 2 and (alpha, beta) == (1, 1) and g.rank(c) == 1:
+        # A dense layer, which ONNX has an operator for.
+        found: Value = g.call(aten.addmm.default, c, a, g.apart(a, b))
+        return found
     product = g.matmul(a, b)
     if alpha != 1:
         product = g.mul(product, float(alpha))
@@ -72,7 +77,7 @@ def _dot(g: Rewriter, a: Value, b: Value) -> Value:
 
 
 @takes("convolution.default", group=_CONVOLUTIONS,
-       form="itself, the bias added behind; a transposed one is a plain one of the input with zeros between",
+       form="itself; a transposed one is a plain one of the input with zeros between",
        condition="float32, ranks 1 to 3")  # fmt: skip
 def convolution(
     g: Rewriter, x: Value, weight: Value, bias: Value | None, stride: Sequence[int], padding: Sequence[int],
@@ -92,9 +97,7 @@ def convolution(
         x, weight, padding = _turned(g, x, weight, stride, padding, dilation, output_padding, groups)
         stride = [1] * rank
     x, padding = _explicit_padding(g, x, padding, g.shape(weight)[2:], dilation)
-    result = _forward(g, x, weight, stride, padding, dilation, groups)
-    if bias is not None:
-        result = g.add(result, g.reshape(bias, [1, g.size(bias), *[1] * rank]))
+    result = _forward(g, x, weight, bias, stride, padding, dilation, groups)
     return g.reshape(result, g.shape(result)[1:]) if unbatched else result
 
 
@@ -114,6 +117,7 @@ def _forward(
     g: Rewriter,
     x: Value,
     weight: Value,
+    bias: Value | None,
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
@@ -123,7 +127,7 @@ def _forward(
     if rank not in (1, 2, 3):
         raise RefusedError(f"convolves {rank} dimensions")
     sizes = [list(stride), list(padding), list(dilation)]
-    found: Value = g.call(aten.convolution.default, x, weight, None, *sizes, False, [0] * rank, groups)
+    found: Value = g.call(aten.convolution.default, x, weight, bias, *sizes, False, [0] * rank, groups)
     return found
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from ...errors import InputError
 from ...text import printable
 
-_NAMED = 4  # refused operators, and modules of each, that a message names before it only counts
+NAMED = 4  # refused operators, and modules of each, that a message names before it only counts
 
 
 def place_of(node: fx.Node) -> str:
@@ -130,4 +130,4 @@ def refuse(found: Sequence[tuple[str, fx.Node, str]]) -> None:
 
 def _first(texts: list[str], more: str) -> list[str]:
     """The first texts, and how many more there are, in the words of `more`."""
-    return texts if len(texts) <= _NAMED else [*texts[:_NAMED], more.format(len(texts) - _NAMED)]
+    return texts if len(texts) <= NAMED else [*texts[:NAMED], more.format(len(texts) - NAMED)]

@@ -237,6 +237,22 @@ class Rewriter:
         found: Value = self.call(aten.isnan.default, value)
         return found
 
+    def alike(self, left: Any, right: Any) -> bool:
+        """Whether two nodes compute the same of the same, so that a compiler may take one for the other."""
+        pairs, seen = [(left, right)], set()
+        while pairs:
+            left, right = pairs.pop()
+            if left is right or (left, right) in seen:
+                continue
+            if not (isinstance(left, fx.Node) and isinstance(right, fx.Node)) or left.op != right.op:
+                return False
+            inner, other = left.all_input_nodes, right.all_input_nodes
+            if left.op != "call_function" or left.target is not right.target or _form(left) != _form(right):
+                return False
+            seen.add((left, right))
+            pairs += zip(inner, other, strict=True)
+        return True
+
     def both(self, left: Value, right: Value) -> Value:
         """Logical and."""
         return self.binary(aten.logical_and.default, left, right)
@@ -324,7 +340,6 @@ class Rewriter:
             return torch.where(index < 0, index + extent, index)
         if wrap:
             index = self.where(self.less(index, 0), self.add(index, extent), index)
-        # Choices: the ONNX optimiser makes an unsorted graph of several pairs of a minimum and a maximum.
         index = self.where(self.less(index, 0), self.number(0, torch.int64), index)
         return self.where(self.less(extent - 1, index), self.number(extent - 1, torch.int64), index)
 
@@ -338,13 +353,19 @@ class Rewriter:
 
     def matmul(self, left: Value, right: Value) -> Value:
         """Product of matrices, or of batches of as many."""
-        if isinstance(right, fx.Node) and right.target is aten.permute.default and right.args[0] is left:
-            # TVM's fusion of transposes takes the two operands for one argument.
-            order: Any = right.args[1]
-            right = self.permute(self.call(aten.mul.Tensor, left, self.number(1, self.dtype(left))), order)
         operator = aten.mm.default if self.rank(left) == 2 else aten.bmm.default
-        found: Value = self.call(operator, left, right)
+        found: Value = self.call(operator, left, self.apart(left, right))
         return found
+
+    def apart(self, left: Value, right: Value) -> Value:
+        """`right`, of a product with `left`; never the same value transposed.
+
+        TVM's fusion of transposes takes the two operands for one argument.
+        """
+        if isinstance(right, fx.Node) and right.target is aten.permute.default and right.args[0] is left:
+            order: Any = right.args[1]
+            return self.permute(self.call(aten.mul.Tensor, left, self.number(1, self.dtype(left))), order)
+        return right
 
     def apply(self, function: Callable[[Tensor], Tensor], shape: Sequence[int]) -> Tensor:
         """`function` of a tensor that numbers the elements of `shape`: how index arrays are made of PyTorch's views."""
@@ -391,6 +412,12 @@ def _compact(tensor: Tensor) -> Tensor:
 
 def _bytes(tensor: Tensor) -> bytes:
     return bytes(tensor.contiguous().numpy().tobytes())
+
+
+def _form(node: fx.Node) -> str:
+    """The arguments of a node but for which nodes they are."""
+    numbers = {each: number for number, each in enumerate(node.all_input_nodes)}
+    return repr(fx.node.map_arg((node.args, node.kwargs), lambda each: ("node", numbers[each])))
 
 
 def _fake_of(item: Any) -> Any:

@@ -26,7 +26,7 @@ from ...text import printable
 from . import activations, arithmetic, choices, functions, indexing, layers, reductions, resampling, shapes
 from .errors import RefusedError
 from .names import with_plain_names
-from .refusals import check_one_of_each, name_of, refuse, refuse_unknown, results_of, written_name
+from .refusals import NAMED, check_one_of_each, name_of, refuse, refuse_unknown, results_of, written_name
 from .rewriter import HALVES, TYPES, Rewriter, Value
 from .table import TABLE, Operator
 
@@ -80,9 +80,12 @@ def normalised(program: Any) -> Normalised:
         raise
     except Exception as error:
         # torch.export's passes raise dozens of types; all mean that this graph is beyond them.
+        calls = [node for node in program.graph.nodes if node.op == "call_function"]
+        unlisted = dict.fromkeys(name for name in map(name_of, calls) if name not in TABLE)
+        which = ", ".join(printable(name) for name in [*unlisted][:NAMED]) or "the operator that it names"
         raise InputError(
             f"PyTorch cannot take the exported network apart ({type(error).__name__}: {reason_of(error)}); "
-            "replace the operator that it names."
+            f"replace {which} (docs/OPERATORS.md lists those that are supported)."
         ) from error
 
 

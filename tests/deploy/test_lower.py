@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 import bayespress
+from bayespress.deploy.aot import compile_network
 from bayespress.deploy.bench import bench
 from bayespress.deploy.lower import lower
+from bayespress.deploy.opencl import lower_opencl
 from bayespress.deploy.targets import target_named
 from bayespress.errors import InputError
 
@@ -34,6 +36,39 @@ def test_all_unsupported_operators_are_listed_with_their_places():
         match=r"erfinv.default in 1 \(Odd\) is not supported; .*i0.default in 1 \(Odd\) is not supported; replace",
     ):
         lower(program, target_named("host"))
+
+
+class Fails:
+    """A function of TVM that raises what TVM raises: a text of several lines, of any type."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, *arguments, **options):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("tvm.tirx", "build"),
+        ("bayespress.deploy.lower", "planned"),
+        ("bayespress.deploy.lower", "schedule_kernel"),
+        ("bayespress.deploy.opencl", "planned"),
+        ("bayespress.deploy.opencl", "_scheduled"),
+        ("bayespress.deploy.opencl", "_split"),
+    ],
+)
+@pytest.mark.parametrize("error", [RuntimeError("InternalError: no rule\nStack trace:"), KeyError("x"), TypeError()])
+def test_what_tvm_raises_is_one_sentence(place, name, error, monkeypatch, tmp_path):
+    monkeypatch.setattr(f"{place}.{name}", Fails(error))
+    program = torch.export.export(nn.Linear(4, 3), (torch.randn(1, 4),))
+    compiles = {"bayespress.deploy.opencl": lambda: lower_opencl(program, target_named("opencl"))}.get(
+        place, lambda: compile_network(program, target_named("host"), tmp_path / "host", tmp_path, {})
+    )
+    with pytest.raises(InputError, match=r"^TVM cannot compile this network \(\w+Error: .*\); replace") as refused:
+        compiles()
+    assert "\n" not in str(refused.value)
 
 
 def test_batch_norms_are_folded_when_the_weights_are_loaded():

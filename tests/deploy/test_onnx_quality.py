@@ -12,7 +12,7 @@ import torch
 
 from bayespress.compress.packed import _export
 from bayespress.deploy.export import fill_weights, load_program, onnx_graph, parameter_names, plain_onnx
-from bayespress.deploy.onnx_optimise import quiet_exporters, rename_values
+from bayespress.deploy.onnx_optimise import optimised, quiet_exporters, rename_values
 from bayespress.deploy.sessions import eager_runner, onnx_outputs, onnx_runner, onnx_session, program_function
 from zoo import ZOO
 
@@ -48,6 +48,47 @@ def test_the_quality_of_a_plain_export(name, tmp_path):
         expected = network(x).numpy()
     outputs = onnx_outputs(onnx_session(filled), x.numpy())
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_clamps_of_one_value_are_one_operator_each():
+    """Two with the same source: bounds that are named after it would be one bound."""
+
+    class Clamps(torch.nn.Module):
+        def forward(self, x):
+            inside = x.clamp(-1, 1)
+            parts = [
+                inside,
+                x.clamp(-0.5, 2).relu(),
+                x.relu().clamp(max=0.5),
+                x.clamp(1, -1),
+                x.clamp(0.25, 3) + inside,
+            ]
+            parts += [torch.nn.functional.relu6(x), (x * 3).long().clamp(-2, 3).clamp(max=1).float()]
+            return torch.cat(parts, 1)
+
+    x = torch.linspace(-4, 4, 33)[None]
+    program = torch.export.export(Clamps(), (x,))
+    model = onnx_graph(program)
+    filled = fill_weights(model, {})
+    assert operators(filled)["Clip"] == 7
+    assert not {"Max", "Min", "Relu"} & set(operators(filled))
+    np.testing.assert_allclose(onnx_outputs(onnx_session(filled), x.numpy()), Clamps()(x).numpy(), rtol=1e-6)
+    assert onnx_graph(program) == model
+
+
+def test_the_optimiser_leaves_the_model_that_it_reads():
+    bounds = [onnx.numpy_helper.from_array(np.float32(bound), name) for name, bound in (("low", 0), ("high", 6))]
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in ("input", "output")]
+    nodes = [onnx.helper.make_node("Max", ["input", "low"], ["between"]),
+             onnx.helper.make_node("Min", ["high", "between"], ["output"])]  # fmt: skip
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "clamp", values[:1], values[1:], bounds),
+        opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10,
+    )  # fmt: skip
+    before = model.SerializeToString(deterministic=True)
+    made = optimised(model)
+    assert [node.op_type for node in made.graph.node] == ["Clip"]
+    assert model.SerializeToString(deterministic=True) == before
 
 
 def test_bound_and_eager_runners_give_the_outputs(tmp_path):

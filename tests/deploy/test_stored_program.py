@@ -109,6 +109,20 @@ def test_reads_what_torch_reads(saved):
     assert {*state} == {*torch.export.load(path).state_dict}
 
 
+def test_reads_the_operators_for_pythons_signs(tmp_path):
+    """Which ATen names with underscores."""
+
+    class Signs(nn.Module):
+        def forward(self, x):
+            low, high = x > 0, x > 1
+            low ^= high
+            return (low & ~high | high).float() + ((x.int() << 2) >> 1)
+
+    x = torch.tensor([[-1.0, 0.5, 2.0]])
+    torch.export.save(torch.export.export(Signs(), (x,)), tmp_path / "signs.pt2")
+    assert torch.equal(read_program(tmp_path / "signs.pt2").module()(x), Signs()(x))
+
+
 def test_packed_directories_hold_no_pickle_and_nothing_of_the_examples(packed):
     for name in ("network.pt2", "original.pt2"):
         with zipfile.ZipFile(packed("mlp") / name) as archive:

@@ -237,6 +237,8 @@ ELEMENTWISE |= {
 }
 
 REDUCTIONS = {
+    "no number": lambda x: (torch.log(x) != torch.log(x), torch.log(x) == torch.log(x), torch.log(x) <= torch.log(x)),
+    "nanmean": lambda x: (torch.nanmean(torch.log(x).masked_fill(x == 0, 1), -1), torch.nansum(torch.log(x), -1)),
     "isnan": lambda x: torch.isnan(torch.log(x)),
     "nan_to_num": lambda x: torch.nan_to_num(torch.log(x) + 1 / (x - x[:, :1]), nan=3.0, posinf=2.0),
     "rsqrt": lambda x: torch.rsqrt(x.abs()),
