@@ -86,7 +86,6 @@ def search(
         check_code(candidate, f"recipe {recipe}", named_by(assignments or []), trust_code=trust_code)
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
     data = load_data(record.data.name, folder).held_out(_HELD_OUT)
-    before = len(study.trials)
 
     def kept() -> str:
         done = len(finished(study))
@@ -94,13 +93,10 @@ def search(
 
     with resumable(kept):
         study.optimize(
-            lambda trial: _measure(trial, fields, ranges, data, out / f"trial-{trial.number}", keep=keep),
+            lambda trial: _tried(trial, fields, ranges, data, out / f"trial-{trial.number}", keep=keep),
             n_trials=trials,
             catch=(InputError, CheckFailedError),
         )
-    for trial in study.trials[before:]:
-        if trial.state.name == "FAIL":
-            note(f"trial {trial.number} failed with {trial.params}")
     best = sorted(study.best_trials, key=lambda trial: trial.values[1])
     if not best:
         raise InputError("No trial came to an end; see the messages above, and widen or mend the ranges.")
@@ -119,6 +115,15 @@ def search(
         table(f"best of {len(study.trials)} trials", ("trial", "held-out error", "size", "settings"), rows),
         f"Plot: {picture}",
     )
+
+
+def _tried(trial: Any, *arguments: Any, keep: bool) -> tuple[float, int]:
+    """The same as _measure; a trial that fails says why at once, and the search goes on."""
+    try:
+        return _measure(trial, *arguments, keep=keep)
+    except (InputError, CheckFailedError) as error:
+        note(f"trial {trial.number} failed ({_words(trial.params)}): {error}")
+        raise
 
 
 def _measure(

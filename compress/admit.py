@@ -18,6 +18,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from ..errors import InputError, reason_of, user_code
 from ..text import printable
+from .constants import keep_in_graph, note_on
 from .posterior import Posterior
 from .tensors import tensors_of
 
@@ -37,10 +38,12 @@ def admit(network: nn.Module, posterior: Posterior, example: Tensor) -> tuple[nn
     copied.requires_grad_(False)
     posterior.load_into(copied)
     fix_parametrizations(copied)
-    notes = _to_float32(copied)
+    constants = keep_in_graph(copied)
+    notes = note_on(constants) + _to_float32(copied)
     if example.is_floating_point():
         example = example.float()
-    posterior = Posterior(_floats(posterior.values), _floats(posterior.variances), _floats(posterior.group_noise))
+    values = {name: tensor for name, tensor in posterior.values.items() if name not in constants}
+    posterior = Posterior(_floats(values), _floats(posterior.variances), _floats(posterior.group_noise))
     notes += _check_runs(copied, example)
     return copied, posterior, example, notes
 

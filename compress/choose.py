@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..errors import InputError
+from ..errors import CheckFailedError, InputError, reason_of
 from ..handover import pareto
-from ..studies import finished, open_study
+from ..studies import finished, open_study, without_password
+from ..text import printable
 from .settings import CompressSettings
 
 _SEED = 0  # of the sampler: the same search finds the same settings
@@ -130,7 +131,7 @@ def choose(
     study = open_study(storage, name, 1 if single else 2, seed=_SEED)
     problem = ""
     while (done := len(finished(study))) < trials:
-        walked = [(trial.user_attrs["place"], _point(trial)) for trial in finished(study)[:_WALK]]
+        walked = [_walked(trial, storage) for trial in finished(study)[:_WALK]]
         place = _next_place(goal, walked) if len(walked) < _WALK else None
         if place is not None:
             study.enqueue_trial(_on_path(start, place, fields, spans))
@@ -139,7 +140,11 @@ def choose(
         settings = replace(start, **{field: _suggest(trial, field, spans[field]) for field in fields})
         try:
             point = Point(settings, *attempt(settings))
-        except InputError as error:
+            if not math.isfinite(point.error_percent):
+                raise InputError(
+                    f"The error of these settings is {point.error_percent}; the outputs have to be finite."
+                )
+        except (InputError, CheckFailedError) as error:
             problem = str(error)
             progress(f"trial {done + 1} of {trials}: {problem}")
             point = Point(settings, 100.0, _FAILED)
@@ -151,16 +156,36 @@ def choose(
         if point.bytes < _FAILED:
             outcome = f"{point.error_percent:.2f} % at {point.bytes:,} bytes"
             progress(f"trial {done + 1} of {trials}: {outcome} ({words(settings)})")
-    points = [point for point in map(_point, finished(study)) if point.bytes < _FAILED]
+    points = [point for point in (_point(trial, storage) for trial in finished(study)) if point.bytes < _FAILED]
     if not points:
         raise InputError(f"None of {trials} settings left a network to measure. {problem}".rstrip())
     return Choice(goal, _best(points, goal), tuple(sorted(points, key=lambda point: point.bytes)))
 
 
-def _point(trial: Any) -> Point:
-    """What a finished trial came to."""
+def _point(trial: Any, storage: str) -> Point:
+    """What a finished trial came to. Raises InputError for a trial that this version has not written."""
     kept = trial.user_attrs
-    return Point(CompressSettings(**kept["settings"]), kept["error"], kept["bytes"])
+    try:
+        point = Point(CompressSettings(**kept["settings"]), float(kept["error"]), int(kept["bytes"]))
+        if not (math.isfinite(point.error_percent) and point.bytes > 0):
+            raise ValueError("its error or its size is out of range")
+    except (InputError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"Trial {trial.number} in {printable(without_password(storage))} is of another version of bayespress "
+            f"({reason_of(error)}); name another storage."
+        ) from None
+    return point
+
+
+def _walked(trial: Any, storage: str) -> tuple[float, Point]:
+    """Place on the path and point of one of the first trials."""
+    point, place = _point(trial, storage), trial.user_attrs.get("place")
+    if not isinstance(place, int | float) or not 0.0 <= place <= 1.0:
+        raise InputError(
+            f"Trial {trial.number} in {printable(without_password(storage))} has no place on the path; name another "
+            "storage."
+        )
+    return float(place), point
 
 
 def _next_place(goal: Goal, walked: Sequence[tuple[float, Point]]) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import CorruptFileError, InputError
 from ..text import printable
+from .constants import user_buffers
 from .tensors import is_extra_state, tensors_of
 
 _VARIANCE = "/variance"
@@ -36,14 +37,16 @@ class Posterior:
     group_noise: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises InputError for NaN or infinite values, negative variances and variances that fit no value."""
+        """Raises InputError for what is no tensor, for variational weights that are not finite, for negative variances
+        and for variances that fit no value.
+        """
         for name, value in (*self.values.items(), *self.variances.items(), *self.group_noise.items()):
             given: object = value
             if not isinstance(given, Tensor) or given.is_meta or isinstance(given, nn.UninitializedParameter):
                 raise InputError(f"{printable(name)} of the posterior is no tensor with values; train again.")
         for name, value in self.values.items():
-            if not bool(torch.isfinite(value).all()):
-                raise InputError(f"Tensor {name} of the posterior holds NaN or infinite values; train again.")
+            if name in self.variances:
+                _check_finite(name, value)
         for name, variance in self.variances.items():
             if name not in self.values or self.values[name].shape != variance.shape:
                 raise InputError(f"The variance of {name} has no mean of the same shape beside it; train again.")
@@ -76,8 +79,13 @@ class Posterior:
         return torch.log(self.variances[name] + 1e-38) - torch.log(self.values[name].square() + _TINY)
 
     def load_into(self, network: nn.Module) -> None:
-        """Give `network` the posterior means. Raises InputError naming the first tensor that does not fit."""
+        """Give `network` the posterior means.
+
+        Raises InputError naming the first tensor that does not fit, and the first that is not finite but for constants
+        of the network (see constants.py).
+        """
         expected = tensors_of(network)
+        constants = {name for name, _, _ in user_buffers(network)}
         for name, tensor in expected.items():
             if name not in self.values:
                 raise InputError(
@@ -88,11 +96,18 @@ class Posterior:
                     f"Tensor {name} has shape {tuple(self.values[name].shape)} in the posterior and "
                     f"{tuple(tensor.shape)} in the network; the network changed since training."
                 )
+            if name not in constants:
+                _check_finite(name, self.values[name])
         if surplus := sorted(name for name in self.values if name not in expected and not is_extra_state(name)):
             raise InputError(
                 f"The posterior holds tensor {surplus[0]}, which the network lacks; the network changed since training."
             )
         network.load_state_dict({**network.state_dict(), **{name: self.values[name] for name in expected}})
+
+
+def _check_finite(name: str, tensor: Tensor) -> None:
+    if not bool(torch.isfinite(tensor).all()):
+        raise InputError(f"Tensor {printable(name)} of the posterior holds NaN or infinite values; train again.")
 
 
 def read_posterior(path: Path) -> Posterior:

@@ -61,6 +61,11 @@ def round_tensor(name: str, array: _Array, tolerance: float) -> Rounded:
     with np.errstate(over="ignore"):
         exact = np.ascontiguousarray(array, dtype=np.float32).reshape(array.shape)
     if not np.isfinite(exact).all():
+        if is_mask(array):
+            raise InputError(
+                f"Tensor {shown} is a mask of infinite values, and a .bpz file holds finite numbers; leave it out of "
+                "the file, and let the network make it."
+            )
         bad = int(np.count_nonzero(~np.isfinite(exact)))
         raise InputError(f"Tensor {shown} holds {bad} values that are NaN or too large for float32; mend it first.")
     notes = _cast_notes(shown, array, exact) if array.dtype.itemsize > 4 else []
@@ -80,6 +85,14 @@ def round_tensor(name: str, array: _Array, tolerance: float) -> Rounded:
         return Rounded(_as_it_is(name, exact), 0.0, tuple(notes))
     levels = found.levels.reshape(exact.shape)
     return Rounded(codec.QuantizedTensor(name, levels, found.value_map), found.error, tuple(notes))
+
+
+def is_mask(array: _Array) -> bool:
+    """Whether an array holds infinities and, beside them, at most zeros: a constant, and no weights."""
+    if array.dtype.kind != "f" or array.size < 2:
+        return False
+    infinite = np.isinf(array)
+    return bool(infinite.any() and (infinite | (array == 0)).all())
 
 
 @dataclass(frozen=True)

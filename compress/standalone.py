@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import codec
 from ..errors import InputError
 from ..text import printable
-from .round_tensor import round_tensor
+from .round_tensor import is_mask, round_tensor
 from .weight_files import PYTORCH, Arrays, from_pytorch, from_safetensors
 
 if TYPE_CHECKING:
@@ -155,16 +157,30 @@ def _compress_onnx(path: Path, tolerance: float, write: _Write) -> CompressedFil
 
 
 def _compressible(weights: list[OnnxWeight]) -> tuple[list[OnnxWeight], list[str]]:
-    """The tensors that a file can hold; a note names those of text, and indices beyond what float32 holds."""
+    """The tensors that a file can hold; notes name those of text, masks, and indices beyond what float32 holds."""
     kept: list[OnnxWeight] = []
-    left: list[OnnxWeight] = []
+    masks: list[str] = []
+    others: list[str] = []
     for weight in weights:
         array = weight.array()
         whole = array.dtype.kind in "iu"
         fits = array.dtype.kind in "fb" or (whole and bool((abs(array.astype(float)) <= 1 << 24).all()))
-        (kept if fits else left).append(weight)
-    if not left:
-        return kept, []
-    names = ", ".join(printable(weight.name) for weight in left[:_NAMED])
-    more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-    return kept, [f"{names}{more} hold text, complex numbers or indices that float32 cannot hold, and were left out."]
+        if is_mask(array) or (array.size == 1 and array.dtype.kind == "f" and not np.isfinite(array).all()):
+            masks.append(weight.name)
+        elif fits:
+            kept.append(weight)
+        else:
+            others.append(weight.name)
+    notes = []
+    if masks:
+        notes.append(f"{_names(masks)} hold infinite or NaN values, are constants of the model and were left out.")
+    if others:
+        notes.append(
+            f"{_names(others)} hold text, complex numbers or indices that float32 cannot hold, and were left out."
+        )
+    return kept, notes
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(printable, names[:_NAMED])) + more

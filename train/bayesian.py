@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from ..errors import InputError, reason_of
+from ..errors import InputError, reason_of, user_code
+from ..text import printable
 from .layers import VariationalLayer
 from .methods import Method, method_named
 from .twin import Owners, become_variational, check_layer, is_layer, why_deterministic, write_past_fast_paths
@@ -226,7 +227,30 @@ def check_network(network: nn.Module) -> None:
         if parameter.device.type == "meta":
             raise InputError(f"Parameter {name} is on the meta device and has no values; load the weights first.")
         if not bool(torch.isfinite(parameter).all()):
-            raise InputError(f"Parameter {name} holds NaN or infinite values; start from finite weights.")
+            constant = "" if parameter.requires_grad else ", or register a constant with register_buffer"
+            raise InputError(f"Parameter {name} holds NaN or infinite values; start from finite weights{constant}.")
+    for name, buffer in network.named_buffers():
+        if isinstance(buffer, UninitializedBuffer):
+            raise InputError(f"Buffer {name} has no values yet; run the network once on an example first.")
+        if buffer.device.type == "meta":
+            raise InputError(f"Buffer {name} is on the meta device and has no values; load the weights first.")
+    _check_extra_state(network)
+
+
+def _check_extra_state(network: nn.Module) -> None:
+    """See that extra state can be read, and put back into a copy. Raises InputError."""
+    for name, module in network.named_modules():
+        kind = type(module)
+        if kind.get_extra_state is nn.Module.get_extra_state:
+            continue
+        called = f"the get_extra_state of {printable(name) or 'the network'}"
+        with user_code(called):
+            module.get_extra_state()
+        if kind.set_extra_state is nn.Module.set_extra_state:
+            raise InputError(
+                f"{kind.__name__} has a get_extra_state and no set_extra_state, so a copy cannot take that state up; "
+                "define both."
+            )
 
 
 def _copied(network: nn.Module) -> nn.Module:
@@ -235,7 +259,7 @@ def _copied(network: nn.Module) -> nn.Module:
     Raises InputError when the network cannot be copied.
     """
     try:
-        copied = copy.deepcopy(network)
+        copied = copy.deepcopy(network, _computed_tensors(network))
     except Exception as error:  # whatever a module of the user's, or a tensor that it computed, raises
         raise InputError(
             f"{type(network).__name__} cannot be copied ({reason_of(error)}); keep out of a network what "
@@ -253,6 +277,12 @@ def _copied(network: nn.Module) -> nn.Module:
         for hook in (getattr(before, "_post_accumulate_grad_hooks", None) or {}).values():
             after.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
     return copied
+
+
+def _computed_tensors(network: nn.Module) -> dict[int, object]:
+    """What deepcopy is to take for tensors that modules computed and keep, as weight_norm does; it cannot copy them."""
+    kept = [value for module in network.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+    return {id(tensor): tensor.detach().clone() for tensor in kept if not tensor.is_leaf}
 
 
 def _named_layers(network: nn.Module, names: Iterable[str]) -> set[int]:

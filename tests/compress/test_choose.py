@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
+import sqlite3
 
 import pytest
 
@@ -121,8 +124,43 @@ def test_searches_that_cannot_begin(tmp_path):
         search(tmp_path, Goal(), trials=0)
     with pytest.raises(InputError, match="rule magnitude and the precision round-off there is nothing to search"):
         search(tmp_path, Goal(), rule="magnitude", precision="round-off")
-    with pytest.raises(InputError, match=r"Storage .*s\.db cannot be used"):
+    with pytest.raises(InputError, match=r"Storage .*s\.db cannot be made"):
         search(tmp_path / "nowhere", Goal())
+
+
+def test_a_trial_whose_error_is_nan_fails_and_the_search_goes_on(tmp_path):
+    known, told = Attempts(), []
+
+    def attempt(settings):
+        error, size = known(settings)
+        return (math.nan if len(known.seen) == 5 else error), size
+
+    found = choose(
+        attempt, CompressSettings(), Goal(max_error=2.0), trials=7, storage=str(tmp_path / "s.db"), about="net",
+        progress=told.append,
+    )  # fmt: skip
+    assert found.chosen.error_percent <= 2.0
+    assert [text for text in told if "trial 5 of 7: The error of these settings is nan" in text]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("settings", {"granularity": 3}), ("settings", {"rule": "of-another-version"}), ("settings", 7),
+        ("error", "low"), ("error", None), ("bytes", []), ("place", "fine"),
+    ],
+)  # fmt: skip
+def test_trials_of_another_version_are_told(tmp_path, change):
+    goal = Goal(max_error=50.0)
+    search(tmp_path, goal, trials=1)
+    key, value = change
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as database, database:
+        changed = database.execute(
+            "UPDATE trial_user_attributes SET value_json = ? WHERE key = ?", (json.dumps(value), key)
+        )
+        assert changed.rowcount == 1
+    with pytest.raises(InputError, match=r"^Trial 0 in .*s\.db .*; name another storage\.$"):
+        search(tmp_path, goal, trials=3)
 
 
 def test_a_loss_is_counted_from_the_network_before():

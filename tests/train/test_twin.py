@@ -436,3 +436,65 @@ def test_fit_refuses_them_and_says_what_to_do():
     net = fit(bayesianize(Reads(), keep=["tied"]), batches, epochs=1, examples=3, tell=told.append)
     assert told == ["layers that take no part in the outputs: spare"]
     torch.testing.assert_close(net.predictive_network()(X), net(X))
+
+
+def _extra(read, put_back):
+    class Extra(Small):
+        get_extra_state = read
+        if put_back:
+            set_extra_state = lambda self, state: None  # noqa: E731
+
+    return Extra()
+
+
+def _raises(_network):
+    raise ValueError("broken")
+
+
+def _with_buffer(buffer):
+    network = small()
+    network.register_buffer("places", buffer)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: _extra(lambda _network: {"seen": 1}, put_back=False), "^Extra has a get_extra_state and no set_extra"),
+        (lambda: _extra(_raises, put_back=True), "^The get_extra_state of the network raised ValueError: broken"),
+        (lambda: _with_buffer(torch.empty(2, device="meta")), "^Buffer places is on the meta device and has no values"),
+        (lambda: _with_buffer(nn.UninitializedBuffer()), "^Buffer places has no values yet; run the network once"),
+    ],
+)
+def test_state_that_cannot_be_copied_is_refused_by_name(made, message):
+    with pytest.raises(InputError, match=message):
+        bayesianize(made())
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        lambda: nn.utils.weight_norm(nn.ConvTranspose1d(4, 4, 1)), lambda: nn.utils.spectral_norm(nn.Bilinear(4, 4, 4)),
+        lambda: prune.l1_unstructured(nn.BatchNorm1d(4), "weight", 0.5),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*torch.nn.utils.weight_norm.*")
+def test_weights_that_other_layers_compute_are_copied_after_a_forward_with_gradients(middle):
+    class Around(Small):
+        def __init__(self):
+            super().__init__()
+            self.middle = middle()
+
+        def forward(self, x):
+            hidden = self.a(x)
+            if isinstance(self.middle, nn.ConvTranspose1d):
+                hidden = self.middle(hidden.unsqueeze(2)).squeeze(2)
+            else:
+                hidden = self.middle(*[hidden] * (2 if isinstance(self.middle, nn.Bilinear) else 1))
+            return self.b(hidden)
+
+    network = Around()
+    network(X).sum().backward()
+    network.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(bayesianize(network).eval().point_network()(X), network(X))
