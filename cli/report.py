@@ -37,6 +37,8 @@ def report(
     check_input(path, "run directory or packed directory")
     if (path / "run.json").is_file():
         report_run(path, out, overwrite=overwrite)
+    elif (path / "manifest.json").is_file():
+        raise InputError(f"{path} is a bundle, whose page is {path / 'report.html'}; name a run or packed directory.")
     else:
         report_packed(path, out, bench, overwrite=overwrite)
     show(f"{out}")

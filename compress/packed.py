@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -135,8 +139,10 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
                 delattr(module, name)
                 module.register_parameter(name, nn.Parameter(buffer))
     network.requires_grad_(False)
+    _take_masks_as_given(network)
     try:
-        program = torch.export.export(network, (example,))
+        with _quiet():
+            program = torch.export.export(network, (example,))
     except Exception as error:
         # torch.export raises dozens of types, user code any; all mean that this network has no static graph.
         raise InputError(
@@ -148,3 +154,39 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
     archive = io.BytesIO()
     torch.export.save(program, archive)
     path.write_bytes(archive.getvalue())
+
+
+def _take_masks_as_given(network: nn.Module) -> None:
+    """Keep PyTorch's transformers from comparing a mask with a causal one, in place.
+
+    They branch on the mask's values, which cannot be exported, to choose a faster kernel. Without the hint they apply
+    the mask that they are given.
+    """
+
+    def without_hint(place: int, hint: str) -> Callable[..., tuple[Any, Any]]:
+        def hook(_module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+            if len(inputs) > place:
+                given = False if inputs[place] is None else inputs[place]
+                return (*inputs[:place], given, *inputs[place + 1 :]), named
+            return inputs, named | {hint: named.get(hint) or False}
+
+        return hook
+
+    for module in network.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            module.register_forward_pre_hook(without_hint(3, "is_causal"), with_kwargs=True)
+        elif isinstance(module, nn.TransformerDecoder):
+            module.register_forward_pre_hook(without_hint(6, "tgt_is_causal"), with_kwargs=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch.export logs, graphs among it, from the terminal: what fails is told in a sentence of ours."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -133,7 +133,8 @@ def _train(
         record.metrics.clear()
         write_initial(network, folder / INITIAL)
         record.write(folder)
-    tell(f"training {record.model.name} on {record.data.name}, {settings.epochs} epochs")
+    count = f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}"
+    tell(f"training {record.model.name} on {record.data.name}, {count}")
     fit(
         net,
         train_batches,

@@ -56,6 +56,28 @@ def test_a_causal_mask_goes_from_training_to_a_verified_bundle(tmp_path):
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.parametrize("mask", ["causal", "padded", "none"])
+def test_transformers_with_masks_are_exported(tmp_path, mask):
+    """PyTorch compares a mask with the causal one, a branch on values that no export follows."""
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), 1)
+            causal = nn.Transformer.generate_square_subsequent_mask(6)
+            self.register_buffer("mask", causal if mask == "causal" else causal.flip(1))
+            self.out = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.out(self.layers(x, mask=None if mask == "none" else self.mask).mean(1))
+
+    torch.manual_seed(0)
+    network, inputs = Encoder().eval(), torch.randn(4, 6, 4)
+    compressed(network, inputs).write(tmp_path / "packed", name="encoder")
+    program = torch.export.load(tmp_path / "packed" / "original.pt2").module()
+    torch.testing.assert_close(program(inputs[:1]), network(inputs[:1]), atol=1e-5, rtol=1e-5)
+
+
 def test_shared_nested_and_infinite_buffers_of_any_sign():
     class Bounded(nn.Module):
         def __init__(self):
