@@ -173,11 +173,9 @@ def _compressible(weights: list[OnnxWeight]) -> tuple[list[OnnxWeight], list[str
             others.append(weight.name)
     notes = []
     if masks:
-        notes.append(f"{_names(masks)} hold infinite or NaN values, are constants of the model and were left out.")
+        notes.append(f"Left out as constants of the model, with infinite or NaN values: {_names(masks)}.")
     if others:
-        notes.append(
-            f"{_names(others)} hold text, complex numbers or indices that float32 cannot hold, and were left out."
-        )
+        notes.append(f"Left out, with text, complex numbers or indices that float32 cannot hold: {_names(others)}.")
     return kept, notes
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -67,16 +68,24 @@ def train_run(
         check_code(record, f"the run in {record.read_from}", named, trust_code=trust_code)
     with stoppable():
         try:
-            _train(folder, record, data, resume, live, devices, strategy, tell)
+            with _writing(folder, record):
+                _train(folder, record, data, resume, live, devices, strategy, tell)
         except KeyboardInterrupt:
             if not is_main_process():
                 raise
             raise Interrupted(_stopped(folder, record)) from None
-        except OSError as error:
-            raise InputError(
-                f"The run directory {folder} cannot be written ({error.strerror or reason_of(error)}); make room, "
-                f"then go on with {_going_on(folder, record)}."
-            ) from error
+
+
+@contextlib.contextmanager
+def _writing(folder: Path, record: RunRecord) -> Iterator[None]:
+    """Turn a failure of the file system into an InputError that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The run directory {folder} cannot be written ({error.strerror or reason_of(error)}); make room, "
+            f"then go on with {_going_on(folder, record)}."
+        ) from error
 
 
 def _train(
@@ -115,7 +124,8 @@ def _train(
         del record.metrics[metrics.epoch :]  # an epoch that was cut off after its record was written
         record.metrics.append(EpochRecord(**asdict(metrics)))
         record.seconds = before + time.monotonic() - began
-        record.write(folder)
+        with _writing(folder, record):
+            record.write(folder)
         if not live:
             tell(
                 f"epoch {metrics.epoch + 1}/{settings.epochs}  error {_percent(metrics.error_percent)}"

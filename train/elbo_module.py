@@ -215,7 +215,8 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
             shown["error"] = metrics.error_percent
         self.log_dict(shown, prog_bar=True, rank_zero_only=True)
         if is_main_process():
-            self.report(metrics)
+            with user_code("the function that was given as `report`"):
+                self.report(metrics)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state, so that a resumed run draws what an uninterrupted one draws."""

@@ -42,6 +42,10 @@ class GuardedLoader:
                 except Exception as error:
                     raise _of_worker(error) from error
             count += 1
+            if isinstance(batch, tuple | list) and any(isinstance(each, Tensor) and each.is_meta for each in batch):
+                raise InputError(
+                    f"{_sentence(self._what)} gave a tensor on the meta device, which has no values; give real batches."
+                )
             yield batch
         if not count:
             raise InputError(
