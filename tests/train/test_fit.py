@@ -56,7 +56,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(method, tmp_path):
             raise Stop
 
     whole = fit(fresh(method=method), batches(x, y, 20, seed=3), epochs=5, seed=3)
-    with pytest.raises(Stop):
+    with pytest.raises(InputError, match="raised Stop"):
         fit(fresh(method=method), batches(x, y, 20, seed=3), epochs=5, seed=3, folder=tmp_path, report=stop_after_two)
     resumed = fit(
         fresh(seed=9, method=method), batches(x, y, 20, seed=3), epochs=5, seed=3, folder=tmp_path, resume=True
@@ -140,7 +140,9 @@ def test_a_report_function_that_raises_is_told_in_one_sentence(error):
         raise error
 
     x, y = problem(40)
-    with pytest.raises(InputError, match=r"^The function that was given as `report` raised .*broken; mend that code\.$"):
+    with pytest.raises(
+        InputError, match=r"^The function that was given as `report` raised .*broken; mend that code\.$"
+    ):
         fit(fresh(), batches(x, y, 20, seed=0), epochs=2, report=report)
 
 
