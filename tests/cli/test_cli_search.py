@@ -46,9 +46,13 @@ def test_a_range_of_nothing_is_refused(tmp_path):
 def test_a_search_is_resumed_and_draws_its_curve(tmp_path):
     (tmp_path / "small_search.py").write_text(SMALL)
     (tmp_path / "recipe.toml").write_text(RECIPE)
-    first = json.loads(run(tmp_path, "search", "recipe.toml", "--trials", 2, "-o", "out", "--json").stdout)
+    first = json.loads(
+        run(tmp_path, "search", "recipe.toml", "--trials", 2, "-o", "out", "--trust-code", "--json").stdout
+    )
     assert first["trials"] == 2
-    second = json.loads(run(tmp_path, "search", "recipe.toml", "--trials", 1, "--keep", "-o", "out", "--json").stdout)
+    second = json.loads(
+        run(tmp_path, "search", "recipe.toml", "--trials", 1, "--keep", "-o", "out", "--trust-code", "--json").stdout
+    )
     assert second["trials"] == 3
     for best in second["pareto"]:
         assert 0 <= best["error_percent"] <= 100
@@ -88,3 +92,16 @@ def test_nothing_of_somebody_elses_is_drawn_over_or_removed(tmp_path):
     assert "trial-0 is of another search" in run(tmp_path, "search", "recipe.toml", "-o", "b", code=2).stderr
     assert "no search has made" in run(tmp_path, "search", "recipe.toml", "--storage", "recipe.toml", code=2).stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_trial_whose_loss_is_nan_fails_with_a_note_and_the_search_goes_on(tmp_path):
+    (tmp_path / "small_search.py").write_text(SMALL)
+    (tmp_path / "recipe.toml").write_text(
+        'model = "small_search:network"\n[training]\nepochs = 1\n[search]\n'
+        '"training.learning_rate" = { choices = [1e30, 1e31] }\n'
+    )
+    failed = run(tmp_path, "search", "recipe.toml", "--trials", 2, "-o", "out", "--trust-code", code=2)
+    for trial in range(2):
+        assert f"trial {trial} failed (learning_rate=1e+3" in failed.stderr
+    assert "lower the learning rate" in failed.stderr
+    assert "No trial came to an end; see the messages above" in failed.stderr
