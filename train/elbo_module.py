@@ -215,8 +215,7 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
             shown["error"] = metrics.error_percent
         self.log_dict(shown, prog_bar=True, rank_zero_only=True)
         if is_main_process():
-            with user_code("the function that was given as `report`"):
-                self.report(metrics)
+            self.report(metrics)  # what it raises is the caller's own way to stop (optuna.TrialPruned) and passes
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state, so that a resumed run draws what an uninterrupted one draws."""

@@ -51,7 +51,7 @@ def fit(
     examples   size of the training set; by default `len(train_loader.dataset)`
     folder     where checkpoints (after each epoch) and TensorBoard events go; nothing is written without it
     resume     continue from the folder's last checkpoint, or from the one before if that is not whole
-    report     called with each epoch's EpochMetrics; what it raises ends training as an InputError's cause
+    report     called with each epoch's EpochMetrics; what it raises ends training and reaches the caller
     progress   a live bar; by default only when standard output is a terminal
     devices, strategy  Lightning's, for several GPUs or processes; loaders of data.batches share out each batch
     tell       called with notes: a checkpoint that was not whole, a layer that takes no part; by default warnings.warn

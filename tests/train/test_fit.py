@@ -56,7 +56,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(method, tmp_path):
             raise Stop
 
     whole = fit(fresh(method=method), batches(x, y, 20, seed=3), epochs=5, seed=3)
-    with pytest.raises(InputError, match="raised Stop"):
+    with pytest.raises(Stop):
         fit(fresh(method=method), batches(x, y, 20, seed=3), epochs=5, seed=3, folder=tmp_path, report=stop_after_two)
     resumed = fit(
         fresh(seed=9, method=method), batches(x, y, 20, seed=3), epochs=5, seed=3, folder=tmp_path, resume=True
@@ -132,18 +132,6 @@ def test_a_loss_that_is_not_finite_ends_the_run():
     x[3, 3] = float("nan")
     with pytest.raises(InputError, match="loss became nan in epoch 0"):
         fit(fresh(), batches(x, y, 10, seed=0), epochs=1)
-
-
-@pytest.mark.parametrize("error", [RuntimeError("broken"), OSError(5, "broken"), SystemExit("broken")])
-def test_a_report_function_that_raises_is_told_in_one_sentence(error):
-    def report(_metrics):
-        raise error
-
-    x, y = problem(40)
-    with pytest.raises(
-        InputError, match=r"^The function that was given as `report` raised .*broken; mend that code\.$"
-    ):
-        fit(fresh(), batches(x, y, 20, seed=0), epochs=2, report=report)
 
 
 def test_batches_on_the_meta_device_are_refused():

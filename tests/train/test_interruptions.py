@@ -180,7 +180,7 @@ def interrupted(folder, after):
         if text.startswith(f"epoch {after + 1}/"):
             raise Stop
 
-    with contextlib.suppress(InputError):  # of a function that reports, any exception becomes one
+    with contextlib.suppress(Stop):
         train_run(folder, record_of(6), live=False, tell=tell)
 
 
