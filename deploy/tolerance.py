@@ -56,8 +56,9 @@ _COARSE = 1e-4  # of the largest output of an input, where the network cannot be
 
 _PRODUCTS = frozenset(("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot"))
 _CONVOLUTIONS = frozenset(("convolution", "_convolution", "mkldnn_convolution", "convolution_overrideable"))
-# Operators that level off at 1, and those that multiply their input, or its first half, by such a function.
-_LEVELLING = frozenset(("sigmoid", "erfc", "special_erfc"))
+# Operators that level off at 1, or take the logarithm of a sum that does;
+# and those that multiply their input, or its first half, by a function that does.
+_LEVELLING = frozenset(("sigmoid", "erfc", "special_erfc", "_log_softmax", "log_softmax", "logsumexp"))
 _GATES = frozenset(("silu", "gelu", "mish", "glu"))
 _COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "isnan"))
 # Operators that compute the places of what they read: those are rounded, too, in proportion to the extents.
