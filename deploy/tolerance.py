@@ -170,9 +170,12 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             kwargs = kwargs or {}
             schema = func._schema
             # A copy in the place of a view's input, or of what is written to, would change what the program means.
-            if any(each.alias_info is not None for each in (*schema.arguments, *schema.returns)):
-                return func(*args, **kwargs)
             name = schema.name.rpartition("::")[2]
+            if any(each.alias_info is not None for each in (*schema.arguments, *schema.returns)):
+                written = func(*args, **kwargs)
+                if name == "sigmoid_":  # the gates of an LSTM
+                    written.add_(_LEVELLED * (2.0 * torch.rand(written.shape, generator=generator) - 1.0))
+                return written
             if name in _COMPARISONS:
                 return func(*args, **kwargs)  # what is compared was rounded where it was made, and may be one number
             exact = func(*args, **kwargs) if name not in _PRODUCTS | _CONVOLUTIONS else None
