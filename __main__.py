@@ -30,6 +30,7 @@ def main() -> None:
     code = _flushed(code)
     if code == ExitCode.INTERRUPTED and _STOP.number is not None:
         code = ExitCode(128 + _STOP.number)
+        _STOP.ignore()
     sys.exit(code)
 
 
@@ -49,10 +50,15 @@ class _Stop:
         self._last = -self._SAME_REQUEST_S
 
     def install(self) -> None:
-        """Take the signals that would end the process; one that it was started to ignore, as by nohup, stays ignored."""
+        """Take the signals that would end the process, but not one that it was started to ignore, as by nohup."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self)
+
+    def ignore(self) -> None:
+        """See that a repeated signal does not change the exit code: the interpreter's end gives up its handlers."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         before, self._last = self._last, time.monotonic()

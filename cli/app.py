@@ -21,8 +21,8 @@ from .verify import verify
 
 _EPILOG = (
     "Exit codes: 0 done, 1 the check asked for failed, 2 bad usage or input, 3 a device or tool is missing, 70 a "
-    "defect of bayespress (BAYESPRESS_DEBUG=1 shows the traceback), 129 SIGHUP, 130 Ctrl-C, 141 the reader of the output "
-    "went away, 143 SIGTERM."
+    "defect of bayespress (BAYESPRESS_DEBUG=1 shows the traceback), 129 SIGHUP, 130 Ctrl-C, 141 the reader of the "
+    "output went away, 143 SIGTERM."
 )
 
 app = typer.Typer(
