@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -146,4 +145,4 @@ def test_demo(place, tmp_path):
     assert "what was finished is kept in out; go on with: bayespress demo --epochs 1000 -o out" in sentence
     assert not [name for name in names_below(place) if ".bayespress" in name]
     assert (place / "out" / "run" / "run.json").is_file()
-    assert os.listdir(place / "out") == ["run"]
+    assert [path.name for path in (place / "out").iterdir()] == ["run"]
