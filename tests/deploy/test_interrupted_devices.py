@@ -22,7 +22,7 @@ def hanging(bundle, tmp_path):
         manifest = it.manifest
     runner, started = bundle / manifest.targets["host"].runner, tmp_path / "started"
     runner.write_text(
-        f"#!/bin/sh\ntrap '' INT\nsleep 300 &\necho $$ $! >{started}.part; mv {started}.part {started}\nwait\n"
+        f"#!/bin/sh\n(trap '' INT TERM; exec sleep 300) &\necho $$ $! >{started}.part; mv {started}.part {started}\nwait\n"
     )
     runner.chmod(runner.stat().st_mode | stat.S_IXUSR)
     (bundle / MANIFEST).unlink()
@@ -55,6 +55,9 @@ def test_a_runner_that_hangs_ends_with_the_command(number, command, hanging, tmp
     assert all(map(is_running, numbers))
     forked.send(number)
     assert forked.sentence(CODES[number]).startswith("bayespress: Interrupted; ")
+    end = time.monotonic() + 10  # what was killed is taken down by the kernel, in its own time
+    while any(map(is_running, numbers)) and time.monotonic() < end:
+        time.sleep(0.02)
     assert not any(map(is_running, numbers))
     assert names_below(tmp_path / "place") == set()
     assert names_below(tmp_path / "temporary") == set()

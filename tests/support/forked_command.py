@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bayespress.__main__ import main
@@ -17,23 +17,39 @@ class ForkedCommand:
     """`bayespress ARGUMENTS` in `folder`, started at once; its two streams are the files `out` and `err` in `logs`.
 
     before  called in the process first
+    stdout  instead of the file: a path to write to, "closed", or "unread" for a pipe whose reader has gone
     """
 
     def __init__(
-        self, arguments: list[object], folder: Path, logs: Path, *, before: Callable[[], object] = lambda: None
+        self,
+        arguments: Sequence[object],
+        folder: Path,
+        logs: Path,
+        *,
+        before: Callable[[], object] = lambda: None,
+        stdout: str | None = None,
     ) -> None:
         logs.mkdir(exist_ok=True)
         self.out, self.err = logs / "out", logs / "err"
         for path in (self.out, self.err):
             path.write_text("")
         context = multiprocessing.get_context("fork")
-        self.process = context.Process(target=self._run, args=([*map(str, arguments)], folder, before))
+        self.process = context.Process(target=self._run, args=([*map(str, arguments)], folder, before, stdout))
         self.process.start()
 
-    def _run(self, arguments: list[str], folder: Path, before: Callable[[], object]) -> None:
-        for path, number, name in ((self.out, 1, "stdout"), (self.err, 2, "stderr")):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
-            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+    def _run(self, arguments: list[str], folder: Path, before: Callable[[], object], stdout: str | None) -> None:
+        os.dup2(os.open(self.err, os.O_WRONLY | os.O_APPEND), 2)
+        if stdout == "closed":
+            os.close(1)
+        elif stdout == "unread":
+            reader, writer = os.pipe()
+            os.close(reader)
+            os.dup2(writer, 1)
+            os.close(writer)
+        else:
+            os.dup2(os.open(stdout or self.out, os.O_WRONLY), 1)
+        sys.stdout = None if stdout == "closed" else os.fdopen(1, "w", closefd=False)  # as the interpreter does it
+        sys.stderr = os.fdopen(2, "w", closefd=False)
         os.chdir(folder)
         sys.path.insert(0, str(folder))
         sys.argv = ["bayespress", *arguments]
