@@ -143,5 +143,6 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
             save_file(tensors, temporary, metadata=metadata or None)
         except SafetensorError as error:  # also what the system says of a full disk
             raise InputError(
-                f"{path} cannot be written ({reason_of(error)}); make room there, then go on with --resume."
+                f"{path} cannot be written ({reason_of(error)}); free some space there, then train again, with "
+                "--resume if an epoch was finished."
             ) from error

@@ -21,9 +21,8 @@ def hanging(bundle, tmp_path):
     with opened(bundle) as it:
         manifest = it.manifest
     runner, started = bundle / manifest.targets["host"].runner, tmp_path / "started"
-    runner.write_text(
-        f"#!/bin/sh\n(trap '' INT TERM; exec sleep 300) &\necho $$ $! >{started}.part; mv {started}.part {started}\nwait\n"
-    )
+    told = f"echo $$ $! >{started}.part; mv {started}.part {started}"
+    runner.write_text(f"#!/bin/sh\n(trap '' INT TERM; exec sleep 300) &\n{told}\nwait\n")
     runner.chmod(runner.stat().st_mode | stat.S_IXUSR)
     (bundle / MANIFEST).unlink()
     seal(bundle, manifest)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,12 +34,23 @@ class ForkedCommand:
         self.out, self.err = logs / "out", logs / "err"
         for path in (self.out, self.err):
             path.write_text("")
+        reader, self._errors = os.pipe()  # not to the file: a test may forbid files to grow
+        self._copying = threading.Thread(target=self._copy_errors, args=(reader,))
+        self._copying.start()
         context = multiprocessing.get_context("fork")
         self.process = context.Process(target=self._run, args=([*map(str, arguments)], folder, before, stdout))
         self.process.start()
+        os.close(self._errors)
+
+    def _copy_errors(self, reader: int) -> None:
+        with self.err.open("ab", buffering=0) as file:
+            while piece := os.read(reader, 1 << 16):
+                file.write(piece)
+        os.close(reader)
 
     def _run(self, arguments: list[str], folder: Path, before: Callable[[], object], stdout: str | None) -> None:
-        os.dup2(os.open(self.err, os.O_WRONLY | os.O_APPEND), 2)
+        os.dup2(self._errors, 2)
+        os.close(self._errors)
         if stdout == "closed":
             os.close(1)
         elif stdout == "unread":
@@ -81,6 +93,7 @@ class ForkedCommand:
         if self.process.is_alive():
             self.process.kill()
             raise AssertionError(f"it did not end: {self.out.read_text()}{self.err.read_text()}")
+        self._copying.join(10)
         return self.process.exitcode, self.err.read_text()
 
     def sentence(self, code: int) -> str:

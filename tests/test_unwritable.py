@@ -1,8 +1,10 @@
-"""Every command, where standard output is a full disk, closed, or a pipe that nobody reads any more."""
+"""Every command, where standard output takes nothing (full, closed, a pipe without a reader) or the disk is full."""
 
 from __future__ import annotations
 
 import json
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from safetensors.numpy import save_file
 from bayespress import codec
 from bayespress.cli.run import run
 
-pytestmark = pytest.mark.xdist_group("streams")
+pytestmark = pytest.mark.xdist_group("unwritable")
 
 NETWORK = """
 import torch
@@ -83,3 +85,49 @@ def test_a_standard_output_that_takes_nothing(name, stdout, place, tmp_path):
     elif made is not None:
         assert made in new, "what was made before the last words is kept"
     assert not [path for path in new if ".bayespress" in path]
+
+
+@pytest.mark.parametrize("name", [name for name, (_, made) in COMMANDS.items() if made and name != "train-json"])
+def test_a_full_disk(name, place, tmp_path):
+    """Files may not grow: the system answers writes beyond the limit as a full disk does."""
+    arguments, _ = COMMANDS[name]
+    before = names_below(place)
+    run_here(place, arguments)  # how large its outputs become
+    made = {path: (place / path).read_bytes() for path in names_below(place) - before if (place / path).is_file()}
+    for limit in (0, max(map(len, made.values())) * 2 // 3):
+        overwrite = [] if name == "sign" else ["--overwrite"]
+        command = ForkedCommand(
+            [*arguments, *overwrite],
+            place,
+            tmp_path / "logs",
+            before=lambda limit=limit: files_up_to(limit),
+            stdout="/dev/null",
+        )
+        if name == "sign":
+            for path in made:
+                (place / path).unlink()
+        code, errors = command.end()
+        assert code == 2, errors
+        (line,) = [line for line in errors.splitlines() if not line.startswith(("· ", "! "))]
+        assert line.startswith("bayespress: ")
+        assert "cannot be written" in line or "cannot be used" in line, line
+        assert "; " in line
+        if name == "sign":
+            assert names_below(place) == before
+        else:
+            assert {path: (place / path).read_bytes() for path in made} == made, "the earlier output is whole"
+            assert not [path for path in names_below(place) if ".bayespress" in path]
+    for path in sorted(names_below(place) - before, reverse=True):
+        (place / path).rmdir() if (place / path).is_dir() else (place / path).unlink()
+
+
+def run_here(place, arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.syspath_prepend(str(place))
+        run(list(arguments))
+
+
+def files_up_to(limit):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
