@@ -28,6 +28,7 @@ _EPILOG = (
 app = typer.Typer(
     help="Take a PyTorch network to a phone in a few kilobytes: train, compress, build, verify, bench.",
     epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of every command
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
