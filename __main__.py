@@ -44,13 +44,19 @@ class _Stop:
     # `timeout` sends a signal to the process and to its group, a closed terminal's shell and kernel send one each.
     _SAME_REQUEST_S = 1.0
 
+    number: int | None
+    ending: bool
+    _last: float
+
     def __init__(self) -> None:
-        self.number: int | None = None
-        self.ending = False
-        self._last = -self._SAME_REQUEST_S
+        self._begin()
+
+    def _begin(self) -> None:
+        self.number, self.ending, self._last = None, False, -self._SAME_REQUEST_S
 
     def install(self) -> None:
         """Take the signals that would end the process, but not one that it was started to ignore, as by nohup."""
+        self._begin()  # a process may run several commands, one after another
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self)
