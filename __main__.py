@@ -118,7 +118,7 @@ def _flushed(code: ExitCode) -> ExitCode:
     """Write out what is buffered, as the interpreter would do later without a way to say that it failed."""
     try:
         sys.stdout.flush()
-    except (OSError, ValueError) as error:  # ValueError: a user's code has closed it
+    except OSError as error:
         # Else the interpreter tries once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return code or _failed(error)
