@@ -11,8 +11,10 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
+from types import FrameType
 
 from .errors import DEBUG, ExitCode, InputError, in_one_sentence
 from .text import ENCODING_ERRORS, printable
@@ -25,10 +27,60 @@ def main() -> None:
         code = _run()
     except BaseException as error:  # the one place where no exception may pass
         code = _failed(error)
-    sys.exit(_flushed(code))
+    code = _flushed(code)
+    if code == ExitCode.INTERRUPTED and _STOP.number is not None:
+        code = ExitCode(128 + _STOP.number)
+        _STOP.ignore()
+    sys.exit(code)
+
+
+class _Stop:
+    """Handler of SIGTERM and SIGHUP, which end a command as Ctrl-C does: programs that it started and scratch files go.
+
+    number  of the signal that came first; None without one
+    ending  whether the command has ended already, so that nothing is left to clean
+    """
+
+    # `timeout` sends a signal to the process and to its group, a closed terminal's shell and kernel send one each.
+    _SAME_REQUEST_S = 1.0
+
+    number: int | None
+    ending: bool
+    _last: float
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self.number, self.ending, self._last = None, False, -self._SAME_REQUEST_S
+
+    def install(self) -> None:
+        """Take the signals that would end the process, but not one that it was started to ignore, as by nohup."""
+        self._begin()  # a process may run several commands, one after another
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self)
+
+    def ignore(self) -> None:
+        """See that a repeated signal does not change the exit code: the interpreter's end gives up its handlers."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        before, self._last = self._last, time.monotonic()
+        if self._last - before < self._SAME_REQUEST_S:
+            return
+        if self.ending:
+            os._exit(128 + number)
+        self.number = self.number or number
+        raise KeyboardInterrupt
+
+
+_STOP = _Stop()
 
 
 def _run() -> ExitCode:
+    _STOP.install()
     _prepare_streams()
     _silence_background_failures()
     from .cli.run import run
@@ -40,6 +92,7 @@ def _failed(error: BaseException) -> ExitCode:
     """Say what happened; the exit code."""
     # A second Ctrl-C ends the process at once, without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _STOP.ending = True
     if isinstance(error, SystemExit):
         # rich and Lightning end the process in their own ways.
         if isinstance(error.__context__, BrokenPipeError):

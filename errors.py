@@ -20,8 +20,10 @@ class ExitCode(IntEnum):
 
     BAD_INPUT    bad usage, bad input, or a file system or memory that does not allow what was asked
     DEFECT       an exception that nobody expected: EX_SOFTWARE of sysexits.h
-    INTERRUPTED  Ctrl-C: 128 + SIGINT, as shells report it
+    HANGUP       the terminal was closed: 128 + SIGHUP, as shells report it
+    INTERRUPTED  Ctrl-C: 128 + SIGINT
     NO_READER    whoever read the output closed it, as `head` does: 128 + SIGPIPE
+    TERMINATED   ended by `kill`, `timeout` or a batch system: 128 + SIGTERM
     """
 
     DONE = 0
@@ -29,8 +31,10 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     MISSING_TOOL = 3
     DEFECT = 70
+    HANGUP = 129
     INTERRUPTED = 130
     NO_READER = 141
+    TERMINATED = 143
 
 
 class BayespressError(Exception):
@@ -60,7 +64,7 @@ class MissingToolError(BayespressError):
 
 
 class Interrupted(BayespressError):  # noqa: N818 - nothing went wrong
-    """Ctrl-C ended the work; the message says what was kept and which command goes on."""
+    """Ctrl-C, SIGTERM or SIGHUP ended the work; the message says what was kept and which command goes on."""
 
     exit_code = ExitCode.INTERRUPTED
 

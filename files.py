@@ -247,7 +247,8 @@ def _lock_file(place: Path, path: Path) -> int | None:
         except FileNotFoundError:
             current = None
         if current is not None and os.path.samestat(current, os.fstat(descriptor)):
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            with contextlib.suppress(OSError):  # on a full disk, who waits is not told who has it
+                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             return descriptor
         os.close(descriptor)
 

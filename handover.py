@@ -84,6 +84,7 @@ class _Measured(Protocol):
     def bytes(self) -> int: ...
 
 
+_LARGEST_RECORD = 64 << 20  # bytes: a million labels and more
 _Point = TypeVar("_Point", bound=_Measured)
 
 
@@ -159,7 +160,7 @@ class PackedRecord(_Strict):
     def read(cls, folder: Path) -> PackedRecord:
         """Read and check `folder/packed.json`. Raises InputError when it is missing or not of this schema."""
         path = folder / RECORD
-        data = read_bytes(path, "packed directory's record")
+        data = read_bytes(path, "packed directory's record", _LARGEST_RECORD)
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:

@@ -21,12 +21,14 @@ from .verify import verify
 
 _EPILOG = (
     "Exit codes: 0 done, 1 the check asked for failed, 2 bad usage or input, 3 a device or tool is missing, 70 a "
-    "defect of bayespress (BAYESPRESS_DEBUG=1 shows the traceback), 130 Ctrl-C, 141 the reader of the output went away."
+    "defect of bayespress (BAYESPRESS_DEBUG=1 shows the traceback), 129 SIGHUP, 130 Ctrl-C, 141 the reader of the "
+    "output went away, 143 SIGTERM."
 )
 
 app = typer.Typer(
     help="Take a PyTorch network to a phone in a few kilobytes: train, compress, build, verify, bench.",
     epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of every command
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

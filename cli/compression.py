@@ -7,6 +7,7 @@ part to retrain on, the test set to report on.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def run_compression(
     data: DataSet | None = None,
     search: Search | None = None,
     overwrite: bool = False,
+    named: Collection[str | None] = (),
     trust_code: bool = False,
 ) -> tuple[PackedRecord, tuple[str, ...]]:
     """Compress a run directory into a packed directory; the record and what the user should know.
@@ -54,7 +56,8 @@ def run_compression(
     settings  how, or where a search begins
     data      to measure the error on, instead of the data set that the run names
     overwrite replace a packed directory at `out`
-    trust_code  whether a `module:callable` that the run names may be imported; refused by an InputError otherwise
+    named, trust_code  whether a `module:callable` that the run names may be imported, which an InputError refuses
+                       otherwise; see train.trust.check_code
     """
     from ..compress.pipeline import compress_network
     from ..compress.posterior import read_posterior
@@ -68,7 +71,7 @@ def run_compression(
     from ..train.trust import check_code
 
     record = RunRecord.read(run)
-    check_code(record, f"the run in {run}", trust_code=trust_code)
+    check_code(record, f"the run in {run}", named, trust_code=trust_code)
     if record.status != "complete":
         raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)

@@ -23,7 +23,9 @@ _MARK_FIELDS = ("made_by", "version")
 def demo(
     data: Annotated[str, typer.Option(help="digits (nothing to download), or mnist with --data-dir.")] = "digits",
     data_dir: DataDir = None,
-    model: Annotated[str, typer.Option(help="lenet-300-100 or lenet-5-caffe.")] = "lenet-300-100",
+    model: Annotated[
+        str, typer.Option(help="lenet-300-100, lenet-5-caffe, or your own as module:callable.")
+    ] = "lenet-300-100",
     epochs: Annotated[int | None, typer.Option(help="Instead of the demo's own number.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for everything.", show_default="out/DATA")
@@ -98,7 +100,7 @@ def _demo(
     if not (folder / _MARK).exists():
         text = json.dumps(dict(zip(_MARK_FIELDS, ("bayespress demo", 1), strict=True)))
         write_output(folder / _MARK, mark, text + "\n")
-    record, notes = run_compression(run, packed, data_dir=data_dir, overwrite=True)
+    record, notes = run_compression(run, packed, data_dir=data_dir, overwrite=True, named=(model,))
     for text in notes:
         note(text)
 
@@ -193,7 +195,7 @@ def _train(
         return
     began = time.monotonic()
     with run_kept_safe(run, resume=previous is not None, overwrite=overwrite or fresh):
-        train_run(run, previous or record, resume=previous is not None, live=live, tell=step)
+        train_run(run, previous or record, resume=previous is not None, live=live, tell=step, named=(model,))
     step(f"trained in {time.monotonic() - began:.0f} s")
 
 

@@ -89,7 +89,7 @@ def search(
 
     def kept() -> str:
         done = len(finished(study))
-        return f"{done} finished trial{'' if done == 1 else 's'} are kept in {without_password(storage)}"
+        return f"{done} finished trial{' is' if done == 1 else 's are'} kept in {without_password(storage)}"
 
     with resumable(kept):
         study.optimize(

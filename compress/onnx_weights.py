@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptFileError, InputError, reason_of
+from ..files import read_bytes
 from ..text import printable
 
 if TYPE_CHECKING:
     import onnx
 
+_LARGEST_MODEL = (1 << 31) - 1  # bytes: protobuf's own limit
 _LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is written out
 _LARGEST_ATTRIBUTE = 16  # elements of a tensor in an attribute that are no weights: a fill value, coefficients
 _Array = NDArray[np.generic]
@@ -98,7 +100,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load_from_string(read_bytes(path, "ONNX model", _LARGEST_MODEL))
         for weight in find_weights(model):
             _check_location(path, weight)
         onnx.load_external_data_for_model(model, str(path.parent))

@@ -15,6 +15,7 @@ from ..outputs import KEY, check_output, output_file, write_output
 from .bundle import SIGNATURE, Bundle, opened, write_zip
 from .tools import require
 
+_LARGEST_KEY = 1 << 16  # bytes; one in PEM has about 120
 _PRIVATE, _PUBLIC = "private", "public"
 
 
@@ -81,7 +82,7 @@ def check_signature(bundle: Bundle, public: Any, owner: str) -> str:
 def _load(path: Path, kind: str) -> Any:
     serialization = require("cryptography.hazmat.primitives.serialization")
     keys = require("cryptography.hazmat.primitives.asymmetric.ed25519")
-    data = read_bytes(path, "key")
+    data = read_bytes(path, "key", _LARGEST_KEY)
     try:
         key = (
             serialization.load_pem_private_key(data, password=None)

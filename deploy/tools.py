@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -74,6 +76,15 @@ def missing_for(target: Target) -> list[str]:
 
 def run_tool(command: Sequence[str | Path]) -> None:
     """Run a compiler. A failure is a defect of ours or of the tool, so its words are passed on whole."""
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed with status {result.returncode}:\n{result.stderr}")
+    words = [str(part) for part in command]
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+    ) as process:
+        try:
+            _, errors = process.communicate()
+        except BaseException:  # Ctrl-C: compilers start programs of their own, which would go on writing
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed with status {process.returncode}:\n{errors}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,6 +168,21 @@ def test_failures_of_the_system_name_the_file_and_a_remedy(number):
     assert sentence.startswith("a.bin cannot be used (")
     assert "; " in sentence
     assert sentence.endswith(".")
+
+
+def test_help_names_every_exit_code(capsys):
+    from bayespress.cli.app import _EPILOG
+
+    listed = {int(number) for number in re.findall(r"(?:^Exit codes: |, )(\d+) ", _EPILOG)}
+    assert listed == set(ExitCode)
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["build"], ["sign"]])
+def test_the_short_option_of_help(command, capsys):
+    from bayespress.cli.run import run
+
+    assert run([*command, "-h"]) == ExitCode.DONE
+    assert "Usage: " in capsys.readouterr().out
 
 
 def test_libraries_that_run_out_of_memory_in_their_own_words():

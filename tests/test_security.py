@@ -91,12 +91,32 @@ ALLOWED = {"compress/check_written.py": "torch.export.load unpickles"}
 FORBIDDEN_ARGUMENTS = {("shell", True), ("allow_pickle", True), ("weights_only", False)}
 
 
+def full_names(tree: ast.Module) -> dict[str, str]:
+    """What each name stands for that an import or a plain assignment gives: `l` for `from pickle import loads as l`."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):  # f = torch.load
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute | ast.Name):
+            first, dot, rest = ast.unparse(node.value).partition(".")
+            whole = names.get(first, first) + dot + rest
+            if whole in FORBIDDEN_CALLS or whole in ("torch.load", "pickle.Unpickler"):
+                names |= {target.id: whole for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
 def violations(text: str) -> list[str]:
     """What a source does that its file could then do for a stranger."""
     found = []
-    for node in ast.walk(ast.parse(text)):
+    tree = ast.parse(text)
+    names = full_names(tree)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
+            first, dot, rest = ast.unparse(node.func).removeprefix("builtins.").partition(".")
+            called = (names.get(first, first) + dot + rest).removeprefix("builtins.")
             if called in FORBIDDEN_CALLS:
                 found.append(f"line {node.lineno}: {called} {FORBIDDEN_CALLS[called]}")
             given = {(word.arg, word.value.value) for word in node.keywords if isinstance(word.value, ast.Constant)}
@@ -104,6 +124,12 @@ def violations(text: str) -> list[str]:
             if called == "torch.load" and ("weights_only", True) not in given:
                 found.append(f"line {node.lineno}: torch.load without weights_only=True")
             if called == "pickle.Unpickler":
+                found.append(f"line {node.lineno}: an unpickler that knows everything")
+        elif isinstance(node, ast.ClassDef):
+            bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+            named = {names.get(base, base).rpartition(".")[2] for base in bases}
+            limited = any(isinstance(each, ast.FunctionDef) and each.name == "find_class" for each in node.body)
+            if "Unpickler" in named and not limited:
                 found.append(f"line {node.lineno}: an unpickler that knows everything")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"http://", node.value):
             found.append(f"line {node.lineno}: {node.value} is not encrypted")
@@ -120,7 +146,12 @@ def test_sources_call_nothing_that_runs_what_it_reads():
 @pytest.mark.parametrize("text", [
     "eval('1')", "torch.load(path)", "torch.load(path, weights_only=False)", "np.load(f, allow_pickle=True)",
     "subprocess.run('ls', shell=True)", "pickle.loads(data)", "pickle.Unpickler(f).load()", "BASE = 'http://x/'",
-    "torch.export.load('x')",
+    "torch.export.load('x')", "from pickle import loads\nloads(x)", "from pickle import loads as read\nread(x)",
+    "import pickle as p\np.load(f)", "from torch import load as l\nl(p)", "import torch as t\nt.load(p)",
+    "from torch import export\nexport.load(p)", "import torch.export as e\ne.load(p)", "f = torch.load\nf(p)",
+    "from os import system\nsystem('ls')", "import builtins\nbuiltins.eval('1')", "run = eval\nrun('1')",
+    "from builtins import exec as e\ne('1')", "def g():\n    from torch import hub as h\n    h.load('x')",
+    "class U(pickle.Unpickler): pass", "import yaml as y\ny.load(f)",
 ])  # fmt: skip
 def test_the_search_of_sources_finds_what_it_is_for(text):
     assert violations(text)

@@ -150,8 +150,8 @@ def _disk_faults(folder: Path | None) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"Training cannot write to {error.filename or folder} ({error.strerror or reason_of(error)}); make room "
-            "there, then go on with --resume."
+            f"Training cannot write to {error.filename or folder} ({error.strerror or reason_of(error)}); free "
+            "some space there, then train again, with --resume if an epoch was finished."
         ) from error
 
 

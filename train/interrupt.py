@@ -20,7 +20,8 @@ _SHOW_CURSOR = b"\x1b[?25h"
 def stoppable() -> Iterator[None]:
     """Within it Ctrl-C and SIGTERM raise KeyboardInterrupt, and a second one ends the process at once.
 
-    Signals that the process was started to ignore stay ignored, and outside the main thread nothing changes.
+    A signal that the program ignores, or handles by a function of its own as the command line does with SIGTERM, is
+    left to that; outside the main thread nothing changes.
     """
     if not _in_main_thread():
         yield
@@ -38,7 +39,7 @@ def stoppable() -> Iterator[None]:
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
-            if handler is not None and handler is not signal.SIG_IGN:
+            if handler in (signal.SIG_DFL, signal.default_int_handler):
                 before[number] = handler
                 signal.signal(number, stop)
         yield

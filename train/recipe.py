@@ -28,6 +28,7 @@ from ..files import read_bytes
 from ..text import printable
 
 _FOLDER = "recipes"
+_LARGEST_RECIPE = 1 << 20  # bytes
 # Fields of Training that say what the batches are made of, and how; the others are FitSettings'.
 LOADING = ("batch_size", "shift", "mirror")
 _MOST = (1 << 31) - 1
@@ -160,7 +161,7 @@ def recipe_fields(name: str) -> dict[str, Any]:
     Raises InputError for an unknown name, listing near ones, and for a file that is no TOML.
     """
     if name.endswith(".toml"):
-        data, where = read_bytes(Path(name), "recipe"), name
+        data, where = read_bytes(Path(name), "recipe", _LARGEST_RECIPE), name
     elif name in recipe_names():
         data = (files(__package__ or "bayespress.train") / _FOLDER / f"{name}.toml").read_bytes()
         where = f"recipe {name}"

@@ -25,6 +25,7 @@ from .recipe import Recipe
 RECORD = "run.json"
 POSTERIOR = "posterior.safetensors"
 INITIAL = "initial.safetensors"
+_LARGEST_RECORD = 64 << 20  # bytes: some 300,000 epochs
 CHECKPOINTS = "checkpoints"
 
 
@@ -88,7 +89,7 @@ class RunRecord(Recipe):
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
         """Read and check `folder/run.json`. Raises InputError when it is missing or not of this schema."""
-        data = read_bytes(folder / RECORD, "run directory's record")
+        data = read_bytes(folder / RECORD, "run directory's record", _LARGEST_RECORD)
         try:
             record = cls.model_validate_json(data)
         except ValidationError as error:
@@ -143,5 +144,6 @@ def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> N
             save_file(tensors, temporary, metadata=metadata or None)
         except SafetensorError as error:  # also what the system says of a full disk
             raise InputError(
-                f"{path} cannot be written ({reason_of(error)}); make room there, then go on with --resume."
+                f"{path} cannot be written ({reason_of(error)}); free some space there, then train again, with "
+                "--resume if an epoch was finished."
             ) from error

@@ -171,9 +171,9 @@ def _has_line(output: bytearray, beginning: bytes, seen: int) -> bool:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program that still runs, with what it started, and let go of its pipes."""
     try:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if process.poll() is not None:
-                break
+        running = process.poll() is None
+        # SIGKILL even where the program has ended by then: what it started may ignore SIGTERM.
+        for number in (signal.SIGTERM, signal.SIGKILL) if running else ():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -57,6 +57,16 @@ def test_the_demo_uses_a_finished_run_again(made, cli):
     assert "verification" in result.stdout
 
 
+def test_the_demo_takes_a_network_of_the_user(cli, tmp_path):
+    (tmp_path / "own_net.py").write_text(
+        "from torch import nn\n"
+        "def small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.Linear(8, 10))\n"
+    )
+    for _ in range(2):  # the second takes the run that is there, which names the network
+        result = cli("demo", "--model", "own_net:small", "--epochs", 2, "--out", "out", cwd=tmp_path)
+        assert "verification" in result.stdout
+
+
 def test_compress_knows_its_knobs(made, cli):
     folder, summary = made
     result = cli("compress", folder / "run", "--budget", 1.0, "-o", "coarse", "--json", cwd=folder)

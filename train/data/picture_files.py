@@ -21,6 +21,8 @@ ENDINGS = (
 # What systems leave in folders beside their hidden files.
 _LEFT_BY_SYSTEMS = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"})
 _LARGEST_FILE = 1 << 28  # bytes; no picture of a training set is as large
+_LARGEST_ARCHIVE = 1 << 34  # bytes, unpacked: pictures of an archive are all held in memory
+_MOST_MEMBERS = 1 << 22
 _NAMES_SHOWN = 3
 
 
@@ -148,7 +150,14 @@ def _of_archive(path: Path, passed: PassedOver) -> list[PictureFile]:
     data_of: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
-            for member in archive:
+            unpacked = 0
+            for number, member in enumerate(archive):
+                unpacked += member.size
+                if unpacked > _LARGEST_ARCHIVE or number >= _MOST_MEMBERS:
+                    raise InputError(
+                        f"{printable(path)} holds more than {_LARGEST_ARCHIVE >> 30} GiB or {_MOST_MEMBERS:,} files; "
+                        "unpack it, and name the folder."
+                    )
                 place = PurePosixPath(member.name)
                 if len(place.parts) < 3 or place.parts[-3] not in PARTS or member.isdir():
                     continue
