@@ -174,6 +174,22 @@ def test_channel_shuffles_of_any_width_and_any_dead_units(channels, dead):
     agree(shrunk.network, network, torch.randn(8, 2, 8, 8))
 
 
+def test_dead_units_that_a_grouped_convolution_needs_are_told():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2)).eval()
+    with torch.no_grad():
+        network[0].weight[0] = network[0].bias[0] = 0
+    shrunk = shrink(network, torch.randn(4, 2, 8, 8))
+    assert shrunk.network[0].weight.shape == network[0].weight.shape
+    (note,) = shrunk.notes
+    assert note.startswith("Dead units of 0 were not removed: a layer needs at least one unit, and the groups of")
+    with torch.no_grad():
+        network[0].weight[2] = network[0].bias[2] = 0
+    shrunk = shrink(network, torch.randn(4, 2, 8, 8))
+    assert len(shrunk.network[0].weight) == 2
+    assert shrunk.notes == ()
+
+
 APART = {
     "relu": (F.relu, 12),
     "batch norm": (nn.BatchNorm2d(12), 12),
