@@ -109,24 +109,24 @@ def _attempt(network: nn.Module, probes: Probes, groups: list[UnitGroup]) -> _At
         if mixing := leaking(settled, groups, dead, probes):
             reason = "an operation mixes them with other units or passes them on to the outputs"
             return _Attempt(None, reason, tuple(mixing))
-        shrunk, removed = _cut(settled, groups, dead, probes.batches[0])
+        shrunk, revived = _cut(settled, groups, dead, probes.batches[0])
         reason = probes.difference(shrunk.network)
         if reason:
             return _Attempt(None, reason)
-        staying = _staying(settled, groups, dead, removed)
+        staying = _staying(settled, groups, dead, revived)
         return _Attempt(_rounded(shrunk, network), staying=staying)
     except Exception as error:  # torch-pruning, and a forward that cannot do with fewer channels, raise anything
         return _Attempt(None, f"the network does not run without them ({reason_of(error)})")
 
 
-def _staying(settled: nn.Module, groups: list[UnitGroup], dead: list[Tensor], removed: list[Tensor]) -> list[Refusal]:
-    """Dead units that stay, by reason; `dead` are those that `settle` found, `removed` those of them that left."""
+def _staying(settled: nn.Module, groups: list[UnitGroup], dead: list[Tensor], revived: list[Tensor]) -> list[Refusal]:
+    """Dead units that stay, by reason; `dead` are those that `settle` found, `revived` those that `_cut` left."""
     constant = "what they emit is constant, but no bias can stand for it (where a padded layer reads it, or a product)"
-    uneven = "a layer needs at least one unit, and the groups of a grouped convolution need as many each"
+    uneven = "the groups of a grouped convolution must keep equally many"
     return [
         Refusal(group.layers, reason, int(units.sum()))
-        for group, gone, left in zip(groups, dead, removed, strict=True)
-        for reason, units in ((constant, ~group.alive(settled, outgoing=False) & ~gone), (uneven, gone & ~left))
+        for group, gone, kept in zip(groups, dead, revived, strict=True)
+        for reason, units in ((constant, ~group.alive(settled, outgoing=False) & ~gone), (uneven, kept))
     ]
 
 
@@ -153,7 +153,7 @@ def _places(tensor: Tensor) -> Tensor:
 def _cut(
     settled: nn.Module, groups: list[UnitGroup], dead: list[Tensor], example: Tensor
 ) -> tuple[Shrunk, list[Tensor]]:
-    """A copy of `settled` without the dead units, and which of the units of each group left, bool (count,).
+    """A copy of `settled` without the dead units, and the dead units that grouped convolutions keep, bool (count,).
 
     While torch-pruning cuts it, every element holds its own flat index (exact in float64 up to 2^53), which
     afterwards says where each element that is left came from.
@@ -169,6 +169,7 @@ def _cut(
     # A layer without units cannot be run.
     masks = [gone & (torch.arange(len(gone)) > 0) if bool(gone.all()) else gone.clone() for gone in dead]
     parted = grouped_layers(settled, groups)
+    unbalanced = [mask.clone() for mask in masks]
     balance(parted, masks)
     for group, gone in zip(groups, masks, strict=True):
         if bool(gone.any()):
@@ -186,7 +187,9 @@ def _cut(
     with torch.no_grad():
         for name, tensor in tensors_of(cut).items():
             tensor.copy_(values[name].flatten()[kept[name]])
-    return Shrunk(cut.requires_grad_(False), kept), masks
+    return Shrunk(cut.requires_grad_(False), kept), [
+        before & ~mask for before, mask in zip(unbalanced, masks, strict=True)
+    ]
 
 
 def _rounded(shrunk: Shrunk, original: nn.Module) -> Shrunk:
