@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator
 from types import FrameType
 
-from .errors import DEBUG, ExitCode, InputError, in_one_sentence
+from .errors import DEBUG, ExitCode, InputError, Interrupted, in_one_sentence
 from .text import ENCODING_ERRORS, printable
 
 
@@ -105,8 +105,16 @@ def _failed(error: BaseException) -> ExitCode:
     if os.environ.get(DEBUG):
         _say("".join(traceback.format_exception(error)).rstrip())
     ours = in_one_sentence(error)
+    if isinstance(error, KeyboardInterrupt):  # where the command itself knows more to say, it has said so
+        ours = Interrupted(f"{str(ours).rstrip('.')}; begin again with: {_command_line()}")
     _say(f"bayespress: {printable(ours)}")
     return ours.exit_code
+
+
+def _command_line() -> str:
+    from .cli.interrupt import command_line
+
+    return command_line()
 
 
 def _say(text: str) -> None:

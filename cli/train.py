@@ -94,7 +94,7 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue this run from its last checkpoint; other options are its own."),
+        typer.Option(help="Continue this run from its last checkpoint with its own settings."),
     ] = None,
     devices: Annotated[str, typer.Option(help="How many GPUs or processes, or `auto` (Lightning's).")] = "1",
     strategy: Annotated[str, typer.Option(help="How they work together: ddp, for instance (Lightning's).")] = "auto",
@@ -115,6 +115,14 @@ def train(
 
     named = [model, data, method, *named_by(assignments or [])]
     if resume is not None:
+        _refuse_changes(
+            resume,
+            {
+                "--recipe": recipe, "--epochs": epochs, "--batch-size": batch_size, "--learning-rate": learning_rate,
+                "--warmup-start": warmup_start, "--warmup-end": warmup_end, "--kl-weighting": kl_weighting,
+                "--precision": precision, "--held-out": held_out, "--start": start, "--seed": seed, "--out": out,
+            },
+        )  # fmt: skip
         folder, record = resume, _unfinished(resume)
         if data_dir is not None:
             record.data.folder = str(data_dir)
@@ -233,6 +241,15 @@ def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequ
 def named_by(assignments: Sequence[str]) -> list[str]:
     """Names that --set gives, as in model.name=nets:Small or model=nets:Small."""
     return [value.strip().strip("\"'") for _, _, value in (each.partition("=") for each in assignments)]
+
+
+def _refuse_changes(folder: Path, options: Mapping[str, Any]) -> None:
+    """A run goes on with the settings that it began with; raises InputError when one is given."""
+    if given := [option for option, value in options.items() if value is not None]:
+        raise InputError(
+            f"--resume {folder} goes on with that run's own settings and takes no {given[0]}; leave it out, or start "
+            "another run."
+        )
 
 
 def _unfinished(folder: Path) -> RunRecord:

@@ -44,13 +44,13 @@ class Shrunk:
 class _Attempt:
     """What became of removing units: the network, or the reason and the groups at fault where they are known.
 
-    constant  units that stay in the network though they always emit the same
+    staying   dead units that stay in the network all the same
     """
 
     shrunk: Shrunk | None
     reason: str = ""
     at_fault: tuple[UnitGroup, ...] = ()
-    constant: list[Refusal] = field(default_factory=list)
+    staying: list[Refusal] = field(default_factory=list)
 
 
 def shrink(network: nn.Module, example: Tensor) -> Shrunk:
@@ -76,7 +76,7 @@ def shrink(network: nn.Module, example: Tensor) -> Shrunk:
     while groups:
         attempt = _attempt(network, probes, groups)
         if attempt.shrunk is not None:
-            return Shrunk(attempt.shrunk.network, attempt.shrunk.kept, _notes(refused + attempt.constant))
+            return Shrunk(attempt.shrunk.network, attempt.shrunk.kept, _notes(refused + attempt.staying))
         at_fault = _at_fault(network, probes, groups, attempt)
         for group, reason in at_fault:
             # Units that died with those behind them are not counted, but there are some, or nothing had failed.
@@ -109,18 +109,25 @@ def _attempt(network: nn.Module, probes: Probes, groups: list[UnitGroup]) -> _At
         if mixing := leaking(settled, groups, dead, probes):
             reason = "an operation mixes them with other units or passes them on to the outputs"
             return _Attempt(None, reason, tuple(mixing))
-        shrunk = _cut(settled, groups, dead, probes.batches[0])
+        shrunk, revived = _cut(settled, groups, dead, probes.batches[0])
         reason = probes.difference(shrunk.network)
         if reason:
             return _Attempt(None, reason)
-        stays = "what they emit is constant, but no bias can stand for it (where a padded layer reads it, or a product)"
-        constant = [
-            Refusal(group.layers, stays, int((~group.alive(settled, outgoing=False) & ~gone).sum()))
-            for group, gone in zip(groups, dead, strict=True)
-        ]
-        return _Attempt(_rounded(shrunk, network), constant=constant)
+        staying = _staying(settled, groups, dead, revived)
+        return _Attempt(_rounded(shrunk, network), staying=staying)
     except Exception as error:  # torch-pruning, and a forward that cannot do with fewer channels, raise anything
         return _Attempt(None, f"the network does not run without them ({reason_of(error)})")
+
+
+def _staying(settled: nn.Module, groups: list[UnitGroup], dead: list[Tensor], revived: list[Tensor]) -> list[Refusal]:
+    """Dead units that stay, by reason; `dead` are those that `settle` found, `revived` those that `_cut` left."""
+    constant = "what they emit is constant, but no bias can stand for it (where a padded layer reads it, or a product)"
+    uneven = "the groups of a grouped convolution must keep equally many"
+    return [
+        Refusal(group.layers, reason, int(units.sum()))
+        for group, gone, kept in zip(groups, dead, revived, strict=True)
+        for reason, units in ((constant, ~group.alive(settled, outgoing=False) & ~gone), (uneven, kept))
+    ]
 
 
 def _at_fault(
@@ -143,8 +150,10 @@ def _places(tensor: Tensor) -> Tensor:
     return torch.arange(tensor.numel()).reshape(tensor.shape)
 
 
-def _cut(settled: nn.Module, groups: list[UnitGroup], dead: list[Tensor], example: Tensor) -> Shrunk:
-    """A copy of `settled` without the dead units.
+def _cut(
+    settled: nn.Module, groups: list[UnitGroup], dead: list[Tensor], example: Tensor
+) -> tuple[Shrunk, list[Tensor]]:
+    """A copy of `settled` without the dead units, and the dead units that grouped convolutions keep, bool (count,).
 
     While torch-pruning cuts it, every element holds its own flat index (exact in float64 up to 2^53), which
     afterwards says where each element that is left came from.
@@ -160,6 +169,7 @@ def _cut(settled: nn.Module, groups: list[UnitGroup], dead: list[Tensor], exampl
     # A layer without units cannot be run.
     masks = [gone & (torch.arange(len(gone)) > 0) if bool(gone.all()) else gone.clone() for gone in dead]
     parted = grouped_layers(settled, groups)
+    unbalanced = [mask.clone() for mask in masks]
     balance(parted, masks)
     for group, gone in zip(groups, masks, strict=True):
         if bool(gone.any()):
@@ -177,7 +187,9 @@ def _cut(settled: nn.Module, groups: list[UnitGroup], dead: list[Tensor], exampl
     with torch.no_grad():
         for name, tensor in tensors_of(cut).items():
             tensor.copy_(values[name].flatten()[kept[name]])
-    return Shrunk(cut.requires_grad_(False), kept)
+    return Shrunk(cut.requires_grad_(False), kept), [
+        before & ~mask for before, mask in zip(unbalanced, masks, strict=True)
+    ]
 
 
 def _rounded(shrunk: Shrunk, original: nn.Module) -> Shrunk:

@@ -143,7 +143,8 @@ def test_ctrl_c_while_a_thread_runs_and_again_while_it_ends(folder):
         "import concurrent.futures, os, signal, time; pool = concurrent.futures.ThreadPoolExecutor(); "
         "pool.submit(time.sleep, 2); os.kill(os.getpid(), signal.SIGINT); time.sleep(9)"
     )
-    one_sentence(failing(folder, body), 130)
+    sentence = one_sentence(failing(folder, body), 130)
+    assert sentence.endswith("none was left half-written; begin again with: bayespress inspect w.bpz")
 
 
 def test_ctrl_c_during_an_import(folder, tmp_path):

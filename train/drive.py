@@ -160,7 +160,7 @@ def _train(
         tell(f"{name} changed in training and is not kept in the run directory; later commands use the model's own")
     # Of the network that is written, not of its twin, should code of the model tell them apart.
     error = error_percent(net.predictive_network(), data.test_images, data.test_labels)
-    write_posterior(net, folder / POSTERIOR)
+    write_posterior(net, folder / POSTERIOR, remedy=f"make room there, then go on with {_going_on(folder, record)}")
     record.final = FinalRecord(error_percent=error, nonzero_percent=nonzero_percent(net))
     record.status = "complete"
     record.write(folder)

@@ -122,28 +122,31 @@ def start_from(network: nn.Module, folder: Path) -> None:
 
 
 def write_initial(network: nn.Module, path: Path) -> None:
-    """Keep what training starts from, for the pictures of before and after."""
+    """Keep what training starts from, for the pictures of before and after.
+
+    Raises InputError when the file cannot be written; nothing was trained then.
+    """
     state = {
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in network.state_dict().items() if isinstance(tensor, Tensor)
     }  # fmt: skip
-    _save(state, path, {})
+    _save(state, path, {}, remedy="make room there, then give the same command again")
 
 
-def write_posterior(net: BayesianNetwork, path: Path) -> None:
-    """Write `net.posterior_tensors()` as safetensors. Log alpha is log(variance / mean^2) and is not stored."""
-    _save(net.posterior_tensors(), path, {"format": "bayespress posterior 1"})
+def write_posterior(net: BayesianNetwork, path: Path, *, remedy: str = "make room there") -> None:
+    """Write `net.posterior_tensors()` as safetensors. Log alpha is log(variance / mean^2) and is not stored.
+
+    Raises InputError, which ends with `remedy`, when the file cannot be written.
+    """
+    _save(net.posterior_tensors(), path, {"format": "bayespress posterior 1"}, remedy=remedy)
 
 
-def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Raises InputError when the file cannot be written."""
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str], *, remedy: str) -> None:
+    """Raises InputError, which ends with `remedy`, when the file cannot be written."""
     from safetensors import SafetensorError
 
     with replacing_file(path) as temporary:
         try:
             save_file(tensors, temporary, metadata=metadata or None)
         except SafetensorError as error:  # also what the system says of a full disk
-            raise InputError(
-                f"{path} cannot be written ({reason_of(error)}); free some space there, then train again, with "
-                "--resume if an epoch was finished."
-            ) from error
+            raise InputError(f"{path} cannot be written ({reason_of(error)}); {remedy}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -140,6 +141,53 @@ def test_only_the_channels_before_a_mixing_operation_stay(name):
     assert len(shrunk.network.b.weight) == 2, "the layer behind it loses its own"
     assert any(" of a " in note for note in shrunk.notes)
     agree(shrunk.network, network, torch.randn(8, 2, 8, 8))
+
+
+@pytest.mark.parametrize("channels", [4, 6, 8])
+@pytest.mark.parametrize("dead", ["one", "even", "all"])
+def test_channel_shuffles_of_any_width_and_any_dead_units(channels, dead):
+    """As ShuffleNets have them, between convolutions and behind a concatenation of halves.
+
+    With 4 and 8 channels torch-pruning finds a width of 0 here and divides by it.
+    """
+
+    class Shuffled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(2, channels, 3), nn.Conv2d(channels // 2, channels // 2, 1)
+            self.c, self.d = nn.Conv2d(channels, channels, 3), nn.Linear(channels, 3)
+
+        def forward(self, x):
+            left, right = shuffled(self.a(x)).chunk(2, 1)
+            h = shuffled(torch.cat([left, self.b(right).relu()], 1))
+            return self.d(shuffled(self.c(h)).mean((2, 3))) * 1e-4
+
+    torch.manual_seed(0)
+    network = Shuffled().eval()
+    with torch.no_grad():
+        for layer in (network.a, network.b, network.c):
+            units = {"one": slice(1), "even": slice(None, None, 2), "all": slice(None)}[dead]
+            layer.weight[units] = 0
+    shrunk = shrink(network, torch.randn(4, 2, 8, 8))
+    noted = " ".join(shrunk.notes)
+    assert all(re.search(rf"nits of ([abc], )*{name}(, [abc])* (stay|were not removed)", noted) for name in "abc")
+    agree(shrunk.network, network, torch.randn(8, 2, 8, 8))
+
+
+def test_dead_units_that_a_grouped_convolution_needs_are_told():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2)).eval()
+    with torch.no_grad():
+        network[0].weight[0] = network[0].bias[0] = 0
+    shrunk = shrink(network, torch.randn(4, 2, 8, 8))
+    assert shrunk.network[0].weight.shape == network[0].weight.shape
+    (note,) = shrunk.notes
+    assert note == "Dead units of 0 were not removed: the groups of a grouped convolution must keep equally many."
+    with torch.no_grad():
+        network[0].weight[2] = network[0].bias[2] = 0
+    shrunk = shrink(network, torch.randn(4, 2, 8, 8))
+    assert len(shrunk.network[0].weight) == 2
+    assert shrunk.notes == ()
 
 
 APART = {

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from bayespress.errors import BayespressError, CorruptFileError, InputError
 from bayespress.train.checkpoints import LAST, PREVIOUS
@@ -287,6 +288,28 @@ def test_a_full_disk_ends_with_a_sentence(limit, place):
     (line,) = [line for line in err.splitlines() if line.startswith("bayespress: ")]
     assert "cannot be written" in line or "cannot write" in line
     assert Started(3).end()[0] == 0
+
+
+def test_a_full_disk_names_a_command_that_works(place, monkeypatch):
+    """Before the first epoch there is nothing to resume; after the last one there is."""
+    from bayespress.train import run
+
+    def full(file):
+        def save(tensors, path, metadata):
+            if run.INITIAL in str(path) if file == run.INITIAL else metadata:
+                raise SafetensorError("No space left on device")
+            save_file(tensors, path, metadata=metadata)
+
+        return save
+
+    monkeypatch.setattr(run, "save_file", full(run.INITIAL))
+    with pytest.raises(InputError, match=r"initial.* cannot be written .*then give the same command again\.$"):
+        train_run(place / "run", record_of(1), live=False)
+    monkeypatch.setattr(run, "save_file", full(run.POSTERIOR))
+    going_on = r"then go on with `bayespress train --resume .*run --trust-code`\.$"
+    with pytest.raises(InputError, match=r"posterior.* cannot be written .*" + going_on):
+        train_run(place / "run", record_of(1), live=False)
+    monkeypatch.undo()
 
 
 def test_a_run_directory_that_cannot_be_written(place):
