@@ -259,6 +259,11 @@ def check_outputs(
     got = outputs.reshape(len(expected), -1)[found.example, found.element]
     wanted = expected.reshape(len(expected), -1)[found.example, found.element]
     remedy = "; build without +fp16" if half else ""
+    if not np.isfinite(got):
+        raise CheckFailedError(
+            f"{runtime} is wrong: output {found.element} of golden input {found.example} is {got} in place of "
+            f"{wanted:.6g}{remedy}."
+        )
     raise CheckFailedError(
         f"{runtime} differs by {found.absolute:.3g} from PyTorch's, {100 * found.relative:.3g} % of it: output "
         f"{found.element} of golden input {found.example} is {got:.6g} in place of {wanted:.6g}, and at most "

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bundles import with_runner
 
 import bayespress
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
@@ -151,8 +152,7 @@ def test_a_phone_whose_storage_is_full(pristine, phone):
 )
 def test_runners_that_break(bundle, phone, runner, sentence, old):
     (phone / "old").touch() if old else None
-    (bundle / "targets" / "host" / "runner").write_text(f"#!/bin/sh\n{runner}\n")
-    with opened(bundle) as it, pytest.raises(BayespressError) as caught:
+    with opened(with_runner(bundle, f"#!/bin/sh\n{runner}\n")) as it, pytest.raises(BayespressError) as caught:
         device_named("adb").run(it, bundle / GOLDEN_INPUT)
     assert sentence in str(caught.value)
     assert not list((phone / "tmp").iterdir())
