@@ -87,7 +87,7 @@ def onnx_graph(program: Any) -> bytes:
     A weight that is itself called `input` or `output` is `parameter:input` or `parameter:output` there.
     """
     onnx = require("onnx")
-    normal = normalised(program)
+    normal = normalised(program, whole=True)
     names = list(normal.names.values())
     model = onnx.load_from_string(_exported(normal.program, optimize=False))
     graph = model.graph

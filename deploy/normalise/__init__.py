@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["normalised"]
 
 
-def normalised(program: Any) -> Normalised:
+def normalised(program: Any, *, whole: bool = False) -> Normalised:
     """See walk.normalised. PyTorch is loaded only here: `verify` and `inspect` start without it."""
     from .walk import normalised as rewrite
 
-    return rewrite(program)
+    return rewrite(program, whole=whole)

@@ -74,6 +74,8 @@ def _selu(g: Rewriter, x: Value) -> Value:
 
 @takes("gelu.default", group=_GROUP, form="by erf, or by tanh where the approximation is asked for")
 def _gelu(g: Rewriter, x: Value, *, approximate: str = "none") -> Value:
+    if g.whole:
+        return g.call(aten.gelu.default, x, approximate=approximate)
     half = g.mul(x, 0.5)
     if approximate == "tanh":
         inner = g.mul(g.add(x, g.mul(int_power(g, x, 3), 0.044715)), math.sqrt(2 / math.pi))
@@ -88,11 +90,15 @@ def _silu(g: Rewriter, x: Value) -> Value:
 
 @takes("hardsigmoid.default", group=_GROUP, form="clamp(x + 3, 0, 6) / 6")
 def _hardsigmoid(g: Rewriter, x: Value) -> Value:
+    if g.whole:
+        return g.unary(aten.hardsigmoid.default, x)
     return g.div(clamp(g, g.add(x, 3.0), 0.0, 6.0), 6.0)
 
 
 @takes("hardswish.default", group=_GROUP, form="x clamp(x + 3, 0, 6) / 6")
 def _hardswish(g: Rewriter, x: Value) -> Value:
+    if g.whole:
+        return g.unary(aten.hardswish.default, x)
     return g.div(g.mul(x, clamp(g, g.add(x, 3.0), 0.0, 6.0)), 6.0)
 
 

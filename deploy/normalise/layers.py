@@ -93,6 +93,11 @@ def convolution(
     stride, padding, dilation, output_padding = (
         list(each) * rank if len(each) == 1 else list(each) for each in (stride, padding, dilation, output_padding)
     )
+    if transposed and g.whole and rank in (1, 2, 3):
+        found = g.call(
+            aten.convolution.default, x, weight, bias, stride, padding, dilation, True, output_padding, groups
+        )
+        return g.reshape(found, g.shape(found)[1:]) if unbatched else found
     if transposed:
         x, weight, padding = _turned(g, x, weight, stride, padding, dilation, output_padding, groups)
         stride = [1] * rank
@@ -221,8 +226,11 @@ def _layer_norm(
     g: Rewriter, x: Value, normalized_shape: Sequence[int], weight: Value | None = None, bias: Value | None = None,
     eps: float = 1e-5, cudnn_enable: bool = True,
 ) -> Any:  # fmt: skip
-    axes = list(range(g.rank(x) - len(normalized_shape), g.rank(x)))
-    found = _affine(g, _normal(g, x, axes, eps), weight, bias, normalized_shape)
+    if g.whole:
+        found = g.call(aten.layer_norm.default, x, list(normalized_shape), weight, bias, eps)
+    else:
+        axes = list(range(g.rank(x) - len(normalized_shape), g.rank(x)))
+        found = _affine(g, _normal(g, x, axes, eps), weight, bias, normalized_shape)
     return found if g.operator is aten.layer_norm.default else (found, None, None)
 
 

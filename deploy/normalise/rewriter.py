@@ -34,6 +34,7 @@ class Rewriter:
 
     graph      holds all nodes; placeholders come first
     constants  the known tensors that nodes read, by their placeholders' names
+    whole      whether operators that ONNX has are left whole
 
     What rules are told of the operator that is being rewritten:
 
@@ -51,7 +52,8 @@ class Rewriter:
         """Extents of the operator's result."""
         return tuple(self.result.shape)
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool = False) -> None:
+        self.whole = whole
         self.graph = fx.Graph()
         self.constants: dict[str, Tensor] = {}
         self.mode = FakeTensorMode(allow_non_fake_inputs=True)

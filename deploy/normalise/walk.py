@@ -56,17 +56,21 @@ class Normalised:
     names: Mapping[str, str]
 
 
-_MADE: weakref.WeakKeyDictionary[Any, Normalised] = weakref.WeakKeyDictionary()
+_MADE: weakref.WeakKeyDictionary[Any, dict[bool, Normalised]] = weakref.WeakKeyDictionary()
 
 
-def normalised(program: Any) -> Normalised:
+def normalised(program: Any, *, whole: bool = False) -> Normalised:
     """The equivalent program in normal form; made once for each program, which every target then compiles.
+
+    whole  leave the operators whole that ONNX has and TVM's import gets wrong or slow: transposed convolutions, layer
+           norms, GELU, hard-swish and hard-sigmoid. A runtime of ONNX has kernels for them
 
     Operators that the table lacks, or that do not meet its conditions, are refused: raises InputError, which names
     each of them with the modules that it stands in.
     """
-    if program in _MADE:
-        return _MADE[program]
+    made = _MADE.setdefault(program, {})
+    if whole in made:
+        return made[whole]
     check_one_of_each(program.graph_signature)
     try:
         with warnings.catch_warnings():
@@ -74,8 +78,8 @@ def normalised(program: Any) -> Normalised:
             renamed, names = with_plain_names(program)
             refuse_unknown(renamed.graph)
             decomposed = _decomposed(renamed)
-            made = _MADE[program] = Normalised(_Walk(decomposed, names).result(), names)
-            return made
+            made[whole] = Normalised(_Walk(decomposed, names, whole).result(), names)
+            return made[whole]
     except BayespressError:
         raise
     except Exception as error:
@@ -119,9 +123,9 @@ def _operator(name: str) -> Any:
 class _Walk:
     """Rewrites a program in which nothing is done in place."""
 
-    def __init__(self, program: Any, names: Mapping[str, str]) -> None:
+    def __init__(self, program: Any, names: Mapping[str, str], whole: bool) -> None:
         self.program, self.names = program, names
-        self.stage = Rewriter()
+        self.stage = Rewriter(whole=whole)
         self.values: dict[fx.Node, Any] = {}
         self.refused: list[tuple[str, fx.Node, str]] = []
         self.specs: list[InputSpec] = []

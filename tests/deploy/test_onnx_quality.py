@@ -50,6 +50,35 @@ def test_the_quality_of_a_plain_export(name, tmp_path):
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
+class Modern(torch.nn.Module):
+    """The blocks of ConvNeXt, MobileNetV3 and a decoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide = torch.nn.Conv2d(2, 6, 3, padding=1)
+        self.norm = torch.nn.LayerNorm(6)
+        self.up = torch.nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1)
+
+    def forward(self, x):
+        x = self.norm(self.wide(x).permute(0, 2, 3, 1))
+        x = torch.nn.functional.gelu(x) + torch.nn.functional.gelu(x, approximate="tanh")
+        return torch.nn.functional.hardswish(self.up(x.permute(0, 3, 1, 2))).mean((2, 3)).relu()
+
+
+def test_what_onnx_has_whole_stays_whole(tmp_path):
+    torch.manual_seed(3)
+    network, x = Modern().eval(), torch.randn(1, 2, 5, 4)
+    _export(network, x, tmp_path / "it.pt2")
+    program = load_program(tmp_path / "it.pt2")
+    weights = {each: program.state_dict[each].numpy() for each in parameter_names(program).values()}
+    filled = fill_weights(onnx_graph(program), weights)
+    assert operators(filled) == operators(plainly(network, x))
+    assert operators(filled) >= Counter(["LayerNormalization", "Gelu", "Gelu", "ConvTranspose", "HardSwish"])
+    with torch.no_grad():
+        expected = network(x).numpy()
+    np.testing.assert_allclose(onnx_outputs(onnx_session(filled), x.numpy()), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_clamps_of_one_value_are_one_operator_each():
     """Two with the same source: bounds that are named after it would be one bound."""
 
