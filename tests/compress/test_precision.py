@@ -165,7 +165,7 @@ def test_sparsities_and_rules_out_of_range(sparsity):
 @pytest.mark.parametrize(
     ("values", "variances", "message"),
     [
-        ({"w": [1.0, float("nan")]}, {}, "w of the posterior holds NaN"),
+        ({"w": [1.0, float("nan")]}, {"w": [1.0, 1.0]}, "w of the posterior holds NaN"),
         ({"w": [1.0]}, {"w": [-1.0]}, "variance of w holds negative"),
         ({"w": [1.0]}, {"w": [float("inf")]}, "variance of w holds negative or non-finite"),
         ({"w": [1.0]}, {"w": [1.0, 2.0]}, "variance of w has no mean of the same shape"),
