@@ -121,9 +121,18 @@ def train(
                 "--recipe": recipe, "--epochs": epochs, "--batch-size": batch_size, "--learning-rate": learning_rate,
                 "--warmup-start": warmup_start, "--warmup-end": warmup_end, "--kl-weighting": kl_weighting,
                 "--precision": precision, "--held-out": held_out, "--start": start, "--seed": seed, "--out": out,
+                "--model-args": None if model_args == "{}" else model_args,
+                "--method-args": None if method_args == "{}" else method_args, "--set": assignments or None,
             },
         )  # fmt: skip
         folder, record = resume, _unfinished(resume)
+        # A name that the user repeats says that its code may be imported (trust.py); another name is a change.
+        names = {
+            "--model": (model, record.model.name),
+            "--method": (method, record.method.name),
+            "--data": (data, record.data.name),
+        }
+        _refuse_changes(resume, {option: given for option, (given, own) in names.items() if given != own})
         if data_dir is not None:
             record.data.folder = str(data_dir)
     else:

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -221,17 +222,19 @@ def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for():
     assert time.monotonic() - before < 10
 
 
-def interrupt_after(seconds: float):
-    """Ctrl-C, so many seconds from now."""
-    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
 def test_ctrl_c_ends_the_program(tmp_path):
-    interrupt_after(0.5)
+    pid = tmp_path / "pid"
+
+    def interrupt() -> None:
+        """Ctrl-C once the program runs."""
+        while not (pid.exists() and pid.read_text().endswith("\n")):
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        run_program(["sh", "-c", f"echo $$ >{tmp_path}/pid; exec sleep 300"], "board", Limits(60))
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+        run_program(["sh", "-c", f"echo $$ >{pid}; exec sleep 300"], "board", Limits(60))
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()
 
 
 def sound_report(bundle: Path) -> dict[str, object]:
