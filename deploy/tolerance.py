@@ -122,15 +122,15 @@ def allowed_difference(module: Any, inputs: Floats, outputs: Floats, *, half: bo
     half     the operands of products are float16 there
     """
     torch = require("torch")
-    generator = torch.Generator().manual_seed(0)
     spread = np.zeros_like(outputs)
     for index, example in enumerate(inputs):
         tensor = torch.from_numpy(np.array(example[None]))
         with torch.no_grad():
             plain = module(tensor).numpy()  # not `outputs`, which may be wrong, and would then be allowed to be
-        for _ in range(RUNS):
+        for run in range(RUNS):
+            generator = torch.Generator().manual_seed(run // 2)
             try:
-                with torch.no_grad(), _random_rounding(torch, generator, half=half):
+                with torch.no_grad(), _random_rounding(torch, generator, 1.0 if run % 2 else -1.0, half=half):
                     difference = np.abs(module(tensor).numpy() - plain)
             except Exception:  # an operator, or a user's own class, that does not take part in dispatching
                 difference = np.full_like(plain, _COARSE / MARGIN * np.abs(plain).max(initial=0.0))
@@ -142,8 +142,12 @@ def allowed_difference(module: Any, inputs: Floats, outputs: Floats, *, half: bo
 
 
 @contextlib.contextmanager
-def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None]:
-    """Inside, every operator of PyTorch rounds at random; see the top of this file."""
+def _random_rounding(torch: Any, generator: Any, sign: float, *, half: bool) -> Iterator[None]:
+    """Inside, every operator of PyTorch rounds at random; see the top of this file.
+
+    sign  1 or -1, of all that is drawn. Runs come in pairs of opposite signs, so that a value which one rounding can
+          move in one direction alone (a sigmoid that is 1) is moved for certain
+    """
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_map
 
@@ -154,7 +158,7 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
         size *= torch.finfo(value.dtype).eps / torch.finfo(torch.float32).eps
         # Random numbers that are used again every 65,521 elements are random enough, and much quicker.
         few = torch.rand(min(value.numel(), _MOST_RANDOM), generator=generator, dtype=torch.float32)
-        factors = (1.0 + (2.0 * few - 1.0).double() * size).to(torch.promote_types(value.dtype, torch.float32))
+        factors = (1.0 + sign * (2.0 * few - 1.0).double() * size).to(torch.promote_types(value.dtype, torch.float32))
         flat = value.reshape(-1)
         whole = flat.numel() - flat.numel() % max(1, len(few))
         made = torch.empty(flat.shape, dtype=factors.dtype)
@@ -162,6 +166,11 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             torch.mul(flat[:whole].view(-1, len(few)), factors, out=made[:whole].view(-1, len(few)))
         torch.mul(flat[whole:], factors[: flat.numel() - whole], out=made[whole:])
         return made.to(value.dtype).reshape(value.shape)
+
+    def levelled(value: Any) -> Any:
+        """One spacing of float32 below 1, up or down, for each element."""
+        up = torch.rand(value.shape, generator=generator, dtype=value.dtype) < 0.5
+        return torch.where(up, sign * _LEVELLED, -sign * _LEVELLED).to(value.dtype)
 
     class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Rounds the inputs and the outputs of what computes; views and writes in place pass as they are."""
@@ -174,7 +183,7 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             if any(each.alias_info is not None for each in (*schema.arguments, *schema.returns)):
                 written = func(*args, **kwargs)
                 if name == "sigmoid_":  # the gates of an LSTM
-                    written.add_(_LEVELLED * (2.0 * torch.rand(written.shape, generator=generator) - 1.0))
+                    written.add_(levelled(written))
                 return written
             if name in _COMPARISONS:
                 return func(*args, **kwargs)  # what is compared was rounded where it was made, and may be one number
@@ -189,8 +198,7 @@ def _random_rounding(torch: Any, generator: Any, *, half: bool) -> Iterator[None
             spared = largest if product and sum(each is largest for each in args) == 1 else None
             results = func(*tree_map(lambda each: each if each is spared else rounded(each, operands), args), **kwargs)
             if name in _LEVELLING | _GATES and isinstance(results, torch.Tensor) and results.dtype.is_floating_point:
-                results = results + _LEVELLED * _height(name, args, kwargs) * (2.0 * torch.rand(
-                    results.shape, generator=generator, dtype=results.dtype) - 1.0)  # fmt: skip
+                results = results + levelled(results) * _height(name, args, kwargs)
             return tree_map(lambda each: rounded(each, size), results)
 
     with Mode():  # type: ignore[no-untyped-call]

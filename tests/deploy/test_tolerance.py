@@ -178,10 +178,23 @@ def test_what_is_told():
     with pytest.raises(CheckFailedError, match=r"An output differs by 1e-05 from PyTorch's, 10 % of it: output 1"):
         check_outputs(expected + np.array([[0.0, 1e-5]], np.float32), expected, allowed)
     for wrong in (np.nan, np.inf):
-        with pytest.raises(CheckFailedError, match=r"is (nan|inf) in place of 1,"):
+        with pytest.raises(CheckFailedError, match=r"is (nan|inf) in place of 1\."):
             check_outputs(np.array([[wrong, 1e-4]], np.float32), expected, allowed)
     with pytest.raises(CheckFailedError, match="3 outputs came, and 2 were expected"):
         check_outputs(np.zeros(3, np.float32), expected, allowed)
+
+
+def test_a_gate_that_is_all_open_may_be_one_spacing_off():
+    """A sigmoid of 1 can only fall, and by one spacing: one sign of each pair of roundings makes it fall."""
+    torch.manual_seed(0)
+    cell = torch.nn.GRUCell(7, 40).eval()
+    x = 30.0 * torch.randn(3, 1, 7)
+    with torch.no_grad():
+        outputs = torch.stack([cell(each) for each in x]).numpy()
+    allowed = allowed_difference(lambda each: cell(each[0]), x.numpy(), outputs)
+    assert (allowed >= 2.0**-24 * np.abs(outputs)).all()
+    assert (allowed[np.abs(outputs) < 1e-3] >= 2.0**-24).all()
+    assert (np.abs(outputs) < 1e-3).any()
 
 
 def test_a_domain_that_random_rounding_leaves():
