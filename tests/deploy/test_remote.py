@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from bundles import with_runner
 
 import bayespress
 from bayespress.deploy.bundle import GOLDEN_INPUT, opened
@@ -220,7 +221,7 @@ def test_a_failing_runner_leaves_nothing_behind(pristine, board, tmp_path):
     ],
 )
 def test_runners_that_break(bundle, board, runner, sentence):
-    (bundle / "targets" / "host" / "runner").write_text(f"#!/bin/sh\n{runner}\n")
+    with_runner(bundle, f"#!/bin/sh\n{runner}\n")
     with pytest.raises(BayespressError) as caught:
         run_on(board, bundle)
     assert sentence in str(caught.value)
@@ -231,7 +232,7 @@ def test_runners_that_break(bundle, board, runner, sentence):
 @pytest.mark.parametrize(("number", "bits"), [(183, 64), (40, 32)])
 def test_a_runner_for_another_processor(bundle, board, number, bits):
     header = b"\x7fELF" + bytes([bits // 32, 1, 1]) + bytes(9) + b"\x02\0" + number.to_bytes(2, "little") + bytes(99)
-    (bundle / "targets" / "host" / "runner").write_bytes(header)
+    with_runner(bundle, header)
     with pytest.raises(MissingToolError, match="it is a program for another processor; build for this one"):
         run_on(board, bundle)
     assert board.left_behind() == []
@@ -295,7 +296,7 @@ def test_a_key_that_is_not_taken(pristine, board):
 
 
 def test_a_runner_that_spins_is_ended_there(bundle, board):
-    (bundle / "targets" / "host" / "runner").write_text("#!/bin/sh\nwhile :; do :; done\n")
+    with_runner(bundle, "#!/bin/sh\nwhile :; do :; done\n")
     steps = []
     with pytest.raises(CheckFailedError, match=r"did not end within 1 seconds .*--time-limit"):
         run_on(board, bundle, RunRequest(seconds=1, step=steps.append))
@@ -303,7 +304,7 @@ def test_a_runner_that_spins_is_ended_there(bundle, board):
 
 
 def test_ctrl_c_ends_the_runner_there(bundle, board, tmp_path):
-    (bundle / "targets" / "host" / "runner").write_text(f"#!/bin/sh\necho >{tmp_path}/runs\nwhile :; do :; done\n")
+    with_runner(bundle, f"#!/bin/sh\necho >{tmp_path}/runs\nwhile :; do :; done\n")
     interrupt_when_there_is(tmp_path / "runs")
     with pytest.raises(KeyboardInterrupt):
         run_on(board, bundle)
@@ -312,7 +313,7 @@ def test_ctrl_c_ends_the_runner_there(bundle, board, tmp_path):
 
 def test_a_connection_that_breaks_leaves_nothing_behind(bundle, board, tmp_path):
     """The server's process is killed while a runner runs; its machine cleans up by itself."""
-    (bundle / "targets" / "host" / "runner").write_text(f"#!/bin/sh\necho >{tmp_path}/runs\nsleep 1\n")
+    with_runner(bundle, f"#!/bin/sh\necho >{tmp_path}/runs\nsleep 1\n")
     killer = f"until [ -f {tmp_path}/runs ]; do sleep 0.1; done; kill -9 $PPID"
     board.login.write_text(f"({killer}) </dev/null >/dev/null 2>&1 &\n{LOGIN}")
     with pytest.raises(MissingToolError, match="does not answer"):
