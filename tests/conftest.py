@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 # Workers share the cores: threads of their own would only stand in each other's way. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests send signals to commands that they start. A test run in the background (nohup, a CI runner) may have been
+# started with these signals ignored, and every program would inherit that.
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)
+):  # fmt: skip
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 NO_SKIPS = "BAYESPRESS_NO_SKIPS"
 

@@ -80,8 +80,9 @@ def test_a_process_of_its_own(number, tmp_path):
     process.send_signal(number) if number != signal.SIGINT else None  # as `timeout` sends it twice
     _, errors = process.communicate(timeout=30)
     assert process.returncode == CODES[number]
-    assert (
-        errors == "bayespress: Interrupted; outputs are written whole or not at all, so none was left half-written.\n"
+    assert errors == (
+        "bayespress: Interrupted; outputs are written whole or not at all, so none was left half-written; begin again "
+        "with: bayespress inspect w.bpz\n"
     )
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import multiprocessing
 import os
 import random
 import shutil
 import signal
+import struct
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -223,8 +226,11 @@ def change(path, edit):
 
 
 def flipped(data):
-    """A byte of the largest tensor changed."""
-    middle = len(data) // 3
+    """A byte of the largest part changed; parts lie apart, with padding that nobody reads between them."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        largest = max(archive.infolist(), key=lambda part: part.file_size)
+    name, extra = struct.unpack_from("<HH", data, largest.header_offset + 26)
+    middle = largest.header_offset + 30 + name + extra + largest.file_size // 2
     return data[:middle] + bytes([data[middle] ^ 0x55]) + data[middle + 1 :]
 
 
