@@ -75,7 +75,8 @@ def _selu(g: Rewriter, x: Value) -> Value:
 @takes("gelu.default", group=_GROUP, form="by erf, or by tanh where the approximation is asked for")
 def _gelu(g: Rewriter, x: Value, *, approximate: str = "none") -> Value:
     if g.whole:
-        return g.call(aten.gelu.default, x, approximate=approximate)
+        kept: Value = g.call(aten.gelu.default, x, approximate=approximate)
+        return kept
     half = g.mul(x, 0.5)
     if approximate == "tanh":
         inner = g.mul(g.add(x, g.mul(int_power(g, x, 3), 0.044715)), math.sqrt(2 / math.pi))
