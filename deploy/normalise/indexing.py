@@ -98,7 +98,7 @@ def _index(g: Rewriter, x: Value, indices: Sequence[Value | None]) -> Value:
        condition="the number of classes is given", half=True)  # fmt: skip
 def _one_hot(g: Rewriter, index: Value, classes: int = -1) -> Value:
     if classes < 0:
-        raise RefusedError("takes the number of classes from its values; give num_classes")
+        raise RefusedError("takes the number of classes from its values, without num_classes")
     return g.cast(g.equal(g.unsqueeze(index, -1), torch.arange(classes)), torch.int64)
 
 

@@ -214,7 +214,7 @@ class _Walk:
         halves = {value.dtype for value in outputs if value.dtype in HALVES}
         if not entry.half and (halves or any(value.dtype in HALVES for value in inputs)):
             kind = next(iter(halves | {value.dtype for value in inputs if value.dtype in HALVES}))
-            raise RefusedError(f"computes in {_type(kind)}, in which it is not exact; convert to float32 before it")
+            raise RefusedError(f"computes in {_type(kind)}, in which it is not exact, unlike in float32")
         stage = self.stage
         stage.operator, stage.result, stage.meta = node.target, result, _meta(node)
         stage.original_contiguous = not inputs or inputs[0].is_contiguous()
