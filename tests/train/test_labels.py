@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -176,7 +178,9 @@ def test_a_loader_of_ones_own_gives_labels_of_any_kind(labels):
 
 
 def test_arrays_are_inputs_too():
-    trained([(np.random.default_rng(0).random((4, 6)).astype(np.float32), RIGHT)])
+    reports = []
+    trained([(np.random.default_rng(0).random((4, 6)).astype(np.float32), RIGHT)], report=reports.append)
+    assert [math.isfinite(each.nll) for each in reports] == [True]
 
 
 class Failing(Dataset):

@@ -104,7 +104,9 @@ def test_the_input_may_be_named():
         def forward(self, x):
             return self.b(input=self.a(input=x))
 
-    called(bayesianize(Named()))
+    named = Named()
+    outputs, _ = called(bayesianize(named))
+    torch.testing.assert_close(outputs, named(X))
 
 
 def test_gradient_hooks_and_attributes_of_parameters_stay():
