@@ -43,8 +43,8 @@ PEERS = ("onnxruntime", "torch")
 
 
 def bench(
-    bundle: Path,
-    packed: Path | None = None,
+    bundle: Path | str,
+    packed: Path | str | None = None,
     seconds: float = 2.0,
     progress: Callable[[str], None] | None = None,
     *,
@@ -52,7 +52,7 @@ def bench(
     compare: Sequence[str] = PEERS,
     threads: Sequence[int] = (),
     batches: Sequence[int] = (256,),
-    key: Path | None = None,
+    key: Path | str | None = None,
     time_limit: float = TIME_LIMIT,
 ) -> BenchReport:
     """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
@@ -70,6 +70,8 @@ def bench(
     CorruptFileError when a file was changed, MissingToolError when a device cannot be used, and CheckFailedError when
     a contender does not give the golden output.
     """
+    bundle = Path(bundle)
+    packed, key = (None if each is None else Path(each) for each in (packed, key))
     if not 0.0 < seconds <= 3600.0:
         raise InputError(f"{seconds} seconds cannot be measured for; give between 0 and 3600.")
     check_time_limit(time_limit)

@@ -12,11 +12,11 @@ from .weights import check_weights, is_bundle
 
 
 def verify(
-    path: Path,
+    path: Path | str,
     devices: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
     *,
-    key: Path | None = None,
+    key: Path | str | None = None,
     time_limit: float = 300.0,
 ) -> VerifyReport:
     """Check a bundle (folder or zip) or a bare `.bpz`.
@@ -30,6 +30,7 @@ def verify(
     device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
     """
     tell = progress or (lambda _step: None)
+    path, key = Path(path), None if key is None else Path(key)
     check_input(path, "bundle or .bpz file")
     check_time_limit(time_limit)
     if devices:

@@ -381,3 +381,9 @@ def test_linux_comes_before_android_on_a_board(bundle):
         both = dataclasses.replace(it, manifest=it.manifest.model_copy(update={"targets": targets}))
     assert target_for(both, "armv7l") == entry
     assert target_for(both, "armv8l") == entry
+
+
+def test_paths_may_be_text(pristine):
+    report = verify(str(pristine), ["host"])
+    assert report.passed
+    assert [device.device for device in bayespress.bench(str(pristine), seconds=0.01, compare=()).devices] == ["host"]
