@@ -14,8 +14,8 @@ from .errors import BayespressError, CheckFailedError, CorruptFileError, InputEr
 if TYPE_CHECKING:
     from .api import build
     from .compress import compress
-    from .deploy.bench import bench
-    from .deploy.verify import verify
+    from .deploy.measure.bench import bench
+    from .deploy.verify.verify import verify
     from .train.bayesian import BayesianNetwork, bayesianize
     from .train.fit import fit
     from .train.predict import predict_samples

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .compress.packed import Packed
-    from .deploy.bundle import Manifest
+    from .deploy.bundle.format import Manifest
 
 
 def build(
@@ -34,7 +34,7 @@ def build(
     kernels    of layers that can be either: "dense", "sparse", or "auto", whichever is expected to be quicker
     overwrite  replace another bundle at `out`; anything else that is there is never replaced
     """
-    from .deploy.build import build as build_bundle
+    from .deploy.builder.build import build as build_bundle
 
     if isinstance(packed, Path | str):
         return build_bundle(Path(packed), targets, Path(out), progress=progress, kernels=kernels, overwrite=overwrite)

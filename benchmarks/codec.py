@@ -210,7 +210,7 @@ def memory(tensors: int = 16, elements: int = 1 << 25) -> None:
         base = _peak("import torch, safetensors, bayespress.codec", *names)
         print(f"  imports alone   {base:6.0f} MB")
         for profile in codec.PROFILES:
-            peak = _peak("import sys, pathlib; from bayespress.compress.standalone import compress_file; "
+            peak = _peak("import sys, pathlib; from bayespress.compress.quantize_file import compress_file; "
                          "compress_file(*map(pathlib.Path, sys.argv[1:3]), 0.01, "
                          f"profile={profile!r})", *names)  # fmt: skip
             print(f"  compress, {profile:5} {peak:6.0f} MB   to {names[1].stat().st_size / 1e9:.2f} GB", flush=True)

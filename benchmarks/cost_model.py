@@ -20,14 +20,14 @@ from scipy.optimize import nnls
 from torch import nn
 
 from bayespress import codec
-from bayespress.deploy.aot import compile_network
-from bayespress.deploy.build import stored_weights
-from bayespress.deploy.cost import dense_work, sparse_work
+from bayespress.deploy.builder.build import stored_weights
+from bayespress.deploy.compile.aot import compile_network
+from bayespress.deploy.compile.cost import dense_work, sparse_work
+from bayespress.deploy.compile.layers import Layer, find_layers
+from bayespress.deploy.compile.lower import accumulators, imported, registers_of, tvm_target
+from bayespress.deploy.compile.targets import target_named
 from bayespress.deploy.devices.report import parse_report
-from bayespress.deploy.export import parameter_names
-from bayespress.deploy.layers import Layer, find_layers
-from bayespress.deploy.lower import accumulators, imported, registers_of, tvm_target
-from bayespress.deploy.targets import target_named
+from bayespress.deploy.program.export import parameter_names
 
 # Channels in and out, rows and columns, kernel.
 CONVOLUTIONS = (

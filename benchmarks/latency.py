@@ -29,13 +29,13 @@ from torch import nn
 from bayespress import codec
 from bayespress.cli.bench import latency_table
 from bayespress.cli.console import show, step, table
-from bayespress.deploy.aot import compile_network
-from bayespress.deploy.bench import bench
-from bayespress.deploy.build import build, stored_weights
-from bayespress.deploy.bundle import opened
-from bayespress.deploy.export import fill_weights, load_program, onnx_graph, parameter_names, plain_onnx
-from bayespress.deploy.sessions import CompiledNetwork, onnx_runner, onnx_session
-from bayespress.deploy.targets import target_named
+from bayespress.deploy.builder.build import build, stored_weights
+from bayespress.deploy.bundle.format import opened
+from bayespress.deploy.compile.aot import compile_network
+from bayespress.deploy.compile.targets import target_named
+from bayespress.deploy.measure.bench import bench
+from bayespress.deploy.program.export import fill_weights, load_program, onnx_graph, parameter_names, plain_onnx
+from bayespress.deploy.verify.sessions import CompiledNetwork, onnx_runner, onnx_session
 from bayespress.train.models import build_model
 
 THREADS = 2

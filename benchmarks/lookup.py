@@ -18,12 +18,12 @@ import torch
 from latency import compressed, interleaved, quantized, show_times
 
 from bayespress import codec
-from bayespress.deploy.aot import compile_network
-from bayespress.deploy.build import stored_weights
-from bayespress.deploy.export import parameter_names
-from bayespress.deploy.layers import Layer, Stored
-from bayespress.deploy.sessions import CompiledNetwork
-from bayespress.deploy.targets import target_named
+from bayespress.deploy.builder.build import stored_weights
+from bayespress.deploy.compile.aot import compile_network
+from bayespress.deploy.compile.layers import Layer, Stored
+from bayespress.deploy.compile.targets import target_named
+from bayespress.deploy.program.export import parameter_names
+from bayespress.deploy.verify.sessions import CompiledNetwork
 from bayespress.train.models import build_model
 
 SHARE = 0.05

@@ -17,7 +17,7 @@ from .console import JsonFlag, Overwrite, print_json, show, step, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.bench_report import BenchReport, DeviceReport
+    from ..deploy.measure.report import BenchReport, DeviceReport
 
 
 _MOST_DIGITS = 18
@@ -68,7 +68,7 @@ def bench(
     One example at a time on one thread, median and spread; contenders are interleaved in one process. Emulators count
     instructions in place of time.
     """
-    from ..deploy.bench_report import BenchReport, gathered
+    from ..deploy.measure.report import BenchReport, gathered
     from .kinds import BENCH_REPORT
 
     if bundle is None and not imported:
@@ -86,7 +86,7 @@ def bench(
     with claimed(wanted, overwrite=overwrite, inputs=inputs):
         reports = [BenchReport.read(path) for path in imported or ()]
         if bundle is not None:
-            from ..deploy.bench import bench as run_bench
+            from ..deploy.measure.bench import bench as run_bench
 
             reports.insert(
                 0,
@@ -108,7 +108,7 @@ def bench(
             text = report.model_dump_json(indent=2) + "\n"
             write_output(out, BENCH_REPORT, text, overwrite=overwrite, inputs=inputs)
         if plot is not None:
-            from ..deploy.bench_picture import bench_svg
+            from ..deploy.measure.picture import bench_svg
 
             write_output(plot, PICTURE, bench_svg(report), overwrite=overwrite, inputs=inputs)
     if as_json:

@@ -15,7 +15,7 @@ from .console import JsonFlag, Overwrite, print_json, show, size, step, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.bundle import LayerChoice, Manifest
+    from ..deploy.bundle.format import LayerChoice, Manifest
 
 
 def build(
@@ -50,11 +50,11 @@ def build(
     target, a static library with its C header and a runner: `runner weights.bpz INPUT.f32`. The ARM runner also runs on
     Android through adb.
     """
-    from ..deploy.android import TARGETS, check_app, put_into_app
+    from ..deploy.builder.app import APP_TARGETS, check_app, put_into_app
 
     if android is not None:
         check_app(android, overwrite=overwrite)  # before minutes of compiling
-        target = target or list(TARGETS)
+        target = target or list(APP_TARGETS)
     manifest, path = run_build(packed, out, target, kernels, overwrite=overwrite)
     if android is not None:
         step(f"the app has it: {put_into_app(path, android, overwrite=overwrite)}")
@@ -76,10 +76,10 @@ def run_build(
     """Build a bundle with its report inside; the manifest and where the bundle is."""
     from .. import codec
     from ..compress.report import report_html
-    from ..deploy.build import build as build_bundle
+    from ..deploy.builder.build import build as build_bundle
     from ..files import check_input, read_bytes
-    from ..handover import WEIGHTS, PackedRecord
     from ..outputs import check_output
+    from ..packed_format import WEIGHTS, PackedRecord
     from .kinds import bundle_kind
 
     check_input(packed, "packed directory")

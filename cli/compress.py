@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
-from ..studies import without_password
+from ..optuna_study import without_password
 from ..text import shell_word
 from .console import DataDir, JsonFlag, Overwrite, TrustCode, note, percent, print_json, show, size, step, table
 from .interrupt import resumable
@@ -17,7 +17,7 @@ from .interrupt import resumable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..handover import ChoiceRecord, PackedRecord
+    from ..packed_format import ChoiceRecord, PackedRecord
 
 _TRIALS = 30
 _SEARCH, _PRUNING, _PRECISION = "Search", "Pruning", "Precision"
@@ -148,11 +148,11 @@ def compress(
     decode` gives them back.
     """
     from ..files import check_input
-    from ..handover import PACKED
     from ..outputs import claimed
+    from ..packed_format import PACKED
 
     check_input(run, "run directory or file of weights")
-    from ..compress.standalone import SUFFIXES
+    from ..compress.quantize_file import SUFFIXES
 
     searching = any(value is not None for value in (max_error, max_loss, max_bytes, trials))
     if run.is_file() or (run.suffix in SUFFIXES and not run.is_dir()):
@@ -204,7 +204,7 @@ def _compress_file(
     path: Path, out: Path, tolerance: float, profile: str, threads: int, *, overwrite: bool, as_json: bool
 ) -> None:
     """Weights of the user's own into a .bpz file."""
-    from ..compress.standalone import check_ending, compress_file
+    from ..compress.quantize_file import check_ending, compress_file
     from ..outputs import WEIGHT_FILE, claimed
 
     def tell(done: int, count: int) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..compress.posterior import Posterior
     from ..compress.retrain import Labelled
     from ..compress.settings import CompressSettings
-    from ..handover import ChoiceRecord, PackedRecord
+    from ..packed_format import ChoiceRecord, PackedRecord
     from ..train.data import DataSet
     from ..train.run import RunRecord
 
@@ -63,7 +63,7 @@ def run_compression(
     from ..compress.posterior import read_posterior
     from ..compress.settings import CompressSettings
     from ..files import sha256
-    from ..handover import Preprocessing
+    from ..packed_format import Preprocessing
     from ..train.data import load_data
     from ..train.evaluate import error_percent
     from ..train.models import build_model
@@ -162,7 +162,7 @@ def _search(
 
 def _choice_record(found: Choice, examples: int) -> ChoiceRecord:
     from ..compress.choose import searched
-    from ..handover import ChoiceRecord, PointRecord
+    from ..packed_format import ChoiceRecord, PointRecord
 
     return ChoiceRecord(
         goal=str(found.goal),

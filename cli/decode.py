@@ -35,7 +35,7 @@ def decode(
     ONNX needs the graph, so it takes a bundle or a packed directory; the other two take a bare .bpz as well.
     """
     from .. import codec
-    from ..deploy.weights import weights_of
+    from ..deploy.bundle.weights import weights_of
     from ..files import check_input
     from ..outputs import claimed, output_file
 
@@ -48,7 +48,7 @@ def decode(
         output_file(out, kind, overwrite=overwrite, inputs=(path,)) as temporary,
     ):
         if out.suffix == ".onnx":
-            from ..deploy.export import bundled_onnx
+            from ..deploy.bundle.onnx import bundled_onnx
 
             temporary.write_bytes(bundled_onnx(path) + _onnx_producer())
         else:

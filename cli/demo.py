@@ -71,10 +71,10 @@ def _demo(
     as_json: bool,
 ) -> None:
     """The demo in a folder that nobody else writes."""
-    from ..deploy.android import TARGETS, check_app, put_into_app
-    from ..deploy.bundle import BUNDLE, ZIPPED_BUNDLE
-    from ..handover import PACKED
+    from ..deploy.builder.app import APP_TARGETS, check_app, put_into_app
+    from ..deploy.bundle.format import BUNDLE, ZIPPED_BUNDLE
     from ..outputs import PAGE, check_output, record_file, write_output
+    from ..packed_format import PACKED
     from .bench import latency_table
     from .compress import steps_table
     from .compression import run_compression
@@ -105,14 +105,14 @@ def _demo(
         note(text)
 
     from .. import codec
-    from ..deploy.bench import bench as run_bench
-    from ..deploy.verify import verify as run_verify
-    from ..handover import WEIGHTS
+    from ..deploy.measure.bench import bench as run_bench
+    from ..deploy.verify.verify import verify as run_verify
+    from ..packed_format import WEIGHTS
     from .build import run_build
 
     run_build(packed, bundle, ["host", "arm64-linux"], overwrite=True)
     if android is not None:
-        run_build(packed, phones, list(TARGETS), overwrite=True)
+        run_build(packed, phones, list(APP_TARGETS), overwrite=True)
         step(f"the app has it: {put_into_app(phones, android, overwrite=True)}")
     latency = run_bench(bundle, packed, seconds=1.0, progress=lambda text: step(f"bench: {text}"))
     write_output(bench_json, BENCH_REPORT, latency.model_dump_json(indent=2) + "\n", overwrite=True)
@@ -184,7 +184,7 @@ def _train(
 
     Raises InputError for a run of other settings that no demo has made, without `overwrite` or `fresh`.
     """
-    from ..train.drive import train_run
+    from ..train.training_run import train_run
     from .train import new_record, run_kept_safe
 
     folder = None if data_dir is None else str(data_dir)

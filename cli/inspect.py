@@ -34,7 +34,7 @@ def inspect(
     (A.2) and a codebook (A.3), and Huffman-coded.
     """
     from .. import codec
-    from ..deploy.weights import weights_of
+    from ..deploy.bundle.weights import weights_of
 
     data = weights_of(path)
     layout = codec.layout(data)

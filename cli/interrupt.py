@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ..errors import Interrupted
-from ..studies import without_password
+from ..optuna_study import without_password
 from ..text import shell_quoted
 
 

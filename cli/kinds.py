@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from ..deploy.bundle import BUNDLE
-from ..handover import PACKED
+from ..deploy.bundle.format import BUNDLE
 from ..outputs import PAGE, PICTURE, WEIGHT_FILE, Kind, record_file, record_folder
+from ..packed_format import PACKED
 
 BENCH_REPORT = record_file("a report of `bench`", ("name", "cpu", "rows", "decode_us", "start_ms", "devices"))
 
@@ -27,6 +27,6 @@ def run_directory() -> Kind:
 
 def bundle_kind(path: Path) -> Kind:
     """A bundle as a folder, or zipped if the name asks for it."""
-    from ..deploy.bundle import ZIPPED_BUNDLE
+    from ..deploy.bundle.format import ZIPPED_BUNDLE
 
     return ZIPPED_BUNDLE if path.suffix == ".zip" else BUNDLE

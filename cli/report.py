@@ -59,10 +59,10 @@ def report_packed(packed: Path, out: Path, bench: Path | None = None, *, overwri
     """Write the page of a packed directory, or its picture alone."""
     from .. import codec
     from ..compress.report import report_html, summary_svg
-    from ..deploy.bench_report import BenchReport
+    from ..deploy.measure.report import BenchReport
     from ..files import read_bytes
-    from ..handover import WEIGHTS, PackedRecord
     from ..outputs import PAGE, PICTURE, check_output, write_output
+    from ..packed_format import WEIGHTS, PackedRecord
 
     kind = PICTURE if out.suffix == ".svg" else PAGE
     inputs = (packed, bench)

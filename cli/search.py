@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import CheckFailedError, InputError, reason_of
-from ..studies import without_password
+from ..optuna_study import without_password
 from .console import DataDir, JsonFlag, TrustCode, note, percent, print_json, show, size, step, table
 from .interrupt import resumable
 
@@ -52,8 +52,8 @@ def search(
     and compress.budget.
     """
     from ..files import parents_of
+    from ..optuna_study import finished, open_study
     from ..outputs import PICTURE, check_container, check_output
-    from ..studies import finished, open_study
     from ..train.data import load_data
     from ..train.recipe import recipe_fields, search_ranges, set_field
     from ..train.trust import check_code
@@ -131,7 +131,7 @@ def _measure(
 ) -> tuple[float, int]:
     """Train and compress one network: its error in percent on the held-out part, and the size of its .bpz."""
     from ..compress.settings import CompressSettings
-    from ..train.drive import train_run
+    from ..train.training_run import train_run
     from .compression import run_compression
 
     chosen = {key: _suggest(trial, key, span) for key, span in ranges.items()}
@@ -210,9 +210,9 @@ def _record(fields: Mapping[str, Any], chosen: Mapping[str, Any]) -> Any:
 
 def _plot(study: Any, path: Path) -> None:
     from ..files import write_text
+    from ..html_report import BLUE, GREY, new_figure, svg_of
+    from ..optuna_study import finished
     from ..outputs import PICTURE, check_output
-    from ..pages import BLUE, GREY, new_figure, svg_of
-    from ..studies import finished
 
     done = finished(study)
     best = sorted(study.best_trials, key=lambda trial: trial.values[1])

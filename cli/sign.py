@@ -26,8 +26,8 @@ def sign(
     [bold]bayespress sign lenet.bundle --key release.pem[/], and for others
     [bold]bayespress verify lenet.bundle --key release.public.pem[/]
     """
-    from ..deploy.sign import new_key as make_key
-    from ..deploy.sign import sign as sign_bundle
+    from ..deploy.bundle.sign import new_key as make_key
+    from ..deploy.bundle.sign import sign as sign_bundle
 
     if new_key is not None and bundle is None and key is None:
         public = make_key(new_key)

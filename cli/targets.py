@@ -14,8 +14,8 @@ def targets(as_json: JsonFlag = False) -> None:
     arm64-linux:cortex-a76+dotprod[/]; a GPU's fp16 has products computed in float16 where the device can, sums staying
     float32: [bold]-t adreno+fp16[/]
     """
-    from ..deploy.targets import TARGETS
-    from ..deploy.tools import missing_for
+    from ..deploy.compile.targets import TARGETS
+    from ..deploy.compile.toolchain import missing_for
 
     rows = [(each, missing_for(each)) for each in TARGETS.values()]
     if as_json:

@@ -149,7 +149,7 @@ def train(
         record = new_record(recipe, choices, assignments or [])
         check_code(record, f"recipe {recipe}", named, trust_code=trust_code)
         folder = out or Path("runs") / file_name(f"{record.model.name}-{record.method.name}-{record.data.name}")
-    from ..train.drive import train_run
+    from ..train.training_run import train_run
 
     with run_kept_safe(folder, resume=resume is not None, overwrite=overwrite, inputs=(start, _recipe_file(recipe))):
         train_run(

@@ -13,7 +13,7 @@ from .console import JsonFlag, print_json, show, step, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.checks import VerifyReport
+    from ..deploy.verify.checks import VerifyReport
 
 
 def verify(
@@ -42,7 +42,7 @@ def verify(
     only after all hashes have matched; still, verify only bundles from people you trust, which --key makes sure of.
     Exit code 1 and one sentence on any mismatch.
     """
-    from ..deploy.verify import verify as verify_path
+    from ..deploy.verify.verify import verify as verify_path
 
     report = verify_path(path, device, progress=None if as_json else step, key=key, time_limit=time_limit)
     if as_json:

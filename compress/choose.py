@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import CheckFailedError, InputError, reason_of
-from ..handover import pareto
-from ..studies import finished, open_study, without_password
+from ..optuna_study import finished, open_study, without_password
+from ..packed_format import pareto
 from ..text import printable
 from .settings import CompressSettings
 

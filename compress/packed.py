@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError, reason_of
-from ..handover import (
+from ..outputs import WEIGHT_FILE, output_folder, write_output
+from ..packed_format import (
     GOLDEN,
     NETWORK,
     ORIGINAL,
@@ -28,11 +29,10 @@ from ..handover import (
     Preprocessing,
     StepRecord,
 )
-from ..outputs import WEIGHT_FILE, output_folder, write_output
-from .account import layer_records, papers_columns
 from .check_written import check_written
 from .golden import golden_vectors
 from .settings import CompressSettings
+from .size_breakdown import layer_records, papers_columns
 
 _CHECKED = 8  # golden inputs that the exported program is run on before it is handed on
 

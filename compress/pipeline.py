@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import codec
 from ..codec import QuantizedTensor
 from ..errors import InputError, user_code
-from ..handover import StepRecord
+from ..packed_format import StepRecord
 from .admit import admit
 from .codings import choose_codings, round_to, with_biases
 from .packed import Packed

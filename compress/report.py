@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..codec import FileLayout
-from ..handover import ChoiceRecord, LayerRecord, PackedRecord
-from ..pages import BLUE, GREY, ORANGE, html_table, name_bars, new_figure, page, plain, svg_of
+from ..html_report import BLUE, GREY, ORANGE, html_table, name_bars, new_figure, page, plain, svg_of
+from ..packed_format import ChoiceRecord, LayerRecord, PackedRecord
 from .published import Published, published
 
 

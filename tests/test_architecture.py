@@ -15,18 +15,19 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "cli")
 # What each may import of the package beside its own files; the face (cli, api) may import everything.
-COMMON = {"errors", "files", "labels", "outputs", "pages", "text"}  # of all stages but the codec
+COMMON = {"errors", "files", "labels", "outputs", "html_report", "text"}  # of all stages but the codec
 ALLOWED = {
     "codec": {"errors", "files", "outputs", "text"},
     "train": COMMON,
-    "compress": COMMON | {"codec", "handover", "studies"},
-    "deploy": COMMON | {"codec", "handover"},
-    "handover": COMMON,
+    "compress": COMMON | {"codec", "packed_format", "optuna_study"},
+    "deploy": COMMON | {"codec", "optional", "packed_format"},
+    "packed_format": COMMON,
     "files": {"errors", "text"},
+    "optional": {"errors"},
     "labels": {"errors", "text"},
     "outputs": {"errors", "files", "text"},
-    "pages": {"errors", "text"},
-    "studies": {"errors", "outputs", "text"},
+    "html_report": {"errors", "text"},
+    "optuna_study": {"errors", "outputs", "text"},
     "errors": {"text"},
     "text": set(),
 }

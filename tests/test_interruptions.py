@@ -13,7 +13,7 @@ from forked_command import ForkedCommand, names_below
 # What commands load when they need it, loaded once for all that are forked.
 import bayespress.compress.choose
 import bayespress.compress.pipeline
-import bayespress.train.drive  # noqa: F401
+import bayespress.train.training_run  # noqa: F401
 from bayespress.cli.run import run
 
 pytestmark = pytest.mark.xdist_group("interruptions")

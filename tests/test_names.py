@@ -15,7 +15,7 @@ import pytest
 from bayespress import codec, text
 from bayespress.cli import console
 from bayespress.cli.inspect import tensors_table
-from bayespress.handover import LayerRecord, PackedRecord, StepRecord
+from bayespress.packed_format import LayerRecord, PackedRecord, StepRecord
 
 HOSTILE = (
     "[red]w", "a[/b]", "<script>alert(1)</script>", "$x_1^2$", "$\\frac{", "_hidden", "50% & more", ":smile:", "1.5",
@@ -74,8 +74,8 @@ def test_a_report_is_well_formed_whatever_the_names(name):
 
 def test_bars_of_one_shown_name_stay_two_bars():
     """matplotlib merges categories of one name; ours stand at places of their own."""
-    from bayespress.deploy.bench_picture import bench_svg
-    from bayespress.deploy.bench_report import BenchReport, Latency
+    from bayespress.deploy.measure.picture import bench_svg
+    from bayespress.deploy.measure.report import BenchReport, Latency
 
     rows = [
         Latency(label="$a$", runs=1, median_us=us, p10_us=us, p90_us=us, ratio=us) for us in (1.0, 7.0)

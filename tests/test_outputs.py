@@ -12,9 +12,9 @@ from bayespress import codec, outputs
 from bayespress.cli.decode import decoded_kind
 from bayespress.cli.kinds import BENCH_REPORT, run_directory
 from bayespress.cli.run import run
-from bayespress.deploy.bundle import BUNDLE, ZIPPED_BUNDLE
+from bayespress.deploy.bundle.format import BUNDLE, ZIPPED_BUNDLE
 from bayespress.errors import ExitCode, InputError
-from bayespress.handover import PACKED
+from bayespress.packed_format import PACKED
 
 WEIGHTS = codec.encode([codec.RawTensor("w", np.arange(20, dtype=np.float32))])
 RECORDS = {
@@ -154,7 +154,7 @@ def test_a_file_is_replaced_only_by_one_of_its_kind(here, name):
 
 
 def test_pictures_of_ours_are_known_by_their_creator(here):
-    from bayespress.pages import new_figure, svg_of
+    from bayespress.html_report import new_figure, svg_of
 
     with new_figure(1) as (figure, _axes):
         outputs.write_output(here / "p.svg", outputs.PICTURE, svg_of(figure))
@@ -238,7 +238,7 @@ def test_devices_and_pipes_are_no_outputs(here):
 
 
 def test_keys_are_never_replaced(here):
-    from bayespress.deploy.sign import new_key
+    from bayespress.deploy.bundle.sign import new_key
 
     public = new_key(here / "key.pem")
     before = snapshot(here)

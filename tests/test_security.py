@@ -20,10 +20,10 @@ import torch
 from onnx import helper
 
 from bayespress import pages
-from bayespress.compress.standalone import compress_file
-from bayespress.deploy.export import fill_weights
+from bayespress.compress.quantize_file import compress_file
+from bayespress.deploy.program.export import fill_weights
 from bayespress.errors import CorruptFileError, InputError
-from bayespress.studies import finished, open_study
+from bayespress.optuna_study import finished, open_study
 from bayespress.train.data import sources
 
 ROOT = Path(__file__).resolve().parents[1]

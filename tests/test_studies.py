@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from bayespress.errors import InputError
-from bayespress.studies import open_study, without_password
+from bayespress.optuna_study import open_study, without_password
 
 
 @pytest.mark.parametrize(

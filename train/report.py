@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from ..errors import CorruptFileError
-from ..pages import BLUE, GREY, ORANGE, html_table, new_figure, page, paragraph, plain, svg_of
+from ..html_report import BLUE, GREY, ORANGE, html_table, new_figure, page, paragraph, plain, svg_of
 from .run import INITIAL, POSTERIOR, RunRecord
 
 Tensors = Mapping[str, npt.NDArray[Any]]

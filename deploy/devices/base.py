@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ...handover import WEIGHTS
-from ..bundle import Bundle, TargetEntry
+from ...packed_format import WEIGHTS
+from ..bundle.format import Bundle, TargetEntry
 from .failures import failure_of
 from .process import Limits, run_program, short
 from .report import PLAIN_RUN, TIME_LIMIT, RunnerReport, RunRequest, accepted, parse_report

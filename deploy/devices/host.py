@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from ..bundle import Bundle, TargetEntry
+from ..bundle.format import Bundle, TargetEntry
 from .base import MOST_THREADS, Unavailable, run_here, runner_command, target_for
 from .process import short
 from .report import PLAIN_RUN, RunnerReport, RunRequest

@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 from ...errors import CheckFailedError, InputError, MissingToolError
-from ..bundle import GOLDEN_INPUT, Bundle, TargetEntry
+from ..bundle.format import GOLDEN_INPUT, Bundle, TargetEntry
 from .base import Unavailable, run_here, runner_command
 from .report import PLAIN_RUN, RunnerReport, RunRequest
 

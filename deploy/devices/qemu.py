@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import MissingToolError
-from ..bundle import Bundle, TargetEntry
+from ..bundle.format import Bundle, TargetEntry
 from .base import MOST_THREADS, Unavailable, run_here, runner_command
 from .failures import failure_of
 from .process import run_program

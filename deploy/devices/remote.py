@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import BayespressError, CheckFailedError, MissingToolError
-from ...handover import WEIGHTS
-from ..bundle import Bundle, TargetEntry
+from ...packed_format import WEIGHTS
+from ..bundle.format import Bundle, TargetEntry
 from .base import MOST_THREADS, Unavailable, example_count, target_for, without_target
 from .failures import explained, failure_of
 from .process import Finished, Limits, OverTimeError, over_time, run_program, short

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ...errors import CheckFailedError, reason_of
 from ...text import printable
-from ..bundle import Bundle
+from ..bundle.format import Bundle
 from .process import Limits, short
 
 TIME_LIMIT = 300.0  # seconds of one run, where nobody says otherwise

@@ -20,9 +20,9 @@ from typing import Any
 
 from ... import codec
 from ...errors import CheckFailedError, InputError, MissingToolError
-from ...handover import WEIGHTS
-from ..bundle import Bundle, TargetEntry
-from ..tools import c_compiler, run_tool
+from ...packed_format import WEIGHTS
+from ..bundle.format import Bundle, TargetEntry
+from ..compile.toolchain import c_compiler, run_tool
 from .address import parse_address
 from .base import Unavailable, example_count, target_for, without_target
 from .failures import failure_of

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ...errors import InputError
-from ...handover import WEIGHTS
-from ..bundle import Bundle, TargetEntry
-from ..tools import require
+from ...optional import require
+from ...packed_format import WEIGHTS
+from ..bundle.format import Bundle, TargetEntry
 from .base import Unavailable, run_here
 from .report import PLAIN_RUN, RunnerReport, RunRequest
 

@@ -15,8 +15,8 @@ from android_stubs import parse, write
 from typer.testing import CliRunner
 
 from bayespress.cli.app import app as cli
-from bayespress.deploy.android import put_into_app
-from bayespress.deploy.bundle import opened
+from bayespress.deploy.builder.app import put_into_app
+from bayespress.deploy.bundle.format import opened
 from bayespress.errors import InputError
 
 pytestmark = pytest.mark.xdist_group("android")

@@ -20,9 +20,9 @@ import bayespress
 from bayespress.cli.app import app as cli
 from bayespress.compress.pipeline import compress_network
 from bayespress.compress.posterior import Posterior
-from bayespress.deploy.bench_report import BenchReport
-from bayespress.deploy.bundle import opened
-from bayespress.deploy.sign import new_key, sign
+from bayespress.deploy.bundle.format import opened
+from bayespress.deploy.bundle.sign import new_key, sign
+from bayespress.deploy.measure.report import BenchReport
 from bayespress.train.data import load_data
 
 pytestmark = [pytest.mark.xdist_group("android"), pytest.mark.slow]

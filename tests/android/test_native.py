@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from bayespress.deploy.android import API, PAGE_BYTES, link_for_android, system_names
-from bayespress.deploy.bundle import opened
+from bayespress.deploy.bundle.format import opened
+from bayespress.deploy.compile.android import API, PAGE_BYTES, link_for_android, system_names
+from bayespress.deploy.compile.targets import TARGETS
+from bayespress.deploy.compile.toolchain import c_compiler
 from bayespress.deploy.devices.qemu import ARM64
-from bayespress.deploy.targets import TARGETS
-from bayespress.deploy.tools import c_compiler
 
 pytestmark = [pytest.mark.xdist_group("android"), pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]

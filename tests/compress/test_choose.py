@@ -12,7 +12,7 @@ import pytest
 from bayespress.compress.choose import Goal, Point, choose
 from bayespress.compress.settings import CompressSettings
 from bayespress.errors import InputError
-from bayespress.handover import pareto
+from bayespress.packed_format import pareto
 
 
 class Attempts:

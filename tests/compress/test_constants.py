@@ -13,7 +13,7 @@ from bayespress import codec
 from bayespress.cli.app import app
 from bayespress.compress.pipeline import compress_network
 from bayespress.compress.posterior import Posterior
-from bayespress.compress.standalone import compress_file
+from bayespress.compress.quantize_file import compress_file
 from bayespress.errors import InputError
 
 INFINITE = float("inf")

@@ -16,7 +16,7 @@ from bayespress import codec
 from bayespress.cli.app import app
 from bayespress.compress.onnx_outputs import NotMeasuredError, OnnxOutputs, relative_error
 from bayespress.compress.onnx_weights import find_weights, read_model
-from bayespress.compress.standalone import compress_file
+from bayespress.compress.quantize_file import compress_file
 from bayespress.errors import CorruptFileError, InputError
 
 FLOAT = TensorProto.FLOAT

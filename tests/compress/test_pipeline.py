@@ -15,7 +15,7 @@ from bayespress.compress.pipeline import compress_network
 from bayespress.compress.posterior import Posterior
 from bayespress.compress.settings import CompressSettings
 from bayespress.errors import InputError
-from bayespress.handover import PackedRecord
+from bayespress.packed_format import PackedRecord
 from zoo import ZOO, posterior_of
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from bayespress import codec
+from bayespress.compress.quantize_file import compress_file
 from bayespress.compress.round_tensor import round_tensor
-from bayespress.compress.standalone import compress_file
 from bayespress.errors import InputError
 
 RANDOM = np.random.default_rng(0)

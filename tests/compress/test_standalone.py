@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bayespress import codec
 from bayespress.cli.app import app
-from bayespress.compress.standalone import compress_file
+from bayespress.compress.quantize_file import compress_file
 from bayespress.errors import CorruptFileError, InputError
 
 

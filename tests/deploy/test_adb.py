@@ -11,7 +11,7 @@ import pytest
 from bundles import with_runner
 
 import bayespress
-from bayespress.deploy.bundle import GOLDEN_INPUT, opened
+from bayespress.deploy.bundle.format import GOLDEN_INPUT, opened
 from bayespress.deploy.devices import device_named
 from bayespress.errors import BayespressError, MissingToolError
 

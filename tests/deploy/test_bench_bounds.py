@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bayespress.cli.app import app
-from bayespress.deploy.bench import bench
-from bayespress.deploy.bench_report import BenchReport
-from bayespress.deploy.export import fill_weights
-from bayespress.deploy.sessions import onnx_failures, onnx_session
+from bayespress.deploy.measure.bench import bench
+from bayespress.deploy.measure.report import BenchReport
+from bayespress.deploy.program.export import fill_weights
+from bayespress.deploy.verify.sessions import onnx_failures, onnx_session
 from bayespress.errors import CheckFailedError, InputError, MissingToolError
 
 pytestmark = pytest.mark.xdist_group("deploy")
@@ -53,7 +53,7 @@ def test_numbers_out_of_range(pristine, options, sentence):
 
 
 def test_batches_that_no_memory_holds(pristine, monkeypatch):
-    from bayespress.deploy import device_bench
+    from bayespress.deploy.measure import device as device_bench
 
     monkeypatch.setattr(device_bench, "_LARGEST_BATCH_BYTES", 1000)
     with pytest.raises(

@@ -15,11 +15,12 @@ from torch import nn
 import bayespress
 from bayespress import codec
 from bayespress.compress.pipeline import compress_network
-from bayespress.deploy.bench_report import BenchReport
-from bayespress.deploy.bundle import MANIFEST, Manifest, seal
-from bayespress.deploy.export import bundled_onnx, fill_weights
-from bayespress.deploy.sessions import CompiledNetwork, onnx_session
-from bayespress.deploy.targets import target_named
+from bayespress.deploy.bundle.format import MANIFEST, Manifest, seal
+from bayespress.deploy.bundle.onnx import bundled_onnx
+from bayespress.deploy.compile.targets import target_named
+from bayespress.deploy.measure.report import BenchReport
+from bayespress.deploy.program.export import fill_weights
+from bayespress.deploy.verify.sessions import CompiledNetwork, onnx_session
 from bayespress.errors import BayespressError, CheckFailedError, CorruptFileError, InputError
 from zoo import posterior_of
 

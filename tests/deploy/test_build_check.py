@@ -14,10 +14,12 @@ from torch import nn
 import bayespress
 from bayespress.compress.packed import Packed, _export
 from bayespress.compress.pipeline import compress_network
-from bayespress.deploy import aot, build_check, export
-from bayespress.deploy.bundle import opened
-from bayespress.deploy.locate import first_wrong_operator
-from bayespress.deploy.normalise import normalised
+from bayespress.deploy.builder import golden_check as build_check
+from bayespress.deploy.builder.locate import first_wrong_operator
+from bayespress.deploy.bundle.format import opened
+from bayespress.deploy.compile import aot
+from bayespress.deploy.program import export
+from bayespress.deploy.program.normalise import normalised
 from bayespress.errors import CheckFailedError, ExitCode, InputError
 from zoo import ZOO, posterior_of
 

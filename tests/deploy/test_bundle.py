@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bayespress
-from bayespress.deploy.bundle import MANIFEST, Manifest, opened, seal, write_zip
-from bayespress.deploy.bundle_source import LARGEST_FILE, MOST_FILES, FolderSource
+from bayespress.deploy.bundle.format import MANIFEST, Manifest, opened, seal, write_zip
+from bayespress.deploy.bundle.source import LARGEST_FILE, MOST_FILES, FolderSource
 from bayespress.deploy.devices.base import target_for
 from bayespress.deploy.devices.host import Host
-from bayespress.deploy.tolerance import check_outputs
-from bayespress.deploy.verify import verify
+from bayespress.deploy.verify.tolerance import check_outputs
+from bayespress.deploy.verify.verify import verify
 from bayespress.errors import CorruptFileError, InputError, MissingToolError
 
 pytestmark = pytest.mark.xdist_group("deploy")

@@ -19,7 +19,7 @@ import pytest
 from bundles import with_runner
 
 import bayespress
-from bayespress.deploy.bundle import GOLDEN_INPUT, Bundle, opened
+from bayespress.deploy.bundle.format import GOLDEN_INPUT, Bundle, opened
 from bayespress.deploy.devices import device_named
 from bayespress.deploy.devices.process import Limits, OverTimeError, run_program
 from bayespress.deploy.devices.report import MARKER, RunRequest, parse_report

@@ -9,7 +9,7 @@ import time
 import pytest
 from forked_command import ForkedCommand, names_below
 
-from bayespress.deploy.bundle import MANIFEST, opened, seal
+from bayespress.deploy.bundle.format import MANIFEST, opened, seal
 
 pytestmark = pytest.mark.xdist_group("deploy")
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

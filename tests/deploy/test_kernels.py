@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayespress.deploy.cost import Choice, choose
-from bayespress.deploy.kernels.blocked import Registers, blocked_convolution, pack, packed_shape, tile_for
-from bayespress.deploy.kernels.geometry import ConvolutionGeometry, Window
-from bayespress.deploy.kernels.pool import max_pool
-from bayespress.deploy.kernels.sparse import Entries, sparse_convolution, sparse_dense
-from bayespress.deploy.kernels.tail import Tail
-from bayespress.deploy.layers import Layer, Stored
-from bayespress.deploy.lower import tvm_target
-from bayespress.deploy.targets import target_named
+from bayespress.deploy.compile.cost import Choice, choose
+from bayespress.deploy.compile.kernels.blocked import Registers, blocked_convolution, pack, packed_shape, tile_for
+from bayespress.deploy.compile.kernels.geometry import ConvolutionGeometry, Window
+from bayespress.deploy.compile.kernels.pool import max_pool
+from bayespress.deploy.compile.kernels.sparse import Entries, sparse_convolution, sparse_dense
+from bayespress.deploy.compile.kernels.tail import Tail
+from bayespress.deploy.compile.layers import Layer, Stored
+from bayespress.deploy.compile.lower import tvm_target
+from bayespress.deploy.compile.targets import target_named
 
 tvm = pytest.importorskip("tvm")
 pytestmark = [pytest.mark.xdist_group("kernels"), pytest.mark.slow]

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 import bayespress
-from bayespress.deploy.aot import compile_network
-from bayespress.deploy.bench import bench
-from bayespress.deploy.lower import lower
-from bayespress.deploy.opencl import lower_opencl
-from bayespress.deploy.targets import target_named
+from bayespress.deploy.compile.aot import compile_network
+from bayespress.deploy.compile.lower import lower
+from bayespress.deploy.compile.opencl import lower_opencl
+from bayespress.deploy.compile.targets import target_named
+from bayespress.deploy.measure.bench import bench
 from bayespress.errors import InputError
 
 pytestmark = pytest.mark.xdist_group("deploy")
@@ -52,18 +52,18 @@ class Fails:
     ("place", "name"),
     [
         ("tvm.tirx", "build"),
-        ("bayespress.deploy.lower", "planned"),
-        ("bayespress.deploy.lower", "schedule_kernel"),
-        ("bayespress.deploy.opencl", "planned"),
-        ("bayespress.deploy.opencl", "_scheduled"),
-        ("bayespress.deploy.opencl", "_split"),
+        ("bayespress.deploy.compile.lower", "planned"),
+        ("bayespress.deploy.compile.lower", "schedule_kernel"),
+        ("bayespress.deploy.compile.opencl", "planned"),
+        ("bayespress.deploy.compile.opencl", "_scheduled"),
+        ("bayespress.deploy.compile.opencl", "_split"),
     ],
 )
 @pytest.mark.parametrize("error", [RuntimeError("InternalError: no rule\nStack trace:"), KeyError("x"), TypeError()])
 def test_what_tvm_raises_is_one_sentence(place, name, error, monkeypatch, tmp_path):
     monkeypatch.setattr(f"{place}.{name}", Fails(error))
     program = torch.export.export(nn.Linear(4, 3), (torch.randn(1, 4),))
-    compiles = {"bayespress.deploy.opencl": lambda: lower_opencl(program, target_named("opencl"))}.get(
+    compiles = {"bayespress.deploy.compile.opencl": lambda: lower_opencl(program, target_named("opencl"))}.get(
         place, lambda: compile_network(program, target_named("host"), tmp_path / "host", tmp_path, {})
     )
     with pytest.raises(InputError, match=r"^TVM cannot compile this network \(\w+Error: .*\); replace") as refused:

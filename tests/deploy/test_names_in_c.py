@@ -11,8 +11,8 @@ from torch import nn
 import bayespress
 from bayespress.compress.pipeline import compress_network
 from bayespress.compress.settings import CompressSettings
-from bayespress.deploy.schedule import _c_string
-from bayespress.deploy.tools import c_compiler
+from bayespress.deploy.compile.schedule import _c_string
+from bayespress.deploy.compile.toolchain import c_compiler
 from bayespress.errors import InputError
 from zoo import posterior_of
 

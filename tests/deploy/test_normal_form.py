@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bayespress.deploy.normalise import normalised
+from bayespress.deploy.program.normalise import normalised
 from bayespress.errors import InputError
 
 EDGES = torch.tensor([[0.0, -1.5, 2.5, math.inf, -math.inf, math.nan, 1e-20, -1e20]])

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from bayespress.compress.packed import _export
-from bayespress.deploy.export import fill_weights, load_program, onnx_graph, parameter_names, plain_onnx
-from bayespress.deploy.onnx_optimise import optimised, quiet_exporters, rename_values
-from bayespress.deploy.sessions import eager_runner, onnx_outputs, onnx_runner, onnx_session, program_function
+from bayespress.deploy.program.export import fill_weights, load_program, onnx_graph, parameter_names, plain_onnx
+from bayespress.deploy.program.onnx_optimise import optimised, quiet_exporters, rename_values
+from bayespress.deploy.verify.sessions import eager_runner, onnx_outputs, onnx_runner, onnx_session, program_function
 from zoo import ZOO
 
 

@@ -14,12 +14,12 @@ import torch
 from runner_output import report_in
 
 import bayespress
-from bayespress.deploy.bench import bench
-from bayespress.deploy.bundle import GOLDEN_INPUT, Bundle, opened
+from bayespress.deploy.bundle.format import GOLDEN_INPUT, Bundle, opened
+from bayespress.deploy.compile.opencl import lower_opencl
+from bayespress.deploy.compile.targets import target_named
 from bayespress.deploy.devices.qemu import ARM64
-from bayespress.deploy.opencl import lower_opencl
-from bayespress.deploy.targets import target_named
-from bayespress.deploy.tolerance import check_outputs
+from bayespress.deploy.measure.bench import bench
+from bayespress.deploy.verify.tolerance import check_outputs
 from bayespress.errors import InputError, MissingToolError
 from zoo import ZOO
 

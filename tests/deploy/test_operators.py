@@ -11,16 +11,16 @@ from operator_cases import GROUPS, Group
 from torch import nn
 
 from bayespress import codec
-from bayespress.deploy.aot import compile_network
+from bayespress.deploy.compile.aot import compile_network
+from bayespress.deploy.compile.targets import target_named
 from bayespress.deploy.devices.base import run_runner
 from bayespress.deploy.devices.qemu import ARM64
-from bayespress.deploy.export import fill_weights, onnx_graph
-from bayespress.deploy.normalise import normalised, walk
-from bayespress.deploy.normalise.document import document
-from bayespress.deploy.normalise.table import TABLE
-from bayespress.deploy.sessions import CompiledNetwork, onnx_session
-from bayespress.deploy.targets import target_named
-from bayespress.deploy.tolerance import allowed_difference
+from bayespress.deploy.program.export import fill_weights, onnx_graph
+from bayespress.deploy.program.normalise import normalised, walk
+from bayespress.deploy.program.normalise.document import document
+from bayespress.deploy.program.normalise.table import TABLE
+from bayespress.deploy.verify.sessions import CompiledNetwork, onnx_session
+from bayespress.deploy.verify.tolerance import allowed_difference
 from bayespress.errors import InputError
 
 pytestmark = pytest.mark.xdist_group("deploy")
@@ -116,7 +116,9 @@ def test_every_operator_of_the_table_has_a_case(monkeypatch):
 
 def test_the_page_of_operators_is_made_of_the_table():
     page = Path(__file__).parents[2] / "docs" / "OPERATORS.md"
-    assert page.read_text() == document(), "run `python -m bayespress.deploy.normalise.document > docs/OPERATORS.md`"
+    assert page.read_text() == document(), (
+        "run `python -m bayespress.deploy.program.normalise.document > docs/OPERATORS.md`"
+    )
 
 
 class Lookups(nn.Module):

@@ -18,7 +18,7 @@ import pytest
 from bundles import with_runner
 
 import bayespress
-from bayespress.deploy.bundle import GOLDEN_INPUT, opened
+from bayespress.deploy.bundle.format import GOLDEN_INPUT, opened
 from bayespress.deploy.devices import device_named, remote
 from bayespress.deploy.devices.report import RunRequest
 from bayespress.deploy.devices.ssh import Ssh
@@ -346,7 +346,7 @@ def test_odd_names_of_bundles(pristine, board, tmp_path, folder, monkeypatch):
 
 
 def test_bench_over_ssh(pristine, board):
-    from bayespress.deploy.bench import bench
+    from bayespress.deploy.measure.bench import bench
 
     (device,) = bench(pristine, seconds=0.05, devices=[board.address], threads=[1, 2], batches=[8]).devices
     assert device.median_us > 0

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import bayespress
-from bayespress.deploy.bench import bench
 from bayespress.deploy.devices.qemu import ARM64
+from bayespress.deploy.measure.bench import bench
 from bayespress.errors import InputError, MissingToolError
 
 pytestmark = [pytest.mark.xdist_group("deploy"), pytest.mark.slow]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from bayespress import codec
+from bayespress.deploy.compile.targets import TARGETS
+from bayespress.deploy.compile.toolchain import c_compiler
 from bayespress.deploy.devices.qemu import ARMV7
-from bayespress.deploy.targets import TARGETS
-from bayespress.deploy.tools import c_compiler
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME, CODEC = ROOT / "deploy" / "runtime", ROOT / "codec" / "c"

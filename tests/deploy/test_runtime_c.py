@@ -12,10 +12,10 @@ import pytest
 from runner_output import report_in
 
 from bayespress import codec
-from bayespress.deploy.aot import compile_network
-from bayespress.deploy.build import stored_weights
-from bayespress.deploy.export import load_program
-from bayespress.deploy.targets import target_named
+from bayespress.deploy.builder.build import stored_weights
+from bayespress.deploy.compile.aot import compile_network
+from bayespress.deploy.compile.targets import target_named
+from bayespress.deploy.program.export import load_program
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME, CODEC = ROOT / "deploy" / "runtime", ROOT / "codec" / "c"

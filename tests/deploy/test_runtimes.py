@@ -11,14 +11,14 @@ from runner_output import report_in
 
 import bayespress
 from bayespress.compress.pipeline import compress_network
-from bayespress.deploy.bundle import GOLDEN_INPUT, opened
+from bayespress.deploy.bundle.format import GOLDEN_INPUT, opened
+from bayespress.deploy.compile.toolchain import c_compiler
 from bayespress.deploy.devices import wasm
 from bayespress.deploy.devices.qemu import ARM64
 from bayespress.deploy.devices.report import RunRequest
 from bayespress.deploy.devices.wasm import WebAssembly
-from bayespress.deploy.sessions import CompiledNetwork
-from bayespress.deploy.tolerance import allowed_difference, check_outputs
-from bayespress.deploy.tools import c_compiler
+from bayespress.deploy.verify.sessions import CompiledNetwork
+from bayespress.deploy.verify.tolerance import allowed_difference, check_outputs
 from bayespress.errors import CheckFailedError, InputError
 from bayespress.train.models import lenet_5_caffe
 from zoo import ZOO, posterior_of

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import bayespress
-from bayespress.deploy.bench import bench
-from bayespress.deploy.bundle import opened, write_zip
-from bayespress.deploy.bundle_source import FolderSource
-from bayespress.deploy.sign import new_key, sign
+from bayespress.deploy.bundle.format import opened, write_zip
+from bayespress.deploy.bundle.sign import new_key, sign
+from bayespress.deploy.bundle.source import FolderSource
+from bayespress.deploy.measure.bench import bench
 from bayespress.errors import CorruptFileError, InputError
 
 pytestmark = pytest.mark.xdist_group("deploy")

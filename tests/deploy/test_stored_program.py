@@ -18,9 +18,9 @@ from torch import nn
 
 import bayespress
 from bayespress.cli.run import run
-from bayespress.deploy import stored_program
-from bayespress.deploy.export import load_program
-from bayespress.deploy.stored_program import read_program
+from bayespress.deploy.program import stored_program
+from bayespress.deploy.program.export import load_program
+from bayespress.deploy.program.stored_program import read_program
 from bayespress.errors import CorruptFileError
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bayespress.deploy.tolerance import additions, allowed_difference, check_outputs, deviation
+from bayespress.deploy.verify.tolerance import additions, allowed_difference, check_outputs, deviation
 from bayespress.errors import CheckFailedError
 
 

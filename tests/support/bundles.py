@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from bayespress.deploy.bundle import MANIFEST, opened, seal
+from bayespress.deploy.bundle.format import MANIFEST, opened, seal
 
 
 def with_runner(bundle: Path, program: str | bytes) -> Path:

@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 
 from bayespress.errors import BayespressError, CorruptFileError, InputError
 from bayespress.train.checkpoints import LAST, PREVIOUS
-from bayespress.train.drive import train_run
 from bayespress.train.run import RunRecord
+from bayespress.train.training_run import train_run
 
 SOURCE = """
 import torch

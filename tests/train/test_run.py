@@ -11,9 +11,9 @@ from safetensors.numpy import load_file
 
 from bayespress.errors import CorruptFileError, InputError
 from bayespress.train.data import DataSet
-from bayespress.train.drive import train_run
 from bayespress.train.report import run_report
 from bayespress.train.run import RunRecord
+from bayespress.train.training_run import train_run
 
 NETWORK = """
 from torch import nn

@@ -12,9 +12,9 @@ from bayespress.cli.compression import run_compression
 from bayespress.cli.run import run as run_command
 from bayespress.errors import BayespressError, CorruptFileError, InputError
 from bayespress.train.data import DataSet
-from bayespress.train.drive import train_run
 from bayespress.train.report import run_report
 from bayespress.train.run import RunRecord
+from bayespress.train.training_run import train_run
 from bayespress.train.trust import check_code, code_names
 
 MODULE = """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..deferred import DeferredVariance
+from ..deferred_variance import DeferredVariance
 from ..kernels import takes
 from ..kl import TINY, add_log_uniform_kl_gradient, total_log_uniform_kl
 from ..layers import GaussianLayer

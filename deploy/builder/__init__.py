@@ -1,0 +1,1 @@
+"""A packed directory in, a checked bundle out."""

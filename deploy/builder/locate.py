@@ -1,0 +1,94 @@
+"""After which operator do a runtime's values first differ from PyTorch's? Found by halving the network.
+
+A prefix of an exported program that ends in the output of one of its operators is a program too, and can be exported
+to ONNX or compiled like the whole. Halving takes about log2 of the operators' number of such trials. It is done only
+once a build has failed, and under a time limit.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...errors import CheckFailedError
+from ...optional import require
+from ..program.onnx_optimise import quiet_exporters
+from ..verify.tolerance import Floats, allowed_difference, deviation
+
+_SECONDS = 60.0
+
+MakeRun = Callable[[Any], Callable[[Floats], Floats]]
+
+
+def first_wrong_operator(program: Any, example: Floats, make_run: MakeRun) -> str | None:
+    """The first operator whose output differs, as "aten.avg_pool2d of the layer pool"; None where it is not found.
+
+    example   one golden input with a batch axis of 1, for which the whole program differs
+    make_run  a function that exports or compiles a program and gives a function that runs it on examples
+    """
+    deadline = time.monotonic() + _SECONDS
+    try:
+        with quiet_exporters():
+            module = program.module(check_guards=False)
+            names = [node.name for node in module.graph.nodes if _gives_floats(node)]
+            low, high = 0, len(names) - 1  # the wrong one is in names[low : high + 1]
+            while low < high:
+                middle = (low + high) // 2
+                if time.monotonic() > deadline:
+                    return None
+                if _differs(module, names[middle], example, make_run):
+                    high = middle
+                else:
+                    low = middle + 1
+        return _described(next(node for node in module.graph.nodes if node.name == names[low])) if names else None
+    except Exception:  # a prefix may be what no exporter takes; the failure itself is told in any case
+        return None
+
+
+def _gives_floats(node: Any) -> bool:
+    torch = require("torch")
+    value = node.meta.get("val")
+    return (
+        node.op == "call_function" and isinstance(value, torch.Tensor) and value.dtype == torch.float32
+        and value.ndim > 0 and value.shape[0] == 1 and value.numel() > 0
+    )  # fmt: skip
+
+
+def _differs(module: Any, name: str, example: Floats, make_run: MakeRun) -> bool:
+    torch = require("torch")
+    prefix = copy.deepcopy(module)
+    graph = prefix.graph
+    graph.set_codegen(torch.fx.graph.CodeGen())
+    output = next(node for node in graph.nodes if node.op == "output")
+    last = next(node for node in graph.nodes if node.name == name)
+    with graph.inserting_before(output):
+        graph.output(last)
+    graph.erase_node(output)
+    graph.eliminate_dead_code()
+    prefix.recompile()
+    prefix._forward_pre_hooks.clear()
+    prefix.delete_all_unused_submodules()
+    tensor = torch.from_numpy(np.array(example))
+    with torch.no_grad():
+        expected = prefix(tensor).numpy()
+        program = torch.export.export(prefix, (tensor,))
+    if not np.isfinite(expected).all():
+        return False
+    allowed = allowed_difference(prefix, example, expected)
+    try:
+        outputs = make_run(program)(example)
+    except CheckFailedError:  # the runtime failed, as it may have done on the whole
+        return True
+    return outputs.size != expected.size or not deviation(outputs, expected, allowed).passed
+
+
+def _described(node: Any) -> str:
+    operator = str(node.target).removesuffix(".default")
+    layers = list((node.meta.get("nn_module_stack") or {}).values())
+    layer = str(layers[-1][0]).rpartition(".")[2] if layers else ""
+    path = str(layers[-1][0]).removeprefix("L['self'].") if layers else ""
+    return f"{operator} of the layer {path}" if layer and path != "L['self']" else operator

@@ -1,0 +1,386 @@
+"""The bundle: one folder, or the same zipped, with everything a device needs to run a network and check itself.
+
+    manifest.json      Manifest, below; covers every other file by size and SHA-256
+    weights.bpz        the weights
+    graph.onnx         the graph without them
+    golden/            raw little-endian float32: input.f32; output.f32, as PyTorch computed it; tolerance.f32, what
+                       each output may be off, and half.f32, the same with float16 products, where a target has them
+    targets/NAME/      a runner, and what else that target has
+    report.html        what compression did
+    manifest.sig       where it is signed (sign.py), 64 bytes
+
+The manifest is written in one canonical form and carries a digest of itself, so that no byte of a bundle can
+change by accident unnoticed. Against somebody who rewrites the manifest too, only a signature helps.
+
+Programs of a bundle are run from a private copy that is made and hashed in one pass: nobody can change a file between
+its check and its use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import glob
+import hashlib
+import json
+import math
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from ...errors import CorruptFileError, InputError, reason_of
+from ...files import sha256
+from ...outputs import Kind, record_folder
+from ...packed_format import Preprocessing, StepRecord
+from ...text import printable
+from .source import LARGEST_BUNDLE, LARGEST_FILE, MOST_FILES, PIECE, PLAIN, RUNNABLE, Source, source_of, unsound_zip
+
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
+GRAPH = "graph.onnx"
+GOLDEN_INPUT = "golden/input.f32"
+GOLDEN_OUTPUT = "golden/output.f32"
+GOLDEN_TOLERANCE = "golden/tolerance.f32"
+GOLDEN_HALF = "golden/half.f32"
+
+SIGNATURE_SIZE = 64
+_LARGEST_MANIFEST = 4 << 20
+_LONGEST_PATH = 240  # characters
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+BUNDLE = record_folder(
+    "a bundle", MANIFEST, ("digest", "files", "targets"),
+    lambda manifest: (SIGNATURE, *(glob.escape(entry["path"]) for entry in manifest["files"])),
+)  # fmt: skip
+
+
+def _zip_difference(path: Path) -> str | None:
+    """What tells a file from a zipped bundle, see outputs.Kind: zips of other things have no manifest of ours."""
+    try:
+        with unsound_zip(path), zipfile.ZipFile(path) as archive:
+            with archive.open(MANIFEST) as member:
+                found = json.loads(member.read(_LARGEST_MANIFEST))
+            listed = {MANIFEST, SIGNATURE, *(entry["path"] for entry in found["files"])}
+            foreign = [name for name in archive.namelist() if name not in listed]
+    except (CorruptFileError, KeyError, TypeError):
+        return f"it has no {MANIFEST} of ours"
+    return f"it holds {printable(foreign[0])}" if foreign else None
+
+
+ZIPPED_BUNDLE = Kind("a zipped bundle", False, _zip_difference)
+
+
+def _inside(path: str) -> str:
+    """A file's path below the bundle's folder, the same on every system."""
+    parts = PurePosixPath(path).parts
+    plain = path == "/".join(parts) and not any(part in ("..", ".", "/") for part in parts)
+    if not plain or not path or "\\" in path or ":" in path or not path.isprintable() or len(path) > _LONGEST_PATH:
+        raise ValueError(f"'{printable(path[:100])}' is no path inside a bundle")
+    return path
+
+
+_Axis = Annotated[int, Field(ge=0, lt=1 << 31)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileEntry(_Strict):
+    """One file of the bundle, by its path with forward slashes."""
+
+    path: Annotated[str, AfterValidator(_inside)]
+    size: int = Field(ge=0, le=LARGEST_FILE)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class LayerChoice(_Strict):
+    """Whether a layer runs on a dense or a sparse kernel, and what either was expected to take; see cost.py.
+
+    dense_us, sparse_us  None on a GPU, for which there is no model
+    """
+
+    layer: str
+    kernel: Literal["dense", "sparse"]
+    density_percent: float
+    dense_us: float | None
+    sparse_us: float | None
+    reason: str
+
+
+class TargetEntry(_Strict):
+    """What a target has; paths as in FileEntry.
+
+    machine  the processor that its programs run on
+    android  whether the library is for Android's apps
+    gpu      whether they can run the network through OpenCL too
+    gpu_layers  the layers' kernels there
+    half     whether its products there are float16 where the device can
+    """
+
+    machine: str
+    runner: str
+    archive: str
+    header: str
+    library: str | None = None
+    android: bool = False
+    layers: tuple[LayerChoice, ...] = ()
+    gpu: bool = False
+    gpu_layers: tuple[LayerChoice, ...] = ()
+    half: bool = False
+
+
+class Manifest(_Strict):
+    """`manifest.json`."""
+
+    version: Literal[1] = 1
+    name: str
+    input_shape: tuple[_Axis, ...]
+    output_shape: tuple[_Axis, ...]
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    data: str | None
+    original_parameters: int
+    original_bytes: int
+    packed_bytes: int
+    steps: tuple[StepRecord, ...]
+    golden_examples: int = Field(ge=0, lt=1 << 31)
+    real_examples: int | None = Field(
+        default=None,
+        ge=0,
+        lt=1 << 31,
+        description="so many golden inputs, the first, are examples of the data; none where all are",
+    )
+    decoded: dict[str, int] = Field(description="CRC-32 of each tensor's values as little-endian float32")
+    targets: dict[str, TargetEntry]
+    files: tuple[FileEntry, ...] = Field(max_length=MOST_FILES)
+    digest: str = Field(default="", description="SHA-256 of this manifest with an empty digest, in canonical form")
+
+    def canonical(self) -> bytes:
+        """The one way to write this manifest."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+    def sealed(self) -> Manifest:
+        """The same with its digest filled in."""
+        blank = self.model_copy(update={"digest": ""})
+        return self.model_copy(update={"digest": hashlib.sha256(blank.canonical()).hexdigest()})
+
+    @classmethod
+    def parse(cls, data: bytes) -> Manifest:
+        """Read a manifest. Raises CorruptFileError unless it is of this schema, canonical and true to its digest."""
+        try:
+            manifest = cls.model_validate_json(data)
+        except ValidationError as error:
+            raise CorruptFileError(f"{MANIFEST} is damaged ({reason_of(error)}); fetch or build it again.") from None
+        if manifest.sealed().canonical() != data:
+            raise CorruptFileError(f"{MANIFEST} was changed since it was built; fetch or build the bundle again.")
+        covered = {entry.path for entry in manifest.files}
+        if len(covered) != len(manifest.files) or covered & {MANIFEST, SIGNATURE}:
+            raise CorruptFileError(f"{MANIFEST} names a file twice, or itself; build the bundle again.")
+        if sum(entry.size for entry in manifest.files) > LARGEST_BUNDLE:
+            raise CorruptFileError(f"{MANIFEST} names more than {LARGEST_BUNDLE} bytes, too many for a bundle.")
+        for name, target in manifest.targets.items():
+            for path in filter(None, (target.runner, target.archive, target.header, target.library)):
+                if path not in covered:
+                    raise CorruptFileError(
+                        f"{MANIFEST}: {path} of target {name} is not among its files; build the bundle again."
+                    )
+        return manifest
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle.
+
+    manifest        what it holds
+    manifest_bytes  the same as it was read, which is what a signature is over
+    signature       64 bytes; None where it is not signed
+    """
+
+    manifest: Manifest
+    manifest_bytes: bytes
+    signature: bytes | None
+    _source: Source
+    _scratch: Path
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """A private copy of all files, each as the manifest has it; made when it is first asked for.
+
+        Raises CorruptFileError, naming the first file that is missing, surplus or changed.
+        """
+        folder = Path(tempfile.mkdtemp(dir=self._scratch))  # for its owner alone
+        self._check_names()
+        for entry in sorted(self.manifest.files, key=lambda entry: entry.path):
+            destination = folder / entry.path
+            try:
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                with destination.open("xb") as stream:
+                    self._copy(entry, stream)
+            except (FileExistsError, NotADirectoryError):
+                raise CorruptFileError(f"{MANIFEST} names {entry.path} as a file and as a folder.") from None
+            destination.chmod(RUNNABLE if self._source.runnable(entry.path) else PLAIN)
+        (folder / MANIFEST).write_bytes(self.manifest_bytes)
+        if self.signature is not None:
+            (folder / SIGNATURE).write_bytes(self.signature)
+        if self._source.path.is_file():
+            _check_zip(self._source.path, folder)
+        return folder
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes. Raises CorruptFileError when they are not those of the manifest."""
+        entry = next((entry for entry in self.manifest.files if entry.path == name), None)
+        if entry is None:
+            raise CorruptFileError(f"The bundle has no {name}; build it again.")
+        pieces = bytearray()
+        self._copy(entry, pieces)
+        return bytes(pieces)
+
+    def _copy(self, entry: FileEntry, destination: BinaryIO | bytearray) -> None:
+        """Copy a file, hashing on the way. Raises CorruptFileError when its bytes are not those of the manifest."""
+        if self._source.size(entry.path) != entry.size:
+            raise CorruptFileError(
+                f"{entry.path} is not the file of {entry.size} bytes that was built; fetch or build it again."
+            )
+        digest, size = hashlib.sha256(), 0
+        for piece in self._source.pieces(entry.path):
+            size += len(piece)
+            if size > entry.size:
+                break
+            digest.update(piece)
+            if isinstance(destination, bytearray):
+                destination += piece
+            else:
+                destination.write(piece)
+        if size != entry.size or digest.hexdigest() != entry.sha256:
+            raise CorruptFileError(f"{entry.path} was changed since the bundle was built; fetch or build it again.")
+
+    def _check_names(self) -> None:
+        present = self._source.names() - {MANIFEST, SIGNATURE}
+        expected = {entry.path for entry in self.manifest.files}
+        for name in sorted(present ^ expected):
+            if name in expected:
+                raise CorruptFileError(f"{name} is missing from the bundle; fetch or build it again.")
+            raise CorruptFileError(
+                f"{printable(name[:200])} is not in the manifest; remove it, or build the bundle again."
+            )
+
+    def golden_inputs(self) -> npt.NDArray[np.float32]:
+        """Golden inputs, (n, *input_shape)."""
+        return self._golden(GOLDEN_INPUT, self.manifest.input_shape)
+
+    def golden_outputs(self) -> npt.NDArray[np.float32]:
+        """What PyTorch computed for them, (n, *output_shape)."""
+        return self._golden(GOLDEN_OUTPUT, self.manifest.output_shape)
+
+    def real_inputs(self) -> npt.NDArray[np.float32]:
+        """Those of the golden inputs that are examples of the data, at least one."""
+        return self.golden_inputs()[: max(1, self.manifest.real_examples or self.manifest.golden_examples)]
+
+    def golden_tolerance(self, *, half: bool = False) -> npt.NDArray[np.float32]:
+        """What each golden output may be off, (n, *output_shape); see tolerance.py.
+
+        half  where products are float16
+        """
+        name = GOLDEN_HALF if half else GOLDEN_TOLERANCE
+        allowed = self._golden(name, self.manifest.output_shape)
+        if not (allowed >= 0.0).all() or not np.isfinite(allowed).all():
+            raise CorruptFileError(f"{name} holds a tolerance that is negative or not finite; build the bundle again.")
+        return allowed
+
+    def _golden(self, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        data = self.read(name)
+        count = self.manifest.golden_examples
+        if len(data) != 4 * count * math.prod(shape):
+            raise CorruptFileError(f"{name} has {len(data)} bytes, not {count} arrays of shape {shape}; build again.")
+        return np.frombuffer(data, "<f4").reshape(count, *shape).astype(np.float32)
+
+    def first_difference(self) -> str | None:
+        """One sentence on the first file that is missing, surplus or changed; None when all is as built."""
+        try:
+            self.folder  # noqa: B018 - making the copy is the check
+        except CorruptFileError as error:
+            return str(error)
+        return None
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Bundle]:
+    """Open a bundle, folder or zip: its manifest and its signature are read, and nothing else yet.
+
+    Raises InputError when there is no bundle, CorruptFileError when its manifest or its zip is damaged. Files are
+    checked as they are asked for, by `Bundle.read` one by one, by `Bundle.folder` all together.
+    """
+    with source_of(path) as source, tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+        data = _small(source, MANIFEST, _LARGEST_MANIFEST)
+        if data is None:
+            raise InputError(f"{path} is no bundle: it has no {MANIFEST}; make one with `bayespress build`.")
+        signature = _small(source, SIGNATURE, SIGNATURE_SIZE)
+        yield Bundle(Manifest.parse(data), data, signature, source, Path(scratch))
+
+
+def _small(source: Source, name: str, limit: int) -> bytes | None:
+    """One of the two files that no manifest covers; None where it is not there."""
+    size = source.size(name)
+    if size is None:
+        if name in source.names():
+            raise CorruptFileError(f"{name} is no regular file; fetch or build the bundle again.")
+        return None
+    if size > limit:
+        raise CorruptFileError(f"{name} has {size} bytes, and at most {limit} are allowed; build the bundle again.")
+    data = b""
+    for piece in source.pieces(name):
+        data += piece
+        if len(data) > size:
+            break
+    if len(data) != size:
+        raise CorruptFileError(f"{name} has other bytes than it claims; fetch or build the bundle again.")
+    return data
+
+
+def _check_zip(path: Path, folder: Path) -> None:
+    """The hashes cover what is in the files; this covers all that a zip has around them."""
+    with tempfile.TemporaryFile(dir=folder.parent) as again, path.open("rb") as given:
+        write_zip(folder, again)
+        size = again.tell()
+        again.seek(0)
+        same = size == path.stat().st_size
+        while same and (piece := again.read(PIECE)):
+            same = piece == given.read(len(piece))
+    if not same:
+        raise CorruptFileError(
+            f"{path} is not byte for byte as it was built; fetch or build it again, or unpack it and give the folder."
+        )
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Enter all files of `folder` into `manifest`, write it there, and return it."""
+    entries = tuple(
+        FileEntry(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    )
+    sealed = manifest.model_copy(update={"files": entries}).sealed()
+    (folder / MANIFEST).write_bytes(sealed.canonical())
+    return sealed
+
+
+def write_zip(folder: Path, path: Path | BinaryIO) -> None:
+    """Zip a bundle's folder; the same folder always gives the same bytes.
+
+    Files are stored and not deflated, as what deflate makes of a file depends on the release of zlib.
+    """
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _ZIP_EPOCH)
+                info.create_system = 3  # Unix, for the permissions, wherever this is built
+                info.external_attr = (0o100000 | (RUNNABLE if file.stat().st_mode & 0o100 else PLAIN)) << 16
+                archive.writestr(info, file.read_bytes())

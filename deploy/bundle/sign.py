@@ -1,0 +1,97 @@
+"""Signing a bundle, so that it can be told who built it: Ed25519 (RFC 8032) over the bytes of its manifest.
+
+The manifest covers every other file by SHA-256, so the signature covers the whole bundle. It lies beside the manifest
+as 64 raw bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...errors import CorruptFileError, InputError
+from ...files import locked, read_bytes, replacing_file, write_bytes
+from ...optional import require
+from ...outputs import KEY, check_output, output_file, write_output
+from .format import SIGNATURE, Bundle, opened, write_zip
+
+_LARGEST_KEY = 1 << 16  # bytes; one in PEM has about 120
+_PRIVATE, _PUBLIC = "private", "public"
+
+
+def new_key(path: Path) -> Path:
+    """Write a new private key to `path`, readable by its owner alone, and the public one beside it.
+
+    Returns the public key's path. Raises InputError when either is there already: a key is nothing to overwrite.
+    """
+    serialization = require("cryptography.hazmat.primitives.serialization")
+    keys = require("cryptography.hazmat.primitives.asymmetric.ed25519")
+    public = path.with_name(f"{path.stem}.public{path.suffix or '.pem'}")
+    for each in (path, public):
+        check_output(each, KEY)
+    key = keys.Ed25519PrivateKey.generate()
+    pem = serialization.Encoding.PEM
+    private_bytes = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    with output_file(path, KEY) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_bytes(private_bytes)
+        # Inside: without the public key the private one is not kept either.
+        write_output(public, KEY, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return public
+
+
+def sign(path: Path, key: Path) -> None:
+    """Sign a bundle, folder or zip, in place, with a private key in PEM; an older signature is replaced.
+
+    Raises InputError for a key that is none, CorruptFileError for a bundle that is not as it was built.
+    """
+    private = _load(key, _PRIVATE)
+    path = path.resolve()  # of a link, the bundle that it leads to is signed, and the link stays
+    with locked(path), opened(path) as bundle:
+        folder = bundle.folder  # a private copy, made only of files that are as they were built
+        signature: bytes = private.sign(bundle.manifest_bytes)
+        if path.is_dir():
+            write_bytes(path / SIGNATURE, signature)
+            return
+        (folder / SIGNATURE).write_bytes(signature)
+        with replacing_file(path) as temporary:
+            write_zip(folder, temporary)
+
+
+def public_key(path: Path) -> Any:
+    """A public key in PEM, for `check_signature`. Raises InputError when `path` holds none."""
+    return _load(path, _PUBLIC)
+
+
+def check_signature(bundle: Bundle, public: Any, owner: str) -> str:
+    """What was found, as a sentence. Raises CorruptFileError unless the manifest is signed by the key's owner."""
+    invalid = require("cryptography.exceptions").InvalidSignature
+    if bundle.signature is None:
+        raise CorruptFileError(
+            "The bundle is not signed; have it signed by `bayespress sign`, or verify without a key."
+        )
+    try:
+        public.verify(bundle.signature, bundle.manifest_bytes)
+    except invalid:
+        raise CorruptFileError(
+            f"The bundle's signature is not by the owner of {owner}, or the manifest was changed; do not use it."
+        ) from None
+    return f"the manifest is signed by the owner of {owner}"
+
+
+def _load(path: Path, kind: str) -> Any:
+    serialization = require("cryptography.hazmat.primitives.serialization")
+    keys = require("cryptography.hazmat.primitives.asymmetric.ed25519")
+    data = read_bytes(path, "key", _LARGEST_KEY)
+    try:
+        key = (
+            serialization.load_pem_private_key(data, password=None)
+            if kind == _PRIVATE
+            else serialization.load_pem_public_key(data)
+        )
+    except (ValueError, TypeError, require("cryptography.exceptions").UnsupportedAlgorithm):
+        raise InputError(f"{path} is no {kind} key in PEM; make one with `bayespress sign --new-key`.") from None
+    expected = keys.Ed25519PrivateKey if kind == _PRIVATE else keys.Ed25519PublicKey
+    if not isinstance(key, expected):
+        raise InputError(f"{path} is no Ed25519 key; make one with `bayespress sign --new-key`.")
+    return key

@@ -1,0 +1,1 @@
+"""A graph to machine code: kernels, schedule, library and runner, for processors and for GPUs."""

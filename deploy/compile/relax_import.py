@@ -1,0 +1,189 @@
+"""From a program in normal form to Relax.
+
+TVM's importer reads it, with conversions of ours where TVM's give other numbers than PyTorch: functions that lose the
+digits of small numbers, rounding to the half types, and gathers, which TVM makes without a bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ...errors import BayespressError, InputError, reason_of
+from ...optional import require
+
+_Convert = Callable[[Any, Any], Any]
+
+
+def imported(program: Any) -> Any:
+    """The program (see normalise.normalised) in Relax, a layer still being one operator.
+
+    Raises InputError with what TVM says, should it not take an operator.
+    """
+    require("tvm")
+    from tvm import relax
+    from tvm.relax import transform
+    from tvm.relax.frontend.torch import from_exported_program
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = from_exported_program(
+                program, keep_params_as_input=True, unwrap_unit_return_tuple=True, run_ep_decomposition=False,
+                custom_convert_map=_conversions(),
+            )  # fmt: skip
+        module, _ = relax.frontend.detach_params(module)
+        passes = [
+            transform.DecomposeOpsForInference(), transform.CanonicalizeBindings(), transform.DeadCodeElimination()
+        ]  # fmt: skip
+        for each in passes:
+            module = each(module)
+    except Exception as error:
+        raise refused_by_tvm(error) from error
+    return module
+
+
+def refused_by_tvm(error: BaseException) -> InputError:
+    """What TVM raised, of whichever of its dozens of types, as a sentence."""
+    return InputError(f"TVM cannot compile this network ({type(error).__name__}: {reason_of(error)}); "
+                      "replace the operator it names.")  # fmt: skip
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """Turn what TVM raises inside the block into an InputError."""
+    try:
+        yield
+    except (BayespressError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise refused_by_tvm(error) from error
+
+
+@functools.cache
+def _conversions() -> dict[str, _Convert]:
+    return {
+        "index_select.default": _index_select,
+        "tanh.default": _tanh,
+        "_to_copy.default": _to_copy,
+        "isnan.default": _isnan,
+        "amax.default": _extreme("max"),
+        "amin.default": _extreme("min"),
+    }
+
+
+def _index_select(node: Any, importer: Any) -> Any:
+    from tvm import relax
+
+    x, axis, index = importer.retrieve_args(node)
+    return importer.block_builder.emit(relax.op.take(x, index, axis, mode="clip"))
+
+
+def _extreme(name: str) -> _Convert:
+    """Maximum or minimum over dimensions, infinite where all are: TVM starts from the greatest finite number."""
+
+    def convert(node: Any, importer: Any) -> Any:
+        from tvm import relax, te, tirx, topi
+
+        x, axes, keep = importer.retrieve_args(node)
+        dtype = str(x.ty.dtype)
+        if not dtype.startswith("float"):
+            return importer.block_builder.emit(getattr(relax.op, name)(x, axes, keepdims=keep))
+        start = float("-inf" if name == "max" else "inf")
+        reducer = te.comm_reducer(
+            lambda a, b: getattr(tirx, name)(a, b), lambda kind: tirx.const(start, kind), name=name
+        )
+
+        def reduce(data: Any) -> Any:
+            lanes = {axis: te.reduce_axis((0, data.shape[axis]), f"k{axis}") for axis in axes}
+            kept = [extent for axis, extent in enumerate(data.shape) if axis not in lanes]
+
+            def element(*at: Any) -> Any:
+                left = list(at)
+                place = [lanes[axis] if axis in lanes else left.pop(0) for axis in range(len(data.shape))]
+                return reducer(data(*place), axis=list(lanes.values()))
+
+            found = te.compute(kept, element, name=name)
+            if not keep:
+                return found
+            return topi.reshape(found, [1 if axis in lanes else extent for axis, extent in enumerate(data.shape)])
+
+        return importer.block_builder.emit_te(reduce, x, primfunc_name_hint=name)
+
+    return convert
+
+
+def _tanh(node: Any, importer: Any) -> Any:
+    """By a quotient of polynomials; TVM's own, of exponentials, has no digits left for small numbers."""
+    from tvm import relax, topi
+
+    (x,) = importer.retrieve_args(node)
+    if str(x.ty.dtype) != "float32":
+        return importer.block_builder.emit(relax.op.tanh(x))
+    return importer.block_builder.emit_te(topi.fast_tanh, x, primfunc_name_hint="tanh")
+
+
+def _to_copy(node: Any, importer: Any) -> Any:
+    """Conversions; of a half type only the rounding, as its numbers travel as float32."""
+    from tvm import relax, te
+
+    (x,) = importer.retrieve_args(node)
+    dtype = str(node.kwargs["dtype"]).removeprefix("torch.")
+    rounds = {"bfloat16": _to_bfloat16, "float16": _to_float16}
+    if dtype in rounds:
+        rule = rounds[dtype]
+        round_all = lambda data: te.compute(data.shape, lambda *at: rule(data(*at)), name="rounded")  # noqa: E731
+        return importer.block_builder.emit_te(round_all, x, primfunc_name_hint="round")
+    if str(x.ty.dtype) == dtype:
+        return x
+    return importer.block_builder.emit(relax.op.astype(x, dtype))
+
+
+def _isnan(node: Any, importer: Any) -> Any:
+    from tvm import te
+
+    (x,) = importer.retrieve_args(node)
+    test_all = lambda data: te.compute(data.shape, lambda *at: _no_number(data(*at)), name="is_nan")  # noqa: E731
+    return importer.block_builder.emit_te(test_all, x, primfunc_name_hint="isnan")
+
+
+def _no_number(value: Any) -> Any:
+    """Whether a number is NaN, by its bits: TVM takes it that every number equals itself."""
+    from tvm import tirx
+
+    wide = str(value.ty.dtype if hasattr(value, "ty") else value.dtype) == "float64"
+    kind = "uint64" if wide else "uint32"
+    infinity, sign = (0x7FF0000000000000, 0x7FFFFFFFFFFFFFFF) if wide else (0x7F800000, 0x7FFFFFFF)
+    return (tirx.reinterpret(kind, value) & tirx.const(sign, kind)) > tirx.const(infinity, kind)
+
+
+def _rounded_bits(value: Any, dropped: int) -> Any:
+    """A float32 with its last bits dropped, to nearest, halves to even."""
+    from tvm import tirx
+
+    bits = tirx.reinterpret("uint32", value)
+    constant: Callable[[int], Any] = lambda number: tirx.const(number, "uint32")  # noqa: E731
+    odd = (bits >> constant(dropped)) & constant(1)
+    kept = (bits + constant((1 << (dropped - 1)) - 1) + odd) & constant(0xFFFFFFFF ^ ((1 << dropped) - 1))
+    return tirx.reinterpret("float32", kept)
+
+
+def _to_bfloat16(value: Any) -> Any:
+    from tvm import tirx
+
+    return tirx.Select(_no_number(value), value, _rounded_bits(value, 16))
+
+
+def _to_float16(value: Any) -> Any:
+    """Ten bits of mantissa above 2^-14, multiples of 2^-24 below, infinite from 65520."""
+    from tvm import tirx
+
+    number: Callable[[float], Any] = lambda it: tirx.const(it, "float32")  # noqa: E731
+    size = tirx.abs(value)
+    small = tirx.nearbyint(value * number(2.0**24)) * number(2.0**-24)
+    rounded = tirx.Select(size < number(2.0**-14), small, _rounded_bits(value, 13))
+    infinite = tirx.Select(value > number(0.0), number(float("inf")), number(float("-inf")))
+    return tirx.Select(_no_number(value), value, tirx.Select(size >= number(65520.0), infinite, rounded))

@@ -1,0 +1,172 @@
+"""Loading networks for running in this process, one thread each."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import BayespressError, CheckFailedError, InputError, reason_of
+from ...optional import require
+
+_ALIGNMENT = 64
+
+
+def onnx_session(model: bytes, threads: int = 1) -> Any:
+    """An ONNX Runtime session on so many CPU threads, with all of its own optimisations of the graph."""
+    runtime = require("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # errors only: warnings about thread affinity in containers tell nothing
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@contextlib.contextmanager
+def onnx_failures() -> Iterator[None]:
+    """Turn what ONNX Runtime raises inside the block, of a graph that it does not take, into a CheckFailedError."""
+    try:
+        yield
+    except BayespressError:
+        raise
+    except Exception as error:  # its exceptions have no common base but this
+        raise CheckFailedError(
+            f"ONNX Runtime does not run the graph ({reason_of(error)}); build the bundle again."
+        ) from error
+
+
+def onnx_outputs(session: Any, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Outputs (n, ...) of n inputs, each run by itself."""
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: np.ascontiguousarray(each[None])})[0] for each in inputs])
+
+
+def onnx_runner(session: Any, x: npt.NDArray[np.float32]) -> Callable[[], npt.NDArray[np.float32]]:
+    """A function that runs the session on `x` and gives its output, in a buffer that the next call overwrites.
+
+    Input and output stay bound, as they do for the compiled network: nothing is looked up or allocated in a call.
+    """
+    runtime = require("onnxruntime")
+    binding = session.io_binding()
+    shape = [extent if isinstance(extent, int) else len(x) for extent in session.get_outputs()[0].shape]
+    output = np.zeros(shape, np.float32)
+    binding.bind_ortvalue_input(session.get_inputs()[0].name, runtime.OrtValue.ortvalue_from_numpy(x))
+    result = runtime.OrtValue.ortvalue_from_numpy(output)
+    binding.bind_ortvalue_output(session.get_outputs()[0].name, result)
+
+    def run() -> npt.NDArray[np.float32]:
+        session.run_with_iobinding(binding)
+        return output
+
+    return run
+
+
+def program_function(program: Any) -> Callable[[Any], Any]:
+    """A function that runs an exported program in PyTorch on a tensor of one example, and gives its output.
+
+    It calls the program's graph as it is. `program.module()` also checks its inputs and takes them apart as trees, at
+    each call, which takes a small network a quarter more time than the network that was exported; and it cannot name
+    a layer `for`.
+    """
+    torch = require("torch")
+    signature, graph = program.graph_signature, program.graph_module
+    kinds = torch.export.graph_signature
+    held: list[Any] = []
+    for spec in signature.input_specs:
+        if spec.kind == kinds.InputKind.USER_INPUT:
+            held.append(None)
+        elif spec.target in program.state_dict:
+            held.append(program.state_dict[spec.target])
+        else:
+            held.append(program.constants[spec.target])
+    place = next(i for i, spec in enumerate(signature.input_specs) if spec.kind == kinds.InputKind.USER_INPUT)
+    result = next(i for i, spec in enumerate(signature.output_specs) if spec.kind == kinds.OutputKind.USER_OUTPUT)
+    before, after = held[:place], held[place + 1 :]
+
+    def run(tensor: Any) -> Any:
+        return graph(*before, tensor, *after)[result]
+
+    return run
+
+
+def eager_runner(program: Any, x: npt.NDArray[np.float32]) -> Callable[[], Any]:
+    """A function that runs an exported program on `x` in PyTorch, operator by operator, in inference mode."""
+    torch = require("torch")
+    function, tensor = program_function(program), torch.from_numpy(x)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return function(tensor)
+
+    return run
+
+
+class _Network(ctypes.Structure):
+    _fields_ = (("weights", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("weights_status", ctypes.c_int))
+
+
+class CompiledNetwork:
+    """A bundle's shared library in this process; see runtime/bayespress.h."""
+
+    def __init__(self, library: Path, weights: bytes) -> None:
+        """Raises InputError when the library cannot be loaded or refuses the weights."""
+        try:
+            self._library = ctypes.CDLL(os.fspath(library.resolve()))
+        except OSError as error:
+            raise InputError(f"{library} cannot be loaded on this machine ({error}); build for `host` here.") from None
+        for name in ("bp_workspace_size", "bp_arena_size", "bp_input_size", "bp_output_size"):
+            getattr(self._library, name).restype = ctypes.c_size_t
+        self._library.bp_status_text.restype = ctypes.c_char_p
+        self._weights = weights
+        self._size = self._library.bp_workspace_size()
+        self._memory = np.zeros(self._size + _ALIGNMENT, np.uint8)
+        self._workspace = ctypes.c_void_p(-(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT)
+        self._network = _Network()
+        self._reference = ctypes.byref(self._network)
+        self._run = self._library.bp_run
+        self._run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        self.output = np.zeros(self._library.bp_output_size(), np.float32)
+        self._forks: list[npt.NDArray[np.uint8]] = []
+        self.load()
+
+    def load(self) -> None:
+        """Decode the weights; again, if you wish to time it."""
+        status = self._library.bp_load(
+            self._reference, self._weights, ctypes.c_size_t(len(self._weights)), self._workspace,
+            ctypes.c_size_t(self._size),
+        )  # fmt: skip
+        self._check(status)
+
+    def run(self, example: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The output of one input (contiguous float32), in a buffer that the next call overwrites."""
+        self._check(self._run(self._reference, example.ctypes.data, self.output.ctypes.data))
+        return self.output
+
+    def run_batch(self, examples: npt.NDArray[np.float32], threads: int) -> npt.NDArray[np.float32]:
+        """Outputs (n, outputs) of n inputs (contiguous float32), on so many threads at once."""
+        while len(self._forks) + 1 < threads:
+            arena = np.zeros(self._library.bp_arena_size() + _ALIGNMENT, np.uint8)
+            self._forks.append(arena)
+        networks = (_Network * threads)(self._network)
+        for index, arena in enumerate(self._forks[: threads - 1], start=1):
+            start = ctypes.c_void_p(-(-arena.ctypes.data // _ALIGNMENT) * _ALIGNMENT)
+            size = ctypes.c_size_t(self._library.bp_arena_size())
+            self._check(self._library.bp_fork(ctypes.byref(networks[index]), self._reference, start, size))
+        outputs = np.zeros((len(examples), len(self.output)), np.float32)
+        status = self._library.bp_run_batch(
+            networks, ctypes.c_size_t(threads), ctypes.c_void_p(examples.ctypes.data), ctypes.c_size_t(len(examples)),
+            ctypes.c_void_p(outputs.ctypes.data),
+        )  # fmt: skip
+        self._check(status)
+        return outputs
+
+    def _check(self, status: int) -> None:
+        if status != 0:
+            text = self._library.bp_status_text(status).decode()
+            raise InputError(f"The compiled network refused: {text} (status {status}).")

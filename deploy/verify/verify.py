@@ -1,0 +1,50 @@
+"""Is this bundle, or this `.bpz`, what was built?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...errors import InputError
+from ...files import check_input, read_bytes
+from ..bundle.weights import check_weights, is_bundle
+from .checks import VerifyReport, attempt, check_time_limit
+
+
+def verify(
+    path: Path | str,
+    devices: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+    *,
+    key: Path | str | None = None,
+    time_limit: float = 300.0,
+) -> VerifyReport:
+    """Check a bundle (folder or zip) or a bare `.bpz`.
+
+    devices  where to run the golden vectors; by default all that need no address, each that is unavailable skipped
+             with its reason
+    key      public key in PEM by whose owner a bundle has to be signed
+    time_limit  seconds after which one run on a device is stopped
+
+    Raises InputError when there is nothing to check at `path` or a device is unknown, MissingToolError when a
+    device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
+    """
+    tell = progress or (lambda _step: None)
+    path, key = Path(path), None if key is None else Path(key)
+    check_input(path, "bundle or .bpz file")
+    check_time_limit(time_limit)
+    if devices:
+        from ..devices import device_named
+
+        for name in devices:
+            device_named(name)
+    if is_bundle(path):
+        from .verify_bundle import verify_bundle
+
+        return verify_bundle(path, devices, tell, key, time_limit)
+    data = read_bytes(path, "bundle or .bpz file", magic=b"BPZ")
+    if key is not None:
+        raise InputError(f"{path} holds weights, which are not signed; give the bundle, or no key.")
+    if devices:
+        raise InputError(f"{path} holds weights and no program for a device; give the bundle, or no device.")
+    return VerifyReport(str(path), [attempt("weights", lambda: check_weights(data), tell)])
