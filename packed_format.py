@@ -71,7 +71,7 @@ class LayerRecord(_Strict):
 
 
 class PapersRecord(_Strict):
-    """The two columns that papers give beside a file's size, in bytes; see compress/account.py."""
+    """The two columns that papers give beside a file's size, in bytes; see compress/size_breakdown.py."""
 
     fast_prediction: int
     maximum_compression: int

@@ -1,4 +1,4 @@
-"""Fits the coefficients by which deploy/cost.py chooses between dense and sparse kernels.
+"""Fits the coefficients by which deploy/compile/cost.py chooses between dense and sparse kernels.
 
     OMP_NUM_THREADS=1 python benchmarks/cost_model.py [--rounds 200]
 

@@ -89,7 +89,7 @@ class Packed:
         choice: ChoiceRecord | None = None,
         overwrite: bool = False,
     ) -> PackedRecord:
-        """Write the packed directory (see handover.py) and return its record.
+        """Write the packed directory (see packed_format.py) and return its record.
 
         golden  examples (n >= 1, ...) whose outputs every later runtime must reproduce, beside made-up inputs (see
                 golden.py); by default `example`

@@ -19,7 +19,7 @@ import pytest
 import torch
 from onnx import helper
 
-from bayespress import pages
+from bayespress import html_report
 from bayespress.compress.quantize_file import compress_file
 from bayespress.deploy.program.export import fill_weights
 from bayespress.errors import CorruptFileError, InputError
@@ -264,7 +264,7 @@ def test_temporary_folders_are_private():
 
 
 def test_pages_run_no_script():
-    text = pages.page("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", [("<b>", "<p>fine</p>")])
+    text = html_report.page("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", [("<b>", "<p>fine</p>")])
     assert "<script" not in text
     assert "<img" not in text
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]

@@ -22,9 +22,8 @@ _NAMES = "bionic_24.txt"
 @functools.cache
 def system_names() -> dict[str, tuple[str, ...]]:
     """What the system's libraries have, by library: libc, libm, libdl, and with " arm" behind it 32-bit ARM's alone."""
-    sections = re.split(
-        r"^\[(.+)\]$", (files(__package__ or "bayespress.deploy.compile") / _NAMES).read_text(), flags=re.M
-    )
+    listed = (files("bayespress.deploy.compile") / _NAMES).read_text()
+    sections = re.split(r"^\[(.+)\]$", listed, flags=re.M)
     return {name: tuple(names.split()) for name, names in zip(sections[1::2], sections[2::2], strict=True)}
 
 

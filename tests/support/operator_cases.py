@@ -1,4 +1,4 @@
-"""Small networks that between them use every operator that deploy/program/normalise takes, over odd shapes and attributes.
+"""Small networks that use every operator that deploy/program/normalise takes, over odd shapes and attributes.
 
 Each is a function of one float32 tensor, or a module; several results are joined. Those of a group are compiled as one
 network, whose output is all of theirs, one after the other.

@@ -74,7 +74,7 @@ class SparseVDLayer(GaussianLayer):
         return total_log_uniform_kl(self.weight, self.log_variance)
 
     def defer_gradients(self, defer: bool) -> None:
-        """The chain rule through the logarithm; see deferred.py."""
+        """The chain rule through the logarithm; see deferred_variance.py."""
         possible = takes(self.weight, self.log_variance)
         self._deferred = DeferredVariance(self.log_variance) if defer and possible else None
 

@@ -1,4 +1,7 @@
-"""docs/OPERATORS.md, made of the table: `python -m bayespress.deploy.program.normalise.document > docs/OPERATORS.md`."""
+"""docs/OPERATORS.md, generated from the table of rules.
+
+Command: `python -m bayespress.deploy.program.normalise.document > docs/OPERATORS.md`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from .walk import RULES
 _HEAD = """# Operators that are supported, and those that are refused
 
 Before a network is compiled or written as ONNX, `deploy/program/normalise` rewrites its torch.export program into few
-operators. This page is made of its table by `python -m bayespress.deploy.program.normalise.document`; a test compares them.
+operators. `python -m bayespress.deploy.program.normalise.document` makes this page of its table; a test compares them.
 An operator that is not listed, or that does not meet its condition, is refused with its name and its module. PyTorch
 takes composite operators apart before (`nn.LSTM`, `nn.MultiheadAttention`, `einsum`, `F.normalize` and so on): what
 they are made of counts.

@@ -94,7 +94,7 @@ class Benchmark(private val model: BundleModel) {
     }
 }
 
-/** The measurements of one device as the JSON that `bayespress bench --import` reads (deploy/bench_report.py). */
+/** The measurements of one device as the JSON that `bayespress bench --import` reads (deploy/measure/report.py). */
 class BenchmarkReport(private val model: BundleModel, private val device: String, private val cpu: String) {
     fun json(results: List<BenchmarkResult>): String {
         val report = buildJsonObject {

@@ -31,7 +31,7 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
     /** What PyTorch computed for them. */
     fun goldenOutputs(): List<FloatArray> = golden(OUTPUT, manifest.outputSize)
 
-    /** What each output may be off, by deploy/tolerance.py; [half] where products are float16. */
+    /** What each output may be off, by deploy/verify/tolerance.py; [half] where products are float16. */
     fun goldenTolerances(half: Boolean): List<FloatArray> {
         val name = if (half) HALF else TOLERANCE
         val allowed = golden(name, manifest.outputSize)

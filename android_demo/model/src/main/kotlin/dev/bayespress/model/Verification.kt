@@ -55,7 +55,7 @@ class Verification(private val model: BundleModel) {
         val half = on == Processor.GPU && gpu?.precision == "float16"
         val expected = model.bundle.goldenOutputs()
         val tolerances = model.bundle.goldenTolerances(half)
-        // The output whose difference is the largest part of what is allowed for it, as in deploy/tolerance.py.
+        // The output whose difference is the largest part of what is allowed for it, as in deploy/verify/tolerance.py.
         var largest = 0f
         var worst = 0f
         model.bundle.goldenInputs().forEachIndexed { example, input ->
