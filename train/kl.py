@@ -83,8 +83,8 @@ class _TotalLogUniformKL(torch.autograd.Function):
 def add_log_uniform_kl_gradient(mean: Tensor, log_variance: Tensor, weight: float, *, chain: bool = False) -> bool:
     """Add `weight` times the gradient of total_log_uniform_kl to the parameters' `grad`, in place, where that can be.
 
-    chain  what `log_variance.grad` holds is a gradient by the variance (see deferred_variance.py) and becomes one by its
-           logarithm on the way; the caller has seen to it that the compiled loop takes these tensors
+    chain  what `log_variance.grad` holds is a gradient by the variance (see deferred_variance.py) and becomes one by
+           its logarithm on the way; the caller has seen to it that the compiled loop takes these tensors
 
     Through autograd the same costs four new tensors of the weights' size, whose memory the system has to hand out anew
     in every step: in small dense networks more than all arithmetic of the KL.
