@@ -25,11 +25,11 @@ __version__ = "0.1.0"
 _LAZY = {
     "BayesianNetwork": ".train.bayesian",
     "bayesianize": ".train.bayesian",
-    "bench": ".deploy.bench",
+    "bench": ".deploy.measure.bench",
     "build": ".api",
     "fit": ".train.fit",
     "predict_samples": ".train.predict",
-    "verify": ".deploy.verify",
+    "verify": ".deploy.verify.verify",
 }
 
 __all__ = [
