@@ -69,7 +69,7 @@ def bench(
     instructions in place of time.
     """
     from ..deploy.measure.report import BenchReport, gathered
-    from .kinds import BENCH_REPORT
+    from ..workflow.kinds import BENCH_REPORT
 
     if bundle is None and not imported:
         raise InputError("There is nothing to measure; give a bundle, or reports to gather by --import.")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError
-from ..text import printable, shell_word
+from ..text import shell_word
 from .console import JsonFlag, Overwrite, print_json, show, size, step, table
 
 if TYPE_CHECKING:
@@ -51,11 +50,12 @@ def build(
     Android through adb.
     """
     from ..deploy.builder.app import APP_TARGETS, check_app, put_into_app
+    from ..workflow.bundle import build_packed
 
     if android is not None:
         check_app(android, overwrite=overwrite)  # before minutes of compiling
         target = target or list(APP_TARGETS)
-    manifest, path = run_build(packed, out, target, kernels, overwrite=overwrite)
+    manifest, path = build_packed(packed, out, target, kernels, overwrite=overwrite, progress=step)
     if android is not None:
         step(f"the app has it: {put_into_app(path, android, overwrite=overwrite)}")
     if as_json:
@@ -63,47 +63,6 @@ def build(
     else:
         explained = choices_tables(manifest) if explain else []
         show(files_table(manifest), *explained, f"Next: bayespress verify {shell_word(path)}")
-
-
-def run_build(
-    packed: Path,
-    out: Path | None = None,
-    targets: list[str] | None = None,
-    kernels: str = "auto",
-    *,
-    overwrite: bool = False,
-) -> tuple[Manifest, Path]:
-    """Build a bundle with its report inside; the manifest and where the bundle is."""
-    from .. import codec
-    from ..compress.report import report_html
-    from ..deploy.builder.build import build as build_bundle
-    from ..files import check_input, read_bytes
-    from ..outputs import check_output
-    from ..packed_format import WEIGHTS, PackedRecord
-    from .kinds import bundle_kind
-
-    check_input(packed, "packed directory")
-    record = PackedRecord.read(packed)
-    path = out or _beside(packed, record.name)
-    check_output(path, bundle_kind(path), overwrite=overwrite, inputs=(packed,))
-    layout = codec.layout(read_bytes(packed / WEIGHTS, "weights file"))
-    manifest = build_bundle(
-        packed,
-        targets or ["host", "arm64-linux"],
-        path,
-        progress=step,
-        extras={"report.html": report_html(record, layout).encode()},
-        kernels=kernels,
-        overwrite=overwrite,
-    )
-    return manifest, path
-
-
-def _beside(packed: Path, name: str) -> Path:
-    """Where a bundle goes by default. Raises InputError for a record whose name would lead elsewhere."""
-    if printable(name) != name or "/" in name or name.startswith("."):
-        raise InputError(f"The packed directory's name {name!r} is no name for a file; name the bundle by --out.")
-    return (packed if packed.name not in ("", "..") else packed.resolve()).with_name(f"{name}.bundle")
 
 
 def choices_tables(manifest: Manifest) -> list[Table]:

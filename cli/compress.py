@@ -166,7 +166,7 @@ def compress(
         )
         return
     from ..compress.settings import CompressSettings
-    from .compression import run_compression
+    from ..workflow.compression import compress_run
 
     settings = CompressSettings(
         rule=rule, threshold=threshold, sparsity=sparsity, precision=precision, budget=budget, rate=rate,
@@ -176,19 +176,19 @@ def compress(
     search = None
     if searching:
         from ..compress.choose import Goal
-        from .compression import Search
+        from ..workflow.compression import Search
 
         goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
         search = Search(goal, _TRIALS if trials is None else trials, storage or str(run / "search.db"))
     out = out or run / "packed"
     with claimed([(out, PACKED)], overwrite=overwrite, inputs=(run,), within=True), contextlib.ExitStack() as stack:
         if search is not None:
-            stack.enter_context(
-                resumable(f"the trials that were finished are kept in {without_password(search.storage)}")
-            )
-        record, notes = run_compression(
-            run, out, settings, data_dir=data_dir, search=search, overwrite=overwrite, trust_code=trust_code
-        )
+            kept = f"the trials that were finished are kept in {without_password(search.storage)}"
+            stack.enter_context(resumable(kept))
+        record, notes = compress_run(
+            run, out, settings, data_dir=data_dir, search=search, overwrite=overwrite, trust_code=trust_code,
+            progress=step,
+        )  # fmt: skip
     for text in notes:
         note(text)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ..errors import Interrupted
 from ..optuna_study import without_password
@@ -12,18 +12,19 @@ from ..text import shell_quoted
 
 
 @contextlib.contextmanager
-def resumable(kept: Callable[[], str] | str) -> Iterator[None]:
+def resumable(kept: str | None = None) -> Iterator[None]:
     """Turn Ctrl-C during the block into a sentence for a command that goes on when it is given once more.
 
-    kept  what a later command finds, as "3 trials are kept in search.db"; called when it is wanted
+    kept  what a later command finds, as "3 trials are kept in search.db"; None takes the sentence of the Interrupted
+          error that the block raises
 
-    An Interrupted error from inside is replaced too: the command that goes on is the user's own.
+    The command that an Interrupted error from inside names is replaced: the one that goes on is the user's own.
     """
     try:
         yield
-    except (KeyboardInterrupt, Interrupted):
-        what = kept if isinstance(kept, str) else kept()
-        raise Interrupted(f"Interrupted; {what}; go on with: {command_line()}") from None
+    except (KeyboardInterrupt, Interrupted) as stop:
+        sentence = f"Interrupted; {kept}" if kept is not None else str(stop) or "Interrupted"
+        raise Interrupted(f"{sentence}; go on with: {command_line()}") from None
 
 
 def command_line() -> str:

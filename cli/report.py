@@ -33,6 +33,7 @@ def report(
     if out.suffix not in (".html", ".svg"):
         raise InputError(f"{out} ends in neither .html (the page) nor .svg (the picture alone); name it so.")
     from ..files import check_input
+    from ..workflow.report import report_packed, report_run
 
     check_input(path, "run directory or packed directory")
     if (path / "run.json").is_file():
@@ -42,33 +43,3 @@ def report(
     else:
         report_packed(path, out, bench, overwrite=overwrite)
     show(f"{out}")
-
-
-def report_run(run: Path, out: Path, *, overwrite: bool = False) -> None:
-    """Write the page of a run directory."""
-    from ..outputs import PAGE, check_output, write_output
-    from ..train.report import run_report
-
-    if out.suffix == ".svg":
-        raise InputError(f"A run's report has several pictures, so {out} cannot hold it; write an .html.")
-    check_output(out, PAGE, overwrite=overwrite, inputs=(run,), within=True)
-    write_output(out, PAGE, run_report(run), overwrite=overwrite)
-
-
-def report_packed(packed: Path, out: Path, bench: Path | None = None, *, overwrite: bool = False) -> None:
-    """Write the page of a packed directory, or its picture alone."""
-    from .. import codec
-    from ..compress.report import report_html, summary_svg
-    from ..deploy.measure.report import BenchReport
-    from ..files import read_bytes
-    from ..outputs import PAGE, PICTURE, check_output, write_output
-    from ..packed_format import WEIGHTS, PackedRecord
-
-    kind = PICTURE if out.suffix == ".svg" else PAGE
-    inputs = (packed, bench)
-    check_output(out, kind, overwrite=overwrite, inputs=inputs)
-    record = PackedRecord.read(packed)
-    layout = codec.layout(read_bytes(packed / WEIGHTS, "weights file"))
-    latency = None if bench is None else BenchReport.read(bench)
-    draw = summary_svg if out.suffix == ".svg" else report_html
-    write_output(out, kind, draw(record, layout, latency), overwrite=overwrite, inputs=inputs)

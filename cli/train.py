@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import InputError, Interrupted
+from ..errors import InputError
 from ..text import shell_word
 from .console import DataDir, JsonFlag, Overwrite, TrustCode, percent, print_json, show, step, table
 from .interrupt import command_line
@@ -112,6 +110,7 @@ def train(
     needs) and checkpoints. A run that was cut short goes on with --resume.
     """
     from ..train.trust import check_code, code_names
+    from ..workflow.training import file_name, named_by, new_record, run_kept_safe
 
     named = [model, data, method, *named_by(assignments or [])]
     if resume is not None:
@@ -151,7 +150,13 @@ def train(
         folder = out or Path("runs") / file_name(f"{record.model.name}-{record.method.name}-{record.data.name}")
     from ..train.training_run import train_run
 
-    with run_kept_safe(folder, resume=resume is not None, overwrite=overwrite, inputs=(start, _recipe_file(recipe))):
+    with run_kept_safe(
+        folder,
+        resume=resume is not None,
+        overwrite=overwrite,
+        inputs=(start, _recipe_file(recipe)),
+        restart=command_line,
+    ):
         train_run(
             folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy, tell=step,
             named=named, trust_code=trust_code,
@@ -178,78 +183,8 @@ def train(
     )
 
 
-@contextlib.contextmanager
-def run_kept_safe(folder: Path, *, resume: bool, overwrite: bool, inputs: Iterable[Path | None] = ()) -> Iterator[None]:
-    """See that the block may write the run directory `folder`, alone, and keep the run that is there for a while.
-
-    With `overwrite` an earlier run is set aside. It is removed once the new one has finished an epoch, from which it
-    can go on; if the block fails or is interrupted before, the earlier run is put back.
-
-    Raises InputError when `folder` may not be written (outputs.py).
-    """
-    from ..files import locked, set_aside
-    from ..outputs import claimed
-    from ..train.run import CHECKPOINTS, INITIAL, POSTERIOR, RECORD
-    from .kinds import run_directory
-
-    if "LOCAL_RANK" in os.environ:  # further processes of one training find what the first has begun
-        yield
-        return
-    if resume:
-        with locked(folder):
-            yield
-        return
-    if not overwrite and (folder / RECORD).is_file() and run_directory().difference(folder) is None:
-        raise InputError(f"{folder} holds a run already; give another --out, or --resume {folder}, or --overwrite.")
-    failure: BaseException | None = None
-    with claimed([(folder, run_directory())], overwrite=overwrite, inputs=inputs):
-        if not (folder / RECORD).exists():
-            yield
-            return
-        try:
-            with set_aside(folder, [RECORD, INITIAL, POSTERIOR, CHECKPOINTS]):
-                try:
-                    yield
-                except BaseException as error:
-                    if not any((folder / CHECKPOINTS).glob("*.ckpt")):
-                        raise
-                    failure = error
-        except (KeyboardInterrupt, Interrupted):
-            raise Interrupted(
-                f"Interrupted before the first epoch was finished; the earlier run in {folder} was put back; start "
-                f"again with: {command_line()}"
-            ) from None
-    if failure is not None:
-        raise failure
-
-
-def file_name(text: str) -> str:
-    """`text` with a dash for what a name of one folder cannot have, as the parts of a path in folder:PATH."""
-    return "-".join(filter(None, re.split(r"[/:\0]+", text)))
-
-
 def _recipe_file(recipe: str | None) -> Path | None:
     return Path(recipe) if recipe is not None and recipe.endswith(".toml") else None
-
-
-def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequence[str] = ()) -> RunRecord:
-    """The record of a run that is about to start: a recipe, changed by `choices` that are not None, then by --set."""
-    from ..train.recipe import recipe_fields, search_ranges, set_field, set_value
-    from ..train.run import RunRecord
-
-    fields = {} if recipe is None else recipe_fields(recipe)
-    search_ranges(fields)  # only checked: they are for `search`
-    for key, value in choices.items():
-        if value is not None:
-            set_value(fields, key, value)
-    for assignment in assignments:
-        set_field(fields, assignment)
-    return RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
-
-
-def named_by(assignments: Sequence[str]) -> list[str]:
-    """Names that --set gives, as in model.name=nets:Small or model=nets:Small."""
-    return [value.strip().strip("\"'") for _, _, value in (each.partition("=") for each in assignments)]
 
 
 def _refuse_changes(folder: Path, options: Mapping[str, Any]) -> None:

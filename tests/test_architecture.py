@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Collection
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +15,15 @@ import pytest
 from bayespress import codec
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("train", "compress", "codec", "deploy", "cli")
-# What each may import of the package beside its own files; the face (cli, api) may import everything.
+STAGES = ("train", "compress", "codec", "deploy", "workflow", "cli")
+# What each may import of the package beside its own files; cli and api.py may import everything.
 COMMON = {"errors", "files", "labels", "outputs", "html_report", "text"}  # of all stages but the codec
 ALLOWED = {
     "codec": {"errors", "files", "outputs", "text"},
     "train": COMMON,
     "compress": COMMON | {"codec", "packed_format", "optuna_study"},
     "deploy": COMMON | {"codec", "optional", "packed_format"},
+    "workflow": COMMON | {"codec", "compress", "deploy", "optional", "optuna_study", "packed_format", "train"},
     "packed_format": COMMON,
     "files": {"errors", "text"},
     "optional": {"errors"},
@@ -61,7 +64,68 @@ def test_a_stage_imports_only_what_lies_below_it(part):
 
 def test_the_check_sees_imports():
     assert "codec" in imported(ROOT / "compress" / "quantize.py")
-    assert "deploy" in imported(ROOT / "cli" / "verify.py")
+    assert "deploy" in imported(ROOT / "workflow" / "bundle.py")
+
+
+ROOMS = ("program", "bundle", "compile", "devices", "verify", "measure", "builder", "runtime")
+# Rooms of deploy that each room may import.
+BELOW = {
+    "program": set(),
+    "bundle": {"program"},
+    "compile": {"program"},
+    "devices": {"bundle", "compile"},
+    "verify": {"program", "bundle", "devices"},
+    "measure": {"program", "bundle", "devices", "verify"},
+    "builder": {"program", "bundle", "compile", "devices", "verify"},
+    "runtime": set(),
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name within it."""
+    found = {}
+    for top in (*STAGES, *(path.stem for path in ROOT.glob("*.py") if path.stem != "setup")):
+        paths = (ROOT / top).rglob("*.py") if top in STAGES else [ROOT / f"{top}.py"]
+        for path in paths:
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_modules(name: str, path: Path, known: Collection[str]) -> set[str]:
+    """Modules of the package that a module imports, also inside functions and for types alone."""
+    package = path.relative_to(ROOT).parent.parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            module = ".".join((*base, *(node.module.split(".") if node.module else ())))
+            for alias in node.names:
+                inner = f"{module}.{alias.name}" if module else alias.name
+                found.add(inner if inner in known else module)
+    return {each for each in found if each in known and each != name}
+
+
+def test_modules_import_each_other_in_no_circle():
+    known = modules()
+    graph = {name: imported_modules(name, path, known) for name, path in known.items()}
+    graph.pop("")  # the package itself, which names what it offers
+    assert len(graph) > 200
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_rooms_of_deploy_import_only_rooms_below():
+    assert {path.name for path in (ROOT / "deploy").iterdir() if path.is_dir() and path.name[0] != "_"} == set(ROOMS)
+    assert {path.name for path in (ROOT / "deploy").glob("*.py")} == {"__init__.py"}
+    assert len(ROOMS) <= 8
+    known = modules()
+    for name, path in known.items():
+        _, _, inside = name.partition("deploy.")
+        if not inside:
+            continue
+        room = inside.partition(".")[0]
+        rooms = {each.split(".")[1] for each in imported_modules(name, path, known) if each.startswith("deploy.")}
+        assert rooms - {room} <= BELOW[room], f"{name} imports {sorted(rooms - {room} - BELOW[room])}"
 
 
 HEAVY = ("torch", "tvm", "lightning", "onnx", "onnxruntime", "matplotlib", "sklearn")

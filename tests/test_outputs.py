@@ -10,11 +10,11 @@ import pytest
 
 from bayespress import codec, outputs
 from bayespress.cli.decode import decoded_kind
-from bayespress.cli.kinds import BENCH_REPORT, run_directory
 from bayespress.cli.run import run
 from bayespress.deploy.bundle.format import BUNDLE, ZIPPED_BUNDLE
 from bayespress.errors import ExitCode, InputError
 from bayespress.packed_format import PACKED
+from bayespress.workflow.kinds import BENCH_REPORT, run_directory
 
 WEIGHTS = codec.encode([codec.RawTensor("w", np.arange(20, dtype=np.float32))])
 RECORDS = {
@@ -332,7 +332,7 @@ def test_the_codec_writes_over_nothing_unasked(here):
 
 
 def test_a_record_with_a_name_that_leads_elsewhere_is_no_default_output():
-    from bayespress.cli.build import _beside
+    from bayespress.workflow.bundle import _beside
 
     for name in ("../x", "a/b", ".ssh", "a\nb", "/etc/x"):
         with pytest.raises(InputError, match=r"is no name for a file"):
@@ -341,7 +341,7 @@ def test_a_record_with_a_name_that_leads_elsewhere_is_no_default_output():
 
 
 def test_names_of_default_run_directories_are_one_folder():
-    from bayespress.cli.train import file_name
+    from bayespress.workflow.training import file_name
 
     assert file_name("lenet-sparse-vd-folder:/data/../pets") == "lenet-sparse-vd-folder-data-..-pets"
     assert file_name("nets:small") == "nets-small"

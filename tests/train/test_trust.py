@@ -8,7 +8,6 @@ import sys
 import pytest
 import torch
 
-from bayespress.cli.compression import run_compression
 from bayespress.cli.run import run as run_command
 from bayespress.errors import BayespressError, CorruptFileError, InputError
 from bayespress.train.data import DataSet
@@ -16,6 +15,7 @@ from bayespress.train.report import run_report
 from bayespress.train.run import RunRecord
 from bayespress.train.training_run import train_run
 from bayespress.train.trust import check_code, code_names
+from bayespress.workflow.compression import compress_run
 
 MODULE = """
 from pathlib import Path
@@ -107,7 +107,7 @@ def test_a_run_directory_names_no_code(here, command):
     assert_refused(command("train", "--resume", run), here)
     assert_refused(command("compress", foreign_run(here / "done", "complete")), here)
     with pytest.raises(InputError, match=r"trust_code=True"):
-        run_compression(here / "done", here / "packed")
+        compress_run(here / "done", here / "packed")
     with pytest.raises(InputError, match=r"trust_for_test:network"):
         train_run(run, RunRecord.read(run), resume=True)
     data_only = foreign_run(here / "data", "complete", model="lenet-300-100")

@@ -1,4 +1,4 @@
-"""The kinds of output that only the command line knows whole, because they cross stages (see outputs.py)."""
+"""The kinds of output that belong to several stages (see outputs.py)."""
 
 from __future__ import annotations
 

@@ -1,19 +1,18 @@
-"""A run directory into a packed directory: what `compress`, `search` and `demo` share.
+"""A run directory to a packed directory.
 
-The face knows both stages, so it is here that training's data meet compression: the part held out to choose by, the
-part to retrain on, the test set to report on.
+Training and compression do not know each other, so it is here that the data of a run meet its compression: the part
+held out to choose settings by, the part to retrain on, the test set to report on.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .console import step
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,14 +31,19 @@ _HELD_OUT = 0.1  # of the training set, where the run kept nothing back
 
 @dataclass(frozen=True)
 class Search:
-    """A search for settings: its goal, how many to try, and the file or database that keeps what was seen."""
+    """A search for settings.
+
+    goal     what the search looks for
+    trials   how many settings to try, those that `storage` has already counted
+    storage  SQLite file or database URL that keeps the trials
+    """
 
     goal: Goal
     trials: int
     storage: str
 
 
-def run_compression(
+def compress_run(
     run: Path,
     out: Path,
     settings: CompressSettings | None = None,
@@ -50,14 +54,22 @@ def run_compression(
     overwrite: bool = False,
     named: Collection[str | None] = (),
     trust_code: bool = False,
+    progress: Callable[[str], None] = lambda _step: None,
 ) -> tuple[PackedRecord, tuple[str, ...]]:
-    """Compress a run directory into a packed directory; the record and what the user should know.
+    """Compress the run directory `run` into the packed directory `out`.
 
-    settings  how, or where a search begins
-    data      to measure the error on, instead of the data set that the run names
-    overwrite replace a packed directory at `out`
-    named, trust_code  whether a `module:callable` that the run names may be imported, which an InputError refuses
-                       otherwise; see train.trust.check_code
+    settings    how to compress; a search starts from them
+    data_dir    folder of the data set's files, in place of the one that the run names
+    data        data set to measure the error on, in place of the one that the run names
+    search      searches the settings on held-out data before the network is compressed
+    overwrite   replace a packed directory at `out`
+    named, trust_code  whether a `module:callable` that the run names may be imported; see train.trust.check_code
+    progress    called with one line of text as each step begins
+
+    Returns the record of the packed directory, and notes that the user should read.
+
+    Raises InputError for a run that is not complete, for code that is not trusted, for settings that leave no network,
+    and when no settings reach the goal of the search.
     """
     from ..compress.pipeline import compress_network
     from ..compress.posterior import read_posterior
@@ -96,7 +108,9 @@ def run_compression(
                 f"The weights of {run} have no posterior variance for a search to follow; add --precision size, or "
                 "codebook."
             )
-        found = _search(network, posterior, seen, settings, search, labelled, about=sha256(run / POSTERIOR))
+        found = _search(
+            network, posterior, seen, settings, search, labelled, about=sha256(run / POSTERIOR), progress=progress
+        )
         settings, choice = found.chosen.settings, _choice_record(found, len(seen.test_images))
     packed = compress_network(
         network,
@@ -105,9 +119,9 @@ def run_compression(
         settings,
         evaluate=lambda network: error_percent(network, data.test_images, data.test_labels),
         data=labelled,
-        progress=step,
+        progress=progress,
     )
-    step("exporting the graph")
+    progress("exporting the graph")
     written = packed.write(
         out,
         name=record.model.name.replace(":", "-"),
@@ -141,7 +155,7 @@ def _labelled(record: RunRecord, seen: DataSet) -> Labelled:
 
 def _search(
     network: nn.Module, posterior: Posterior, seen: DataSet, settings: CompressSettings, search: Search,
-    labelled: Labelled | None, *, about: str,
+    labelled: Labelled | None, *, about: str, progress: Callable[[str], None],
 ) -> Choice:  # fmt: skip
     """Settings by their error on the held-out part, which is the test set of `seen`."""
     from ..compress.choose import choose
@@ -157,7 +171,7 @@ def _search(
     goal = search.goal
     if goal.max_loss is not None:
         goal = goal.over(error_percent(before, seen.test_images, seen.test_labels))
-    return choose(attempt, settings, goal, trials=search.trials, storage=search.storage, about=about, progress=step)
+    return choose(attempt, settings, goal, trials=search.trials, storage=search.storage, about=about, progress=progress)
 
 
 def _choice_record(found: Choice, examples: int) -> ChoiceRecord:
