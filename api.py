@@ -1,4 +1,4 @@
-"""The Python face: the same four stages on any network, without files in between unless asked for.
+"""The Python interface. Each function is one command of the command line, and uses the same words.
 
 net = bayespress.bayesianize(my_net, method="sparse-vd")
 bayespress.fit(net, train_loader, val_loader, epochs=60)
@@ -11,34 +11,273 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from .errors import InputError
+from .files import StrPath
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .codec.layout import FileLayout
     from .compress.packed import Packed
+    from .compress.pipeline import Evaluate
     from .deploy.bundle.format import Manifest
+    from .packed_format import Preprocessing
+    from .workflow.compress import Loader, Trained
+    from .workflow.load import LoadedNetwork, LoadedWeights
+
+Progress = Callable[[str], None]
+
+
+def _quiet(_step: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def compress(
+    model_or_path: Trained | StrPath,
+    example: Tensor | None = None,
+    *,
+    evaluate: Evaluate | None = None,
+    loader: Loader | None = None,
+    out: StrPath | None = None,
+    data_dir: StrPath | None = None,
+    tolerance: float | None = None,
+    threads: int = 1,
+    trust_code: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Packed | LoadedWeights:
+    """Prune, shrink and quantise a trained network.
+
+    model_or_path  what `bayesianize` returned and `fit` trained; or the path of a run directory that `bayespress train`
+                   wrote; or the path of a file of weights: .safetensors, .pt (a state dict) or .onnx
+    example        of a network: inputs (n, ...) as it takes them, a few from the data
+    evaluate       of a network: a function that gives the error of a module in percent; it is called after each step
+    loader         of a network: the training set, for `retrain=EPOCHS`
+    out            of a path: packed directory to write, or .bpz file of a file of weights (by default beside it)
+    data_dir       of a run directory: folder of the data set's files
+    tolerance, threads  of a file of weights: relative error that each row and column may have (by default 0.01), and
+                   tensors that are rounded at once
+    trust_code     import the module:callable that a run directory names
+    overwrite      replace an earlier output at `out`; a file of another kind is never replaced
+    progress       called with one line of text as each step begins
+    settings       fields of CompressSettings, as `budget=0.1, retrain=10`
+
+    Returns a Packed, which `save`s a .bpz and which `build` takes; of a file of weights, its decoded tensors.
+
+    Raises InputError for a network without a posterior, for an unknown setting and when no weight is left.
+
+    >>> import torch, bayespress
+    >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+    >>> packed = bayespress.compress(net, torch.randn(8, 4), threshold=20.0)
+    >>> len(packed.weights) < 4 * packed.original_parameters
+    True
+    """
+    from .workflow.compress import compress_path, compress_trained, compress_weights, is_weight_file, settings_of
+
+    report = progress or _quiet
+    if isinstance(model_or_path, str | PathLike):
+        path = Path(model_or_path)
+        if is_weight_file(path):
+            return compress_weights(
+                path, None if out is None else Path(out), settings, tolerance=tolerance, threads=threads,
+                overwrite=overwrite, progress=report,
+            )  # fmt: skip
+        return compress_path(
+            path, None if out is None else Path(out), settings_of(settings),
+            data_dir=None if data_dir is None else Path(data_dir), trust_code=trust_code, overwrite=overwrite,
+            progress=report,
+        )  # fmt: skip
+    packed = compress_trained(
+        model_or_path, _given(example), settings_of(settings), evaluate=evaluate, loader=loader, progress=report
+    )
+    if out is not None:
+        packed.write(out, overwrite=overwrite)
+    return packed
+
+
+def tune(
+    model_or_path: Trained | StrPath,
+    example: Tensor | None = None,
+    *,
+    max_error: float | None = None,
+    max_loss: float | None = None,
+    max_bytes: int | None = None,
+    trials: int = 30,
+    storage: str | None = None,
+    evaluate: Evaluate | None = None,
+    loader: Loader | None = None,
+    out: StrPath | None = None,
+    data_dir: StrPath | None = None,
+    trust_code: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Packed:
+    """Compress by the settings that a search finds: the smallest file for an error, or the lowest error for a size.
+
+    max_error  the smallest file whose error is at most so many percent
+    max_loss   the same, in percentage points above the error of the trained network
+    max_bytes  the lowest error of a file of at most so many bytes; without any of the three, the knee of the curve
+    trials     settings to try, those counted that `storage` already has
+    storage    SQLite file or database URL that keeps the trials, so that a search can be continued; by default
+               RUN/search.db for a run directory, and none for a network
+    evaluate   of a network: a function that gives the error of a module in percent, on data held out from training.
+               A run directory is measured on the part of the training set that `held_out` kept back
+    settings   fields of CompressSettings that the search keeps fixed
+
+    The other arguments are those of `compress`. `Packed.choice` records the search.
+
+    Raises InputError for more than one goal, and when no settings reach it, with the closest that was found.
+
+    >>> import torch, bayespress
+    >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+    >>> def distance(module):  # any error in percent, here how far the weights moved
+    ...     return min(100.0, 100 * float((module[0].weight.sum() - net.network[0].weight_mean.sum()).abs()))
+    >>> packed = bayespress.tune(net, torch.randn(8, 4), max_bytes=200, trials=3, evaluate=lambda module: 1.0)
+    >>> len(packed.weights) <= 200, len(packed.choice.points)
+    (True, 3)
+    """
+    from .compress.choose import Goal
+    from .workflow.compress import compress_path, compress_trained, settings_of
+
+    goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
+    report = progress or _quiet
+    if isinstance(model_or_path, str | PathLike):
+        return compress_path(
+            Path(model_or_path), None if out is None else Path(out), settings_of(settings), goal=goal, trials=trials,
+            storage=storage, data_dir=None if data_dir is None else Path(data_dir), trust_code=trust_code,
+            overwrite=overwrite, progress=report,
+        )  # fmt: skip
+    packed = compress_trained(
+        model_or_path, _given(example), settings_of(settings), evaluate=evaluate, loader=loader, goal=goal,
+        trials=trials, storage=storage, progress=report,
+    )  # fmt: skip
+    if out is not None:
+        packed.write(out, overwrite=overwrite)
+    return packed
 
 
 def build(
-    packed: Packed | Path | str,
+    packed: Packed | StrPath,
     targets: Sequence[str] = ("host",),
-    out: Path | str = "network.bundle",
+    out: StrPath = "network.bundle",
     *,
-    name: str = "network",
+    name: str | None = None,
+    preprocessing: Preprocessing | None = None,
+    labels: Sequence[str] | None = None,
     kernels: str = "auto",
     overwrite: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Manifest:
-    """Build a bundle from a compressed network or from a packed directory; `name` serves the former.
+    """Compile a compressed network with TVM into a bundle: a folder, or one file where `out` ends in .zip.
 
-    kernels    of layers that can be either: "dense", "sparse", or "auto", whichever is expected to be quicker
-    overwrite  replace another bundle at `out`; anything else that is there is never replaced
+    packed         what `compress` returned, or the path of a packed directory
+    targets        names of targets, as `bayespress targets` lists them
+    name           of the network, in the manifest
+    preprocessing  how raw values become the network's input; labels: the names of its outputs. Both are for the
+                   programs that show the network; None takes what `packed` has
+    kernels        of layers that can be either: "dense", "sparse", or "auto", the one that is expected to be faster
+    overwrite      replace another bundle at `out`; anything else that is there is never replaced
+    progress       called with one line of text as each step begins
+
+    Returns the manifest of the bundle.
+
+    Raises InputError for an unknown target and for labels that do not fit the outputs, MissingToolError without TVM or
+    a C compiler, CheckFailedError when the compiled network differs from PyTorch.
+
+    >>> manifest = bayespress.build(packed, ["host"], "net.bundle", labels=["no", "yes"])  # doctest: +SKIP
     """
-    from .deploy.builder.build import build as build_bundle
+    from .packed_format import PackedRecord
+    from .workflow.bundle import build_packed
 
-    if isinstance(packed, Path | str):
-        return build_bundle(Path(packed), targets, Path(out), progress=progress, kernels=kernels, overwrite=overwrite)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "packed"
-        packed.write(folder, name=name)
-        return build_bundle(folder, targets, Path(out), progress=progress, kernels=kernels, overwrite=overwrite)
+    with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+        if isinstance(packed, str | PathLike):
+            folder = Path(packed)
+        else:
+            folder = Path(scratch) / "packed"
+            packed.write(folder, name=name)
+        described: dict[str, Any] = {"name": name, "preprocessing": preprocessing}
+        described["labels"] = None if labels is None else tuple(labels)
+        changes = {key: value for key, value in described.items() if value is not None}
+        if labels is not None:
+            _check_labels(PackedRecord.read(folder), labels)
+        manifest, _ = build_packed(
+            folder, Path(out), targets, kernels, described=changes, overwrite=overwrite, progress=progress or _quiet
+        )
+    return manifest
+
+
+def inspect(path: StrPath) -> FileLayout:
+    """Where each byte of a .bpz file goes, by tensor and by stream.
+
+    path  of a .bpz file, or of a bundle or packed directory that holds one
+
+    Raises InputError when there is no such file, CorruptFileError when it is not sound.
+
+    >>> import bayespress, numpy as np, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "ones.bpz")
+    >>> _ = path.write_bytes(bayespress.codec.encode([bayespress.codec.RawTensor("ones", np.ones(3, np.float32))]))
+    >>> layout = bayespress.inspect(path)
+    >>> layout.size == path.stat().st_size, layout.tensors[0].name
+    (True, 'ones')
+    """
+    from . import codec
+    from .deploy.bundle.weights import weights_of
+
+    return codec.layout(weights_of(Path(path)))
+
+
+def report(
+    path: StrPath, out: StrPath = "report.html", *, bench: StrPath | None = None, overwrite: bool = False
+) -> Path:
+    """Write the report page of a run directory, of a packed directory, of a bundle or of a report of `bench`.
+
+    out    page to write (.html)
+    bench  JSON that `bayespress bench -o` wrote, for the latencies of a packed directory
+
+    Returns the path of the page.
+
+    >>> bayespress.report("runs/lenet", "training.html")  # doctest: +SKIP
+    """
+    from .workflow.report import write_report
+
+    return write_report(Path(path), Path(out), None if bench is None else Path(bench), overwrite=overwrite)
+
+
+def load(path: StrPath) -> LoadedNetwork | LoadedWeights:
+    """Open what was compressed or built, to use it in this process.
+
+    path  of a bundle or a packed directory, which give a network to be called on NumPy arrays; or of a .bpz file, which
+          gives its tensors by name, decoded to float32
+
+    A bundle runs its compiled code where it has a target for this machine, and ONNX Runtime elsewhere; a packed
+    directory runs in PyTorch.
+
+    Raises InputError when there is nothing of these kinds at `path`, CorruptFileError when it is not sound.
+
+    >>> import bayespress, numpy as np, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "ones.bpz")
+    >>> _ = path.write_bytes(bayespress.codec.encode([bayespress.codec.RawTensor("ones", np.ones(3, np.float32))]))
+    >>> bayespress.load(path)["ones"]
+    array([1., 1., 1.], dtype=float32)
+    """
+    from .workflow.load import loaded
+
+    return loaded(Path(path))
+
+
+def _given(example: Tensor | None) -> Tensor:
+    if example is None:
+        raise InputError("A network needs an example; give a few inputs (n, ...) from the data as the second argument.")
+    return example
+
+
+def _check_labels(record: Any, labels: Sequence[str]) -> None:
+    outputs = record.output_shape[0] if record.output_shape else 1
+    if len(labels) != outputs:
+        raise InputError(f"{len(labels)} labels were given for {outputs} outputs; give one for each output.")

@@ -7,8 +7,9 @@ every other exception that reaches the command line into one of these; what it d
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
 
@@ -75,6 +76,7 @@ class DefectError(BayespressError):
     exit_code = ExitCode.DEFECT
 
 
+_MOST_LISTED = 40  # names in one message
 DEBUG = "BAYESPRESS_DEBUG"  # set in the environment, every failure shows its traceback too
 
 
@@ -94,6 +96,23 @@ def user_code(what: str) -> Iterator[None]:
         raise InputError(
             f"{what[:1].upper()}{what[1:]} raised {type(error).__name__}: {reason_of(error)}; mend that code."
         ) from error
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], otherwise: str = "") -> InputError:
+    """The error for a name that is none of `known`, with the nearest ones.
+
+    kind       what the name is of, as "setting of compression"
+    otherwise  what else may be given, as "your own as module:callable"
+
+    >>> str(unknown_name("kind of kernels", "spare", ["auto", "dense", "sparse"]))
+    "There is no kind of kernels 'spare' (did you mean sparse?); choose one of auto, dense, sparse."
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 2, 0.5)
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    listed = [*names[:_MOST_LISTED], *([] if len(names) <= _MOST_LISTED else [f"{len(names) - _MOST_LISTED} more"])]
+    choices = ", ".join([*listed, *([f"or {otherwise}"] if otherwise else [])])
+    return InputError(f"There is no {kind} {printable(name)[:200]!r}{hint}; choose one of {choices}.")
 
 
 def reason_of(error: BaseException) -> str:

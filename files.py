@@ -22,9 +22,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from .errors import BayespressError, InputError, reason_of
 from .text import printable
+
+StrPath: TypeAlias = str | os.PathLike[str]  # what every public function takes for a path
 
 _SCRATCH = ".bayespress-scratch-"
 _SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + r"[a-z0-9_]{8}")

@@ -82,11 +82,12 @@ def page(title: str, lead: str, sections: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
     """A table of plain texts."""
+    title = f"<caption>{_escaped(caption)}</caption>" if caption else ""
     cells = "".join(f"<th>{_escaped(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{cells}</tr>{body}</table>"
+    return f"<table>{title}<tr>{cells}</tr>{body}</table>"
 
 
 def paragraph(text: str) -> str:

@@ -109,10 +109,14 @@ class ChoiceRecord(_Strict):
     """How the settings were chosen. The test set had no part in it."""
 
     goal: str
-    held_out: int = Field(description="examples that the error was measured on")
+    held_out: int | None = Field(description="examples that the error was measured on; none where it is not known")
     error_percent: float
     bytes: int
     points: tuple[PointRecord, ...] = Field(description="all that were seen, by bytes")
+
+    def measured_on(self) -> str:
+        """How many examples the errors were measured on, in words."""
+        return "held-out examples" if self.held_out is None else f"{self.held_out:,} held-out examples"
 
     def front(self) -> list[PointRecord]:
         """The points that no other beats."""

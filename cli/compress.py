@@ -149,7 +149,7 @@ def compress(
     """
     from ..files import check_input
     from ..outputs import claimed
-    from ..packed_format import PACKED
+    from ..packed_format import PACKED, PackedRecord
 
     check_input(run, "run directory or file of weights")
     from ..compress.quantize_file import SUFFIXES
@@ -185,11 +185,12 @@ def compress(
         if search is not None:
             kept = f"the trials that were finished are kept in {without_password(search.storage)}"
             stack.enter_context(resumable(kept))
-        record, notes = compress_run(
+        packed = compress_run(
             run, out, settings, data_dir=data_dir, search=search, overwrite=overwrite, trust_code=trust_code,
             progress=step,
         )  # fmt: skip
-    for text in notes:
+    record = PackedRecord.read(out)
+    for text in packed.notes:
         note(text)
     if as_json:
         print_json(record)
@@ -261,5 +262,5 @@ def curve_table(choice: ChoiceRecord) -> Table:
         chosen = (point.error_percent, point.bytes) == (choice.error_percent, choice.bytes)
         words = ", ".join(f"{name} {value:.3g}" for name, value in point.settings.items())
         rows.append((f"{size(point.bytes)}{' ← chosen' if chosen else ''}", percent(point.error_percent), words))
-    title = f"{choice.goal}, of {len(choice.points)} settings, on {choice.held_out:,} held-out examples"
+    title = f"{choice.goal}, of {len(choice.points)} settings, on {choice.measured_on()}"
     return table(title, ("size", "held-out error", "settings"), rows)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InputError
 from .console import Overwrite, show
 
 
@@ -30,16 +29,6 @@ def report(
     Of a run: curves, weights left by layer, signal to noise, weights and filters before and after, the mixture.
     Of a packed directory: error by step, bytes by tensor and stream, latency.
     """
-    if out.suffix not in (".html", ".svg"):
-        raise InputError(f"{out} ends in neither .html (the page) nor .svg (the picture alone); name it so.")
-    from ..files import check_input
-    from ..workflow.report import report_packed, report_run
+    from ..workflow.report import write_report
 
-    check_input(path, "run directory or packed directory")
-    if (path / "run.json").is_file():
-        report_run(path, out, overwrite=overwrite)
-    elif (path / "manifest.json").is_file():
-        raise InputError(f"{path} is a bundle, whose page is {path / 'report.html'}; name a run or packed directory.")
-    else:
-        report_packed(path, out, bench, overwrite=overwrite)
-    show(f"{out}")
+    show(f"{write_report(path, out, bench, overwrite=overwrite)}")

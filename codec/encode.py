@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 from ..outputs import WEIGHT_FILE, output_file
 from ..text import printable
 from .bits import varint
@@ -103,7 +103,7 @@ def _encoded(
 ) -> Iterator[tuple[Entry, bytes]]:
     """The tensors checked and encoded, in order, `threads` at a time."""
     if profile not in PROFILES:
-        raise InputError(f"There is no profile {profile!r}; there are {' and '.join(PROFILES)}.")
+        raise unknown_name("profile", profile, PROFILES)
     if threads < 1:
         raise InputError(f"{threads} threads were asked for; at least 1 is needed.")
     if in_all > MAX_TENSORS:

@@ -17,6 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError, reason_of
+from ..files import StrPath
+from ..html_report import html_table
 from ..outputs import WEIGHT_FILE, output_folder, write_output
 from ..packed_format import (
     GOLDEN,
@@ -37,7 +39,7 @@ from .size_breakdown import layer_records, papers_columns
 _CHECKED = 8  # golden inputs that the exported program is run on before it is handed on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Packed:
     """A compressed network.
 
@@ -48,6 +50,13 @@ class Packed:
     steps     error and size after each step
     settings  that it was compressed by
     notes     what the user should know, one sentence each
+    name      of the network; the bundle is called so
+    golden    examples (n >= 1, ...) from the data whose outputs every runtime must reproduce; None takes `example`
+    preprocessing, labels, data  of the data set: how raw values become inputs, the names of classes, its name
+    choice    how the settings were chosen, where a search chose them
+
+    >>> packed = compress(net, example)                          # doctest: +SKIP
+    >>> packed.save("net.bpz"); packed.write("packed/net")       # doctest: +SKIP
     """
 
     weights: bytes
@@ -57,6 +66,30 @@ class Packed:
     steps: tuple[StepRecord, ...]
     settings: CompressSettings = field(default_factory=CompressSettings)
     notes: tuple[str, ...] = field(default=())
+    name: str = "network"
+    golden: Tensor | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    labels: tuple[str, ...] = ()
+    data: str | None = None
+    choice: ChoiceRecord | None = None
+
+    def __repr__(self) -> str:
+        error = self.steps[-1].error_percent if self.steps else None
+        shown = "" if error is None else f", error {error:.2f} %"
+        return f"Packed({self.name}: {len(self.weights):,} bytes, {self.ratio:.0f}x smaller{shown})"
+
+    def _repr_html_(self) -> str:
+        """A table of the steps, for notebooks."""
+        rows = [
+            (
+                step.name,
+                "" if step.error_percent is None else f"{step.error_percent:.2f} %",
+                f"{step.nonzero:,}",
+                "" if step.bytes is None else f"{step.bytes:,}",
+            )
+            for step in self.steps
+        ]
+        return html_table(("step", "error", "non-zero parameters", "bytes"), rows, repr(self))
 
     @property
     def original_parameters(self) -> int:
@@ -68,7 +101,7 @@ class Packed:
         """4 bytes a parameter of the original over the size of the `.bpz`."""
         return 4.0 * self.original_parameters / len(self.weights)
 
-    def save(self, path: Path | str, *, overwrite: bool = False) -> None:
+    def save(self, path: StrPath, *, overwrite: bool = False) -> None:
         """Write the `.bpz` alone.
 
         overwrite  replace another `.bpz` file; a file of another kind is never replaced
@@ -79,35 +112,31 @@ class Packed:
 
     def write(
         self,
-        folder: Path,
+        folder: StrPath,
         *,
-        name: str,
+        name: str | None = None,
         golden: Tensor | None = None,
-        preprocessing: Preprocessing | None = None,
-        labels: Sequence[str] = (),
-        data: str | None = None,
-        choice: ChoiceRecord | None = None,
+        labels: Sequence[str] | None = None,
         overwrite: bool = False,
     ) -> PackedRecord:
         """Write the packed directory (see packed_format.py) and return its record.
 
-        golden  examples (n >= 1, ...) whose outputs every later runtime must reproduce, beside made-up inputs (see
-                golden.py); by default `example`
-        choice  how the settings were chosen, where they were
+        name, golden, labels  in place of the fields of this object
         overwrite  replace another packed directory; a folder with anything else in it is never replaced
 
         Raises InputError when the network cannot be exported for inputs of this shape, when something is at `folder`
         that may not be replaced, and as golden_vectors does; CheckFailedError when the exported program with the
         decoded weights does not compute what the network does.
         """
+        golden = self.golden if golden is None else golden
         vectors = golden_vectors(self.network, self.example if golden is None else golden)
         record = PackedRecord(
-            name=name,
+            name=self.name if name is None else name,
             input_shape=tuple(vectors.inputs.shape[1:]),
             output_shape=tuple(vectors.outputs.shape[1:]),
-            preprocessing=preprocessing or Preprocessing(),
-            labels=tuple(labels),
-            data=data,
+            preprocessing=self.preprocessing,
+            labels=self.labels if labels is None else tuple(labels),
+            data=self.data,
             original_parameters=self.original_parameters,
             original_bytes=4 * self.original_parameters,
             packed_bytes=len(self.weights),
@@ -115,11 +144,11 @@ class Packed:
             settings=asdict(self.settings),
             layers=layer_records(self.weights, self.original),
             papers=papers_columns(self.weights, self.network),
-            choice=choice,
+            choice=self.choice,
             real_examples=vectors.real,
             notes=vectors.notes,
         )
-        with output_folder(folder, PACKED, overwrite=overwrite) as fresh:
+        with output_folder(Path(folder), PACKED, overwrite=overwrite) as fresh:
             (fresh / WEIGHTS).write_bytes(self.weights)
             for network, file in ((self.network, NETWORK), (self.original, ORIGINAL)):
                 _export(network, vectors.inputs[:1], fresh / file)

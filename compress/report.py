@@ -143,7 +143,7 @@ def _search(choice: ChoiceRecord) -> str:
         (f"{p.bytes:,}", f"{p.error_percent:.2f}", *(f"{p.settings[name]:.3g}" for name in names)) for p in front
     ]  # fmt: skip
     lead = (
-        f"<p>{len(choice.points)} settings, their errors measured on {choice.held_out:,} examples of the training set "
+        f"<p>{len(choice.points)} settings, their errors measured on {choice.measured_on()}"
         f"that were held out. Chosen: {choice.error_percent:.2f} % at {choice.bytes:,} bytes. "
         "The test set chose nothing.</p>"
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..codec import PROFILES
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 
 # Pruning rules, each with the threshold that it has unless told otherwise; None for those that need a sparsity.
 RULES: dict[str, float | None] = {
@@ -66,7 +66,7 @@ class CompressSettings:
             ("profile", self.profile, PROFILES),
         ):
             if value not in allowed:
-                raise InputError(f"There is no {what} {value!r}; there are {', '.join(allowed)}.")
+                raise unknown_name(what, value, allowed)
         if self.threshold is not None and math.isnan(self.threshold):
             raise InputError("The threshold is NaN; give a number, for log-alpha 3 is usual.")
         if self.sparsity is not None and not 0.0 <= self.sparsity < 100.0:

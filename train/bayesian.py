@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from ..errors import InputError, reason_of, user_code
+from ..errors import InputError, reason_of, unknown_name, user_code
 from ..text import printable
 from .layers import VariationalLayer
 from .methods import Method, method_named
@@ -289,7 +288,5 @@ def _named_layers(network: nn.Module, names: Iterable[str]) -> set[int]:
     modules = dict(network.named_modules(remove_duplicate=False))
     for name in names:
         if name not in modules:
-            near = difflib.get_close_matches(name, modules, 2, 0.5)
-            hint = f"; near ones are {', '.join(near)}" if near else ""
-            raise InputError(f"There is no layer {name!r} to keep{hint}; give names as in network.named_modules().")
+            raise unknown_name("layer to keep", name, filter(None, modules))
     return {id(modules[name]) for name in names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, reason_of, user_code
+from ..errors import InputError, reason_of, unknown_name, user_code
 
 
 def lenet_300_100() -> nn.Module:
@@ -119,12 +118,7 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
     elif ":" in name:
         factory = imported(name, "Model")
     else:
-        near = difflib.get_close_matches(name, MODELS, 2, 0.5)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise InputError(
-            f"There is no model {name!r}; the built-in ones are {', '.join(MODELS)}, and your own is "
-            f"`module:callable`.{hint}"
-        )
+        raise unknown_name("model", name, MODELS, "your own as module:callable")
     try:
         with user_code(f"the model {name}"):
             network = factory(**arguments)

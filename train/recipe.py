@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import InputError, reason_of
+from ..errors import InputError, reason_of, unknown_name
 from ..files import read_bytes
 from ..text import printable
 
@@ -166,8 +166,7 @@ def recipe_fields(name: str) -> dict[str, Any]:
         data = (files(__package__ or "bayespress.train") / _FOLDER / f"{name}.toml").read_bytes()
         where = f"recipe {name}"
     else:
-        near = difflib.get_close_matches(name, recipe_names(), 3, 0.4) or recipe_names()
-        raise InputError(f"There is no recipe {name!r}; near ones are {', '.join(near)}, and your own ends in .toml.")
+        raise unknown_name("recipe", name, recipe_names(), "the path of your own, which ends in .toml")
     try:
         return tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows put a mark before the first character
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of too many digits, too deep

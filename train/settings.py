@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 
 KL_WEIGHTINGS = ("uniform", "blundell")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -67,9 +66,7 @@ class FitSettings:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1, 0.5)
-                hint = f"did you mean {near[0]}" if near else f"the settings are {', '.join(known)}"
-                raise InputError(f"Training has no setting {name!r}; {hint}.")
+                raise unknown_name("setting of training", name, known)
         return cls(**values)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..text import printable
@@ -21,6 +21,7 @@ def build_packed(
     targets: Sequence[str] | None = None,
     kernels: str = "auto",
     *,
+    described: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda _step: None,
 ) -> tuple[Manifest, Path]:
@@ -29,6 +30,7 @@ def build_packed(
     out       bundle to write, a folder or *.zip; None writes NAME.bundle beside `packed`
     targets   names of targets; None builds DEFAULT_TARGETS
     kernels   dense, sparse or auto; see deploy.builder.build
+    described  fields of the packed record to change: name, preprocessing, labels
     progress  called with one line of text as each step begins
 
     Returns the manifest and the path of the bundle. Errors as in deploy.builder.build.
@@ -42,7 +44,7 @@ def build_packed(
     from .kinds import bundle_kind
 
     check_input(packed, "packed directory")
-    record = PackedRecord.read(packed)
+    record = PackedRecord.read(packed).model_copy(update=dict(described or {}))
     path = out or _beside(packed, record.name)
     check_output(path, bundle_kind(path), overwrite=overwrite, inputs=(packed,))
     layout = codec.layout(read_bytes(packed / WEIGHTS, "weights file"))
@@ -53,6 +55,7 @@ def build_packed(
         progress=progress,
         extras={"report.html": report_html(record, layout).encode()},
         kernels=kernels,
+        described=described,
         overwrite=overwrite,
     )
     return manifest, path

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..compress.choose import Choice, Goal
+    from ..compress.packed import Packed
     from ..compress.posterior import Posterior
     from ..compress.retrain import Labelled
     from ..compress.settings import CompressSettings
-    from ..packed_format import ChoiceRecord, PackedRecord
+    from ..packed_format import ChoiceRecord
     from ..train.data import DataSet
     from ..train.run import RunRecord
 
@@ -45,7 +44,7 @@ class Search:
 
 def compress_run(
     run: Path,
-    out: Path,
+    out: Path | None = None,
     settings: CompressSettings | None = None,
     *,
     data_dir: Path | None = None,
@@ -55,8 +54,8 @@ def compress_run(
     named: Collection[str | None] = (),
     trust_code: bool = False,
     progress: Callable[[str], None] = lambda _step: None,
-) -> tuple[PackedRecord, tuple[str, ...]]:
-    """Compress the run directory `run` into the packed directory `out`.
+) -> Packed:
+    """Compress the run directory `run`; its packed directory is written to `out`, where that is given.
 
     settings    how to compress; a search starts from them
     data_dir    folder of the data set's files, in place of the one that the run names
@@ -65,8 +64,6 @@ def compress_run(
     overwrite   replace a packed directory at `out`
     named, trust_code  whether a `module:callable` that the run names may be imported; see train.trust.check_code
     progress    called with one line of text as each step begins
-
-    Returns the record of the packed directory, and notes that the user should read.
 
     Raises InputError for a run that is not complete, for code that is not trusted, for settings that leave no network,
     and when no settings reach the goal of the search.
@@ -97,21 +94,26 @@ def compress_run(
     if search is not None and not held_out:
         held_out = _HELD_OUT
         notes = (
-            "The run was trained on all of its data, so the errors that the settings were chosen by flatter; "
-            "train with --held-out 0.1 to choose by data that it has not seen.",
+            "The run was trained on all of its data, so the held-out errors of the search are too low; train with "
+            "--held-out 0.1 to choose by data that training has not seen.",
         )
     seen = data.held_out(held_out) if held_out else data
     labelled = _labelled(record, seen) if settings.retrain else None
     if search is not None:
-        if settings.precision == "posterior" and not any(bool(v.any()) for v in posterior.variances.values()):
-            raise InputError(
-                f"The weights of {run} have no posterior variance for a search to follow; add --precision size, or "
-                "codebook."
-            )
-        found = _search(
-            network, posterior, seen, settings, search, labelled, about=sha256(run / POSTERIOR), progress=progress
+
+        def attempt(tried: CompressSettings) -> tuple[float, int]:
+            packed = compress_network(network, posterior, seen.train_images[:_EXAMPLES], tried, data=labelled)
+            return error_percent(packed.network, seen.test_images, seen.test_labels), len(packed.weights)
+
+        def error_before() -> float:
+            before = copy.deepcopy(network)
+            posterior.load_into(before)
+            return error_percent(before, seen.test_images, seen.test_labels)
+
+        found = searched_settings(
+            attempt, error_before, posterior, settings, search, about=sha256(run / POSTERIOR), progress=progress
         )
-        settings, choice = found.chosen.settings, _choice_record(found, len(seen.test_images))
+        settings, choice = found.chosen.settings, choice_record(found, len(seen.test_images))
     packed = compress_network(
         network,
         posterior,
@@ -121,18 +123,21 @@ def compress_run(
         data=labelled,
         progress=progress,
     )
-    progress("exporting the graph")
-    written = packed.write(
-        out,
+    packed = replace(
+        packed,
+        notes=packed.notes + notes,
         name=record.model.name.replace(":", "-"),
         golden=data.test_images[:_EXAMPLES],
         preprocessing=Preprocessing(scale=data.scale, description=data.description),
-        labels=data.labels,
+        labels=tuple(data.labels),
         data=data.name,
         choice=choice,
-        overwrite=overwrite,
     )
-    return written, packed.notes + written.notes + notes
+    if out is not None:
+        progress("exporting the graph")
+        written = packed.write(out, overwrite=overwrite)
+        packed = replace(packed, notes=packed.notes + written.notes)
+    return packed
 
 
 def _labelled(record: RunRecord, seen: DataSet) -> Labelled:
@@ -153,28 +158,41 @@ def _labelled(record: RunRecord, seen: DataSet) -> Labelled:
     return Labelled(of_epoch, len(loader), len(seen.train_images))  # type: ignore[arg-type]
 
 
-def _search(
-    network: nn.Module, posterior: Posterior, seen: DataSet, settings: CompressSettings, search: Search,
-    labelled: Labelled | None, *, about: str, progress: Callable[[str], None],
-) -> Choice:  # fmt: skip
-    """Settings by their error on the held-out part, which is the test set of `seen`."""
+def searched_settings(
+    attempt: Callable[[CompressSettings], tuple[float, int]],
+    error_before: Callable[[], float],
+    posterior: Posterior,
+    settings: CompressSettings,
+    search: Search,
+    *,
+    about: str,
+    progress: Callable[[str], None],
+) -> Choice:
+    """Search settings by the error of `attempt` on held-out data; see compress.choose.choose.
+
+    error_before  measures the error, in percent, of the network before compression; raises InputError for a posterior
+                  of another network, once and not in each trial
+    about         identifies the network in the storage of the search
+
+    Raises InputError for a network without posterior variance whose settings would follow it.
+    """
     from ..compress.choose import choose
-    from ..compress.pipeline import compress_network
-    from ..train.evaluate import error_percent
 
-    def attempt(tried: CompressSettings) -> tuple[float, int]:
-        packed = compress_network(network, posterior, seen.train_images[:_EXAMPLES], tried, data=labelled)
-        return error_percent(packed.network, seen.test_images, seen.test_labels), len(packed.weights)
-
-    before = copy.deepcopy(network)
-    posterior.load_into(before)  # a posterior of another network is refused once, and not by each trial
-    goal = search.goal
+    if settings.precision == "posterior" and not any(bool(v.any()) for v in posterior.variances.values()):
+        raise InputError(
+            "The weights have no posterior variance for a search to follow; add the precision size, or codebook."
+        )
+    error, goal = error_before(), search.goal
     if goal.max_loss is not None:
-        goal = goal.over(error_percent(before, seen.test_images, seen.test_labels))
+        goal = goal.over(error)
     return choose(attempt, settings, goal, trials=search.trials, storage=search.storage, about=about, progress=progress)
 
 
-def _choice_record(found: Choice, examples: int) -> ChoiceRecord:
+def choice_record(found: Choice, examples: int | None) -> ChoiceRecord:
+    """The search as the packed directory records it.
+
+    examples  that its errors were measured on; None where that is not known
+    """
     from ..compress.choose import searched
     from ..packed_format import ChoiceRecord, PointRecord
 

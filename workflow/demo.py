@@ -134,7 +134,7 @@ def _demo(
     from ..deploy.builder.app import APP_TARGETS, check_app, put_into_app
     from ..deploy.bundle.format import BUNDLE, ZIPPED_BUNDLE
     from ..outputs import PAGE, check_output, record_file, write_output
-    from ..packed_format import PACKED, WEIGHTS
+    from ..packed_format import PACKED, WEIGHTS, PackedRecord
 
     if android is not None:
         check_app(android, overwrite=True)  # a bundle, if anything, see rule 2 of outputs.py
@@ -152,7 +152,8 @@ def _demo(
     if not (folder / _MARK).exists():
         text = json.dumps(dict(zip(_MARK_FIELDS, ("bayespress demo", 1), strict=True)))
         write_output(folder / _MARK, mark, text + "\n")
-    record, notes = compress_run(run, packed, data_dir=data_dir, overwrite=True, named=(model,), progress=progress)
+    notes = compress_run(run, packed, data_dir=data_dir, overwrite=True, named=(model,), progress=progress).notes
+    record = PackedRecord.read(packed)
 
     from .. import codec
     from ..deploy.measure.bench import bench

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckFailedError, InputError, Interrupted, reason_of
+from ..errors import CheckFailedError, InputError, Interrupted, reason_of, unknown_name
 from ..optuna_study import without_password
 from .compression import compress_run
 from .training import named_by
@@ -167,15 +167,15 @@ def _measure(
     try:
         train_run(folder / "run", record, data=data, live=False, trust_code=True)  # checked above
         settings = CompressSettings(**knobs)
-        packed, _ = compress_run(folder / "run", folder / "packed", settings, data=data, trust_code=True)
+        packed = compress_run(folder / "run", folder / "packed", settings, data=data, trust_code=True)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
     error = packed.steps[-1].error_percent
     if error is None:
         raise InputError(f"Trial {trial.number} has no error to choose by; search on labelled data.")
-    progress(f"trial {trial.number}: {error:.2f} % at {packed.packed_bytes:,} bytes")
-    return error, packed.packed_bytes
+    progress(f"trial {trial.number}: {error:.2f} % at {len(packed.weights):,} bytes")
+    return error, len(packed.weights)
 
 
 def _check_knobs(ranges: Mapping[str, Range]) -> None:
@@ -187,7 +187,7 @@ def _check_knobs(ranges: Mapping[str, Range]) -> None:
     known = {field.name for field in fields(CompressSettings)}
     for key in ranges:
         if key.startswith(_COMPRESS) and key.removeprefix(_COMPRESS) not in known:
-            raise InputError(f"Search range {key}: there is no such setting; there are {', '.join(sorted(known))}.")
+            raise unknown_name("setting of compression", key.removeprefix(_COMPRESS), sorted(known))
 
 
 def _named_in(fields: Mapping[str, Any], ranges: Mapping[str, Range]) -> list[Any]:

@@ -7,6 +7,22 @@ from pathlib import Path
 from ..errors import InputError
 
 
+def write_report(path: Path, out: Path, bench: Path | None = None, *, overwrite: bool = False) -> Path:
+    """Write the page of whatever `path` is; see api.report. Returns `out`."""
+    from ..files import check_input
+
+    if out.suffix not in (".html", ".svg"):
+        raise InputError(f"{out} ends in neither .html (the page) nor .svg (the picture alone); name it so.")
+    check_input(path, "run directory or packed directory")
+    if (path / "run.json").is_file():
+        report_run(path, out, overwrite=overwrite)
+    elif (path / "manifest.json").is_file():
+        raise InputError(f"{path} is a bundle, whose page is {path / 'report.html'}; name a run or packed directory.")
+    else:
+        report_packed(path, out, bench, overwrite=overwrite)
+    return out
+
+
 def report_run(run: Path, out: Path, *, overwrite: bool = False) -> None:
     """Write the page of a run directory."""
     from ..outputs import PAGE, check_output, write_output

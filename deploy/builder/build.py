@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ... import codec
-from ...errors import CorruptFileError, InputError
+from ...errors import CorruptFileError, InputError, unknown_name
 from ...files import read_bytes
 from ...outputs import claimed, output_file, output_folder
 from ...packed_format import GOLDEN, NETWORK, WEIGHTS, PackedRecord
@@ -47,6 +47,7 @@ def build(
     progress: Callable[[str], None] | None = None,
     extras: Mapping[str, bytes] | None = None,
     kernels: str = "auto",
+    described: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Manifest:
     """Compile a packed directory for each target and write the bundle `out`, a folder or a *.zip.
@@ -56,6 +57,7 @@ def build(
 
     extras   further files of the bundle, by name
     kernels  "dense" or "sparse" for all layers that can be either; "auto" chooses for each by what either will take
+    described  fields of the packed directory's record to change: name, preprocessing, labels
     overwrite  replace another bundle at `out`; anything else that is there is never replaced
 
     Raises InputError for a packed directory that is incomplete or contradicts itself and for an `out` that may not be
@@ -63,7 +65,7 @@ def build(
     vectors differs from PyTorch's by more than tolerance.py allows; nothing is written then.
     """
     with claimed([(out, ZIPPED_BUNDLE if out.suffix == ".zip" else BUNDLE)], overwrite=overwrite, inputs=(packed,)):
-        return _build(packed, targets, out, progress, extras, kernels, overwrite=overwrite)
+        return _build(packed, targets, out, progress, extras, kernels, described or {}, overwrite=overwrite)
 
 
 def _build(
@@ -73,6 +75,7 @@ def _build(
     progress: Callable[[str], None] | None,
     extras: Mapping[str, bytes] | None,
     kernels: str,
+    described: Mapping[str, Any],
     *,
     overwrite: bool,
 ) -> Manifest:
@@ -85,11 +88,11 @@ def _build(
 
     tell = progress or (lambda _step: None)
     if kernels not in KERNELS:
-        raise InputError(f"There are no kernels {kernels!r}; they are {', '.join(KERNELS)}.")
+        raise unknown_name("kind of kernels", kernels, KERNELS)
     chosen = [target_named(name) for name in dict.fromkeys(targets)]
     if not chosen:
         raise InputError("No target was named; give at least one, `host` for instance.")
-    record = PackedRecord.read(packed)
+    record = PackedRecord.read(packed).model_copy(update=dict(described))
     weights = read_bytes(packed / WEIGHTS, "weights file")
     inputs, outputs = _golden(packed, record)
     tell("reading the network")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...errors import InputError
+from ...errors import InputError, unknown_name
 
 _ARM64_CPUS = (
     "cortex-a53", "cortex-a55", "cortex-a57", "cortex-a72", "cortex-a73", "cortex-a75", "cortex-a76", "cortex-a77",
@@ -196,7 +196,7 @@ def target_named(name: str) -> Target:
     first, *features = name.split("+")
     base, _, cpu = first.partition(":")
     if base not in TARGETS:
-        raise InputError(f"There is no target {base!r}; the targets are {', '.join(TARGETS)}.")
+        raise unknown_name("target", base, TARGETS)
     target = TARGETS[base]
     if not cpu and not features:
         return target

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import codec
-from ...errors import InputError
+from ...errors import InputError, unknown_name
 from ...files import read_bytes
 from ...optional import require
 from ...packed_format import NETWORK, ORIGINAL, WEIGHTS
@@ -77,7 +77,7 @@ def bench(
     check_time_limit(time_limit)
     for peer in compare:
         if peer not in PEERS:
-            raise InputError(f"There is no {peer!r} to compare with; there are {', '.join(PEERS)}.")
+            raise unknown_name("runtime to compare with", peer, PEERS)
     small_enough = all(1 <= batch <= _LARGEST_BATCH for batch in batches)
     if not batches or not small_enough or any(not 1 <= count <= MOST_THREADS for count in threads):
         raise InputError(

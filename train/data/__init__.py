@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import InputError, user_code
+from ...errors import InputError, unknown_name, user_code
 from ...labels import class_count
 from ..models import imported
 from .batches import BatchOrder, batches
@@ -45,12 +44,7 @@ def load_data(name: str, data_dir: Path | None = None, *, tell: Callable[[str], 
         return picture_folder(name, Path(name.removeprefix(_FOLDER)), tell)
     if ":" in name:
         return _from_callable(name)
-    near = difflib.get_close_matches(name, DATA_SETS, 2, 0.5)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise InputError(
-        f"There is no data set {name!r}; the data sets are {', '.join(DATA_SETS)}, folder:PATH and "
-        f"module:callable.{hint}"
-    )
+    raise unknown_name("data set", name, DATA_SETS, "folder:PATH or module:callable")
 
 
 def _from_callable(name: str) -> DataSet:

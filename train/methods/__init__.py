@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import fields
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ...errors import InputError
+from ...errors import InputError, unknown_name
 from .base import Method, NetworkPrior
 from .bayes_by_backprop import BayesByBackprop
 from .deep_compression import DeepCompression
@@ -36,16 +35,12 @@ METHODS: dict[str, type[Method]] = {
 def method_named(name: str, **options: Any) -> Method:
     """The method of this name with these settings. Raises InputError for a name or a setting it does not know."""
     if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, 2, 0.5)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise InputError(f"There is no method {name!r}; the methods are {', '.join(sorted(METHODS))}.{hint}")
+        raise unknown_name("method", name, sorted(METHODS))
     known = {field.name: field for field in fields(METHODS[name])}  # type: ignore[arg-type]
     types = get_type_hints(METHODS[name])
     for option, value in options.items():
         if option not in known:
-            near = difflib.get_close_matches(option, known, 1, 0.5)
-            hint = f"; did you mean {near[0]}" if near else ""
-            raise InputError(f"Method {name} has no setting {option!r}; it has {', '.join(sorted(known))}{hint}.")
+            raise unknown_name(f"setting of {name}", option, sorted(known))
         if isinstance(value, list):  # as JSON and TOML have tuples
             options[option] = tuple(value)
         try:
