@@ -136,8 +136,6 @@ def tune(
 
     >>> import torch, bayespress
     >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
-    >>> def distance(module):  # any error in percent, here how far the weights moved
-    ...     return min(100.0, 100 * float((module[0].weight.sum() - net.network[0].weight_mean.sum()).abs()))
     >>> packed = bayespress.tune(net, torch.randn(8, 4), max_bytes=200, trials=3, evaluate=lambda module: 1.0)
     >>> len(packed.weights) <= 200, len(packed.choice.points)
     (True, 3)
@@ -190,7 +188,13 @@ def build(
     Raises InputError for an unknown target and for labels that do not fit the outputs, MissingToolError without TVM or
     a C compiler, CheckFailedError when the compiled network differs from PyTorch.
 
-    >>> manifest = bayespress.build(packed, ["host"], "net.bundle", labels=["no", "yes"])  # doctest: +SKIP
+    >>> import pathlib, tempfile, torch, bayespress
+    >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+    >>> packed = bayespress.compress(net, torch.randn(8, 4), threshold=20.0)
+    >>> bundle = pathlib.Path(tempfile.mkdtemp(), "net.bundle")
+    >>> manifest = bayespress.build(packed, ["host"], bundle, name="small", labels=["no", "yes"])
+    >>> manifest.name, sorted(manifest.targets), (bundle / "targets/host/runner").is_file()
+    ('small', ['host'], True)
     """
     from .packed_format import PackedRecord
     from .workflow.bundle import build_packed
@@ -242,7 +246,13 @@ def report(
 
     Returns the path of the page.
 
-    >>> bayespress.report("runs/lenet", "training.html")  # doctest: +SKIP
+    >>> import pathlib, tempfile, torch, bayespress
+    >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+    >>> packed = bayespress.compress(net, torch.randn(8, 4), threshold=20.0)
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> record = packed.write(folder / "packed")
+    >>> bayespress.report(folder / "packed", folder / "report.html").name
+    'report.html'
     """
     from .workflow.report import write_report
 

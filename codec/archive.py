@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InputError
+from ..files import StrPath
 from ..text import printable
 from .native import (
     Opened,
@@ -29,7 +30,7 @@ from .native import (
 from .tensor import Tensor
 
 
-def open(path: Path | str, *, max_elements: int | None = None) -> Archive:  # noqa: A001 - as gzip.open and others
+def open(path: StrPath, *, max_elements: int | None = None) -> Archive:  # noqa: A001 - as gzip.open and others
     """A `.bpz` file with its directory verified and nothing decoded; its bytes stay on disk, mapped.
 
     The sections of a seekable file are verified one by one as they are decoded, those of a small file all at once now.

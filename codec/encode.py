@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import InputError, unknown_name
+from ..files import StrPath
 from ..outputs import WEIGHT_FILE, output_file
 from ..text import printable
 from .bits import varint
@@ -56,7 +57,7 @@ def encode(
 
 
 def write(
-    path: Path | str,
+    path: StrPath,
     tensors: Iterable[Tensor],
     progress: Progress | None = None,
     *,

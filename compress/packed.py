@@ -55,8 +55,14 @@ class Packed:
     preprocessing, labels, data  of the data set: how raw values become inputs, the names of classes, its name
     choice    how the settings were chosen, where a search chose them
 
-    >>> packed = compress(net, example)                          # doctest: +SKIP
-    >>> packed.save("net.bpz"); packed.write("packed/net")       # doctest: +SKIP
+    >>> import pathlib, tempfile, torch, bayespress
+    >>> packed = bayespress.compress(bayespress.bayesianize(torch.nn.Linear(4, 3)), torch.randn(8, 4), threshold=20.0)
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> packed.save(folder / "net.bpz")
+    >>> (folder / "net.bpz").read_bytes() == packed.weights
+    True
+    >>> packed.write(folder / "packed").name
+    'network'
     """
 
     weights: bytes

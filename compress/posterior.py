@@ -22,7 +22,7 @@ _NOISE = "/group_noise"
 _TINY = 1e-8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Posterior:
     """Marginal posterior of a network's tensors, by state-dict name.
 
@@ -35,6 +35,10 @@ class Posterior:
     values: Mapping[str, Tensor]
     variances: Mapping[str, Tensor]
     group_noise: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        weights = sum(variance.numel() for variance in self.variances.values())
+        return f"Posterior({len(self.values)} tensors, {weights:,} weights with a variance)"
 
     def __post_init__(self) -> None:
         """Raises InputError for what is no tensor, for variational weights that are not finite, for negative variances

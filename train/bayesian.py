@@ -177,6 +177,13 @@ def bayesianize(
     Raises InputError when the method is unknown, when a weight is NaN or infinite, when the network cannot be copied,
     when a layer computes its weight (weight_norm, spectral_norm, pruning, lazy layers; the error says what to call
     first), or when there is no layer to make variational.
+
+    >>> import torch, bayespress
+    >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+    >>> [name for name, _ in net.variational_layers()]
+    ['0', '2']
+    >>> loss = torch.nn.functional.mse_loss(net(torch.randn(8, 4)), torch.zeros(8, 2)) + net.kl() / 1000
+    >>> loss.backward()
     """
     chosen = method_named(method, **options) if isinstance(method, str) else method
     if options and not isinstance(method, str):

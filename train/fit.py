@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from ..errors import InputError, reason_of
+from ..files import StrPath
 from .bayesian import BayesianNetwork
 from .checkpoints import LAST, WholeCheckpoints, check_extra_state, read_checkpoint
 from .data import BatchOrder
@@ -35,7 +36,7 @@ def fit(
     settings: FitSettings | None = None,
     *,
     examples: int | None = None,
-    folder: Path | None = None,
+    folder: StrPath | None = None,
     resume: bool = False,
     report: Callable[[EpochMetrics], None] | None = None,
     progress: bool | None = None,
@@ -61,7 +62,18 @@ def fit(
     raises, when a weight is read past its layer (see bayesianize), when there is nothing to resume from, when the loss
     stops being finite, and when the folder cannot be written. KeyboardInterrupt passes through; the folder then holds
     the last whole epoch.
+
+    >>> import torch, bayespress
+    >>> from torch.utils.data import DataLoader, TensorDataset
+    >>> inputs = torch.randn(64, 4)
+    >>> loader = DataLoader(TensorDataset(inputs, (inputs[:, 0] > 0).long()), batch_size=16)
+    >>> net = bayespress.bayesianize(torch.nn.Linear(4, 2))
+    >>> epochs = []
+    >>> _ = bayespress.fit(net, loader, epochs=2, report=epochs.append)
+    >>> [metrics.epoch for metrics in epochs], net.training
+    ([0, 1], False)
     """
+    folder = None if folder is None else Path(folder)
     settings = FitSettings.of(**{**(vars(settings) if settings else {}), **overrides})
     tell = tell or (lambda text: warnings.warn(text, stacklevel=3))
     if not isinstance(net, BayesianNetwork):

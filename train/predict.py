@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..html_report import html_table
 from .bayesian import BayesianNetwork
+
+_SHOWN = 10  # inputs in a notebook's table
 
 
 class Prediction(NamedTuple):
@@ -23,6 +26,18 @@ class Prediction(NamedTuple):
     predictive_entropy: Tensor
     mutual_information: Tensor
 
+    def __repr__(self) -> str:
+        return f"Prediction({len(self.mean)} inputs, {self.mean.shape[-1]} classes)"
+
+    def _repr_html_(self) -> str:
+        """A table of the most probable class of each of the first inputs, for notebooks."""
+        rows = []
+        for index, (mean, *entropies) in enumerate(zip(*(each[:_SHOWN] for each in self), strict=True)):
+            figures = (f"{float(value):.3f}" for value in (mean.max(), *entropies))
+            rows.append((str(index), str(int(mean.argmax())), *figures))
+        head = ("input", "class", "probability", "predictive entropy, nats", "mutual information, nats")
+        return html_table(head, rows, repr(self))
+
 
 def predict_samples(net: BayesianNetwork, x: Tensor, n: int) -> Prediction:
     """Average the softmax outputs of `n` networks drawn from the posterior.
@@ -31,6 +46,12 @@ def predict_samples(net: BayesianNetwork, x: Tensor, n: int) -> Prediction:
 
     Raises InputError when fewer than one sample is asked for.
     Source: Gal, "Uncertainty in Deep Learning", 2016, section 3.3; Houlsby et al. 2011 for the mutual information.
+
+    >>> import torch, bayespress
+    >>> net = bayespress.bayesianize(torch.nn.Linear(4, 3))
+    >>> prediction = bayespress.predict_samples(net, torch.randn(5, 4), n=10)
+    >>> prediction.mean.shape, bool((prediction.mutual_information <= prediction.predictive_entropy).all())
+    (torch.Size([5, 3]), True)
     """
     if n < 1:
         raise InputError(f"{n} samples were asked for; at least 1 is needed.")

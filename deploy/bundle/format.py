@@ -37,6 +37,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ...errors import CorruptFileError, InputError, reason_of
 from ...files import sha256
+from ...html_report import html_table
 from ...outputs import Kind, record_folder
 from ...packed_format import Preprocessing, StepRecord
 from ...text import printable
@@ -138,7 +139,7 @@ class TargetEntry(_Strict):
 
 
 class Manifest(_Strict):
-    """`manifest.json`."""
+    """The manifest of a bundle, `manifest.json`: the network, its targets, and a hash of every file."""
 
     version: Literal[1] = 1
     name: str
@@ -162,6 +163,15 @@ class Manifest(_Strict):
     targets: dict[str, TargetEntry]
     files: tuple[FileEntry, ...] = Field(max_length=MOST_FILES)
     digest: str = Field(default="", description="SHA-256 of this manifest with an empty digest, in canonical form")
+
+    def __repr__(self) -> str:
+        targets = ", ".join(self.targets) or "no target"
+        return f"Manifest({self.name}: {self.packed_bytes:,} bytes of weights, {len(self.files)} files, {targets})"
+
+    def _repr_html_(self) -> str:
+        """A table of the files, for notebooks."""
+        rows = [(file.path, f"{file.size:,}", file.sha256[:12]) for file in self.files]
+        return html_table(("file", "bytes", "SHA-256"), rows, repr(self))
 
     def canonical(self) -> bytes:
         """The one way to write this manifest."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from ... import codec
 from ...errors import InputError, unknown_name
-from ...files import read_bytes
+from ...files import StrPath, read_bytes
 from ...optional import require
 from ...packed_format import NETWORK, ORIGINAL, WEIGHTS
 from ..bundle.format import GOLDEN_INPUT, GRAPH, Bundle, opened
@@ -43,8 +43,8 @@ PEERS = ("onnxruntime", "torch")
 
 
 def bench(
-    bundle: Path | str,
-    packed: Path | str | None = None,
+    bundle: StrPath,
+    packed: StrPath | None = None,
     seconds: float = 2.0,
     progress: Callable[[str], None] | None = None,
     *,
@@ -52,7 +52,7 @@ def bench(
     compare: Sequence[str] = PEERS,
     threads: Sequence[int] = (),
     batches: Sequence[int] = (256,),
-    key: Path | str | None = None,
+    key: StrPath | None = None,
     time_limit: float = TIME_LIMIT,
 ) -> BenchReport:
     """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
@@ -69,6 +69,15 @@ def bench(
     Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
     CorruptFileError when a file was changed, MissingToolError when a device cannot be used, and CheckFailedError when
     a contender does not give the golden output.
+
+    >>> import pathlib, tempfile, torch, bayespress
+    >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+    >>> packed = bayespress.compress(net, torch.randn(8, 4), threshold=20.0)
+    >>> bundle = pathlib.Path(tempfile.mkdtemp(), "net.bundle")
+    >>> manifest = bayespress.build(packed, ["host"], bundle)
+    >>> report = bayespress.bench(bundle, seconds=0.05)
+    >>> [row.label for row in report.rows][:1], report.rows[0].median_us > 0
+    (['compiled'], True)
     """
     bundle = Path(bundle)
     packed, key = (None if each is None else Path(each) for each in (packed, key))

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ...errors import InputError, reason_of
 from ...files import read_bytes
+from ...html_report import html_table
 from ...text import printable
 
 # A report of a network with thousands of kernels on dozens of devices is a fraction of this.
@@ -95,6 +96,20 @@ class BenchReport(_Strict):
     decode_us: Measured | None = None
     start_ms: Measured | None = None
     devices: list[DeviceReport] = []
+
+    def __repr__(self) -> str:
+        fastest = f", {self.rows[0].median_us:,.1f} µs compiled" if self.rows else ""
+        devices = f", {len(self.devices)} devices" if self.devices else ""
+        return f"BenchReport({self.name} on {self.cpu}{fastest}{devices})"
+
+    def _repr_html_(self) -> str:
+        """A table of the latencies, for notebooks."""
+        rows = [
+            (row.label, f"{row.median_us:,.1f}", f"{row.p10_us:,.1f} to {row.p90_us:,.1f}", f"{row.ratio:.2f}x")
+            for row in self.rows
+        ]
+        rows += [(each.device, f"{each.median_us:,.1f}", "", "") for each in self.devices if each.median_us is not None]
+        return html_table(("", "median, µs", "p10 to p90, µs", "against compiled"), rows, repr(self))
 
     @classmethod
     def read(cls, path: Path) -> BenchReport:

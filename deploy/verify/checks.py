@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ...errors import BayespressError, InputError, MissingToolError
+from ...html_report import html_table
 
 _LONGEST_LIMIT = 1_000_000  # seconds
 
@@ -20,12 +22,22 @@ class Check:
     detail: str
 
 
-@dataclass
+@dataclass(repr=False)
 class VerifyReport:
     """All checks in the order in which they were made; those after a failure of the files are not made."""
 
     path: str
     checks: list[Check] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        counts = Counter(check.outcome for check in self.checks)
+        words = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))
+        return f"VerifyReport({self.path}: {words})"
+
+    def _repr_html_(self) -> str:
+        """A table of the checks, for notebooks."""
+        rows = [(check.name, check.outcome, check.detail) for check in self.checks]
+        return html_table(("check", "outcome", "found"), rows, repr(self))
 
     @property
     def passed(self) -> bool:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...errors import InputError
-from ...files import check_input, read_bytes
+from ...files import StrPath, check_input, read_bytes
 from ..bundle.weights import check_weights, is_bundle
 from .checks import VerifyReport, attempt, check_time_limit
 
 
 def verify(
-    path: Path | str,
+    path: StrPath,
     devices: Sequence[str] | None = None,
     progress: Callable[[str], None] | None = None,
     *,
-    key: Path | str | None = None,
+    key: StrPath | None = None,
     time_limit: float = 300.0,
 ) -> VerifyReport:
     """Check a bundle (folder or zip) or a bare `.bpz`.
@@ -28,6 +28,15 @@ def verify(
 
     Raises InputError when there is nothing to check at `path` or a device is unknown, MissingToolError when a
     device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
+
+    >>> import pathlib, tempfile, torch, bayespress
+    >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+    >>> packed = bayespress.compress(net, torch.randn(8, 4), threshold=20.0)
+    >>> bundle = pathlib.Path(tempfile.mkdtemp(), "net.bundle")
+    >>> manifest = bayespress.build(packed, ["host"], bundle)
+    >>> report = bayespress.verify(bundle)
+    >>> report.passed, [check.name for check in report.checks][:2]
+    (True, ['files', 'weights'])
     """
     tell = progress or (lambda _step: None)
     path, key = Path(path), None if key is None else Path(key)

@@ -178,7 +178,7 @@ class TestTheFace:
         ],
     )
     def test_compress_is_a_function_whatever_was_imported_before(self, imports):
-        code = f"{imports}\nassert callable(bayespress.compress)\nassert bayespress.compress.compress"
+        code = f"{imports}\nassert bayespress.compress.__module__ == 'bayespress.api'"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
     def test_a_network_without_a_static_graph_is_told(self, tmp_path):

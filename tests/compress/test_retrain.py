@@ -133,7 +133,7 @@ def test_retraining_needs_data_and_a_loss_that_is_finite(data):
         ({"distill": 1.5}, "distillation is 1.5"),
         ({"retrain": 1, "precision": "round-off"}, "Small floats are not retrained"),
         ({"clusters": 1}, "codebook of 1 values"),
-        ({"precision": "float"}, "no precision 'float'; there are posterior, size, round-off, codebook"),
+        ({"precision": "float"}, "no precision 'float'; choose one of posterior"),
         ({"codebook_start": "middle"}, "no start of a codebook 'middle'"),
     ],
 )

@@ -116,7 +116,7 @@ def test_a_users_own_loop_trains():
     [
         (lambda: bayesianize(nn.ReLU()), "no Linear or ConvNd layer"),
         (lambda: bayesianize(nn.Linear(2, 2), "dropout"), "no method 'dropout'"),
-        (lambda: bayesianize(nn.Linear(2, 2), initial=1), "no setting 'initial'"),
+        (lambda: bayesianize(nn.Linear(2, 2), initial=1), "no setting of sparse-vd 'initial'"),
         (lambda: bayesianize(poisoned()), "weight holds NaN"),
     ],
 )

@@ -162,7 +162,7 @@ def test_data_of_ones_own(tmp_path, monkeypatch):
         ("own_data_for_test:nan", "holds NaN or infinite inputs"),
         ("own_data_for_test:missing", "no callable 'missing'"),
         ("no_such_data_module:x", "Data set no_such_data_module:x: module no_such_data_module cannot be imported"),
-        ("minst", "Did you mean mnist"),
+        ("minst", "did you mean mnist"),
     ]:
         with pytest.raises(InputError, match=message):
             load_data(name)
