@@ -14,6 +14,7 @@ from .encode import PROFILES, encode, write
 from .han import HanSizes, han_sizes
 from .layout import FileLayout, TensorLayout, layout
 from .maps import Codebook, Grid, Minifloat
+from .precision import assumed_variance, grid_step, implied_variance, largest_float, round_off_float
 from .stream import stream
 from .tensor import QuantizedTensor, RawTensor, Tensor
 
@@ -29,11 +30,16 @@ __all__ = [
     "RawTensor",
     "Tensor",
     "TensorLayout",
+    "assumed_variance",
     "decode",
     "encode",
+    "grid_step",
     "han_sizes",
+    "implied_variance",
+    "largest_float",
     "layout",
     "open",
+    "round_off_float",
     "stream",
     "write",
 ]

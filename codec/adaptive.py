@@ -38,9 +38,9 @@ def _by_position(live: Live, limit: int) -> bytes | None:
     """A bit for each position, under a model of its neighbours; None from `limit` bytes on."""
     levels = np.ascontiguousarray(live.levels, dtype=np.int32)
 
-    def write(matrix: Any, out: Any, room: int, size: Any, workspace: Any) -> int:
+    def write(matrix: Any, out: Any, capacity: int, size: Any, workspace: Any) -> int:
         source = ffi.cast("int32_t *", levels.ctypes.data)
-        return int(lib.bpz_write_adaptive(matrix, source, out, room, size, workspace, ffi.sizeof(workspace)))
+        return int(lib.bpz_write_adaptive(matrix, source, out, capacity, size, workspace, ffi.sizeof(workspace)))
 
     head = BitFields()
     head.put(0, 1)
@@ -54,9 +54,9 @@ def _by_gap(live: Live, limit: int) -> bytes | None:
         raise AssertionError("the running layout has gaps")
     bits = _gap_bits(Histogram.of(gaps))
 
-    def write(matrix: Any, out: Any, room: int, size: Any, workspace: Any) -> int:
+    def write(matrix: Any, out: Any, capacity: int, size: Any, workspace: Any) -> int:
         arrays = [ffi.cast("uint32_t *", array.ctypes.data) for array in (gaps, values)]
-        return int(lib.bpz_write_gaps(matrix, bits, *arrays, out, room, size, workspace, ffi.sizeof(workspace)))
+        return int(lib.bpz_write_gaps(matrix, bits, *arrays, out, capacity, size, workspace, ffi.sizeof(workspace)))
 
     head = BitFields()
     head.put(1, 1)
@@ -97,10 +97,10 @@ def _payload(live: Live, kind: BitFields, limit: int, write: _Write) -> bytes | 
     head.put(mean_code, _MEAN_BITS)
     head.extend(kind)
     packed = head.pack()
-    room = limit - len(packed) - 1
-    if room < 0:
+    capacity = limit - len(packed) - 1
+    if capacity < 0:
         return None
-    out = np.empty(room + 1, dtype=np.uint8)  # an empty array has no address to give
+    out = np.empty(capacity + 1, dtype=np.uint8)  # an empty array has no address to give
     rows, columns = live.levels.shape
     matrix = ffi.new(
         "bpz_matrix *",
@@ -114,7 +114,7 @@ def _payload(live: Live, kind: BitFields, limit: int, write: _Write) -> bytes | 
     )
     workspace = ffi.new("uint64_t[]", (lib.bpz_adaptive_workspace_size() + 7) // 8)
     size = ffi.new("size_t *")
-    status = write(matrix, ffi.cast("uint8_t *", out.ctypes.data), room, size, workspace)
+    status = write(matrix, ffi.cast("uint8_t *", out.ctypes.data), capacity, size, workspace)
     if status == lib.BPZ_ERROR_BUFFER_TOO_SMALL:
         return None
     if status != lib.BPZ_OK:

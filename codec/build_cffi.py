@@ -8,11 +8,13 @@ from pathlib import Path
 from cffi import FFI
 
 SOURCES = (
-    "adaptive.c",
+    "adaptive_model.c",
     "checksum.c",
     "code.c",
     "container.c",
     "decode.c",
+    "decode_adaptive.c",
+    "decode_fast.c",
     "directory.c",
     "distinct.c",
     "encode.c",
@@ -20,10 +22,9 @@ SOURCES = (
     "mask.c",
     "name.c",
     "number.c",
-    "quick.c",
-    "range.c",
+    "output.c",
+    "padding.c",
     "section.c",
-    "sink.c",
 )
 HEADERS = ("bpz.h", "bpz_levels.h", "bpz_encode.h")
 
@@ -34,7 +35,7 @@ def declarations(header: str) -> str:
     header = re.sub(r'#ifdef __cplusplus\n(extern "C" \{|\})\n#endif\n', "", header)
     kept = []
     for line in header.splitlines():
-        constant = re.fullmatch(r"#define (\w+) (\d+)u?\s*", line)
+        constant = re.fullmatch(r"#define (\w+) +(\d+)u?\s*", line)
         if constant:
             kept.append(f"#define {constant[1]} {constant[2]}")
         elif not line.startswith("#"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ._bpz import lib
 from .csr import EntryLayout
-from .native import kind_of, name_of, new_workspace, open_file, read_array, read_spent, shape_of
+from .native import kind_of, name_of, new_workspace, open_file, read_array, read_bit_usage, shape_of
 
 STREAMS = ("frame", "name", "shape", "map", "masks", "tables", "rows", "indices", "values", "padding")
 CONTAINER = "container"
@@ -85,7 +85,7 @@ def layout(data: bytes, *, max_elements: int | None = None) -> FileLayout:
     for tensor in opened.tensors:
         described = kind_of(opened, tensor, workspace)
         kind = _KINDS[described.kind]
-        spent = read_spent(opened, tensor, workspace)
+        bit_usage = read_bit_usage(opened, tensor, workspace)
         if kind == "raw":
             read_array(opened, tensor, workspace)  # has no account of its values, but they must be sound
         tensors.append(
@@ -95,14 +95,14 @@ def layout(data: bytes, *, max_elements: int | None = None) -> FileLayout:
                 kind=f"raw {_STORED[described.storage]}" if kind == "raw" else kind,
                 count=tensor.count,
                 nonzero=tensor.nonzero,
-                index_bits=spent.index_bits or None,
+                index_bits=bit_usage.index_bits or None,
                 step=described.step if kind == "grid" else None,
-                entries=_entries(spent) if kind != "raw" and tensor.nonzero else None,
-                streams={stream: getattr(spent, stream) / 8 for stream in STREAMS},
+                entries=_entries(bit_usage) if kind != "raw" and tensor.nonzero else None,
+                streams={stream: getattr(bit_usage, stream) / 8 for stream in STREAMS},
             )
         )
     return FileLayout(len(opened.data), tuple(tensors))
 
 
-def _entries(spent: Any) -> str:
-    return EntryLayout(spent.layout).name.lower().replace("_", " ")
+def _entries(bit_usage: Any) -> str:
+    return EntryLayout(bit_usage.layout).name.lower().replace("_", " ")

@@ -152,16 +152,16 @@ def read_csr(
     return row_pointer, columns, values
 
 
-def read_spent(opened: Opened, tensor: Any, workspace: Any) -> Any:
-    """Where the tensor's bits went (bpz_spent)."""
-    spent = ffi.new("bpz_spent *")
+def read_bit_usage(opened: Opened, tensor: Any, workspace: Any) -> Any:
+    """Where the tensor's bits went (bpz_bit_usage)."""
+    bit_usage = ffi.new("bpz_bit_usage *")
     levels = _empty(tensor, tensor.count, np.int32)
-    status = lib.bpz_decode_spent(
-        opened.file, tensor, _pointer("int32_t *", levels), levels.size, workspace, ffi.sizeof(workspace), spent
+    status = lib.bpz_decode_with_usage(
+        opened.file, tensor, _pointer("int32_t *", levels), levels.size, workspace, ffi.sizeof(workspace), bit_usage
     )
     if status != lib.BPZ_ERROR_UNSUPPORTED:
         check(status, label_of(tensor))
-    return spent
+    return bit_usage
 
 
 def check_section(opened: Opened, tensor: Any, workspace: Any) -> None:

@@ -8,10 +8,7 @@ import torch
 from torch import Tensor
 
 from ..codec import Grid, Minifloat
-from .codebook import kmeans, nearest_shared
-from .normalise import normalise_statistics
-from .posterior import Posterior
-from .precision import (
+from ..codec.precision import (
     SCALE_NOISE,
     WEIGHT_NOISE,
     assumed_variance,
@@ -20,6 +17,9 @@ from .precision import (
     largest_float,
     round_off_float,
 )
+from .codebook import kmeans, nearest_shared
+from .normalise import normalise_statistics
+from .posterior import Posterior
 from .quantize import SHARED, Coding, distinct_values, grid_levels, grid_values, storable_step
 from .rate import rate_levels
 from .settings import LARGEST_CODEBOOK, CompressSettings

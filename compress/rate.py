@@ -1,6 +1,7 @@
 """What a level costs in the file, and levels by rate and distortion.
 
-A level l of a weight with posterior mean w and variance V costs, on a grid of step s, by equation (1) of precision.py,
+A level l of a weight with posterior mean w and variance V costs, on a grid of step s, by equation (1) of
+codec/precision.py,
 
     (5)  (w - l s)^2 / (2 V)  +  rate * log 2 * bits(l)   nats,
 

@@ -29,9 +29,10 @@ class CompressSettings:
     threshold  where the rule cuts, in its own units; None takes the rule's usual one
     sparsity   percent of all variational weights to drop in place of a threshold; None goes by the threshold
     precision  posterior: grids that follow the variance; size: grids that follow the weights' own size, for those
-               without one; round-off: the small floats of Louizos et al., all three in precision.py; codebook: shared
-               values, see codebook.py
-    budget     nats that rounding to the grid may cost a weight, see precision.py; larger is coarser and smaller
+               without one; round-off: the small floats of Louizos et al. (all three in codec/precision.py); codebook:
+               shared values, see codebook.py
+    budget     nats that rounding to the grid may cost a weight, see codec/precision.py; higher values round more
+               coarsely and give a smaller file
     rate       nats of the posterior, or of the likelihood in retraining, that a nat of the file is worth, see rate.py;
                0 takes the nearest levels
     clusters   shared values of a codebook

@@ -15,6 +15,11 @@
 extern "C" {
 #endif
 
+/* Version of this library; a test compares it with the package's. */
+#define BPZ_VERSION_MAJOR 0
+#define BPZ_VERSION_MINOR 1
+#define BPZ_VERSION_PATCH 0
+
 #define BPZ_MAX_RANK 8
 #define BPZ_MAX_NAME 255
 
@@ -47,14 +52,14 @@ typedef enum bpz_element {
 typedef struct bpz_file {
     const uint8_t *directory; /* the file's first bytes, directory_size of them */
     size_t directory_size;
-    const uint8_t *window;    /* window_size bytes of the file from window_offset on: where sections are looked for */
+    const uint8_t *window; /* window_size bytes of the file from window_offset on: where sections are looked for */
     uint64_t window_offset;
     size_t window_size;
-    uint64_t size;            /* of the whole file */
-    uint64_t first_section;   /* offsets into the file */
+    uint64_t size;          /* of the whole file */
+    uint64_t first_section; /* offsets into the file */
     size_t first_entry;
     uint32_t tensor_count;
-    uint32_t is_seekable;     /* whether each section has a checksum of its own */
+    uint32_t is_seekable; /* whether each section has a checksum of its own */
 } bpz_file;
 
 /* What is known of a tensor before decoding it. */
@@ -63,13 +68,13 @@ typedef struct bpz_tensor {
     size_t name_length;
     uint32_t rank;
     uint64_t shape[BPZ_MAX_RANK];
-    uint64_t count;    /* elements: product of the shape, 1 for rank 0 */
-    uint64_t rows;     /* the matrix view that CSR speaks of: shape[0], 1 up to rank 1; rows * columns == count */
+    uint64_t count; /* elements: product of the shape, 1 for rank 0 */
+    uint64_t rows;  /* the matrix view that CSR speaks of: shape[0], 1 up to rank 1; rows * columns == count */
     uint64_t columns;
-    uint64_t nonzero;  /* stored entries that are not zero; count for a raw tensor */
+    uint64_t nonzero;        /* stored entries that are not zero; count for a raw tensor */
     uint64_t section_offset; /* where in the file its section lies, and how long it is with its checksum */
     uint64_t section_size;
-    uint32_t index;    /* private, as what follows */
+    uint32_t index; /* private, as what follows */
     uint32_t kind;
     size_t next_entry;
     uint32_t name_bytes, shape_bytes, frame_bytes;

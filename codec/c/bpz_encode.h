@@ -23,21 +23,21 @@ typedef struct bpz_writer {
  * Huffman code of n >> raw_bits, then the raw_bits low bits of n. */
 typedef struct bpz_write_code {
     uint32_t base;
-    uint32_t raw_bits;       /* at most 32 */
-    uint32_t symbol_count;   /* entries in the two arrays */
-    const uint8_t *lengths;  /* bits of each code, 1 to 12; 0 for a symbol without one */
+    uint32_t raw_bits;      /* at most 32 */
+    uint32_t symbol_count;  /* entries in the two arrays */
+    const uint8_t *lengths; /* bits of each code, 1 to 12; 0 for a symbol without one */
     const uint16_t *codes;
 } bpz_write_code;
 
 /* One tensor's entries in file order. An array may be NULL where its count is 0. */
 typedef struct bpz_entries {
-    uint64_t segment_count;       /* rows in layout 1; 1 in the others */
-    const uint32_t *in_segment;   /* entries of each segment */
-    uint64_t count;               /* entries in all */
-    const uint32_t *gaps;         /* dense layout: NULL */
+    uint64_t segment_count;     /* rows in layout 1; 1 in the others */
+    const uint32_t *in_segment; /* entries of each segment */
+    uint64_t count;             /* entries in all */
+    const uint32_t *gaps;       /* dense layout: NULL */
     const uint32_t *values;
-    uint32_t index_bits;          /* p: a gap of 2^p - 1 or more is written with fillers */
-    int write_segments;           /* whether in_segment goes into the stream */
+    uint32_t index_bits; /* p: a gap of 2^p - 1 or more is written with fillers */
+    int write_segments;  /* whether in_segment goes into the stream */
 } bpz_entries;
 
 /* Append widths[i] low bits of numbers[i], for i from 0 to count - 1; each width is at most 32.
@@ -52,9 +52,9 @@ bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, con
 typedef struct bpz_matrix {
     uint64_t rows;
     uint64_t columns;
-    uint64_t nonzero;      /* levels that are not 0; at least one */
-    uint32_t mean_code;    /* 0 to 31: magnitudes average about 2^(mean_code / 4) */
-    int is_signed;         /* whether levels can be negative: not a codebook's */
+    uint64_t nonzero;   /* levels that are not 0; at least one */
+    uint32_t mean_code; /* 0 to 31: magnitudes average about 2^(mean_code / 4) */
+    int is_signed;      /* whether levels can be negative: not a codebook's */
 } bpz_matrix;
 
 /* Workspace of the two calls below in bytes; alignment of a uint64_t. */

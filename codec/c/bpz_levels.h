@@ -11,15 +11,15 @@
 extern "C" {
 #endif
 
-#define BPZ_KIND_RAW 0u       /* values as they are, stored as `storage` says; no levels */
-#define BPZ_KIND_GRID 1u      /* value = float32(level) * step */
-#define BPZ_KIND_CODEBOOK 2u  /* value = codebook[level], and codebook[0] = 0 */
+#define BPZ_KIND_RAW       0u /* values as they are, stored as `storage` says; no levels */
+#define BPZ_KIND_GRID      1u /* value = float32(level) * step */
+#define BPZ_KIND_CODEBOOK  2u /* value = codebook[level], and codebook[0] = 0 */
 #define BPZ_KIND_MINIFLOAT 3u /* the level is sign and magnitude of a small floating-point number's bits */
 
-#define BPZ_STORED_FLOAT32 0u
-#define BPZ_STORED_FLOAT16 1u
+#define BPZ_STORED_FLOAT32  0u
+#define BPZ_STORED_FLOAT16  1u
 #define BPZ_STORED_BFLOAT16 2u
-#define BPZ_STORED_INT8 3u
+#define BPZ_STORED_INT8     3u
 
 /* How levels become values. */
 typedef struct bpz_value_map {
@@ -34,20 +34,20 @@ typedef struct bpz_value_map {
 } bpz_value_map;
 
 /* Where a tensor's bits went. Together all of them are its entry in the directory and its section. */
-typedef struct bpz_spent {
-    uint64_t frame;    /* kind, section length and checksum */
+typedef struct bpz_bit_usage {
+    uint64_t frame; /* kind, section length and checksum */
     uint64_t name;
-    uint64_t shape;    /* extents and the number of non-zeros */
-    uint64_t map;      /* step, codebook or minifloat */
+    uint64_t shape; /* extents and the number of non-zeros */
+    uint64_t map;   /* step, codebook or minifloat */
     uint64_t masks;
-    uint64_t tables;   /* layout, index width and the descriptions of the codes */
-    uint64_t rows;     /* non-zeros by row: the row pointers as differences */
-    uint64_t indices;  /* relative column indices and fillers */
-    uint64_t values;   /* levels, or raw values */
+    uint64_t tables;  /* layout, index width and the descriptions of the codes */
+    uint64_t rows;    /* non-zeros by row: the row pointers as differences */
+    uint64_t indices; /* relative column indices and fillers */
+    uint64_t values;  /* levels, or raw values */
     uint64_t padding;
     uint32_t layout;     /* 0 dense, 1 by row, 2 running, 3 adaptive, 4 adaptive by gaps; 0 when there are no streams */
     uint32_t index_bits; /* p; 0 when there are no relative indices */
-} bpz_spent;
+} bpz_bit_usage;
 
 /* The tensor's value map. Checks the section's CRC-32 where it has one of its own: workspace as for decoding. */
 bpz_status bpz_value_map_of(const bpz_file *file, const bpz_tensor *tensor, bpz_value_map *map, void *workspace,
@@ -58,9 +58,9 @@ bpz_status bpz_value_map_of(const bpz_file *file, const bpz_tensor *tensor, bpz_
 bpz_status bpz_level_value(const bpz_value_map *map, int32_t level, float *value);
 
 /* bpz_decode to BPZ_INT32 with an account of the bits. BPZ_ERROR_UNSUPPORTED for a raw tensor, which has no levels;
- * `spent` is filled even then. */
-bpz_status bpz_decode_spent(const bpz_file *file, const bpz_tensor *tensor, int32_t *out, size_t out_count,
-                            void *workspace, size_t workspace_size, bpz_spent *spent);
+ * `bit_usage` is filled even then. */
+bpz_status bpz_decode_with_usage(const bpz_file *file, const bpz_tensor *tensor, int32_t *out, size_t out_count,
+                                 void *workspace, size_t workspace_size, bpz_bit_usage *bit_usage);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,6 @@
 
 /* Whether the four bytes behind `size` bytes are their CRC-32. `table` may be NULL; with room for BPZ_CHECKSUM_TABLE
  * numbers long data are several times quicker. */
-int bpz_checksum_matches(const uint8_t *data, size_t size, uint32_t *table);
+int bpzi_checksum_matches(const uint8_t *data, size_t size, uint32_t *table);
 
 #endif /* BPZ_CHECKSUM_H */

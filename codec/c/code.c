@@ -4,20 +4,20 @@
 #include <string.h>
 
 #define BPZ_FIRST_REFERENCE 3u /* what the first used symbol's length is told relative to */
-#define BPZ_FULL (1u << BPZ_MAX_CODE_LENGTH)
+#define BPZ_FULL            (1u << BPZ_MAX_CODE_LENGTH)
 
-bpz_status bpz_bits_golomb(bpz_bits *bits, unsigned k, uint32_t *value) {
+bpz_status bpzi_bits_golomb(bpzi_bits *bits, unsigned k, uint32_t *value) {
     bpz_status status;
     unsigned zeros = 0;
     uint32_t bit, tail;
     uint64_t number;
     for (;;) {
-        status = bpz_bits_read(bits, 1, &bit);
+        status = bpzi_bits_read(bits, 1, &bit);
         if (status != BPZ_OK) return status;
         if (bit) break;
         if (++zeros + k > BPZ_BITS_READ_MAX) return BPZ_ERROR_CORRUPT;
     }
-    status = bpz_bits_read(bits, zeros + k, &tail);
+    status = bpzi_bits_read(bits, zeros + k, &tail);
     if (status != BPZ_OK) return status;
     number = ((((uint64_t)1 << zeros) - 1u) << k) + tail;
     if (number > UINT32_MAX) return BPZ_ERROR_CORRUPT;
@@ -27,10 +27,10 @@ bpz_status bpz_bits_golomb(bpz_bits *bits, unsigned k, uint32_t *value) {
 
 /* Code lengths up to and including the symbol that makes the code full. An over-full code is refused at the
  * symbol that overflows it, an incomplete one when the alphabet ends; so what is left has one reading. */
-static bpz_status read_lengths(bpz_bits *bits, uint8_t *lengths, uint32_t *symbol_count) {
+static bpz_status read_lengths(bpzi_bits *bits, uint8_t *lengths, uint32_t *symbol_count) {
     uint32_t reference = BPZ_FIRST_REFERENCE, filled = 0, symbol, token;
     for (symbol = 0; symbol < BPZ_MAX_SYMBOLS; symbol++) {
-        const bpz_status status = bpz_bits_golomb(bits, 0, &token);
+        const bpz_status status = bpzi_bits_golomb(bits, 0, &token);
         if (status != BPZ_OK) return status;
         if (token == 1) {
             lengths[symbol] = 0;
@@ -83,11 +83,11 @@ static unsigned build_table(uint16_t *table, const uint8_t *lengths, uint32_t sy
     return longest;
 }
 
-bpz_status bpz_code_read(bpz_code *code, bpz_bits *bits, uint16_t *table, uint8_t *lengths) {
+bpz_status bpzi_code_read(bpzi_code *code, bpzi_bits *bits, uint16_t *table, uint8_t *lengths) {
     uint32_t huffman, number;
-    bpz_status status = bpz_bits_read(bits, 1, &huffman);
+    bpz_status status = bpzi_bits_read(bits, 1, &huffman);
     if (status != BPZ_OK) return status;
-    status = bpz_bits_read(bits, huffman ? 5 : 6, &number);
+    status = bpzi_bits_read(bits, huffman ? 5 : 6, &number);
     if (status != BPZ_OK) return status;
     if (number > BPZ_BITS_READ_MAX) return BPZ_ERROR_CORRUPT;
     code->raw_bits = number;
@@ -96,7 +96,7 @@ bpz_status bpz_code_read(bpz_code *code, bpz_bits *bits, uint16_t *table, uint8_
     code->table_bits = 0;
     code->largest = ((uint64_t)1 << number) - 1u;
     if (!huffman) {
-        status = bpz_bits_golomb(bits, 0, &code->base);
+        status = bpzi_bits_golomb(bits, 0, &code->base);
         if (status == BPZ_OK) code->largest += code->base;
         return status;
     }

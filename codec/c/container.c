@@ -5,9 +5,9 @@
 #include "directory.h"
 #include "distinct.h"
 
-#define BPZ_VERSION 2u
-#define BPZ_HEAD 4u /* magic and version */
-#define BPZ_MOST_HEAD 18u /* with the two numbers behind it */
+#define BPZ_VERSION    2u
+#define BPZ_HEAD       4u  /* magic and version */
+#define BPZ_MOST_HEAD  18u /* with the two numbers behind it */
 /* An entry at most: kind; name with its head and two counts of two bytes; extents, non-zeros and size. */
 #define BPZ_MOST_ENTRY (1u + 5u + BPZ_MAX_NAME + 7u * (BPZ_MAX_RANK + 2u))
 
@@ -20,16 +20,26 @@ static int is_same(const void *one, const void *other, size_t size) {
 
 const char *bpz_status_text(bpz_status status) {
     switch (status) {
-        case BPZ_OK: return "no error";
-        case BPZ_ERROR_NOT_BPZ: return "the data do not begin with the magic bytes of a .bpz file";
-        case BPZ_ERROR_VERSION: return "the file's format version is not one that this decoder knows";
-        case BPZ_ERROR_TRUNCATED: return "the data end before the file does";
-        case BPZ_ERROR_TRAILING: return "there are bytes after the end of the file";
-        case BPZ_ERROR_CHECKSUM: return "a checksum does not match: bytes were changed, cut or added";
-        case BPZ_ERROR_CORRUPT: return "a field is outside its range, or fields contradict each other";
-        case BPZ_ERROR_BUFFER_TOO_SMALL: return "the output buffer or the workspace is too small";
-        case BPZ_ERROR_ARGUMENT: return "an argument is NULL, misaligned, unknown or out of range";
-        case BPZ_ERROR_UNSUPPORTED: return "the tensor is well-formed, but this call cannot deliver it";
+    case BPZ_OK:
+        return "no error";
+    case BPZ_ERROR_NOT_BPZ:
+        return "the data do not begin with the magic bytes of a .bpz file";
+    case BPZ_ERROR_VERSION:
+        return "the file's format version is not one that this decoder knows";
+    case BPZ_ERROR_TRUNCATED:
+        return "the data end before the file does";
+    case BPZ_ERROR_TRAILING:
+        return "there are bytes after the end of the file";
+    case BPZ_ERROR_CHECKSUM:
+        return "a checksum does not match: bytes were changed, cut or added";
+    case BPZ_ERROR_CORRUPT:
+        return "a field is outside its range, or fields contradict each other";
+    case BPZ_ERROR_BUFFER_TOO_SMALL:
+        return "the output buffer or the workspace is too small";
+    case BPZ_ERROR_ARGUMENT:
+        return "an argument is NULL, misaligned, unknown or out of range";
+    case BPZ_ERROR_UNSUPPORTED:
+        return "the tensor is well-formed, but this call cannot deliver it";
     }
     return "an unknown status";
 }
@@ -45,14 +55,14 @@ static bpz_status read_head(bpz_file *file, const uint8_t *data, size_t size, ui
     if (data[3] != BPZ_VERSION) return BPZ_ERROR_VERSION;
     memset(file, 0, sizeof *file);
     file->directory = data;
-    status = bpz_varint_read(data, &offset, size, &number);
+    status = bpzi_varint_read(data, &offset, size, &number);
     if (status != BPZ_OK) return status;
     file->is_seekable = (uint32_t)(number & 1u);
     if (number / 2u > BPZ_MAX_TENSORS) return BPZ_ERROR_CORRUPT;
     file->tensor_count = (uint32_t)(number / 2u);
     *entries_size = 0;
     if (file->is_seekable) {
-        status = bpz_varint_read(data, &offset, size, entries_size);
+        status = bpzi_varint_read(data, &offset, size, entries_size);
         if (status != BPZ_OK) return status;
     }
     /* Refused before anybody waits for the bytes, or sets memory aside for them. */
@@ -65,7 +75,7 @@ static bpz_status read_head(bpz_file *file, const uint8_t *data, size_t size, ui
  * compared. */
 static bpz_status walk_entries(bpz_file *file, size_t behind) {
     bpz_tensor tensor;
-    bpz_before_first(file, &tensor);
+    bpzi_before_first(file, &tensor);
     while (tensor.index + 1u < file->tensor_count) {
         const bpz_status status = bpz_next(file, &tensor);
         if (status != BPZ_OK) return status;
@@ -81,7 +91,7 @@ static bpz_status walk_entries(bpz_file *file, size_t behind) {
 static bpz_status read_entries(bpz_file *file, size_t behind) {
     const bpz_status status = walk_entries(file, behind);
     if (status != BPZ_OK) return status;
-    return bpz_names_are_distinct(file) ? BPZ_OK : BPZ_ERROR_CORRUPT;
+    return bpzi_names_are_distinct(file) ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
 /* A seekable file's directory, of which `size` bytes are there. */
@@ -92,7 +102,7 @@ static bpz_status open_directory(bpz_file *file, size_t size, uint64_t entries_s
         return BPZ_ERROR_TRUNCATED;
     }
     end = file->first_entry + (size_t)entries_size;
-    if (!bpz_checksum_matches(file->directory, end, NULL)) return BPZ_ERROR_CHECKSUM;
+    if (!bpzi_checksum_matches(file->directory, end, NULL)) return BPZ_ERROR_CHECKSUM;
     file->directory_size = end;
     status = read_entries(file, BPZ_CHECKSUM_BYTES);
     if (status != BPZ_OK) return status;
@@ -105,7 +115,7 @@ static bpz_status open_compact(bpz_file *file, size_t size) {
     size_t end;
     if (size - file->first_entry < BPZ_CHECKSUM_BYTES) return BPZ_ERROR_TRUNCATED;
     end = size - BPZ_CHECKSUM_BYTES;
-    if (!bpz_checksum_matches(file->directory, end, NULL)) return BPZ_ERROR_CHECKSUM;
+    if (!bpzi_checksum_matches(file->directory, end, NULL)) return BPZ_ERROR_CHECKSUM;
     file->directory_size = end;
     status = read_entries(file, 0);
     file->size += BPZ_CHECKSUM_BYTES;
@@ -163,7 +173,7 @@ uint64_t bpz_file_size(const bpz_file *file) { return file == NULL ? 0 : file->s
 
 bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tensor) {
     if (file == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
-    bpz_before_first(file, tensor);
+    bpzi_before_first(file, tensor);
     do {
         const bpz_status status = bpz_next(file, tensor); /* refuses to go behind the last */
         if (status != BPZ_OK) return status;
@@ -174,7 +184,7 @@ bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tenso
 bpz_status bpz_find(const bpz_file *file, const char *name, size_t name_length, bpz_tensor *tensor) {
     bpz_status status;
     if (file == NULL || name == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
-    bpz_before_first(file, tensor);
+    bpzi_before_first(file, tensor);
     for (;;) {
         status = bpz_next(file, tensor);
         if (status != BPZ_OK) return status;

@@ -3,160 +3,153 @@
 
 #include "decoder.h"
 
-size_t bpz_workspace_size(void) { return sizeof(bpz_workspace); }
+size_t bpz_workspace_size(void) { return sizeof(bpzi_workspace); }
 
-static bpz_status read_masks(bpz_decoder *self, uint64_t rows) {
-    bpz_status status = bpz_mask_read(&self->row_mask, &self->bits, rows);
-    if (status == BPZ_OK) status = bpz_mask_read(&self->first_column, &self->bits, self->columns);
+static bpz_status read_masks(bpzi_decoder *self, uint64_t rows) {
+    bpz_status status = bpzi_mask_read(&self->row_mask, &self->bits, rows);
+    if (status == BPZ_OK) status = bpzi_mask_read(&self->first_column, &self->bits, self->columns);
     if (status != BPZ_OK) return status;
     return self->nonzero > self->row_mask.live * self->first_column.live ? BPZ_ERROR_CORRUPT : BPZ_OK;
 }
 
-static bpz_status read_adaptive_head(bpz_decoder *self) {
-    bpz_status status = bpz_bits_read(&self->bits, BPZ_MEAN_BITS, &self->mean_code);
-    if (status == BPZ_OK) status = bpz_bits_read(&self->bits, 1, &self->by_gap);
-    if (status == BPZ_OK && self->by_gap) status = bpz_bits_read(&self->bits, 5, &self->gap_bits);
+static bpz_status read_adaptive_head(bpzi_decoder *self) {
+    bpz_status status = bpzi_bits_read(&self->bits, BPZ_MEAN_BITS, &self->mean_code);
+    if (status == BPZ_OK) status = bpzi_bits_read(&self->bits, 1, &self->by_gap);
+    if (status == BPZ_OK && self->by_gap) status = bpzi_bits_read(&self->bits, 5, &self->gap_bits);
     return status;
 }
 
-static bpz_status read_codes(bpz_decoder *self, bpz_workspace *room, uint32_t *index_bits) {
+static bpz_status read_codes(bpzi_decoder *self, bpzi_workspace *workspace, uint32_t *index_bits) {
     bpz_status status = BPZ_OK;
     if (self->layout == BPZ_LAYOUT_ROWS) {
-        status = bpz_code_read(&self->row_code, &self->bits, room->tables.rows, room->tables.lengths);
+        status = bpzi_code_read(&self->row_code, &self->bits, workspace->tables.rows, workspace->tables.lengths);
         if (status != BPZ_OK) return status;
     }
     if (self->layout != BPZ_LAYOUT_DENSE) {
-        status = bpz_bits_read(&self->bits, 5, index_bits);
+        status = bpzi_bits_read(&self->bits, 5, index_bits);
         if (status != BPZ_OK) return status;
         if (*index_bits == 0) return BPZ_ERROR_CORRUPT;
         self->filler = (uint32_t)(((uint64_t)1 << *index_bits) - 1u);
-        status = bpz_code_read(&self->index_code, &self->bits, room->tables.indices, room->tables.lengths);
+        status = bpzi_code_read(&self->index_code, &self->bits, workspace->tables.indices, workspace->tables.lengths);
         if (status != BPZ_OK) return status;
     }
-    return bpz_code_read(&self->value_code, &self->bits, room->tables.values, room->tables.lengths);
+    return bpzi_code_read(&self->value_code, &self->bits, workspace->tables.values, workspace->tables.lengths);
 }
 
 /* The descriptions before the entries: layout, masks, index width, codes. */
-static bpz_status read_head(bpz_decoder *self, uint64_t rows, bpz_workspace *room) {
-    const uint64_t start = bpz_bits_left(&self->bits);
+static bpz_status read_head(bpzi_decoder *self, uint64_t rows, bpzi_workspace *workspace) {
+    const uint64_t start = bpzi_bits_left(&self->bits);
     uint64_t before;
-    bpz_spent unused;
-    bpz_spent *const spent = self->spent != NULL ? self->spent : &unused;
-    bpz_status status = bpz_bits_read(&self->bits, 2, &self->layout);
+    bpz_bit_usage unused;
+    bpz_bit_usage *const bit_usage = self->bit_usage != NULL ? self->bit_usage : &unused;
+    bpz_status status = bpzi_bits_read(&self->bits, 2, &self->layout);
     if (status != BPZ_OK) return status;
-    before = bpz_bits_left(&self->bits);
+    before = bpzi_bits_left(&self->bits);
     status = read_masks(self, rows);
     if (status != BPZ_OK) return status;
-    spent->masks = before - bpz_bits_left(&self->bits);
-    spent->index_bits = 0;
+    bit_usage->masks = before - bpzi_bits_left(&self->bits);
+    bit_usage->index_bits = 0;
     status = self->layout == BPZ_LAYOUT_ADAPTIVE ? read_adaptive_head(self)
-                                                 : read_codes(self, room, &spent->index_bits);
-    spent->layout = self->layout + self->by_gap;
-    spent->tables = start - bpz_bits_left(&self->bits) - spent->masks;
+                                                 : read_codes(self, workspace, &bit_usage->index_bits);
+    bit_usage->layout = self->layout + self->by_gap;
+    bit_usage->tables = start - bpzi_bits_left(&self->bits) - bit_usage->masks;
     return status;
 }
 
-bpz_status bpz_padding_read(bpz_decoder *self) {
-    const unsigned left = (unsigned)(bpz_bits_left(&self->bits) % 8u);
-    uint32_t padding = 0;
-    if (self->spent != NULL) self->spent->padding = left;
-    (void)bpz_bits_read(&self->bits, left, &padding); /* cannot fail: they are there */
-    return padding == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
-}
-
-static bpz_status decode_stream(const bpz_tensor *tensor, const bpz_section *section, const bpz_sink *out,
-                                bpz_workspace *room, bpz_spent *spent) {
-    bpz_decoder self;
+static bpz_status decode_stream(const bpz_tensor *tensor, const bpzi_section *section, const bpzi_output *out,
+                                bpzi_workspace *workspace, bpz_bit_usage *bit_usage) {
+    bpzi_decoder self;
     bpz_status status;
     memset(&self, 0, sizeof self);
-    self.bits = bpz_bits_at(section->payload, section->payload_size);
+    self.bits = bpzi_bits_at(section->payload, section->payload_size);
     self.out = *out;
     self.columns = tensor->columns;
     self.nonzero = tensor->nonzero;
-    self.spent = spent;
-    status = read_head(&self, tensor->rows, room);
+    self.bit_usage = bit_usage;
+    status = read_head(&self, tensor->rows, workspace);
     if (status != BPZ_OK) return status;
-    bpz_mask_begin(&self.row_mask);
-    bpz_next_row(&self, 0);
+    bpzi_mask_begin(&self.row_mask);
+    bpzi_next_row(&self, 0);
     if (self.layout == BPZ_LAYOUT_ADAPTIVE) {
-        status = bpz_adaptive_read(&self, section->payload, section->payload_size, room);
+        status = bpzi_adaptive_read(&self, section->payload, section->payload_size, workspace);
     } else {
-        status = self.layout == BPZ_LAYOUT_DENSE ? bpz_dense_read(&self)
-                 : self.layout == BPZ_LAYOUT_ROWS ? bpz_rows_read(&self)
-                                                  : bpz_running_read(&self, room->tables.quick);
-        if (status == BPZ_OK && bpz_bits_left(&self.bits) >= 8u) status = BPZ_ERROR_CORRUPT;
-        if (status == BPZ_OK) status = bpz_padding_read(&self);
+        status = self.layout == BPZ_LAYOUT_DENSE  ? bpzi_dense_read(&self)
+                 : self.layout == BPZ_LAYOUT_ROWS ? bpzi_rows_read(&self)
+                                                  : bpzi_running_read(&self, workspace->tables.fast);
+        if (status == BPZ_OK && bpzi_bits_left(&self.bits) >= 8u) status = BPZ_ERROR_CORRUPT;
+        if (status == BPZ_OK) status = bpzi_padding_read(&self);
     }
-    if (status == BPZ_OK) bpz_sink_end(&self.out, tensor->rows);
+    if (status == BPZ_OK) bpzi_output_end(&self.out, tensor->rows);
     return status;
 }
 
-static bpz_status decode_raw(const bpz_tensor *tensor, const bpz_section *section, bpz_element element, uint8_t *out) {
+static bpz_status decode_raw(const bpz_tensor *tensor, const bpzi_section *section, bpz_element element, uint8_t *out) {
     const int is_level = element == BPZ_INT8 || element == BPZ_INT32;
-    const unsigned size = bpz_element_size(element);
+    const unsigned size = bpzi_element_size(element);
     uint64_t index;
     if (is_level && section->map.storage != BPZ_STORED_INT8) return BPZ_ERROR_UNSUPPORTED;
     for (index = 0; index < tensor->count; index++) {
-        uint32_t word = bpz_stored_value(section->payload, section->map.storage, (size_t)index);
-        bpz_status status = bpz_is_finite(word) ? BPZ_OK : BPZ_ERROR_CORRUPT;
+        uint32_t word = bpzi_stored_value(section->payload, section->map.storage, (size_t)index);
+        bpz_status status = bpzi_is_finite(word) ? BPZ_OK : BPZ_ERROR_CORRUPT;
         if (status != BPZ_OK) return status;
         if (is_level) {
             word = section->payload[index];
             if (word > 127u) word -= 256u;
         } else {
-            status = bpz_sink_float(element, &word);
+            status = bpzi_output_float(element, &word);
             if (status != BPZ_OK) return status;
         }
-        bpz_store(out, size, index, word);
+        bpzi_store(out, size, index, word);
     }
     return BPZ_OK;
 }
 
 /* What every call that reads a section needs. */
-static bpz_status check_arguments(const bpz_file *file, const bpz_tensor *tensor, const void *room, size_t room_size) {
+static bpz_status check_arguments(const bpz_file *file, const bpz_tensor *tensor, const void *workspace,
+                                  size_t workspace_size) {
     if (file == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
-    if (room == NULL || (uintptr_t)room % sizeof(uint64_t) != 0) return BPZ_ERROR_ARGUMENT;
-    return room_size < sizeof(bpz_workspace) ? BPZ_ERROR_BUFFER_TOO_SMALL : BPZ_OK;
+    if (workspace == NULL || (uintptr_t)workspace % sizeof(uint64_t) != 0) return BPZ_ERROR_ARGUMENT;
+    return workspace_size < sizeof(bpzi_workspace) ? BPZ_ERROR_BUFFER_TOO_SMALL : BPZ_OK;
 }
 
 bpz_status bpz_check(const bpz_file *file, const bpz_tensor *tensor, void *workspace, size_t workspace_size) {
-    bpz_section section;
+    bpzi_section section;
     const bpz_status status = check_arguments(file, tensor, workspace, workspace_size);
-    return status == BPZ_OK ? bpz_section_read(&section, file, tensor, workspace) : status;
+    return status == BPZ_OK ? bpzi_section_read(&section, file, tensor, workspace) : status;
 }
 
 bpz_status bpz_value_map_of(const bpz_file *file, const bpz_tensor *tensor, bpz_value_map *map, void *workspace,
                             size_t workspace_size) {
-    bpz_section section;
+    bpzi_section section;
     bpz_status status = map == NULL ? BPZ_ERROR_ARGUMENT : check_arguments(file, tensor, workspace, workspace_size);
-    if (status == BPZ_OK) status = bpz_section_read(&section, file, tensor, workspace);
+    if (status == BPZ_OK) status = bpzi_section_read(&section, file, tensor, workspace);
     if (status == BPZ_OK) *map = section.map;
     return status;
 }
 
-/* bpz_decode; `spent` may be NULL. */
+/* bpz_decode; `bit_usage` may be NULL. */
 static bpz_status decode_dense(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, void *out,
-                               size_t out_count, void *workspace, size_t workspace_size, bpz_spent *spent) {
-    bpz_section section;
-    bpz_sink to;
+                               size_t out_count, void *workspace, size_t workspace_size, bpz_bit_usage *bit_usage) {
+    bpzi_section section;
+    bpzi_output to;
     bpz_status status = check_arguments(file, tensor, workspace, workspace_size);
     if (status != BPZ_OK) return status;
     if (out == NULL || element > BPZ_INT32) return BPZ_ERROR_ARGUMENT;
-    if ((uintptr_t)out % bpz_element_size(element) != 0) return BPZ_ERROR_ARGUMENT;
+    if ((uintptr_t)out % bpzi_element_size(element) != 0) return BPZ_ERROR_ARGUMENT;
     /* More than the machine can address: its caller may have been misled by a product that wrapped around. */
-    if (tensor->count > SIZE_MAX / bpz_element_size(element)) return BPZ_ERROR_UNSUPPORTED;
+    if (tensor->count > SIZE_MAX / bpzi_element_size(element)) return BPZ_ERROR_UNSUPPORTED;
     if (out_count < tensor->count) return BPZ_ERROR_BUFFER_TOO_SMALL;
-    status = bpz_section_read(&section, file, tensor, workspace);
+    status = bpzi_section_read(&section, file, tensor, workspace);
     if (status != BPZ_OK) return status;
-    if (spent != NULL) spent->map = 8u * (uint64_t)section.map_size;
+    if (bit_usage != NULL) bit_usage->map = 8u * (uint64_t)section.map_size;
     if (section.map.kind == BPZ_KIND_RAW) return decode_raw(tensor, &section, element, out);
-    memset(out, 0, (size_t)tensor->count * bpz_element_size(element));
+    memset(out, 0, (size_t)tensor->count * bpzi_element_size(element));
     if (tensor->nonzero == 0) return BPZ_OK;
     memset(&to, 0, sizeof to);
     to.map = &section.map;
     to.element = element;
     to.out = out;
-    return decode_stream(tensor, &section, &to, workspace, spent);
+    return decode_stream(tensor, &section, &to, workspace, bit_usage);
 }
 
 bpz_status bpz_decode(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, void *out, size_t out_count,
@@ -164,37 +157,37 @@ bpz_status bpz_decode(const bpz_file *file, const bpz_tensor *tensor, bpz_elemen
     return decode_dense(file, tensor, element, out, out_count, workspace, workspace_size, NULL);
 }
 
-bpz_status bpz_decode_spent(const bpz_file *file, const bpz_tensor *tensor, int32_t *out, size_t out_count,
-                            void *workspace, size_t workspace_size, bpz_spent *spent) {
-    if (tensor == NULL || spent == NULL) return BPZ_ERROR_ARGUMENT;
-    memset(spent, 0, sizeof *spent);
-    spent->frame = 8u * (uint64_t)tensor->frame_bytes;
-    spent->name = 8u * (uint64_t)tensor->name_bytes;
-    spent->shape = 8u * (uint64_t)tensor->shape_bytes;
-    if (bpz_kind_is_raw(tensor->kind)) {
-        spent->values = 8u * tensor->count * bpz_raw_width(tensor->kind);
+bpz_status bpz_decode_with_usage(const bpz_file *file, const bpz_tensor *tensor, int32_t *out, size_t out_count,
+                                 void *workspace, size_t workspace_size, bpz_bit_usage *bit_usage) {
+    if (tensor == NULL || bit_usage == NULL) return BPZ_ERROR_ARGUMENT;
+    memset(bit_usage, 0, sizeof *bit_usage);
+    bit_usage->frame = 8u * (uint64_t)tensor->frame_bytes;
+    bit_usage->name = 8u * (uint64_t)tensor->name_bytes;
+    bit_usage->shape = 8u * (uint64_t)tensor->shape_bytes;
+    if (bpzi_kind_is_raw(tensor->kind)) {
+        bit_usage->values = 8u * tensor->count * bpzi_raw_width(tensor->kind);
         return BPZ_ERROR_UNSUPPORTED;
     }
-    return decode_dense(file, tensor, BPZ_INT32, out, out_count, workspace, workspace_size, spent);
+    return decode_dense(file, tensor, BPZ_INT32, out, out_count, workspace, workspace_size, bit_usage);
 }
 
 bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, uint32_t *row_pointer,
                           uint32_t *columns, void *values, size_t entries, void *workspace, size_t workspace_size) {
-    bpz_section section;
-    bpz_sink to;
+    bpzi_section section;
+    bpzi_output to;
     bpz_status status = check_arguments(file, tensor, workspace, workspace_size);
     if (status != BPZ_OK) return status;
     if (row_pointer == NULL || columns == NULL || values == NULL || element > BPZ_INT32 ||
-        (uintptr_t)values % bpz_element_size(element) != 0) {
+        (uintptr_t)values % bpzi_element_size(element) != 0) {
         return BPZ_ERROR_ARGUMENT;
     }
-    if (bpz_kind_is_raw(tensor->kind) || (tensor->columns > UINT32_MAX && tensor->count != 0) ||
+    if (bpzi_kind_is_raw(tensor->kind) || (tensor->columns > UINT32_MAX && tensor->count != 0) ||
         tensor->nonzero > UINT32_MAX || tensor->rows >= SIZE_MAX / sizeof *row_pointer ||
         tensor->nonzero > SIZE_MAX / sizeof *columns) {
         return BPZ_ERROR_UNSUPPORTED;
     }
     if (entries < tensor->nonzero) return BPZ_ERROR_BUFFER_TOO_SMALL;
-    status = bpz_section_read(&section, file, tensor, workspace);
+    status = bpzi_section_read(&section, file, tensor, workspace);
     if (status != BPZ_OK) return status;
     memset(row_pointer, 0, (size_t)(tensor->rows + 1u) * sizeof *row_pointer);
     if (tensor->nonzero == 0) return BPZ_OK;
@@ -204,6 +197,6 @@ bpz_status bpz_decode_csr(const bpz_file *file, const bpz_tensor *tensor, bpz_el
     to.out = values;
     to.columns = columns;
     to.row_pointer = row_pointer;
-    to.room = tensor->nonzero;
+    to.capacity = tensor->nonzero;
     return decode_stream(tensor, &section, &to, workspace, NULL);
 }

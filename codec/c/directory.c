@@ -15,7 +15,7 @@ static bpz_status read_shape(bpz_tensor *tensor, const uint8_t *data, size_t *of
     tensor->count = tensor->rows = tensor->columns = 1;
     for (axis = 0; axis < tensor->rank; axis++) {
         uint64_t extent;
-        const bpz_status status = bpz_varint_read(data, offset, end, &extent);
+        const bpz_status status = bpzi_varint_read(data, offset, end, &extent);
         if (status != BPZ_OK) return status;
         if (extent != 0 && product > BPZ_MAX_NUMBER / extent) return BPZ_ERROR_CORRUPT;
         product *= extent != 0 ? extent : 1u;
@@ -30,7 +30,7 @@ static bpz_status read_shape(bpz_tensor *tensor, const uint8_t *data, size_t *of
     return BPZ_OK;
 }
 
-bpz_status bpz_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset, size_t end, int is_seekable) {
+bpz_status bpzi_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset, size_t end, int is_seekable) {
     const uint64_t section = tensor->section_offset + tensor->section_size;
     uint64_t size;
     size_t before;
@@ -41,7 +41,7 @@ bpz_status bpz_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset
     tensor->kind = data[offset] >> 4;
     if (tensor->rank > BPZ_MAX_RANK || tensor->kind >= BPZ_STORED_KINDS) return BPZ_ERROR_CORRUPT;
     before = ++offset;
-    status = bpz_name_read(tensor->name, &tensor->name_length, data, &offset, end);
+    status = bpzi_name_read(tensor->name, &tensor->name_length, data, &offset, end);
     if (status != BPZ_OK) return status;
     tensor->name_bytes = (uint32_t)(offset - before);
 
@@ -49,18 +49,18 @@ bpz_status bpz_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset
     status = read_shape(tensor, data, &offset, end);
     if (status != BPZ_OK) return status;
     tensor->nonzero = tensor->count;
-    if (!bpz_kind_is_raw(tensor->kind)) {
-        status = bpz_varint_read(data, &offset, end, &tensor->nonzero);
+    if (!bpzi_kind_is_raw(tensor->kind)) {
+        status = bpzi_varint_read(data, &offset, end, &tensor->nonzero);
         if (status != BPZ_OK) return status;
         if (tensor->nonzero > tensor->count) return BPZ_ERROR_CORRUPT;
     }
     tensor->shape_bytes = (uint32_t)(offset - before);
 
     before = offset;
-    if (bpz_kind_is_raw(tensor->kind)) {
-        size = tensor->count * bpz_raw_width(tensor->kind);
+    if (bpzi_kind_is_raw(tensor->kind)) {
+        size = tensor->count * bpzi_raw_width(tensor->kind);
     } else {
-        status = bpz_varint_read(data, &offset, end, &size);
+        status = bpzi_varint_read(data, &offset, end, &size);
         if (status != BPZ_OK) return status;
     }
     tensor->frame_bytes = (uint32_t)(1u + (offset - before));
@@ -74,7 +74,7 @@ bpz_status bpz_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset
     return BPZ_OK;
 }
 
-void bpz_before_first(const bpz_file *file, bpz_tensor *tensor) {
+void bpzi_before_first(const bpz_file *file, bpz_tensor *tensor) {
     memset(tensor, 0, sizeof *tensor);
     tensor->index = UINT32_MAX;
     tensor->next_entry = file->first_entry;
@@ -84,5 +84,5 @@ void bpz_before_first(const bpz_file *file, bpz_tensor *tensor) {
 bpz_status bpz_next(const bpz_file *file, bpz_tensor *tensor) {
     if (file == NULL || tensor == NULL || tensor->index + 1u >= file->tensor_count) return BPZ_ERROR_ARGUMENT;
     tensor->index++;
-    return bpz_entry_read(tensor, file->directory, tensor->next_entry, file->directory_size, (int)file->is_seekable);
+    return bpzi_entry_read(tensor, file->directory, tensor->next_entry, file->directory_size, (int)file->is_seekable);
 }

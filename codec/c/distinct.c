@@ -92,9 +92,9 @@ static int is_block_distinct(const bpz_file *file, bpz_tensor *start) {
     return 1;
 }
 
-int bpz_names_are_distinct(const bpz_file *file) {
+int bpzi_names_are_distinct(const bpz_file *file) {
     bpz_tensor start;
-    bpz_before_first(file, &start);
+    bpzi_before_first(file, &start);
     while (start.index + 1u < file->tensor_count) {
         if (!is_block_distinct(file, &start)) return 0;
     }

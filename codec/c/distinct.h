@@ -5,6 +5,6 @@
 #include "directory.h"
 
 /* Whether no two entries have the same name. Every entry must have been read once without an error. */
-int bpz_names_are_distinct(const bpz_file *file);
+int bpzi_names_are_distinct(const bpz_file *file);
 
 #endif /* BPZ_DISTINCT_H */

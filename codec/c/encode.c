@@ -1,7 +1,7 @@
 /* encode.c - the encoder's primitives. */
 #include "bpz_encode.h"
 
-#include "adaptive.h"
+#include "adaptive_model.h"
 
 static bpz_status put_bits(bpz_writer *writer, uint32_t number, unsigned width) {
     if (width > BPZ_BITS_READ_MAX) return BPZ_ERROR_ARGUMENT;
@@ -54,7 +54,8 @@ bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, con
         for (; left != 0; left--, entry++) {
             if (entries->gaps != NULL) {
                 uint32_t gap = entries->gaps[entry];
-                for (; gap >= filler && status == BPZ_OK; gap -= filler) status = put_number(writer, index_code, filler);
+                for (; gap >= filler && status == BPZ_OK; gap -= filler)
+                    status = put_number(writer, index_code, filler);
                 if (status == BPZ_OK) status = put_number(writer, index_code, gap);
             }
             if (status == BPZ_OK) status = put_number(writer, value_code, entries->values[entry]);
@@ -65,18 +66,18 @@ bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, con
     return entry == entries->count ? BPZ_OK : BPZ_ERROR_ARGUMENT;
 }
 
-size_t bpz_adaptive_workspace_size(void) { return sizeof(bpz_model); }
+size_t bpz_adaptive_workspace_size(void) { return sizeof(bpzi_model); }
 
-static bpz_status begin(const bpz_matrix *matrix, bpz_model *model, size_t workspace_size) {
+static bpz_status begin(const bpz_matrix *matrix, bpzi_model *model, size_t workspace_size) {
     if (matrix->nonzero == 0 || matrix->mean_code >= 1u << BPZ_MEAN_BITS) return BPZ_ERROR_ARGUMENT;
     if (workspace_size < sizeof *model) return BPZ_ERROR_BUFFER_TOO_SMALL;
-    bpz_model_begin(model, matrix->columns, matrix->rows * matrix->columns, matrix->nonzero, matrix->mean_code,
-                    matrix->is_signed);
+    bpzi_model_begin(model, matrix->columns, matrix->rows * matrix->columns, matrix->nonzero, matrix->mean_code,
+                     matrix->is_signed);
     return BPZ_OK;
 }
 
 /* Any place in the interval ends the stream, and zeros at its end are implied: the place with the most of them. */
-static bpz_status end(bpz_coder *coder, size_t *size) {
+static bpz_status end(bpzi_coder *coder, size_t *size) {
     uint64_t rounded = 0, zeros = UINT64_MAX >> 8; /* behind at least one byte */
     unsigned byte;
     while (zeros != 0) {
@@ -84,7 +85,7 @@ static bpz_status end(bpz_coder *coder, size_t *size) {
         if (rounded < coder->range) break;
         zeros >>= 8;
     }
-    bpz_coder_add(coder, zeros != 0 ? rounded : 0);
+    bpzi_coder_add(coder, zeros != 0 ? rounded : 0);
     for (byte = 0; byte < 8; byte++, coder->at <<= 8) {
         if (coder->passed < coder->capacity) coder->out[coder->passed] = (uint8_t)(coder->at >> 56);
         if (coder->at == 0) break;
@@ -98,20 +99,20 @@ static bpz_status end(bpz_coder *coder, size_t *size) {
 
 bpz_status bpz_write_adaptive(const bpz_matrix *matrix, const int32_t *levels, uint8_t *out, size_t capacity,
                               size_t *size, void *workspace, size_t workspace_size) {
-    bpz_model *const model = workspace;
-    bpz_coder coder;
+    bpzi_model *const model = workspace;
+    bpzi_coder coder;
     uint64_t row, column;
     const bpz_status status = begin(matrix, model, workspace_size);
     if (status != BPZ_OK) return status;
-    bpz_coder_encode(&coder, out, capacity);
+    bpzi_coder_encode(&coder, out, capacity);
     for (row = 0; row < matrix->rows; row++) {
-        bpz_model_row(model);
+        bpzi_model_row(model);
         for (column = 0; column < matrix->columns; column++, levels++) {
             uint32_t negative = *levels < 0;
             uint32_t magnitude = negative ? 0u - (uint32_t)*levels : (uint32_t)*levels;
             if (negative && !matrix->is_signed) return BPZ_ERROR_ARGUMENT;
-            if (bpz_model_survives(model, &coder, 1, column, magnitude != 0)) {
-                bpz_model_value(model, &coder, 1, bpz_model_above(model, column), &negative, &magnitude);
+            if (bpzi_model_survives(model, &coder, 1, column, magnitude != 0)) {
+                bpzi_model_value(model, &coder, 1, bpzi_model_above(model, column), &negative, &magnitude);
             }
         }
     }
@@ -120,21 +121,21 @@ bpz_status bpz_write_adaptive(const bpz_matrix *matrix, const int32_t *levels, u
 
 bpz_status bpz_write_gaps(const bpz_matrix *matrix, uint32_t gap_bits, const uint32_t *gaps, const uint32_t *values,
                           uint8_t *out, size_t capacity, size_t *size, void *workspace, size_t workspace_size) {
-    bpz_model *const model = workspace;
-    bpz_coder coder;
+    bpzi_model *const model = workspace;
+    bpzi_coder coder;
     uint64_t entry;
     const bpz_status status = begin(matrix, model, workspace_size);
     if (status != BPZ_OK) return status;
     if (gap_bits > 31) return BPZ_ERROR_ARGUMENT;
-    bpz_model_begin_gaps(model, gap_bits);
-    bpz_coder_encode(&coder, out, capacity);
+    bpzi_model_begin_gaps(model, gap_bits);
+    bpzi_coder_encode(&coder, out, capacity);
     for (entry = 0; entry < matrix->nonzero; entry++) {
         uint32_t negative = matrix->is_signed ? values[entry] & 1u : 0;
         uint32_t magnitude = (matrix->is_signed ? values[entry] >> 1 : values[entry]) + 1u;
         uint8_t above = 0;
-        (void)bpz_model_gap(model, &coder, 1, gaps[entry], 0);
+        (void)bpzi_model_gap(model, &coder, 1, gaps[entry], 0);
         if (gaps[entry] != 0) model->left_sign = 0;
-        bpz_model_value(model, &coder, 1, &above, &negative, &magnitude);
+        bpzi_model_value(model, &coder, 1, &above, &negative, &magnitude);
     }
     return end(&coder, size);
 }

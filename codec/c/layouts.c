@@ -4,8 +4,8 @@
 #include "decoder.h"
 
 /* Bits since `before` were left, added to one account. */
-static void spend(uint64_t *account, const bpz_bits *bits, uint64_t before) {
-    *account += before - bpz_bits_left(bits);
+static void spend(uint64_t *account, const bpzi_bits *bits, uint64_t before) {
+    *account += before - bpzi_bits_left(bits);
 }
 
 /* A value number as a level. `skipped` is 1 where zero has no number of its own, else 0. */
@@ -27,42 +27,42 @@ static bpz_status level_of(uint32_t kind, uint32_t number, uint32_t skipped, int
 }
 
 /* Read one value and put it at the current position. */
-static bpz_status read_value(bpz_decoder *self, uint32_t skipped, int32_t *level) {
-    const uint64_t before = bpz_bits_left(&self->bits);
+static bpz_status read_value(bpzi_decoder *self, uint32_t skipped, int32_t *level) {
+    const uint64_t before = bpzi_bits_left(&self->bits);
     uint32_t number;
-    bpz_status status = bpz_code_next(&self->value_code, &self->bits, &number);
+    bpz_status status = bpzi_code_next(&self->value_code, &self->bits, &number);
     if (status != BPZ_OK) return status;
-    if (self->spent != NULL) spend(&self->spent->values, &self->bits, before);
+    if (self->bit_usage != NULL) spend(&self->bit_usage->values, &self->bits, before);
     status = level_of(self->out.map->kind, number, skipped, level);
     if (status != BPZ_OK) return status;
-    return bpz_put(self, *level);
+    return bpzi_put(self, *level);
 }
 
 /* Positions between the previous non-zero and the next. Each filler moves on by at least one position, so
- * that no more than `room` of them are read whatever the bits say. */
-static bpz_status read_gap(bpz_decoder *self, uint64_t room, uint64_t *gap) {
-    const uint64_t before = bpz_bits_left(&self->bits);
+ * that no more than `limit` of them are read whatever the bits say. */
+static bpz_status read_gap(bpzi_decoder *self, uint64_t limit, uint64_t *gap) {
+    const uint64_t before = bpzi_bits_left(&self->bits);
     uint32_t number;
     *gap = 0;
     do {
-        const bpz_status status = bpz_code_next(&self->index_code, &self->bits, &number);
+        const bpz_status status = bpzi_code_next(&self->index_code, &self->bits, &number);
         if (status != BPZ_OK) return status;
         if (number > self->filler) return BPZ_ERROR_CORRUPT;
         *gap += number;
-        if (*gap >= room) return BPZ_ERROR_CORRUPT;
+        if (*gap >= limit) return BPZ_ERROR_CORRUPT;
     } while (number == self->filler);
-    if (self->spent != NULL) spend(&self->spent->indices, &self->bits, before);
+    if (self->bit_usage != NULL) spend(&self->bit_usage->indices, &self->bits, before);
     return BPZ_OK;
 }
 
-bpz_status bpz_dense_read(bpz_decoder *self) {
+bpz_status bpzi_dense_read(bpzi_decoder *self) {
     uint64_t row, column, nonzero = 0;
     int32_t level;
     for (row = 0; row < self->row_mask.live; row++) {
-        if (row != 0) bpz_next_row(self, 1);
+        if (row != 0) bpzi_next_row(self, 1);
         for (column = 0; column < self->first_column.live; column++) {
             bpz_status status;
-            if (column != 0) bpz_mask_skip(&self->column_mask, 1);
+            if (column != 0) bpzi_mask_skip(&self->column_mask, 1);
             status = read_value(self, 0, &level);
             if (status != BPZ_OK) return status;
             nonzero += level != 0;
@@ -71,25 +71,25 @@ bpz_status bpz_dense_read(bpz_decoder *self) {
     return nonzero == self->nonzero ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-bpz_status bpz_rows_read(bpz_decoder *self) {
+bpz_status bpzi_rows_read(bpzi_decoder *self) {
     const uint64_t columns = self->first_column.live;
     uint64_t row, left = self->nonzero;
     for (row = 0; row < self->row_mask.live; row++) {
-        const uint64_t before = bpz_bits_left(&self->bits);
+        const uint64_t before = bpzi_bits_left(&self->bits);
         uint64_t next = 0, column = 0, gap; /* the first column not yet passed, and the cursor's */
         uint32_t in_row;
         bpz_status status;
         int32_t level;
-        if (row != 0) bpz_next_row(self, 1);
-        status = bpz_code_next(&self->row_code, &self->bits, &in_row);
+        if (row != 0) bpzi_next_row(self, 1);
+        status = bpzi_code_next(&self->row_code, &self->bits, &in_row);
         if (status != BPZ_OK) return status;
-        if (self->spent != NULL) spend(&self->spent->rows, &self->bits, before);
+        if (self->bit_usage != NULL) spend(&self->bit_usage->rows, &self->bits, before);
         if (in_row > left || in_row > columns) return BPZ_ERROR_CORRUPT;
         left -= in_row;
         for (; in_row != 0; in_row--) {
             status = read_gap(self, columns - next, &gap);
             if (status != BPZ_OK) return status;
-            bpz_mask_skip(&self->column_mask, next + gap - column);
+            bpzi_mask_skip(&self->column_mask, next + gap - column);
             column = next + gap;
             next = column + 1u;
             status = read_value(self, 1, &level);
@@ -99,43 +99,43 @@ bpz_status bpz_rows_read(bpz_decoder *self) {
     return left == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-/* What the quick decoder needs, where it is of use: no masks to follow, and no account of the bits wanted. */
-static bpz_quick quick_for(bpz_decoder *self, uint32_t *words) {
-    bpz_quick quick;
+/* What the fast decoder needs, where it is of use: no masks to follow, and no account of the bits wanted. */
+static bpzi_fast fast_for(bpzi_decoder *self, uint32_t *words) {
+    bpzi_fast fast;
     int32_t level;
-    memset(&quick, 0, sizeof quick);
-    quick.positions = self->row_mask.live * self->first_column.live;
-    quick.columns = self->columns;
-    quick.nonzero = self->nonzero;
-    quick.filler = self->filler;
-    quick.index_code = &self->index_code;
-    quick.value_code = &self->value_code;
-    quick.out = &self->out;
-    quick.words = words;
-    if (self->spent != NULL || self->row_mask.mode != BPZ_MASK_NONE || self->first_column.mode != BPZ_MASK_NONE) {
-        return quick;
+    memset(&fast, 0, sizeof fast);
+    fast.positions = self->row_mask.live * self->first_column.live;
+    fast.columns = self->columns;
+    fast.nonzero = self->nonzero;
+    fast.filler = self->filler;
+    fast.index_code = &self->index_code;
+    fast.value_code = &self->value_code;
+    fast.out = &self->out;
+    fast.words = words;
+    if (self->bit_usage != NULL || self->row_mask.mode != BPZ_MASK_NONE || self->first_column.mode != BPZ_MASK_NONE) {
+        return fast;
     }
-    while (quick.known < BPZ_QUICK_VALUES && level_of(self->out.map->kind, quick.known, 1, &level) == BPZ_OK &&
-           bpz_sink_level(self->out.map, self->out.element, level, &words[quick.known]) == BPZ_OK) {
-        quick.known++;
+    while (fast.known < BPZ_FAST_VALUES && level_of(self->out.map->kind, fast.known, 1, &level) == BPZ_OK &&
+           bpzi_output_level(self->out.map, self->out.element, level, &words[fast.known]) == BPZ_OK) {
+        fast.known++;
     }
-    return quick;
+    return fast;
 }
 
-bpz_status bpz_running_read(bpz_decoder *self, uint32_t *words) {
-    bpz_cursor cursor = {0, 0};
-    bpz_quick quick = quick_for(self, words);
+bpz_status bpzi_running_read(bpzi_decoder *self, uint32_t *words) {
+    bpzi_cursor cursor = {0, 0};
+    bpzi_fast fast = fast_for(self, words);
     for (;;) {
         uint64_t gap;
         int32_t level;
-        bpz_status status = bpz_quick_running(&quick, &self->bits);
-        if (status != BPZ_OK || quick.entry == self->nonzero) return status;
-        status = read_gap(self, quick.positions - quick.position, &gap);
+        bpz_status status = bpzi_fast_running(&fast, &self->bits);
+        if (status != BPZ_OK || fast.entry == self->nonzero) return status;
+        status = read_gap(self, fast.positions - fast.position, &gap);
         if (status != BPZ_OK) return status;
-        bpz_go_to(self, &cursor, quick.position + gap);
+        bpzi_go_to(self, &cursor, fast.position + gap);
         status = read_value(self, 1, &level);
         if (status != BPZ_OK) return status;
-        quick.position += gap + 1u;
-        quick.entry++;
+        fast.position += gap + 1u;
+        fast.entry++;
     }
 }

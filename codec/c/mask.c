@@ -1,24 +1,24 @@
 /* mask.c - masks of live rows and columns. */
 #include "mask.h"
 
-static bpz_status count_raw(bpz_bits *bits, uint64_t extent, uint64_t *live) {
+static bpz_status count_raw(bpzi_bits *bits, uint64_t extent, uint64_t *live) {
     uint64_t index;
     uint32_t bit;
     *live = 0;
     for (index = 0; index < extent; index++) {
-        const bpz_status status = bpz_bits_read(bits, 1, &bit);
+        const bpz_status status = bpzi_bits_read(bits, 1, &bit);
         if (status != BPZ_OK) return status;
         *live += bit;
     }
     return BPZ_OK;
 }
 
-static bpz_status count_runs(bpz_bits *bits, unsigned golomb, uint32_t run_live, uint64_t extent, uint64_t *live) {
+static bpz_status count_runs(bpzi_bits *bits, unsigned golomb, uint32_t run_live, uint64_t extent, uint64_t *live) {
     uint64_t position = 0;
     uint32_t length;
     *live = 0;
     while (position < extent) {
-        const bpz_status status = bpz_bits_golomb(bits, golomb, &length);
+        const bpz_status status = bpzi_bits_golomb(bits, golomb, &length);
         if (status != BPZ_OK) return status;
         if (length >= extent - position) return BPZ_ERROR_CORRUPT; /* the number is the run's length - 1 */
         position += (uint64_t)length + 1u;
@@ -28,9 +28,9 @@ static bpz_status count_runs(bpz_bits *bits, unsigned golomb, uint32_t run_live,
     return BPZ_OK;
 }
 
-bpz_status bpz_mask_read(bpz_mask *mask, bpz_bits *bits, uint64_t extent) {
+bpz_status bpzi_mask_read(bpzi_mask *mask, bpzi_bits *bits, uint64_t extent) {
     uint32_t number;
-    bpz_status status = bpz_bits_read(bits, 2, &mask->mode);
+    bpz_status status = bpzi_bits_read(bits, 2, &mask->mode);
     if (status != BPZ_OK) return status;
     mask->extent = extent;
     mask->live = extent;
@@ -41,7 +41,7 @@ bpz_status bpz_mask_read(bpz_mask *mask, bpz_bits *bits, uint64_t extent) {
     if (mask->mode == BPZ_MASK_RAW) {
         status = count_raw(bits, extent, &mask->live);
     } else if (mask->mode == BPZ_MASK_RUNS) {
-        status = bpz_bits_read(bits, 4, &number);
+        status = bpzi_bits_read(bits, 4, &number);
         if (status != BPZ_OK) return status;
         mask->golomb = number >> 1;
         mask->run_live = number & 1u;
@@ -54,28 +54,28 @@ bpz_status bpz_mask_read(bpz_mask *mask, bpz_bits *bits, uint64_t extent) {
     return mask->live == 0 || mask->live == extent ? BPZ_ERROR_CORRUPT : BPZ_OK;
 }
 
-/* The reads below cannot fail: bpz_mask_read has read the same bits. */
-static uint32_t next_bit(bpz_mask *mask) {
+/* The reads below cannot fail: bpzi_mask_read has read the same bits. */
+static uint32_t next_bit(bpzi_mask *mask) {
     uint32_t bit = 1;
-    (void)bpz_bits_read(&mask->bits, 1, &bit);
+    (void)bpzi_bits_read(&mask->bits, 1, &bit);
     return bit;
 }
 
 /* Move to the first index of the next live run, from the end of the one before. */
-static void next_live_run(bpz_mask *mask) {
+static void next_live_run(bpzi_mask *mask) {
     uint32_t length = 0;
     uint64_t start = mask->run_end;
     if (!mask->run_live) {
-        (void)bpz_bits_golomb(&mask->bits, mask->golomb, &length);
+        (void)bpzi_bits_golomb(&mask->bits, mask->golomb, &length);
         start += (uint64_t)length + 1u;
     }
-    (void)bpz_bits_golomb(&mask->bits, mask->golomb, &length);
+    (void)bpzi_bits_golomb(&mask->bits, mask->golomb, &length);
     mask->position = start;
     mask->run_end = start + length + 1u;
     mask->run_live = 0;
 }
 
-void bpz_mask_begin(bpz_mask *mask) {
+void bpzi_mask_begin(bpzi_mask *mask) {
     mask->position = 0;
     mask->run_end = 0;
     if (mask->mode == BPZ_MASK_RAW) {
@@ -85,7 +85,7 @@ void bpz_mask_begin(bpz_mask *mask) {
     }
 }
 
-void bpz_mask_skip(bpz_mask *mask, uint64_t count) {
+void bpzi_mask_skip(bpzi_mask *mask, uint64_t count) {
     if (mask->mode == BPZ_MASK_NONE) {
         mask->position += count;
     } else if (mask->mode == BPZ_MASK_RAW) {

@@ -47,7 +47,7 @@ static int is_utf8(const char *chars, size_t size) {
 static bpz_status read_count(uint32_t nibble, const uint8_t *data, size_t *offset, size_t end, size_t *count) {
     uint64_t more = 0;
     if (nibble == 15) {
-        const bpz_status status = bpz_varint_read(data, offset, end, &more);
+        const bpz_status status = bpzi_varint_read(data, offset, end, &more);
         if (status != BPZ_OK) return status;
         if (more > BPZ_MAX_NAME) return BPZ_ERROR_CORRUPT;
     }
@@ -66,7 +66,7 @@ static bpz_status read_head(const uint8_t *data, size_t *offset, size_t end, siz
     return status;
 }
 
-bpz_status bpz_name_read(char *name, size_t *length, const uint8_t *data, size_t *offset, size_t end) {
+bpz_status bpzi_name_read(char *name, size_t *length, const uint8_t *data, size_t *offset, size_t end) {
     size_t shared, stored, at, checked;
     const bpz_status status = read_head(data, offset, end, &shared, &stored);
     if (status != BPZ_OK) return status;

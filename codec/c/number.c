@@ -7,7 +7,7 @@ BPZ_STATIC_ASSERT(float_is_binary32, sizeof(float) == 4);
 
 #define BPZ_VARINT_BITS 49u /* seven bytes of seven bits */
 
-bpz_status bpz_varint_read(const uint8_t *data, size_t *offset, size_t end, uint64_t *value) {
+bpz_status bpzi_varint_read(const uint8_t *data, size_t *offset, size_t end, uint64_t *value) {
     uint64_t number = 0;
     unsigned shift = 0;
     uint8_t byte;
@@ -24,19 +24,19 @@ bpz_status bpz_varint_read(const uint8_t *data, size_t *offset, size_t end, uint
     return BPZ_OK;
 }
 
-uint32_t bpz_word_of(float value) {
+uint32_t bpzi_word_of(float value) {
     uint32_t word;
     memcpy(&word, &value, sizeof word);
     return word;
 }
 
-float bpz_float_of(uint32_t word) {
+float bpzi_float_of(uint32_t word) {
     float value;
     memcpy(&value, &word, sizeof value);
     return value;
 }
 
-uint32_t bpz_scaled(uint32_t negative, uint32_t number, int32_t exponent) {
+uint32_t bpzi_scaled(uint32_t negative, uint32_t number, int32_t exponent) {
     const uint32_t sign = negative << 31;
     int32_t highest = 0; /* place of the number's highest bit */
     if (number == 0) return sign;
@@ -46,14 +46,14 @@ uint32_t bpz_scaled(uint32_t negative, uint32_t number, int32_t exponent) {
     return sign | (uint32_t)(exponent + 127) << 23 | (number << (23 - highest) & 0x7FFFFFu);
 }
 
-uint32_t bpz_word_of_half(uint32_t half) {
+uint32_t bpzi_word_of_half(uint32_t half) {
     const uint32_t negative = half >> 15, exponent = half >> 10 & 31u, mantissa = half & 0x3FFu;
     if (exponent == 31u) return negative << 31 | 0x7F800000u | mantissa << 13;
-    return exponent == 0 ? bpz_scaled(negative, mantissa, -24)
-                         : bpz_scaled(negative, mantissa | 0x400u, (int32_t)exponent - 25);
+    return exponent == 0 ? bpzi_scaled(negative, mantissa, -24)
+                         : bpzi_scaled(negative, mantissa | 0x400u, (int32_t)exponent - 25);
 }
 
-uint32_t bpz_half_of_word(uint32_t word) {
+uint32_t bpzi_half_of_word(uint32_t word) {
     const uint32_t sign = word >> 16 & 0x8000u, size = word & 0x7FFFFFFFu;
     uint32_t kept, lost, half;
     unsigned shift;

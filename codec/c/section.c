@@ -9,34 +9,38 @@ static size_t stored_width(uint32_t storage) {
     return storage == BPZ_STORED_FLOAT32 ? 4u : storage == BPZ_STORED_INT8 ? 1u : 2u;
 }
 
-uint32_t bpz_stored_value(const uint8_t *values, uint32_t storage, size_t index) {
+uint32_t bpzi_stored_value(const uint8_t *values, uint32_t storage, size_t index) {
     const uint8_t *const at = values + stored_width(storage) * index;
     switch (storage) {
-        case BPZ_STORED_FLOAT32: return bpz_word_at(at);
-        case BPZ_STORED_INT8: return bpz_scaled(at[0] >> 7, at[0] < 128u ? at[0] : 256u - at[0], 0);
-        case BPZ_STORED_FLOAT16: return bpz_word_of_half((uint32_t)at[0] | (uint32_t)at[1] << 8);
-        default: return (uint32_t)at[0] << 16 | (uint32_t)at[1] << 24;
+    case BPZ_STORED_FLOAT32:
+        return bpzi_word_at(at);
+    case BPZ_STORED_INT8:
+        return bpzi_scaled(at[0] >> 7, at[0] < 128u ? at[0] : 256u - at[0], 0);
+    case BPZ_STORED_FLOAT16:
+        return bpzi_word_of_half((uint32_t)at[0] | (uint32_t)at[1] << 8);
+    default:
+        return (uint32_t)at[0] << 16 | (uint32_t)at[1] << 24;
     }
 }
 
-static bpz_status read_grid(bpz_section *section, int is_short) {
+static bpz_status read_grid(bpzi_section *section, int is_short) {
     const uint8_t *const bytes = section->payload;
     uint32_t word;
     section->map_size = is_short ? 2 : 4;
     if (section->payload_size < section->map_size) return BPZ_ERROR_TRUNCATED;
-    word = is_short ? (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 24 : bpz_word_at(bytes);
+    word = is_short ? (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 24 : bpzi_word_at(bytes);
     if (!is_short && (word & 0xFFFFu) == 0) return BPZ_ERROR_CORRUPT; /* the short form serves */
     section->map.kind = BPZ_KIND_GRID;
-    section->map.step = bpz_float_of(word);
+    section->map.step = bpzi_float_of(word);
     /* Positive: sign clear, and not zero. */
-    return bpz_is_finite(word) && word != 0 && word >> 31 == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
+    return bpzi_is_finite(word) && word != 0 && word >> 31 == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-static bpz_status read_codebook(bpz_section *section, int is_short) {
+static bpz_status read_codebook(bpzi_section *section, int is_short) {
     bpz_value_map *const map = &section->map;
     uint64_t stored;
     size_t offset = 0, index;
-    const bpz_status status = bpz_varint_read(section->payload, &offset, section->payload_size, &stored);
+    const bpz_status status = bpzi_varint_read(section->payload, &offset, section->payload_size, &stored);
     if (status != BPZ_OK) return status;
     if (stored >= BPZ_MAX_CODEBOOK) return BPZ_ERROR_CORRUPT;
     map->kind = BPZ_KIND_CODEBOOK;
@@ -45,13 +49,13 @@ static bpz_status read_codebook(bpz_section *section, int is_short) {
     map->codebook = section->payload + offset;
     map->codebook_count = (uint32_t)stored + 1u;
     for (index = 0; index < stored; index++) {
-        if (!bpz_is_finite(bpz_stored_value(map->codebook, map->storage, index))) return BPZ_ERROR_CORRUPT;
+        if (!bpzi_is_finite(bpzi_stored_value(map->codebook, map->storage, index))) return BPZ_ERROR_CORRUPT;
     }
     section->map_size = offset + (size_t)stored * stored_width(map->storage);
     return BPZ_OK;
 }
 
-static bpz_status read_minifloat(bpz_section *section) {
+static bpz_status read_minifloat(bpzi_section *section) {
     bpz_value_map *const map = &section->map;
     section->map_size = 2;
     if (section->payload_size < 2) return BPZ_ERROR_TRUNCATED;
@@ -65,7 +69,7 @@ static bpz_status read_minifloat(bpz_section *section) {
 }
 
 /* The section's bytes where the window has them, without its checksum, which must match. `table` as
- * bpz_checksum_matches has it. */
+ * bpzi_checksum_matches has it. */
 static bpz_status find_section(const bpz_file *file, const bpz_tensor *tensor, uint32_t *table, const uint8_t **bytes,
                                size_t *size) {
     /* Of a section before the window this is a number beyond any window's size. */
@@ -75,26 +79,36 @@ static bpz_status find_section(const bpz_file *file, const bpz_tensor *tensor, u
     *size = (size_t)tensor->section_size;
     if (file->is_seekable) {
         *size -= BPZ_CHECKSUM_BYTES;
-        if (!bpz_checksum_matches(*bytes, *size, table)) return BPZ_ERROR_CHECKSUM;
+        if (!bpzi_checksum_matches(*bytes, *size, table)) return BPZ_ERROR_CHECKSUM;
     }
     return BPZ_OK;
 }
 
-bpz_status bpz_section_read(bpz_section *section, const bpz_file *file, const bpz_tensor *tensor, uint32_t *table) {
+bpz_status bpzi_section_read(bpzi_section *section, const bpz_file *file, const bpz_tensor *tensor, uint32_t *table) {
     bpz_status status;
     memset(section, 0, sizeof *section);
     status = find_section(file, tensor, table, &section->payload, &section->payload_size);
     if (status != BPZ_OK) return status;
-    if (bpz_kind_is_raw(tensor->kind)) {
+    if (bpzi_kind_is_raw(tensor->kind)) {
         section->map.storage = tensor->kind; /* the numbers are the same */
         return BPZ_OK;
     }
     switch (tensor->kind) {
-        case BPZ_STORED_GRID: status = read_grid(section, 0); break;
-        case BPZ_STORED_GRID_SHORT: status = read_grid(section, 1); break;
-        case BPZ_STORED_CODEBOOK: status = read_codebook(section, 0); break;
-        case BPZ_STORED_CODEBOOK_SHORT: status = read_codebook(section, 1); break;
-        default: status = read_minifloat(section); break;
+    case BPZ_STORED_GRID:
+        status = read_grid(section, 0);
+        break;
+    case BPZ_STORED_GRID_SHORT:
+        status = read_grid(section, 1);
+        break;
+    case BPZ_STORED_CODEBOOK:
+        status = read_codebook(section, 0);
+        break;
+    case BPZ_STORED_CODEBOOK_SHORT:
+        status = read_codebook(section, 1);
+        break;
+    default:
+        status = read_minifloat(section);
+        break;
     }
     if (status != BPZ_OK) return status;
     section->payload += section->map_size;
@@ -108,20 +122,20 @@ static bpz_status minifloat_of(const bpz_value_map *map, int32_t level, uint32_t
     const uint32_t mantissa = magnitude & ((1u << map->mantissa_bits) - 1u);
     if (magnitude >> (map->exponent_bits + map->mantissa_bits) != 0) return BPZ_ERROR_CORRUPT;
     *word = exponent == 0
-                ? bpz_scaled(negative, mantissa, map->unit)
-                : bpz_scaled(negative, mantissa | 1u << map->mantissa_bits, map->unit + (int32_t)exponent - 1);
+                ? bpzi_scaled(negative, mantissa, map->unit)
+                : bpzi_scaled(negative, mantissa | 1u << map->mantissa_bits, map->unit + (int32_t)exponent - 1);
     return BPZ_OK;
 }
 
-bpz_status bpz_value_of(const bpz_value_map *map, int32_t level, uint32_t *word) {
+bpz_status bpzi_value_of(const bpz_value_map *map, int32_t level, uint32_t *word) {
     if (map->kind == BPZ_KIND_GRID) {
-        *word = bpz_word_of((float)level * map->step);
-        return bpz_is_finite(*word) ? BPZ_OK : BPZ_ERROR_CORRUPT;
+        *word = bpzi_word_of((float)level * map->step);
+        return bpzi_is_finite(*word) ? BPZ_OK : BPZ_ERROR_CORRUPT;
     }
     if (map->kind == BPZ_KIND_MINIFLOAT) return minifloat_of(map, level, word);
     /* A negative level is a large number without a sign. */
     if ((uint32_t)level >= map->codebook_count) return BPZ_ERROR_CORRUPT;
-    *word = level == 0 ? 0 : bpz_stored_value(map->codebook, map->storage, (size_t)level - 1u);
+    *word = level == 0 ? 0 : bpzi_stored_value(map->codebook, map->storage, (size_t)level - 1u);
     return BPZ_OK;
 }
 
@@ -129,7 +143,7 @@ bpz_status bpz_level_value(const bpz_value_map *map, int32_t level, float *value
     uint32_t word;
     bpz_status status;
     if (map == NULL || value == NULL || map->kind == BPZ_KIND_RAW) return BPZ_ERROR_ARGUMENT;
-    status = bpz_value_of(map, level, &word);
-    if (status == BPZ_OK) *value = bpz_float_of(word);
+    status = bpzi_value_of(map, level, &word);
+    if (status == BPZ_OK) *value = bpzi_float_of(word);
     return status;
 }

@@ -15,29 +15,29 @@ _TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # DLPack's, by NumPy's kind
 
 
 def schedule_source(plan: Plan) -> str:
-    """A C file that defines `bp_linked_model`; deterministic."""
+    """A C file that defines `bpi_linked_model`; deterministic."""
     calls = sorted(plan.calls, key=lambda call: not call.once)  # those of loading first, in their order
     kernels = sorted({call.kernel for call in calls})
     views = [view for call in calls for view in call.views]
     shapes = sorted({view.shape for view in views})
     lines = ['#include "model.h"', ""]
     lines += [
-        f"int {_SYMBOL.format(kernel)}(void *self, const bp_any *arguments, int32_t count, bp_any *result);"
+        f"int {_SYMBOL.format(kernel)}(void *self, const bpi_any *arguments, int32_t count, bpi_any *result);"
         for kernel in kernels
     ]
     lines.append("")
     for number, shape in enumerate(shapes):
         lines.append(f"static const int64_t shape_{number}[] = {{{', '.join(map(str, shape)) or '1'}}};")
     lines += _constants(plan)
-    lines += _table("bp_view", "views", [_view(view, shapes) for view in views])
+    lines += _table("bpi_view", "views", [_view(view, shapes) for view in views])
     first, rows = 0, []
     for call in calls:
         rows.append(f"{_c_string(_label(call))}, {_SYMBOL.format(call.kernel)}, {first}, {len(call.views)}")
         first += len(call.views)
-    lines += _table("bp_kernel", "kernels", rows)
+    lines += _table("bpi_kernel", "kernels", rows)
     lines += _parameters(plan)
     lines += [
-        "const bp_model bp_linked_model = {",
+        "const bpi_model bpi_linked_model = {",
         f"    parameters, {len(plan.parameters)}, constants, {len(plan.constants)},",
         f"    views, {len(views)}, kernels, {len(calls)}, {sum(call.once for call in calls)},",
         f"    {plan.input.offset}, {_floats(plan.input)}, {plan.output.offset}, {_floats(plan.output)},",
@@ -48,14 +48,14 @@ def schedule_source(plan: Plan) -> str:
 
 
 def gpu_schedule_source(programs: Sequence[GpuProgram]) -> str:
-    """A C file that defines `bp_linked_gpu_models`, the preferred one first; deterministic."""
+    """A C file that defines `bpi_linked_gpu_models`, the preferred one first; deterministic."""
     lines = ['#include "model_gpu.h"', ""]
     for program in programs:
         lines += _gpu_program(program)
     rows = [f"&{program.precision}_model" for program in programs]
     lines += [
-        f"const bp_gpu_model *const bp_linked_gpu_models[] = {{{', '.join(rows)}}};",
-        f"const size_t bp_linked_gpu_model_count = {len(rows)};",
+        f"const bpi_gpu_model *const bpi_linked_gpu_models[] = {{{', '.join(rows)}}};",
+        f"const size_t bpi_linked_gpu_model_count = {len(rows)};",
     ]
     return "\n".join(lines) + "\n"
 
@@ -70,18 +70,18 @@ def _gpu_program(program: GpuProgram) -> list[str]:
     lines += _constants(plan, prefix)
     views = [view for launch in launches for view in launch.views]
     rows = [f"{view.offset}, {_bytes(view)}, {int(view.arena)}" for view in views]
-    lines += _table("bp_gpu_view", f"{prefix}views", rows)
+    lines += _table("bpi_gpu_view", f"{prefix}views", rows)
     first, rows = 0, []
     for launch in launches:
         label = f"{', '.join(launch.layers)}: {launch.kernel}" if any(launch.layers) else launch.kernel
         sizes = ", ".join("{" + ", ".join(map(str, each)) + "}" for each in (launch.items, launch.group))
         rows.append(f'"{launch.kernel}", {_c_string(label)}, {first}, {len(launch.views)}, {sizes}')
         first += len(launch.views)
-    lines += _table("bp_gpu_launch", f"{prefix}launches", rows)
+    lines += _table("bpi_gpu_launch", f"{prefix}launches", rows)
     lines += _parameters(plan, prefix)
     extension = _c_string(program.extension) if program.extension else "0"
     lines += [
-        f"static const bp_gpu_model {prefix}model = {{",
+        f"static const bpi_gpu_model {prefix}model = {{",
         f"    {extension}, {_c_string(program.precision)},",
         f"    {prefix}source, sizeof {prefix}source - 1, {prefix}parameters, {len(plan.parameters)},",
         f"    {prefix}constants, {len(plan.constants)},",
@@ -105,7 +105,7 @@ def _parameters(plan: Plan, prefix: str = "") -> list[str]:
         else:
             offset = parameter.offset
         rows.append(f"{_c_string(name)}, {offset}, {len(shape)}, {{{', '.join(map(str, shape)) or '0'}}}, {sparse}")
-    return lines + _table("bp_parameter", f"{prefix}parameters", rows)
+    return lines + _table("bpi_parameter", f"{prefix}parameters", rows)
 
 
 def _constants(plan: Plan, prefix: str = "") -> list[str]:
@@ -116,7 +116,7 @@ def _constants(plan: Plan, prefix: str = "") -> list[str]:
         numbers = ", ".join(map(str, array.astype(array.dtype.newbyteorder("<")).tobytes())) or "0"
         lines.append(f"static const unsigned char {prefix}constant_{number}[] = {{{numbers}}};")
     rows = [f"{prefix}constant_{n}, {array.nbytes}, {offset}" for n, (array, offset) in enumerate(plan.constants)]
-    return lines + _table("bp_constant", f"{prefix}constants", rows)
+    return lines + _table("bpi_constant", f"{prefix}constants", rows)
 
 
 def _c_string(line: str) -> str:
@@ -150,7 +150,7 @@ def _sparse(name: str, parameter: SparseParameter) -> list[str]:
     entries = parameter.values.shape[0]
     return [
         f"static const uint32_t {name.format('places')}[] = {{{table}}};",
-        f"static const bp_sparse {name.format('sparse')} = {{{parameter.places.offset}, {parameter.rows.offset}, "
+        f"static const bpi_sparse {name.format('sparse')} = {{{parameter.places.offset}, {parameter.rows.offset}, "
         f"{parameter.meaning.offset}, {entries}, {_STORED[parameter.values.dtype]}, "
         f"{np.dtype(parameter.places.dtype).itemsize}, "
         f"{parameter.inner}, {parameter.channel_stride}, {name.format('places')}}};",

@@ -11,6 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Version of this library; a test compares it with the package's. */
+#define BAYESPRESS_VERSION_MAJOR 0
+#define BAYESPRESS_VERSION_MINOR 1
+#define BAYESPRESS_VERSION_PATCH 0
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -27,7 +32,7 @@ typedef enum bp_status {
     BP_ERROR_DEVICE = 6     /* the GPU reported failure */
 } bp_status;
 
-#define BP_ALIGNMENT 64u
+#define BP_ALIGNMENT   64u
 #define BP_MAX_THREADS 64
 
 /* A loaded network. Private but for weights_status. */

@@ -6,8 +6,8 @@
 #include "gpu.h"
 #include "weights.h"
 
-static bp_status start(bp_gpu *gpu, size_t launch, bp_cl *event) {
-    const bp_gpu_launch *each = &gpu->model->launches[launch];
+static bp_status start(bp_gpu *gpu, size_t launch, bpi_cl *event) {
+    const bpi_gpu_launch *each = &gpu->model->launches[launch];
     return gpu->cl.clEnqueueNDRangeKernel(gpu->queue, gpu->kernels[launch], 3, NULL, each->items, each->group, 0, NULL,
                                           event) == CL_SUCCESS_
                ? BP_OK
@@ -20,7 +20,7 @@ static int write_weights(bp_gpu *gpu, size_t offset, size_t size, const void *da
 }
 
 /* Decode a weight to `values`, which has room for it, and bring it over. */
-static bp_status load_dense(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *tensor, const bp_parameter *parameter,
+static bp_status load_dense(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *tensor, const bpi_parameter *parameter,
                             float *values, void *workspace) {
     const size_t count = (size_t)tensor->count;
     if (bpz_decode(file, tensor, BPZ_FLOAT32, values, count, workspace, bpz_workspace_size()) != BPZ_OK) {
@@ -30,43 +30,43 @@ static bp_status load_dense(bp_gpu *gpu, const bpz_file *file, const bpz_tensor 
 }
 
 /* The same of one that is kept as sparse rows. `memory` has room for all of its arrays, four bytes an element. */
-static bp_status load_rows(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *tensor, const bp_parameter *parameter,
+static bp_status load_rows(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *tensor, const bpi_parameter *parameter,
                            uint32_t *memory, void *workspace) {
-    const bp_sparse *sparse = parameter->sparse;
+    const bpi_sparse *sparse = parameter->sparse;
     bpz_status why;
     bp_status status;
-    bp_rows into;
+    bpi_rows into;
     into.values = memory;
     into.places = memory + sparse->entries;
     into.columns = memory + 2 * (size_t)sparse->entries;
     into.rows = memory + 3 * (size_t)sparse->entries;
     into.meaning = (float *)(void *)(into.rows + parameter->shape[0] + 1);
-    status = bp_decode_rows(file, tensor, parameter, &into, workspace, bpz_workspace_size(), &why);
+    status = bpi_decode_rows(file, tensor, parameter, &into, workspace, bpz_workspace_size(), &why);
     if (status == BP_OK) {
         const size_t value_size = sparse->stored == BP_VALUES ? sizeof(float) : 1;
         const size_t entries = into.rows[parameter->shape[0]];
         if (!write_weights(gpu, parameter->offset, entries * value_size, into.values) ||
             !write_weights(gpu, sparse->places_offset, entries * sparse->place_size, into.places) ||
             !write_weights(gpu, sparse->rows_offset, (parameter->shape[0] + (size_t)1) * sizeof(uint32_t), into.rows) ||
-            !write_weights(gpu, sparse->meaning_offset, bp_meaning_count(sparse) * sizeof(float), into.meaning)) {
+            !write_weights(gpu, sparse->meaning_offset, bpi_value_table_size(sparse) * sizeof(float), into.meaning)) {
             return BP_ERROR_DEVICE;
         }
     }
     return status;
 }
 
-static bp_status load_parameter(bp_gpu *gpu, const bpz_file *file, const bp_parameter *parameter, void *workspace) {
+static bp_status load_parameter(bp_gpu *gpu, const bpz_file *file, const bpi_parameter *parameter, void *workspace) {
     bpz_tensor tensor;
     bpz_status why;
     size_t elements;
     void *memory;
-    bp_status status = bp_find_weight(file, parameter, &tensor, &why);
+    bp_status status = bpi_find_weight(file, parameter, &tensor, &why);
     if (status != BP_OK) {
         return status;
     }
     elements = parameter->sparse == NULL ? (size_t)tensor.count
                                          : 3 * (size_t)parameter->sparse->entries + parameter->shape[0] + 1 +
-                                               bp_meaning_count(parameter->sparse);
+                                               bpi_value_table_size(parameter->sparse);
     memory = malloc((elements + 1) * 4);
     if (memory == NULL) {
         return BP_ERROR_WORKSPACE;
@@ -100,7 +100,7 @@ bp_status bp_gpu_load(bp_gpu *gpu, const void *bpz, size_t bpz_size) {
     }
     free(workspace);
     for (i = 0; status == BP_OK && i < gpu->model->constant_count; i++) {
-        const bp_constant *constant = &gpu->model->constants[i];
+        const bpi_constant *constant = &gpu->model->constants[i];
         status = write_weights(gpu, constant->offset, constant->size, constant->data) ? BP_OK : BP_ERROR_DEVICE;
     }
     for (i = 0; status == BP_OK && i < gpu->model->once_count; i++) {
@@ -109,7 +109,7 @@ bp_status bp_gpu_load(bp_gpu *gpu, const void *bpz, size_t bpz_size) {
     return status == BP_OK && gpu->cl.clFinish(gpu->queue) != CL_SUCCESS_ ? BP_ERROR_DEVICE : status;
 }
 
-static uint64_t taken(const bp_gpu *gpu, bp_cl event) {
+static uint64_t taken(const bp_gpu *gpu, bpi_cl event) {
     uint64_t began = 0, ended = 0;
     gpu->cl.clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_START_, sizeof began, &began, NULL);
     gpu->cl.clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END_, sizeof ended, &ended, NULL);
@@ -127,7 +127,7 @@ bp_status bp_gpu_run_timed(bp_gpu *gpu, const float *input, float *output, uint6
         return BP_ERROR_DEVICE;
     }
     for (i = 0; status == BP_OK && i < bp_gpu_kernel_count(gpu); i++) {
-        bp_cl event = NULL;
+        bpi_cl event = NULL;
         status = start(gpu, gpu->model->once_count + i, nanoseconds != NULL ? &event : NULL);
         if (status == BP_OK && nanoseconds != NULL) {
             status = gpu->cl.clFinish(gpu->queue) == CL_SUCCESS_ ? BP_OK : BP_ERROR_DEVICE;
@@ -135,9 +135,9 @@ bp_status bp_gpu_run_timed(bp_gpu *gpu, const float *input, float *output, uint6
             gpu->cl.clReleaseEvent(event);
         }
     }
-    if (status == BP_OK && gpu->cl.clEnqueueReadBuffer(gpu->queue, gpu->arena, CL_TRUE_, gpu->model->output_offset,
-                                                       bp_output_size() * sizeof(float), output, 0, NULL,
-                                                       NULL) != CL_SUCCESS_) {
+    if (status == BP_OK &&
+        gpu->cl.clEnqueueReadBuffer(gpu->queue, gpu->arena, CL_TRUE_, gpu->model->output_offset,
+                                    bp_output_size() * sizeof(float), output, 0, NULL, NULL) != CL_SUCCESS_) {
         return BP_ERROR_DEVICE;
     }
     return status;
@@ -147,9 +147,7 @@ bp_status bp_gpu_run(bp_gpu *gpu, const float *input, float *output) {
     return bp_gpu_run_timed(gpu, input, output, NULL);
 }
 
-size_t bp_gpu_kernel_count(const bp_gpu *gpu) {
-    return gpu->model->launch_count - gpu->model->once_count;
-}
+size_t bp_gpu_kernel_count(const bp_gpu *gpu) { return gpu->model->launch_count - gpu->model->once_count; }
 
 const char *bp_gpu_kernel_name(const bp_gpu *gpu, size_t index) {
     return index < bp_gpu_kernel_count(gpu) ? gpu->model->launches[gpu->model->once_count + index].name : NULL;

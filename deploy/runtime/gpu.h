@@ -7,11 +7,11 @@
 #include "opencl.h"
 
 struct bp_gpu {
-    const bp_gpu_model *model; /* the one of the linked ones that runs */
-    bp_opencl cl;
-    bp_cl device, context, queue, program, weights, arena;
-    bp_cl *kernels; /* one a launch */
-    bp_cl *views;   /* one a view */
+    const bpi_gpu_model *model; /* the one of the linked ones that runs */
+    bpi_opencl cl;
+    bpi_cl device, context, queue, program, weights, arena;
+    bpi_cl *kernels; /* one a launch */
+    bpi_cl *views;   /* one a view */
     char name[128];
     int from_cache;
 };

@@ -26,16 +26,16 @@ static uint64_t cache_key(const bp_gpu *gpu) {
 
 /* The first GPU of all platforms, or else the first device. */
 static int find_device(bp_gpu *gpu) {
-    bp_cl platforms[8];
-    bp_cl_uint count = 0, i;
-    const bp_cl_bits kinds[2] = {CL_DEVICE_TYPE_GPU_, CL_DEVICE_TYPE_ALL_};
+    bpi_cl platforms[8];
+    bpi_cl_uint count = 0, i;
+    const bpi_cl_bits kinds[2] = {CL_DEVICE_TYPE_GPU_, CL_DEVICE_TYPE_ALL_};
     int kind;
     if (gpu->cl.clGetPlatformIDs(8, platforms, &count) != CL_SUCCESS_) {
         return 0;
     }
     for (kind = 0; kind < 2; kind++) {
         for (i = 0; i < count && i < 8; i++) {
-            bp_cl_uint devices = 0;
+            bpi_cl_uint devices = 0;
             if (gpu->cl.clGetDeviceIDs(platforms[i], kinds[kind], 1, &gpu->device, &devices) == CL_SUCCESS_ &&
                 devices > 0) {
                 gpu->cl.clGetDeviceInfo(gpu->device, CL_DEVICE_NAME_, sizeof gpu->name - 1, gpu->name, NULL);
@@ -47,10 +47,10 @@ static int find_device(bp_gpu *gpu) {
 }
 
 static int compile(bp_gpu *gpu, const char *cache) {
-    bp_cl_int error = -1;
+    bpi_cl_int error = -1;
     const uint64_t key = cache != NULL ? cache_key(gpu) : 0;
     if (cache != NULL) {
-        gpu->program = bp_cache_read(&gpu->cl, gpu->context, gpu->device, key, cache);
+        gpu->program = bpi_cache_read(&gpu->cl, gpu->context, gpu->device, key, cache);
         gpu->from_cache = gpu->program != NULL;
     }
     if (gpu->program == NULL) {
@@ -64,7 +64,7 @@ static int compile(bp_gpu *gpu, const char *cache) {
             return 0;
         }
         if (cache != NULL) {
-            bp_cache_write(&gpu->cl, gpu->program, key, cache);
+            bpi_cache_write(&gpu->cl, gpu->program, key, cache);
         }
     }
     return 1;
@@ -94,8 +94,8 @@ static int has_extension(const bp_gpu *gpu, const char *extension) {
 /* Compile the first of the linked networks that the device takes. */
 static int choose_model(bp_gpu *gpu, const char *cache) {
     size_t i;
-    for (i = 0; i < bp_linked_gpu_model_count; i++) {
-        gpu->model = bp_linked_gpu_models[i];
+    for (i = 0; i < bpi_linked_gpu_model_count; i++) {
+        gpu->model = bpi_linked_gpu_models[i];
         if (has_extension(gpu, gpu->model->extension) && compile(gpu, cache)) {
             return 1;
         }
@@ -108,24 +108,25 @@ static int choose_model(bp_gpu *gpu, const char *cache) {
 }
 
 static int make_arrays(bp_gpu *gpu) {
-    gpu->kernels = calloc(gpu->model->launch_count + 1, sizeof(bp_cl));
-    gpu->views = calloc(gpu->model->view_count + 1, sizeof(bp_cl));
+    gpu->kernels = calloc(gpu->model->launch_count + 1, sizeof(bpi_cl));
+    gpu->views = calloc(gpu->model->view_count + 1, sizeof(bpi_cl));
     return gpu->kernels != NULL && gpu->views != NULL;
 }
 
 static int make_buffers(bp_gpu *gpu) {
-    bp_cl_int weights_error = -1, arena_error = -1;
+    bpi_cl_int weights_error = -1, arena_error = -1;
     size_t i;
-    gpu->weights = gpu->cl.clCreateBuffer(gpu->context, CL_MEM_READ_WRITE_, gpu->model->weights_size + 1, NULL,
-                                          &weights_error);
-    gpu->arena = gpu->cl.clCreateBuffer(gpu->context, CL_MEM_READ_WRITE_, gpu->model->arena_size + 1, NULL, &arena_error);
+    gpu->weights =
+        gpu->cl.clCreateBuffer(gpu->context, CL_MEM_READ_WRITE_, gpu->model->weights_size + 1, NULL, &weights_error);
+    gpu->arena =
+        gpu->cl.clCreateBuffer(gpu->context, CL_MEM_READ_WRITE_, gpu->model->arena_size + 1, NULL, &arena_error);
     if (weights_error != CL_SUCCESS_ || arena_error != CL_SUCCESS_) {
         return 0;
     }
     for (i = 0; i < gpu->model->view_count; i++) {
-        const bp_gpu_view *view = &gpu->model->views[i];
-        bp_cl_region region;
-        bp_cl_int error = -1;
+        const bpi_gpu_view *view = &gpu->model->views[i];
+        bpi_cl_region region;
+        bpi_cl_int error = -1;
         region.origin = view->offset;
         region.size = view->size > 0 ? view->size : 1;
         gpu->views[i] = gpu->cl.clCreateSubBuffer(view->in_arena ? gpu->arena : gpu->weights, CL_MEM_READ_WRITE_,
@@ -142,15 +143,15 @@ static int make_kernels(bp_gpu *gpu) {
     size_t i;
     uint32_t argument;
     for (i = 0; i < gpu->model->launch_count; i++) {
-        const bp_gpu_launch *launch = &gpu->model->launches[i];
-        bp_cl_int error = -1;
+        const bpi_gpu_launch *launch = &gpu->model->launches[i];
+        bpi_cl_int error = -1;
         gpu->kernels[i] = gpu->cl.clCreateKernel(gpu->program, launch->kernel, &error);
         if (error != CL_SUCCESS_) {
             gpu->kernels[i] = NULL;
             return 0;
         }
         for (argument = 0; argument < launch->view_count; argument++) {
-            if (gpu->cl.clSetKernelArg(gpu->kernels[i], argument, sizeof(bp_cl),
+            if (gpu->cl.clSetKernelArg(gpu->kernels[i], argument, sizeof(bpi_cl),
                                        &gpu->views[launch->first_view + argument]) != CL_SUCCESS_) {
                 return 0;
             }
@@ -160,8 +161,8 @@ static int make_kernels(bp_gpu *gpu) {
 }
 
 static const char *open_device(bp_gpu *gpu, const char *cache) {
-    bp_cl_int error = -1;
-    if (!bp_opencl_find(&gpu->cl)) {
+    bpi_cl_int error = -1;
+    if (!bpi_opencl_find(&gpu->cl)) {
         return "there is no OpenCL library";
     }
     if (!find_device(gpu)) {
@@ -238,14 +239,8 @@ void bp_gpu_close(bp_gpu *gpu) {
     free(gpu);
 }
 
-const char *bp_gpu_name(const bp_gpu *gpu) {
-    return gpu->name;
-}
+const char *bp_gpu_name(const bp_gpu *gpu) { return gpu->name; }
 
-const char *bp_gpu_precision(const bp_gpu *gpu) {
-    return gpu->model->precision;
-}
+const char *bp_gpu_precision(const bp_gpu *gpu) { return gpu->model->precision; }
 
-int bp_gpu_from_cache(const bp_gpu *gpu) {
-    return gpu->from_cache;
-}
+int bp_gpu_from_cache(const bp_gpu *gpu) { return gpu->from_cache; }

@@ -38,12 +38,12 @@ static FILE *open_own(const char *path, size_t *size) {
     return file;
 }
 
-bp_cl bp_cache_read(const bp_opencl *cl, bp_cl context, bp_cl device, uint64_t key, const char *path) {
+bpi_cl bpi_cache_read(const bpi_opencl *cl, bpi_cl context, bpi_cl device, uint64_t key, const char *path) {
     unsigned char head[HEAD];
     size_t size = 0;
     FILE *file = open_own(path, &size);
     unsigned char *binary = NULL;
-    bp_cl found = NULL;
+    bpi_cl found = NULL;
     if (file == NULL) {
         return NULL;
     }
@@ -52,8 +52,8 @@ bp_cl bp_cache_read(const bp_opencl *cl, bp_cl context, bp_cl device, uint64_t k
         fread(binary, 1, size, file) == size) {
         const unsigned char *binaries[1];
         const size_t sizes[1] = {size};
-        bp_cl_int status = -1, error = -1;
-        bp_cl program;
+        bpi_cl_int status = -1, error = -1;
+        bpi_cl program;
         binaries[0] = binary;
         program = cl->clCreateProgramWithBinary(context, 1, &device, sizes, binaries, &status, &error);
         if (error == CL_SUCCESS_ && status == CL_SUCCESS_ &&
@@ -68,7 +68,7 @@ bp_cl bp_cache_read(const bp_opencl *cl, bp_cl context, bp_cl device, uint64_t k
     return found;
 }
 
-void bp_cache_write(const bp_opencl *cl, bp_cl program, uint64_t key, const char *path) {
+void bpi_cache_write(const bpi_opencl *cl, bpi_cl program, uint64_t key, const char *path) {
     static const char ending[] = ".XXXXXX";
     size_t size = 0;
     unsigned char *binary = NULL;

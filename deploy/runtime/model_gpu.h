@@ -5,36 +5,36 @@
 #include "model.h"
 
 /* A kernel's argument: a part of one of the regions. */
-typedef struct bp_gpu_view {
+typedef struct bpi_gpu_view {
     size_t offset, size;
     int in_arena;
-} bp_gpu_view;
+} bpi_gpu_view;
 
-typedef struct bp_gpu_launch {
+typedef struct bpi_gpu_launch {
     const char *kernel, *name; /* in the source, and in reports */
     uint32_t first_view, view_count;
     size_t items[3], group[3];
-} bp_gpu_launch;
+} bpi_gpu_launch;
 
-typedef struct bp_gpu_model {
+typedef struct bpi_gpu_model {
     const char *extension; /* of OpenCL that the kernels need; NULL for none */
     const char *precision; /* of the products: "float32" or "float16" */
     const char *source;
     size_t source_size;
-    const bp_parameter *parameters;
+    const bpi_parameter *parameters;
     size_t parameter_count;
-    const bp_constant *constants;
+    const bpi_constant *constants;
     size_t constant_count;
-    const bp_gpu_view *views;
+    const bpi_gpu_view *views;
     size_t view_count;
-    const bp_gpu_launch *launches;
+    const bpi_gpu_launch *launches;
     size_t launch_count, once_count; /* as many of the launches come first and run when the weights are loaded */
     size_t input_offset, output_offset;
     size_t weights_size, arena_size;
-} bp_gpu_model;
+} bpi_gpu_model;
 
 /* The network in every precision that it was built for, the preferred one first. */
-extern const bp_gpu_model *const bp_linked_gpu_models[];
-extern const size_t bp_linked_gpu_model_count;
+extern const bpi_gpu_model *const bpi_linked_gpu_models[];
+extern const size_t bpi_linked_gpu_model_count;
 
 #endif /* BAYESPRESS_MODEL_GPU_H */

@@ -6,11 +6,17 @@
 
 /* Where systems keep it: Linux, Android's Adreno, Mali and Pixel drivers, and drivers that hide it in the GLES library. */
 static const char *const libraries[] = {
-    "libOpenCL.so.1", "libOpenCL.so", "libOpenCL-pixel.so", "/vendor/lib64/libOpenCL.so", "/system/vendor/lib64/libOpenCL.so",
-    "/vendor/lib/libOpenCL.so", "/vendor/lib64/egl/libGLES_mali.so", "/vendor/lib/egl/libGLES_mali.so",
+    "libOpenCL.so.1",
+    "libOpenCL.so",
+    "libOpenCL-pixel.so",
+    "/vendor/lib64/libOpenCL.so",
+    "/system/vendor/lib64/libOpenCL.so",
+    "/vendor/lib/libOpenCL.so",
+    "/vendor/lib64/egl/libGLES_mali.so",
+    "/vendor/lib/egl/libGLES_mali.so",
 };
 
-static int load(bp_opencl *cl, void *library) {
+static int load(bpi_opencl *cl, void *library) {
     /* A function pointer is copied out of dlsym's void *: C has no cast from one to the other. */
 #define BP_FIND(name, result, arguments)                                                                               \
     do {                                                                                                               \
@@ -25,7 +31,7 @@ static int load(bp_opencl *cl, void *library) {
     return 1;
 }
 
-int bp_opencl_find(bp_opencl *cl) {
+int bpi_opencl_find(bpi_opencl *cl) {
     size_t i;
     for (i = 0; i < sizeof libraries / sizeof *libraries; i++) {
         void *library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);

@@ -12,28 +12,28 @@
 #include "bpz.h"
 #include "model.h"
 
-#define EXPORTED __attribute__((visibility("default")))
-#define TYPE_INTEGER 1  /* tvm_ffi/c_api.h: kTVMFFIInt */
-#define TYPE_TENSOR 70  /* kTVMFFITensor: an object, whose tensor lies behind its header */
+#define EXPORTED      __attribute__((visibility("default")))
+#define TYPE_INTEGER  1  /* tvm_ffi/c_api.h: kTVMFFIInt */
+#define TYPE_TENSOR   70 /* kTVMFFITensor: an object, whose tensor lies behind its header */
 #define OBJECT_HEADER 24
 
 static bp_network network;
 static int loaded;
 static void *workspace;
 
-static const bp_dl_tensor *tensor_of(const bp_any *argument) {
+static const bpi_dl_tensor *tensor_of(const bpi_any *argument) {
     const unsigned char *pointer = argument->value.pointer;
-    return (const bp_dl_tensor *)(const void *)(argument->type_index == TYPE_TENSOR ? pointer + OBJECT_HEADER
-                                                                                    : pointer);
+    return (const bpi_dl_tensor *)(const void *)(argument->type_index == TYPE_TENSOR ? pointer + OBJECT_HEADER
+                                                                                     : pointer);
 }
 
-static void *data_of(const bp_any *argument) {
-    const bp_dl_tensor *tensor = tensor_of(argument);
+static void *data_of(const bpi_any *argument) {
+    const bpi_dl_tensor *tensor = tensor_of(argument);
     return (unsigned char *)tensor->data + tensor->byte_offset;
 }
 
-static size_t count_of(const bp_any *argument) {
-    const bp_dl_tensor *tensor = tensor_of(argument);
+static size_t count_of(const bpi_any *argument) {
+    const bpi_dl_tensor *tensor = tensor_of(argument);
     size_t count = 1;
     int32_t axis;
     for (axis = 0; axis < tensor->ndim; axis++) {
@@ -42,7 +42,7 @@ static size_t count_of(const bp_any *argument) {
     return count;
 }
 
-static int give(bp_any *result, int64_t number) {
+static int give(bpi_any *result, int64_t number) {
     memset(result, 0, sizeof *result);
     result->type_index = TYPE_INTEGER;
     result->value.integer = number;
@@ -50,7 +50,7 @@ static int give(bp_any *result, int64_t number) {
 }
 
 /* (bytes of the .bpz) */
-EXPORTED int __tvm_ffi_bayespress_load(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+EXPORTED int __tvm_ffi_bayespress_load(void *self, const bpi_any *arguments, int32_t count, bpi_any *result) {
     bp_status status;
     (void)self;
     if (count != 1) {
@@ -66,7 +66,7 @@ EXPORTED int __tvm_ffi_bayespress_load(void *self, const bp_any *arguments, int3
 }
 
 /* (input, output) */
-EXPORTED int __tvm_ffi_bayespress_run(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+EXPORTED int __tvm_ffi_bayespress_run(void *self, const bpi_any *arguments, int32_t count, bpi_any *result) {
     (void)self;
     if (count != 2 || !loaded || count_of(&arguments[0]) != bp_input_size() ||
         count_of(&arguments[1]) != bp_output_size()) {
@@ -76,14 +76,15 @@ EXPORTED int __tvm_ffi_bayespress_run(void *self, const bp_any *arguments, int32
 }
 
 /* (bytes of the .bpz, number of a tensor, its values): for digests of what this machine decodes */
-EXPORTED int __tvm_ffi_bayespress_decode(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+EXPORTED int __tvm_ffi_bayespress_decode(void *self, const bpi_any *arguments, int32_t count, bpi_any *result) {
     bpz_file file;
     bpz_tensor tensor;
     bpz_status status;
-    void *room = malloc(bpz_workspace_size());
+    void *decoder_workspace = malloc(bpz_workspace_size());
     (void)self;
-    if (count != 3 || room == NULL || arguments[1].value.integer < 0 || arguments[1].value.integer > INT32_MAX) {
-        free(room);
+    if (count != 3 || decoder_workspace == NULL || arguments[1].value.integer < 0 ||
+        arguments[1].value.integer > INT32_MAX) {
+        free(decoder_workspace);
         return give(result, BP_ERROR_ARGUMENT);
     }
     status = bpz_open(&file, data_of(&arguments[0]), count_of(&arguments[0]));
@@ -91,15 +92,15 @@ EXPORTED int __tvm_ffi_bayespress_decode(void *self, const bp_any *arguments, in
         status = bpz_tensor_at(&file, (uint32_t)arguments[1].value.integer, &tensor);
     }
     if (status == BPZ_OK) {
-        status = bpz_decode(&file, &tensor, BPZ_FLOAT32, data_of(&arguments[2]), count_of(&arguments[2]), room,
-                            bpz_workspace_size());
+        status = bpz_decode(&file, &tensor, BPZ_FLOAT32, data_of(&arguments[2]), count_of(&arguments[2]),
+                            decoder_workspace, bpz_workspace_size());
     }
-    free(room);
+    free(decoder_workspace);
     return give(result, status == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS);
 }
 
 /* () */
-EXPORTED int __tvm_ffi_bayespress_workspace(void *self, const bp_any *arguments, int32_t count, bp_any *result) {
+EXPORTED int __tvm_ffi_bayespress_workspace(void *self, const bpi_any *arguments, int32_t count, bpi_any *result) {
     (void)self, (void)arguments, (void)count;
     return give(result, (int64_t)bp_workspace_size());
 }

@@ -47,9 +47,7 @@ static void *checked_alloc(uint64_t count, size_t size) {
 }
 
 /* The place of `percent` of 100 among `count` sorted times; their product is more than an unsigned long on 32 bits. */
-static size_t percentile(unsigned long count, unsigned percent) {
-    return (size_t)((uint64_t)count * percent / 100);
-}
+static size_t percentile(unsigned long count, unsigned percent) { return (size_t)((uint64_t)count * percent / 100); }
 
 /* The whole file or pipe, in memory that any type may lie in. */
 static void *read_file(const char *path, size_t *size) {
@@ -217,10 +215,11 @@ static void print_run_times(const subject *it, const float *input, unsigned long
         }
     }
     qsort(times, repeat, sizeof *times, compare);
-    report(", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
-           repeat, (unsigned long long)times[0], (unsigned long long)times[percentile(repeat, 10)],
-           (unsigned long long)times[percentile(repeat, 50)], (unsigned long long)times[percentile(repeat, 90)],
-           (unsigned long long)times[percentile(repeat, 99)]);
+    report(
+        ", \"run_ns\": {\"repeat\": %lu, \"min\": %llu, \"p10\": %llu, \"median\": %llu, \"p90\": %llu, \"p99\": %llu}",
+        repeat, (unsigned long long)times[0], (unsigned long long)times[percentile(repeat, 10)],
+        (unsigned long long)times[percentile(repeat, 50)], (unsigned long long)times[percentile(repeat, 90)],
+        (unsigned long long)times[percentile(repeat, 99)]);
     free(times);
     free(output);
 }
@@ -259,8 +258,7 @@ static void print_batch_times(const bp_network *network, const float *inputs, si
     unsigned long i;
     networks[0] = *network;
     for (i = 1; i < threads; i++) {
-        const bp_status status =
-            bp_fork(&networks[i], network, checked_alloc(1, bp_arena_size()), bp_arena_size());
+        const bp_status status = bp_fork(&networks[i], network, checked_alloc(1, bp_arena_size()), bp_arena_size());
         if (status != BP_OK) {
             fail(network, status);
         }
@@ -326,8 +324,9 @@ int main(int argc, char **argv) {
         }
     }
     if (path_count != 2) {
-        fprintf(stderr, "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] "
-                        "[--facts] [--no-outputs] [--gpu] [--gpu-cache FILE]\n");
+        fprintf(stderr,
+                "usage: runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] "
+                "[--facts] [--no-outputs] [--gpu] [--gpu-cache FILE]\n");
         return EXIT_USAGE;
     }
     if (threads > BP_MAX_THREADS) {
@@ -348,8 +347,7 @@ int main(int argc, char **argv) {
         fail(&network, status);
     }
     loaded = now_ns() - before;
-    report("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded,
-           bp_workspace_size());
+    report("{\"load_ns\": %llu, \"workspace_bytes\": %zu", (unsigned long long)loaded, bp_workspace_size());
     it.network = &network;
     if (gpu) {
         open_gpu(&it, cache, bpz, bpz_size);

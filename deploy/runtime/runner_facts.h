@@ -87,9 +87,9 @@ static void print_digests(const unsigned char *bpz, size_t bpz_size) {
         if (status == BPZ_OK) {
             const size_t count = (size_t)tensor.count;
             float *values = tensor.count < SIZE_MAX / sizeof(float) ? malloc(count * sizeof(float) + 1) : NULL;
-            status = values == NULL ? BPZ_ERROR_BUFFER_TOO_SMALL
-                                    : bpz_decode(&file, &tensor, BPZ_FLOAT32, values, count, workspace,
-                                                 bpz_workspace_size());
+            status = values == NULL
+                         ? BPZ_ERROR_BUFFER_TOO_SMALL
+                         : bpz_decode(&file, &tensor, BPZ_FLOAT32, values, count, workspace, bpz_workspace_size());
             if (status == BPZ_OK) {
                 report("%s%lu", i == 0 ? "" : ", ",
                        (unsigned long)crc32_of((const unsigned char *)values, count * sizeof(float)));

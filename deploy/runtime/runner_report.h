@@ -30,7 +30,8 @@ static void report_flush(void) {
 #if defined(__GNUC__)
 __attribute__((format(printf, 1, 2)))
 #endif
-static void report(const char *format, ...) {
+static void
+report(const char *format, ...) {
     va_list arguments;
     int count;
     if (sizeof report_line - report_used < 4096u) {

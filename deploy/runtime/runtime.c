@@ -7,11 +7,9 @@
 #include "scratch.h"
 #include "weights.h"
 
-static const bp_model *const model = &bp_linked_model;
+static const bpi_model *const model = &bpi_linked_model;
 
-static size_t aligned(size_t size) {
-    return (size + BP_ALIGNMENT - 1) / BP_ALIGNMENT * BP_ALIGNMENT;
-}
+static size_t aligned(size_t size) { return (size + BP_ALIGNMENT - 1) / BP_ALIGNMENT * BP_ALIGNMENT; }
 
 /* ---- workspace: weights | arena: activations | scratch (or, while loading, the decoder's) | tensors | values ---- */
 
@@ -20,46 +18,43 @@ static size_t scratch_size(void) {
     return aligned(model->scratch_size > decoder ? model->scratch_size : decoder);
 }
 
-static unsigned char *scratch_of(const bp_network *network) {
-    return network->arena + aligned(model->arena_size);
+static unsigned char *scratch_of(const bp_network *network) { return network->arena + aligned(model->arena_size); }
+
+static bpi_dl_tensor *tensors_of(const bp_network *network) {
+    return (bpi_dl_tensor *)(void *)(scratch_of(network) + scratch_size());
 }
 
-static bp_dl_tensor *tensors_of(const bp_network *network) {
-    return (bp_dl_tensor *)(void *)(scratch_of(network) + scratch_size());
-}
-
-static bp_any *values_of(const bp_network *network) {
-    return (bp_any *)(void *)((unsigned char *)tensors_of(network) + aligned(model->view_count * sizeof(bp_dl_tensor)));
+static bpi_any *values_of(const bp_network *network) {
+    return (bpi_any *)(void *)((unsigned char *)tensors_of(network) +
+                               aligned(model->view_count * sizeof(bpi_dl_tensor)));
 }
 
 size_t bp_arena_size(void) {
-    return aligned(model->arena_size) + scratch_size() + aligned(model->view_count * sizeof(bp_dl_tensor)) +
-           aligned(model->view_count * sizeof(bp_any));
+    return aligned(model->arena_size) + scratch_size() + aligned(model->view_count * sizeof(bpi_dl_tensor)) +
+           aligned(model->view_count * sizeof(bpi_any));
 }
 
-size_t bp_workspace_size(void) {
-    return aligned(model->weights_size) + bp_arena_size();
-}
+size_t bp_workspace_size(void) { return aligned(model->weights_size) + bp_arena_size(); }
 
 /* ---- loading ---- */
 
-static bp_status load_weight(bp_network *network, const bpz_file *file, const bp_parameter *parameter,
+static bp_status load_weight(bp_network *network, const bpz_file *file, const bpi_parameter *parameter,
                              bpz_status *why) {
     bpz_tensor tensor;
-    const bp_status status = bp_find_weight(file, parameter, &tensor, why);
+    const bp_status status = bpi_find_weight(file, parameter, &tensor, why);
     if (status != BP_OK) {
         return status;
     }
     if (parameter->sparse != NULL) {
-        const bp_sparse *sparse = parameter->sparse;
+        const bpi_sparse *sparse = parameter->sparse;
         unsigned char *weights = network->weights;
-        bp_rows into;
+        bpi_rows into;
         into.values = weights + parameter->offset;
         into.places = weights + sparse->places_offset;
         into.rows = (uint32_t *)(void *)(weights + sparse->rows_offset);
         into.meaning = (float *)(void *)(weights + sparse->meaning_offset);
         into.columns = (uint32_t *)(void *)network->arena; /* which has room for them, and nothing to hold yet */
-        return bp_decode_rows(file, &tensor, parameter, &into, scratch_of(network), scratch_size(), why);
+        return bpi_decode_rows(file, &tensor, parameter, &into, scratch_of(network), scratch_size(), why);
     }
     *why = bpz_decode(file, &tensor, BPZ_FLOAT32, network->weights + parameter->offset, (size_t)tensor.count,
                       scratch_of(network), scratch_size());
@@ -83,12 +78,12 @@ static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_s
 }
 
 static void prepare_arguments(const bp_network *network) {
-    bp_dl_tensor *tensors = tensors_of(network);
-    bp_any *values = values_of(network);
+    bpi_dl_tensor *tensors = tensors_of(network);
+    bpi_any *values = values_of(network);
     size_t i;
     for (i = 0; i < model->view_count; i++) {
-        const bp_view *view = &model->views[i];
-        bp_dl_tensor *tensor = &tensors[i];
+        const bpi_view *view = &model->views[i];
+        bpi_dl_tensor *tensor = &tensors[i];
         memset(tensor, 0, sizeof *tensor);
         tensor->data = (view->in_arena ? network->arena : network->weights) + view->offset;
         tensor->device.type = BP_DEVICE_CPU;
@@ -103,13 +98,13 @@ static void prepare_arguments(const bp_network *network) {
     }
 }
 
-static bp_status call_kernel(const bp_network *network, const bp_kernel *kernel) {
-    bp_any result;
-    bp_scratch scratch;
+static bp_status call_kernel(const bp_network *network, const bpi_kernel *kernel) {
+    bpi_any result;
+    bpi_scratch scratch;
     memset(&result, 0, sizeof result);
     scratch.next = scratch_of(network);
     scratch.left = scratch_size();
-    bp_scratch_use(&scratch);
+    bpi_scratch_use(&scratch);
     return kernel->function(NULL, values_of(network) + kernel->first_view, (int32_t)kernel->view_count, &result) == 0
                ? BP_OK
                : BP_ERROR_KERNEL;
@@ -187,17 +182,11 @@ bp_status bp_run(const bp_network *network, const float *input, float *output) {
 
 /* ---- asking ---- */
 
-size_t bp_input_size(void) {
-    return model->input_size;
-}
+size_t bp_input_size(void) { return model->input_size; }
 
-size_t bp_output_size(void) {
-    return model->output_size;
-}
+size_t bp_output_size(void) { return model->output_size; }
 
-size_t bp_kernel_count(void) {
-    return model->kernel_count - model->once_count;
-}
+size_t bp_kernel_count(void) { return model->kernel_count - model->once_count; }
 
 const char *bp_kernel_name(size_t index) {
     return index < bp_kernel_count() ? model->kernels[model->once_count + index].name : NULL;

@@ -13,9 +13,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int has_key;
 
-static void make_key(void) {
-    has_key = pthread_key_create(&key, NULL) == 0;
-}
+static void make_key(void) { has_key = pthread_key_create(&key, NULL) == 0; }
 
 /* A process has few keys, and may load and unload this library many times. */
 __attribute__((destructor)) static void delete_key(void) {
@@ -24,30 +22,24 @@ __attribute__((destructor)) static void delete_key(void) {
     }
 }
 
-void bp_scratch_use(bp_scratch *scratch) {
+void bpi_scratch_use(bpi_scratch *scratch) {
     pthread_once(&once, make_key);
     if (has_key) {
         pthread_setspecific(key, scratch);
     }
 }
 
-static bp_scratch *in_use(void) {
-    return has_key ? pthread_getspecific(key) : NULL;
-}
+static bpi_scratch *in_use(void) { return has_key ? pthread_getspecific(key) : NULL; }
 #else
-static __thread bp_scratch *current;
+static __thread bpi_scratch *current;
 
-void bp_scratch_use(bp_scratch *scratch) {
-    current = scratch;
-}
+void bpi_scratch_use(bpi_scratch *scratch) { current = scratch; }
 
-static bp_scratch *in_use(void) {
-    return current;
-}
+static bpi_scratch *in_use(void) { return current; }
 #endif
 
 static void *allocate(int device, int device_id, uint64_t size, int dtype_code, int dtype_bits) {
-    bp_scratch *scratch = in_use();
+    bpi_scratch *scratch = in_use();
     const uint64_t rounded = (size + BP_ALIGNMENT - 1) / BP_ALIGNMENT * BP_ALIGNMENT;
     unsigned char *block;
     (void)device, (void)device_id, (void)dtype_code, (void)dtype_bits;

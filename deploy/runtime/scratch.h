@@ -5,12 +5,12 @@
 #include <stddef.h>
 
 /* What is left of a workspace's scratch. */
-typedef struct bp_scratch {
+typedef struct bpi_scratch {
     unsigned char *next;
     size_t left;
-} bp_scratch;
+} bpi_scratch;
 
 /* Kernels that this thread calls take their scratch from here, until the next call. */
-void bp_scratch_use(bp_scratch *scratch);
+void bpi_scratch_use(bpi_scratch *scratch);
 
 #endif /* BAYESPRESS_SCRATCH_H */

@@ -10,7 +10,7 @@ typedef struct batch {
     const float *inputs;
     float *outputs;
     size_t count;
-    size_t next;    /* first input that nobody has taken */
+    size_t next;      /* first input that nobody has taken */
     bp_status status; /* of the first failure */
 } batch;
 
@@ -30,8 +30,8 @@ static void *run_chunks(void *argument) {
             return NULL;
         }
         for (i = first; i < end; i++) {
-            const bp_status status = bp_run(self->network, work->inputs + i * bp_input_size(),
-                                            work->outputs + i * bp_output_size());
+            const bp_status status =
+                bp_run(self->network, work->inputs + i * bp_input_size(), work->outputs + i * bp_output_size());
             if (status != BP_OK) {
                 __atomic_store_n(&work->status, status, __ATOMIC_RELAXED);
                 return NULL;

@@ -5,7 +5,7 @@
 
 #include "bpz_levels.h"
 
-bp_status bp_find_weight(const bpz_file *file, const bp_parameter *parameter, bpz_tensor *tensor, bpz_status *why) {
+bp_status bpi_find_weight(const bpz_file *file, const bpi_parameter *parameter, bpz_tensor *tensor, bpz_status *why) {
     uint32_t axis;
     *why = bpz_find(file, parameter->name, strlen(parameter->name), tensor);
     if (*why != BPZ_OK) {
@@ -19,7 +19,7 @@ bp_status bp_find_weight(const bpz_file *file, const bp_parameter *parameter, bp
     return parameter->rank == tensor->rank ? BP_OK : BP_ERROR_MISMATCH;
 }
 
-static void find_places(const bp_sparse *sparse, const uint32_t *columns, void *places, uint32_t count) {
+static void find_places(const bpi_sparse *sparse, const uint32_t *columns, void *places, uint32_t count) {
     uint32_t i;
     for (i = 0; i < count; i++) {
         const uint32_t place =
@@ -33,7 +33,7 @@ static void find_places(const bp_sparse *sparse, const uint32_t *columns, void *
 }
 
 /* What the levels mean. BPZ_ERROR_ARGUMENT where a grid is wanted and there is none. */
-static bpz_status find_meaning(const bpz_file *file, const bpz_tensor *tensor, const bp_sparse *sparse, float *meaning,
+static bpz_status find_meaning(const bpz_file *file, const bpz_tensor *tensor, const bpi_sparse *sparse, float *meaning,
                                void *workspace, size_t workspace_size) {
     bpz_value_map map;
     bpz_status status;
@@ -59,9 +59,9 @@ static bpz_status find_meaning(const bpz_file *file, const bpz_tensor *tensor, c
     return BPZ_OK;
 }
 
-bp_status bp_decode_rows(const bpz_file *file, const bpz_tensor *tensor, const bp_parameter *parameter,
-                         const bp_rows *into, void *workspace, size_t workspace_size, bpz_status *why) {
-    const bp_sparse *sparse = parameter->sparse;
+bp_status bpi_decode_rows(const bpz_file *file, const bpz_tensor *tensor, const bpi_parameter *parameter,
+                          const bpi_rows *into, void *workspace, size_t workspace_size, bpz_status *why) {
+    const bpi_sparse *sparse = parameter->sparse;
     const bpz_element element = sparse->stored == BP_VALUES ? BPZ_FLOAT32 : BPZ_INT8;
     *why = BPZ_OK;
     if (tensor->rows != parameter->shape[0] || tensor->nonzero > sparse->entries) {

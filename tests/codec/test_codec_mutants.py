@@ -18,26 +18,26 @@ from codec_sources import GOLDEN
 
 from bayespress import codec
 
-_MATRIX = "if (bpz_kind_is_raw(tensor->kind) || (tensor->columns > UINT32_MAX && tensor->count != 0) ||"
+_MATRIX = "if (bpzi_kind_is_raw(tensor->kind) || (tensor->columns > UINT32_MAX && tensor->count != 0) ||"
 PASSED_ON = "status != BPZ_OK"
 # Checks that no file can tell from their absence: by source, condition and the line before it.
 EQUIVALENT = {
-    ("code.c", PASSED_ON, "bpz_status status = bpz_bits_read(bits, 1, &huffman);"): (
+    ("code.c", PASSED_ON, "bpz_status status = bpzi_bits_read(bits, 1, &huffman);"): (
         "no bit is left, and the width that is read next meets the end of the stream too"
     ),
-    ("decode.c", PASSED_ON, "bpz_status status = bpz_bits_read(&self->bits, 2, &self->layout);"): (
+    ("decode.c", PASSED_ON, "bpz_status status = bpzi_bits_read(&self->bits, 2, &self->layout);"): (
         "a payload is whole bytes, so none is left, and the mask that is read next meets the end too"
     ),
     ("decode.c", "tensor->nonzero > SIZE_MAX / sizeof *columns", _MATRIX): (
         "with addresses of 64 bits, 2^32 - 1 entries can be addressed; the check is for those of 32 bits"
     ),
-    ("layouts.c", PASSED_ON, "bpz_status status = bpz_quick_running(&quick, &self->bits);"): (
+    ("layouts.c", PASSED_ON, "bpz_status status = bpzi_fast_running(&quick, &self->bits);"): (
         "the plain decoder goes on behind the last sound entry, and meets the same bad index"
     ),
-    ("mask.c", PASSED_ON, "bpz_status status = bpz_bits_read(bits, 2, &mask->mode);"): (
+    ("mask.c", PASSED_ON, "bpz_status status = bpzi_bits_read(bits, 2, &mask->mode);"): (
         "one bit is left at most, and each layout reads more than that behind its masks"
     ),
-    ("mask.c", PASSED_ON, "status = bpz_bits_read(bits, 4, &number);"): (
+    ("mask.c", PASSED_ON, "status = bpzi_bits_read(bits, 4, &number);"): (
         "three bits are left at most, and each layout reads more than that behind its masks"
     ),
     ("name.c", "at >= size", "for (; tail != 0; tail--) {"): (

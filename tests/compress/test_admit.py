@@ -318,7 +318,7 @@ class TestTheFace:
             bayespress.compress(Plain(), X)
 
     def test_a_setting_that_is_unknown(self):
-        with pytest.raises(InputError, match="'budgets' .*did you mean budget"):
+        with pytest.raises(InputError, match=r"'budgets' .*did you mean budget"):
             bayespress.compress(bayespress.bayesianize(Plain()), X, budgets=1.0)
 
     def test_an_evaluation_that_raises(self):

@@ -48,7 +48,7 @@ def test_every_method_learns(name):
 def test_unknown_names_list_near_ones():
     with pytest.raises(InputError, match=r"no method 'horseshoe'.*did you mean group-horseshoe"):
         method_named("horseshoe")
-    with pytest.raises(InputError, match=r"sparse-vd has no setting 'speed'; it has initial_log_variance"):
+    with pytest.raises(InputError, match=r"no setting of sparse-vd 'speed'; choose one of initial_log_variance"):
         method_named("sparse-vd", speed=3)
 
 

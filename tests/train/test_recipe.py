@@ -58,7 +58,7 @@ def test_assignments_that_are_none(assignment):
 
 
 def test_unknown_recipes_list_near_ones():
-    with pytest.raises(InputError, match="no recipe 'lenet-300-100/sparse-dv'.*did you mean lenet-300-100/sparse-vd"):
+    with pytest.raises(InputError, match=r"no recipe 'lenet-300-100/sparse-dv'.*did you mean lenet-300-100/sparse-vd"):
         recipe_fields("lenet-300-100/sparse-dv")
 
 

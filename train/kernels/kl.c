@@ -12,10 +12,10 @@
 #endif
 
 /* Molchanov et al. 2017, equation 14; TINY as in train/kl.py. */
-#define K1 0.63576f
-#define K2 1.87320f
-#define K3 1.48695f
-#define TINY 1e-8f
+#define K1    0.63576f
+#define K2    1.87320f
+#define K3    1.48695f
+#define TINY  1e-8f
 #define BLOCK 1024 /* floats that one float sum runs over */
 
 static inline float from_bits(uint32_t bits) {

@@ -13,8 +13,8 @@
 double bp_log_uniform_kl(size_t count, const float *mean, const float *log_variance);
 
 /* Its gradient times `outer`, by the mean and by the log variance, added to what the arrays hold. */
-void bp_log_uniform_kl_gradient(size_t count, const float *mean, const float *log_variance, float outer,
-                                float *by_mean, float *by_log_variance);
+void bp_log_uniform_kl_gradient(size_t count, const float *mean, const float *log_variance, float outer, float *by_mean,
+                                float *by_log_variance);
 
 /* The same, where `by_log_variance` holds a gradient by the variance itself: it is multiplied by the variance first. */
 void bp_log_uniform_kl_chain(size_t count, const float *mean, const float *log_variance, float outer, float *by_mean,
@@ -22,8 +22,8 @@ void bp_log_uniform_kl_chain(size_t count, const float *mean, const float *log_v
 
 /* What a scale mixture pi N(0, s1^2) + (1 - pi) N(0, s2^2) is to the functions below. */
 typedef struct {
-    float log_odds;  /* log of pi N(0 | 0, s1^2) over (1 - pi) N(0 | 0, s2^2) */
-    float log_peak;  /* log of (1 - pi) N(0 | 0, s2^2) */
+    float log_odds;   /* log of pi N(0 | 0, s1^2) over (1 - pi) N(0 | 0, s2^2) */
+    float log_peak;   /* log of (1 - pi) N(0 | 0, s2^2) */
     float precision1; /* 1 / s1^2 */
     float precision2; /* 1 / s2^2 */
 } bp_mixture;

@@ -9,7 +9,7 @@
  * of those that opened, of tensors, and of those that were decoded.
  *
  * Readers   open against stream: bpz_open, bpz_open_directory and bpz_announced_size
- *           plain against quick: bpz_decode_spent, which never takes a short cut, and bpz_decode
+ *           plain against quick: bpz_decode_with_usage, which never takes a short cut, and bpz_decode
  *           dense against sparse rows, one element against another, a window against the whole file
  *
  * A disagreement ends the program with its name, the file in hexadecimal, and exit status 1.
@@ -21,10 +21,10 @@
 #include "bpz_levels.h"
 #include "forge.h"
 
-#define LARGEST 1024u /* elements, and rows, of tensors that are decoded */
-#define SPARSE (1u << 16) /* elements of tensors that are decoded to sparse rows only */
-#define CANARY 0xA5u
-#define CORPUS 256u
+#define LARGEST 1024u      /* elements, and rows, of tensors that are decoded */
+#define SPARSE  (1u << 16) /* elements of tensors that are decoded to sparse rows only */
+#define CANARY  0xA5u
+#define CORPUS  256u
 
 static uint64_t workspace[1 << 13];
 static const uint8_t *present; /* the file that is looked at */
@@ -54,7 +54,8 @@ static void check_fence(const room *out, size_t size) {
     for (at = 0; at < 16; at++) need(out->bytes[size + at] == CANARY, "a write behind the output");
 }
 
-static bpz_status decode_to(room *out, const bpz_file *file, const bpz_tensor *tensor, bpz_element element, unsigned width) {
+static bpz_status decode_to(room *out, const bpz_file *file, const bpz_tensor *tensor, bpz_element element,
+                            unsigned width) {
     bpz_status status;
     fence(out, (size_t)tensor->count * width);
     status = bpz_decode(file, tensor, element, out->bytes, (size_t)tensor->count, workspace, sizeof workspace);
@@ -76,8 +77,9 @@ static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_eleme
     fence(&row_pointer, ((size_t)tensor->rows + 1u) * 4u);
     fence(&columns, (size_t)tensor->nonzero * 4u);
     fence(&values, (size_t)tensor->nonzero * width);
-    status = bpz_decode_csr(file, tensor, element, (uint32_t *)(void *)row_pointer.bytes, (uint32_t *)(void *)columns.bytes,
-                            values.bytes, (size_t)tensor->nonzero, workspace, sizeof workspace);
+    status =
+        bpz_decode_csr(file, tensor, element, (uint32_t *)(void *)row_pointer.bytes, (uint32_t *)(void *)columns.bytes,
+                       values.bytes, (size_t)tensor->nonzero, workspace, sizeof workspace);
     check_fence(&row_pointer, ((size_t)tensor->rows + 1u) * 4u);
     check_fence(&columns, (size_t)tensor->nonzero * 4u);
     check_fence(&values, (size_t)tensor->nonzero * width);
@@ -115,7 +117,8 @@ static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_sta
     memcpy(section, file->window + tensor->section_offset, size);
     need(bpz_window(&other, tensor->section_offset, section, size) == BPZ_OK, "a window");
     need(decode_to(&again, &other, tensor, BPZ_FLOAT32, 4) == expected, "a window: status");
-    if (expected == BPZ_OK) need(memcmp(again.bytes, dense->bytes, 4u * (size_t)tensor->count) == 0, "a window: values");
+    if (expected == BPZ_OK)
+        need(memcmp(again.bytes, dense->bytes, 4u * (size_t)tensor->count) == 0, "a window: values");
     free(section);
 }
 
@@ -130,10 +133,11 @@ static verdict check_tensor(const bpz_file *file, const bpz_tensor *tensor) {
     verdict found = {0, 0, 0};
     bpz_status by_account, status, value_status;
     bpz_value_map map;
-    bpz_spent spent;
+    bpz_bit_usage bit_usage;
     size_t at;
     fence(&plain, 4u * count);
-    by_account = bpz_decode_spent(file, tensor, (int32_t *)(void *)plain.bytes, count, workspace, sizeof workspace, &spent);
+    by_account = bpz_decode_with_usage(file, tensor, (int32_t *)(void *)plain.bytes, count, workspace, sizeof workspace,
+                                       &bit_usage);
     check_fence(&plain, 4u * count);
     status = decode_to(&quick, file, tensor, BPZ_INT32, 4);
     value_status = decode_to(&values, file, tensor, BPZ_FLOAT32, 4);
@@ -144,8 +148,9 @@ static verdict check_tensor(const bpz_file *file, const bpz_tensor *tensor) {
         need(value_status == status, "levels and values: status");
         if (status == BPZ_OK) need(memcmp(plain.bytes, quick.bytes, 4u * count) == 0, "plain and quick: levels");
         if (status == BPZ_OK) {
-            const uint64_t bits = spent.frame + spent.name + spent.shape + spent.map + spent.masks + spent.tables + spent.rows +
-                                  spent.indices + spent.values + spent.padding;
+            const uint64_t bits = bit_usage.frame + bit_usage.name + bit_usage.shape + bit_usage.map + bit_usage.masks +
+                                  bit_usage.tables + bit_usage.rows + bit_usage.indices + bit_usage.values +
+                                  bit_usage.padding;
             need(bits % 8u == 0, "an account of no whole bytes");
             need(bpz_value_map_of(file, tensor, &map, workspace, sizeof workspace) == BPZ_OK, "a value map");
             for (at = 0; at < count; at++) {
@@ -153,7 +158,8 @@ static verdict check_tensor(const bpz_file *file, const bpz_tensor *tensor) {
                 int32_t level;
                 memcpy(&level, plain.bytes + 4u * at, 4);
                 memcpy(&other, values.bytes + 4u * at, 4);
-                need(bpz_level_value(&map, level, &value) == BPZ_OK && memcmp(&value, &other, 4) == 0, "a level's value");
+                need(bpz_level_value(&map, level, &value) == BPZ_OK && memcmp(&value, &other, 4) == 0,
+                     "a level's value");
             }
         }
     } else {
@@ -172,7 +178,8 @@ static verdict check_tensor(const bpz_file *file, const bpz_tensor *tensor) {
         if (narrow_status != BPZ_ERROR_UNSUPPORTED) check_rows(file, tensor, BPZ_INT8, 1, narrow_status, &narrow);
         narrow_status = decode_to(&narrow, file, tensor, BPZ_FLOAT16, 2);
         need(narrow_status != BPZ_OK || value_status == BPZ_OK, "float16 and float32: status");
-        need(value_status != BPZ_OK || narrow_status == BPZ_OK || narrow_status == BPZ_ERROR_UNSUPPORTED, "float16: status");
+        need(value_status != BPZ_OK || narrow_status == BPZ_OK || narrow_status == BPZ_ERROR_UNSUPPORTED,
+             "float16: status");
         if (narrow_status != BPZ_ERROR_UNSUPPORTED) check_rows(file, tensor, BPZ_FLOAT16, 2, narrow_status, &narrow);
         check_rows(file, tensor, BPZ_FLOAT32, 4, value_status, &values);
         check_window(file, tensor, value_status, &values);
@@ -195,7 +202,8 @@ static bpz_status check_front(bpz_file *file) {
     const bpz_status known = bpz_announced_size(present, present_size, &announced);
     bpz_status by_front = bpz_open_directory(&front, present, head, &needed);
     if (status == BPZ_OK) need(known == BPZ_OK && announced == present_size, "the announced size");
-    if (status == BPZ_ERROR_TRAILING) need(known == BPZ_OK && announced < present_size, "the announced size, too short");
+    if (status == BPZ_ERROR_TRAILING)
+        need(known == BPZ_OK && announced < present_size, "the announced size, too short");
     if (by_front == BPZ_ERROR_TRUNCATED && needed > head && needed <= present_size) {
         by_front = bpz_open_directory(&front, present, needed, &needed);
     }
@@ -233,7 +241,8 @@ static int check_file(const uint8_t *data, size_t size, int is_shown) {
         for (index = 0; index < file.tensor_count && index < 8u; index++) {
             bpz_tensor by_name;
             need((index == 0 ? bpz_tensor_at(&file, 0, &tensor) : bpz_next(&file, &tensor)) == BPZ_OK, "an entry");
-            need(bpz_find(&file, tensor.name, tensor.name_length, &by_name) == BPZ_OK && by_name.index == index, "a name");
+            need(bpz_find(&file, tensor.name, tensor.name_length, &by_name) == BPZ_OK && by_name.index == index,
+                 "a name");
             need(tensor.rows * tensor.columns == tensor.count && tensor.nonzero <= tensor.count, "counts");
             tensors++;
             elements += tensor.count;

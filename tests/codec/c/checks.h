@@ -28,13 +28,13 @@ static uint64_t hash_of(const float *values, uint64_t count) {
 
 /* Sparse rows of one kind of element must agree with the dense ones, and be refused when those are. */
 static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, size_t width,
-                       bpz_status expected, const uint8_t *dense, void *room) {
+                       bpz_status expected, const uint8_t *dense, void *workspace) {
     uint32_t *row_pointer = exactly(((size_t)tensor->rows + 1u) * sizeof *row_pointer);
     uint32_t *columns = exactly((size_t)tensor->nonzero * sizeof *columns);
     uint8_t *entries = exactly((size_t)tensor->nonzero * width);
     uint64_t row, at = 0;
     const bpz_status status = bpz_decode_csr(file, tensor, element, row_pointer, columns, entries,
-                                             (size_t)tensor->nonzero, room, bpz_workspace_size());
+                                             (size_t)tensor->nonzero, workspace, bpz_workspace_size());
     if (status != BPZ_ERROR_UNSUPPORTED && (status == BPZ_OK) != (expected == BPZ_OK)) exit(8);
     for (row = 0; status == BPZ_OK && row < tensor->rows; row++) {
         uint32_t entry = row_pointer[row];
@@ -54,34 +54,34 @@ static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_eleme
 
 /* Every element in a buffer of its exact size; the dense ones of BPZ_FLOAT32 are hashed. */
 static bpz_status check_element(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, size_t width,
-                                void *room, uint64_t *hash) {
+                                void *workspace, uint64_t *hash) {
     uint8_t *out = exactly((size_t)tensor->count * width);
     bpz_status again;
     const bpz_status status =
-        bpz_decode(file, tensor, element, out, (size_t)tensor->count, room, bpz_workspace_size());
-    if (tensor->count != 0 && bpz_decode(file, tensor, element, out, (size_t)tensor->count - 1u, room,
+        bpz_decode(file, tensor, element, out, (size_t)tensor->count, workspace, bpz_workspace_size());
+    if (tensor->count != 0 && bpz_decode(file, tensor, element, out, (size_t)tensor->count - 1u, workspace,
                                          bpz_workspace_size()) != BPZ_ERROR_BUFFER_TOO_SMALL) {
         exit(6);
     }
-    /* Again: the call with too little room may have used the buffer. */
-    again = bpz_decode(file, tensor, element, out, (size_t)tensor->count, room, bpz_workspace_size());
+    /* Again: the call with too little workspace may have used the buffer. */
+    again = bpz_decode(file, tensor, element, out, (size_t)tensor->count, workspace, bpz_workspace_size());
     if (again != status) exit(7);
     if (status == BPZ_OK && hash != NULL) *hash = hash_of((const float *)(const void *)out, tensor->count);
-    check_rows(file, tensor, element, width, status, out, room);
+    check_rows(file, tensor, element, width, status, out, workspace);
     release(out, (size_t)tensor->count * width);
     return status;
 }
 
 /* A file whose only bytes in memory are one section's must decode to the same. */
 static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, uint64_t hash,
-                         void *room) {
+                         void *workspace) {
     const size_t size = (size_t)tensor->section_size;
     uint8_t *section = exactly(size);
     float *values = exactly((size_t)tensor->count * sizeof *values);
     bpz_file other = *file;
     if (size != 0) memcpy(section, file->window + tensor->section_offset, size);
     if (bpz_window(&other, tensor->section_offset, section, size) != BPZ_OK) exit(11);
-    if (bpz_decode(&other, tensor, BPZ_FLOAT32, values, (size_t)tensor->count, room, bpz_workspace_size()) !=
+    if (bpz_decode(&other, tensor, BPZ_FLOAT32, values, (size_t)tensor->count, workspace, bpz_workspace_size()) !=
         expected) {
         exit(12);
     }
@@ -93,28 +93,28 @@ static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_sta
 
 static checked check_tensor(const bpz_file *file, uint32_t index, uint64_t largest) {
     bpz_tensor tensor, found;
-    bpz_spent spent;
+    bpz_bit_usage bit_usage;
     checked result = {0, BPZ_OK, BPZ_OK, 0};
     int32_t *levels;
-    void *room;
+    void *workspace;
     if (bpz_tensor_at(file, index, &tensor) != BPZ_OK) exit(3);
     if (bpz_find(file, tensor.name, tensor.name_length, &found) != BPZ_OK || found.index != index) exit(4);
     if (bpz_next(file, &found) != (index + 1u < file->tensor_count ? BPZ_OK : BPZ_ERROR_ARGUMENT)) exit(15);
     if (tensor.rows * tensor.columns != tensor.count || tensor.nonzero > tensor.count) exit(5);
     result.skipped = tensor.count > largest || tensor.rows > largest; /* rows: of no columns */
     if (result.skipped) return result;
-    room = exactly(bpz_workspace_size());
+    workspace = exactly(bpz_workspace_size());
     levels = exactly((size_t)tensor.count * sizeof *levels);
     result.levels =
-        bpz_decode_spent(file, &tensor, levels, (size_t)tensor.count, room, bpz_workspace_size(), &spent);
-    result.values = check_element(file, &tensor, BPZ_FLOAT32, 4, room, &result.hash);
-    (void)check_element(file, &tensor, BPZ_FLOAT16, 2, room, NULL);
-    (void)check_element(file, &tensor, BPZ_INT8, 1, room, NULL);
-    (void)check_element(file, &tensor, BPZ_INT32, 4, room, NULL);
-    if (bpz_check(file, &tensor, room, bpz_workspace_size()) != BPZ_OK && result.values == BPZ_OK) exit(16);
-    check_window(file, &tensor, result.values, result.hash, room);
+        bpz_decode_with_usage(file, &tensor, levels, (size_t)tensor.count, workspace, bpz_workspace_size(), &bit_usage);
+    result.values = check_element(file, &tensor, BPZ_FLOAT32, 4, workspace, &result.hash);
+    (void)check_element(file, &tensor, BPZ_FLOAT16, 2, workspace, NULL);
+    (void)check_element(file, &tensor, BPZ_INT8, 1, workspace, NULL);
+    (void)check_element(file, &tensor, BPZ_INT32, 4, workspace, NULL);
+    if (bpz_check(file, &tensor, workspace, bpz_workspace_size()) != BPZ_OK && result.values == BPZ_OK) exit(16);
+    check_window(file, &tensor, result.values, result.hash, workspace);
     release(levels, (size_t)tensor.count * sizeof *levels);
-    release(room, bpz_workspace_size());
+    release(workspace, bpz_workspace_size());
     return result;
 }
 

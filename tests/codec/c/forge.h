@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FORGE_ROOM 8192u   /* bytes of a part */
+#define FORGE_ROOM    8192u /* bytes of a part */
 #define FORGE_TENSORS 6u
 
 typedef struct forge_bytes {
@@ -20,9 +20,9 @@ typedef struct forge_bytes {
 } forge_bytes;
 
 typedef struct forge_tensor {
-    forge_bytes head;    /* the entry without the section's size */
+    forge_bytes head; /* the entry without the section's size */
     forge_bytes section;
-    int is_raw;          /* the entry tells no size */
+    int is_raw; /* the entry tells no size */
 } forge_tensor;
 
 typedef struct forge_file {
@@ -104,7 +104,8 @@ static uint32_t forge_crc(const uint8_t *data, size_t size) {
 
 /* A name that shares with the one before, which is empty or begins with a letter; mostly one of its own by `index`. */
 static void forge_name(forge_bytes *head, unsigned index) {
-    static const char *const others[] = {"\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\x7F", "a\1", "a\2b", "\5", " "};
+    static const char *const others[] = {"\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\x7F", "a\1", "a\2b", "\5",
+                                         " "};
     const char *text = others[any(8)];
     size_t length = strlen(text);
     if (!odd_one_in(4)) {
@@ -153,31 +154,36 @@ static forge_shape forge_extents(forge_bytes *head, unsigned rank) {
 /* --- A section's value map; returns how many levels it has, 0 for many --- */
 
 static uint32_t forge_float(void) {
-    static const uint32_t some[] = {0x3F800000u, 0x3DCCCCCDu, 0x00000001u, 0x00800000u, 0x7F7FFFFFu, 0x33D6BF95u, 0x4B7FFFFFu,
-                                    0x7F000001u, 0x80000000u, 0xBF000000u, 0x7F800000u, 0x7FC00000u, 0u, 0x00010000u};
+    static const uint32_t some[] = {0x3F800000u, 0x3DCCCCCDu, 0x00000001u, 0x00800000u, 0x7F7FFFFFu,
+                                    0x33D6BF95u, 0x4B7FFFFFu, 0x7F000001u, 0x80000000u, 0xBF000000u,
+                                    0x7F800000u, 0x7FC00000u, 0u,          0x00010000u};
     return odd_one_in(12) ? (uint32_t)any64() : some[any(odd_one_in(6) ? 14 : 6)];
 }
 
 static uint32_t forge_map(forge_bytes *section, unsigned kind) {
     uint32_t index, count;
     switch (kind) {
-        case 4: put_little(section, forge_float() | !odd_one_in(10), 4); return 0;
-        case 5: put_little(section, odd_one_in(6) ? forge_float() >> 16 : 0x3F80u - any(60), 2); return 0;
-        case 6:
-        case 7:
-            count = one_in(30) ? any(300) : 1u + any(9);
-            put_varint(section, count);
-            for (index = 0; index < count; index++) {
-                uint32_t word = odd_one_in(20) ? forge_float() : 0x3F000000u + any(0x1000000u);
-                put_little(section, kind == 6 ? word : word >> 16, kind == 6 ? 4 : 2);
-            }
-            return count + 1u;
-        default:
-            index = odd_one_in(20) ? any(16) : 1u + any(6);
-            count = one_in(3) ? any(16) : any(4);
-            put_byte(section, index << 4 | count);
-            put_byte(section, odd_one_in(4) ? 278u - count - (1u << index % 8u) + any(3) : any(150));
-            return index + count < 20u ? 1u << (index + count) : 0;
+    case 4:
+        put_little(section, forge_float() | !odd_one_in(10), 4);
+        return 0;
+    case 5:
+        put_little(section, odd_one_in(6) ? forge_float() >> 16 : 0x3F80u - any(60), 2);
+        return 0;
+    case 6:
+    case 7:
+        count = one_in(30) ? any(300) : 1u + any(9);
+        put_varint(section, count);
+        for (index = 0; index < count; index++) {
+            uint32_t word = odd_one_in(20) ? forge_float() : 0x3F000000u + any(0x1000000u);
+            put_little(section, kind == 6 ? word : word >> 16, kind == 6 ? 4 : 2);
+        }
+        return count + 1u;
+    default:
+        index = odd_one_in(20) ? any(16) : 1u + any(6);
+        count = one_in(3) ? any(16) : any(4);
+        put_byte(section, index << 4 | count);
+        put_byte(section, odd_one_in(4) ? 278u - count - (1u << index % 8u) + any(3) : any(150));
+        return index + count < 20u ? 1u << (index + count) : 0;
     }
 }
 
@@ -215,7 +221,11 @@ static void forge_huffman(forge_bytes *out, forge_code *code) {
         }
         for (; next < code->symbol[at]; next++) put_golomb(out, 1, 0);
         length = code->length[at];
-        put_golomb(out, length == reference ? 0 : length > reference ? 2u * (length - reference) : 2u * (reference - length) + 1u, 0);
+        put_golomb(out,
+                   length == reference  ? 0
+                   : length > reference ? 2u * (length - reference)
+                                        : 2u * (reference - length) + 1u,
+                   0);
         reference = length;
         next++;
     }
@@ -306,7 +316,8 @@ static void forge_adaptive(forge_bytes *out, int is_codebook) {
     if (odd_one_in(60)) put_bits(out, 1, 1);
     out->bits = 0;
     for (; left != 0; left--) put_byte(out, is_extreme ? ends[any(6)] : any(256));
-    if (out->size != 0 && out->at[out->size - 1u] == 0 && !odd_one_in(10)) out->at[out->size - 1u] = (uint8_t)(1u + any(255));
+    if (out->size != 0 && out->at[out->size - 1u] == 0 && !odd_one_in(10))
+        out->at[out->size - 1u] = (uint8_t)(1u + any(255));
 }
 
 /* Index numbers of one gap, of at most `room` positions. */
@@ -342,7 +353,8 @@ static uint64_t forge_stream(forge_bytes *out, forge_shape shape, uint32_t level
     }
     value_code = forge_code_of(out, layout == 0 && one_in(2));
     if (layout == 0) {
-        for (entry = 0; entry < rows * columns && entry < 600u; entry++) nonzero += put_number(out, &value_code, levels) != 0;
+        for (entry = 0; entry < rows * columns && entry < 600u; entry++)
+            nonzero += put_number(out, &value_code, levels) != 0;
     } else if (layout == 1) {
         for (entry = 0; entry < rows && entry < 300u; entry++) {
             uint64_t in_row = put_number(out, &row_code, 4);
@@ -405,22 +417,22 @@ static void forge_directed(forge_file *file) {
 static void change_part(forge_bytes *part) {
     const size_t at = any((uint32_t)part->size + 1u);
     switch (any(8)) {
-        case 0:
-            if (part->size == FORGE_ROOM) break;
-            memmove(part->at + at + 1u, part->at + at, part->size++ - at);
-            part->at[at] = (uint8_t)any(256);
-            break;
-        case 1:
-            if (at < part->size) memmove(part->at + at, part->at + at + 1u, --part->size - at);
-            break;
-        case 2:
-            if (at < part->size) part->at[at] = (uint8_t)(one_in(2) ? 0xFFu * any(2) : 0x7Fu + any(2));
-            break;
-        case 3:
-            if (at < part->size) part->at[at] = (uint8_t)any(256);
-            break;
-        default:
-            if (at < part->size) part->at[at] ^= (uint8_t)(1u << any(8));
+    case 0:
+        if (part->size == FORGE_ROOM) break;
+        memmove(part->at + at + 1u, part->at + at, part->size++ - at);
+        part->at[at] = (uint8_t)any(256);
+        break;
+    case 1:
+        if (at < part->size) memmove(part->at + at, part->at + at + 1u, --part->size - at);
+        break;
+    case 2:
+        if (at < part->size) part->at[at] = (uint8_t)(one_in(2) ? 0xFFu * any(2) : 0x7Fu + any(2));
+        break;
+    case 3:
+        if (at < part->size) part->at[at] = (uint8_t)any(256);
+        break;
+    default:
+        if (at < part->size) part->at[at] ^= (uint8_t)(1u << any(8));
     }
 }
 

@@ -26,27 +26,27 @@ static void print(bpz_status status, uint64_t hash) {
     if (status == BPZ_OK) printf(":%" PRIx64, hash);
 }
 
-static void print_dense(const bpz_file *file, const bpz_tensor *tensor, void *room) {
+static void print_dense(const bpz_file *file, const bpz_tensor *tensor, void *workspace) {
     unsigned which;
     for (which = 0; which < 4; which++) {
         const size_t size = (size_t)tensor->count * widths[which];
         uint8_t *const out = exactly(size);
         const bpz_status status =
-            bpz_decode(file, tensor, elements[which], out, (size_t)tensor->count, room, bpz_workspace_size());
+            bpz_decode(file, tensor, elements[which], out, (size_t)tensor->count, workspace, bpz_workspace_size());
         print(status, hash_bytes(out, status == BPZ_OK ? size : 0, 1));
         release(out, size);
     }
 }
 
-static void print_rows(const bpz_file *file, const bpz_tensor *tensor, void *room) {
+static void print_rows(const bpz_file *file, const bpz_tensor *tensor, void *workspace) {
     const size_t rows = ((size_t)tensor->rows + 1u) * 4u, entries = (size_t)tensor->nonzero;
     unsigned which;
     for (which = 0; which < 4; which++) {
         uint32_t *const row_pointer = exactly(rows), *const columns = exactly(entries * 4u);
         uint8_t *const out = exactly(entries * widths[which]);
         uint64_t hash = 1;
-        const bpz_status status = bpz_decode_csr(file, tensor, elements[which], row_pointer, columns, out, entries, room,
-                                                 bpz_workspace_size());
+        const bpz_status status = bpz_decode_csr(file, tensor, elements[which], row_pointer, columns, out, entries,
+                                                 workspace, bpz_workspace_size());
         if (status == BPZ_OK) {
             hash = hash_bytes(row_pointer, rows, hash);
             hash = hash_bytes(columns, entries * 4u, hash);
@@ -60,13 +60,13 @@ static void print_rows(const bpz_file *file, const bpz_tensor *tensor, void *roo
 }
 
 static void print_tensor(const bpz_file *file, const bpz_tensor *tensor) {
-    void *const room = exactly(bpz_workspace_size());
+    void *const workspace = exactly(bpz_workspace_size());
     bpz_value_map map;
     bpz_status status;
-    printf(" | %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, tensor->name, tensor->count, tensor->rows, tensor->columns,
-           tensor->nonzero);
-    print(bpz_check(file, tensor, room, bpz_workspace_size()), 0);
-    status = bpz_value_map_of(file, tensor, &map, room, bpz_workspace_size());
+    printf(" | %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, tensor->name, tensor->count, tensor->rows,
+           tensor->columns, tensor->nonzero);
+    print(bpz_check(file, tensor, workspace, bpz_workspace_size()), 0);
+    status = bpz_value_map_of(file, tensor, &map, workspace, bpz_workspace_size());
     print(status, status == BPZ_OK ? map.kind : 0);
     if (status == BPZ_OK) {
         static const int32_t levels[] = {0, 1, -1, 2, 7, 8, 300, 65536, INT32_MAX, INT32_MIN};
@@ -80,14 +80,15 @@ static void print_tensor(const bpz_file *file, const bpz_tensor *tensor) {
     if (tensor->count <= LARGEST) {
         const size_t size = (size_t)tensor->count * 4u;
         int32_t *const levels = exactly(size);
-        bpz_spent spent;
-        print_dense(file, tensor, room);
-        status = bpz_decode_spent(file, tensor, levels, (size_t)tensor->count, room, bpz_workspace_size(), &spent);
-        print(status, status == BPZ_OK ? hash_bytes(&spent, sizeof spent, hash_bytes(levels, size, 1)) : 0);
+        bpz_bit_usage bit_usage;
+        print_dense(file, tensor, workspace);
+        status = bpz_decode_with_usage(file, tensor, levels, (size_t)tensor->count, workspace, bpz_workspace_size(),
+                                       &bit_usage);
+        print(status, status == BPZ_OK ? hash_bytes(&bit_usage, sizeof bit_usage, hash_bytes(levels, size, 1)) : 0);
         release(levels, size);
     }
-    if (tensor->rows < LARGEST && tensor->nonzero <= LARGEST) print_rows(file, tensor, room);
-    release(room, bpz_workspace_size());
+    if (tensor->rows < LARGEST && tensor->nonzero <= LARGEST) print_rows(file, tensor, workspace);
+    release(workspace, bpz_workspace_size());
 }
 
 static void print_file(const uint8_t *data, size_t size) {
@@ -116,17 +117,18 @@ static void print_file(const uint8_t *data, size_t size) {
 /* Calls that a decoder must refuse whatever the file is; this one is sound, seekable and of two tensors, of a grid and
  * of raw values. */
 static void print_misuse(const uint8_t *data, size_t size) {
-    uint64_t room[8192];
+    uint64_t workspace[8192];
     float out[64];
     uint32_t rows[64], columns[64];
     bpz_file file, other;
     bpz_tensor tensor, raw, wide;
     bpz_value_map map;
-    bpz_spent spent;
+    bpz_bit_usage bit_usage;
     uint64_t announced;
     size_t needed;
     const size_t all = bpz_workspace_size();
-    if (all > sizeof room || bpz_open(&file, data, size) != BPZ_OK || bpz_tensor_at(&file, 0, &tensor) != BPZ_OK) exit(4);
+    if (all > sizeof workspace || bpz_open(&file, data, size) != BPZ_OK || bpz_tensor_at(&file, 0, &tensor) != BPZ_OK)
+        exit(4);
     if (bpz_tensor_at(&file, 1, &raw) != BPZ_OK) exit(5);
 #define SHOW(call) print(call, 0)
     SHOW(bpz_open(NULL, data, size));
@@ -156,59 +158,59 @@ static void print_misuse(const uint8_t *data, size_t size) {
     { /* each field has a lower limit of its own than this number */
         static const uint8_t above[] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F};
         size_t offset = 0;
-        SHOW(bpz_varint_read(above, &offset, sizeof above, &announced));
+        SHOW(bpzi_varint_read(above, &offset, sizeof above, &announced));
     }
-    SHOW(bpz_check(NULL, &tensor, room, all));
-    SHOW(bpz_check(&file, NULL, room, all));
+    SHOW(bpz_check(NULL, &tensor, workspace, all));
+    SHOW(bpz_check(&file, NULL, workspace, all));
     SHOW(bpz_check(&file, &tensor, NULL, all));
-    SHOW(bpz_check(&file, &tensor, (uint8_t *)room + 4, all));
-    SHOW(bpz_check(&file, &tensor, room, all - 1u));
-    SHOW(bpz_value_map_of(&file, &tensor, NULL, room, all));
-    SHOW(bpz_value_map_of(NULL, &tensor, &map, room, all));
+    SHOW(bpz_check(&file, &tensor, (uint8_t *)workspace + 4, all));
+    SHOW(bpz_check(&file, &tensor, workspace, all - 1u));
+    SHOW(bpz_value_map_of(&file, &tensor, NULL, workspace, all));
+    SHOW(bpz_value_map_of(NULL, &tensor, &map, workspace, all));
     SHOW(bpz_level_value(NULL, 1, out));
-    if (bpz_value_map_of(&file, &tensor, &map, room, all) != BPZ_OK) exit(6);
+    if (bpz_value_map_of(&file, &tensor, &map, workspace, all) != BPZ_OK) exit(6);
     SHOW(bpz_level_value(&map, 1, NULL));
-    if (bpz_value_map_of(&file, &raw, &map, room, all) != BPZ_OK) exit(7);
+    if (bpz_value_map_of(&file, &raw, &map, workspace, all) != BPZ_OK) exit(7);
     SHOW(bpz_level_value(&map, 1, out));
-    SHOW(bpz_decode(NULL, &tensor, BPZ_FLOAT32, out, 64, room, all));
-    SHOW(bpz_decode(&file, &tensor, BPZ_FLOAT32, NULL, 64, room, all));
-    SHOW(bpz_decode(&file, &tensor, (bpz_element)4, out, 64, room, all));
-    SHOW(bpz_decode(&file, &tensor, BPZ_FLOAT32, (uint8_t *)out + 2, 60, room, all));
-    SHOW(bpz_decode(&file, &tensor, BPZ_FLOAT32, out, (size_t)tensor.count - 1u, room, all));
-    SHOW(bpz_decode(&file, &raw, BPZ_INT32, out, 64, room, all));
-    SHOW(bpz_decode_spent(&file, NULL, (int32_t *)(void *)out, 64, room, all, &spent));
-    SHOW(bpz_decode_spent(&file, &tensor, (int32_t *)(void *)out, 64, room, all, NULL));
-    SHOW(bpz_decode_spent(&file, &raw, (int32_t *)(void *)out, 64, room, all, &spent));
-    SHOW(bpz_decode_csr(NULL, &tensor, BPZ_FLOAT32, rows, columns, out, 64, room, all));
-    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, NULL, columns, out, 64, room, all));
-    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, rows, NULL, out, 64, room, all));
-    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, rows, columns, NULL, 64, room, all));
-    SHOW(bpz_decode_csr(&file, &tensor, (bpz_element)4, rows, columns, out, 64, room, all));
-    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, rows, columns, (uint8_t *)out + 2, 60, room, all));
-    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, rows, columns, out, (size_t)tensor.nonzero - 1u, room, all));
-    SHOW(bpz_decode_csr(&file, &raw, BPZ_FLOAT32, rows, columns, out, 64, room, all));
+    SHOW(bpz_decode(NULL, &tensor, BPZ_FLOAT32, out, 64, workspace, all));
+    SHOW(bpz_decode(&file, &tensor, BPZ_FLOAT32, NULL, 64, workspace, all));
+    SHOW(bpz_decode(&file, &tensor, (bpz_element)4, out, 64, workspace, all));
+    SHOW(bpz_decode(&file, &tensor, BPZ_FLOAT32, (uint8_t *)out + 2, 60, workspace, all));
+    SHOW(bpz_decode(&file, &tensor, BPZ_FLOAT32, out, (size_t)tensor.count - 1u, workspace, all));
+    SHOW(bpz_decode(&file, &raw, BPZ_INT32, out, 64, workspace, all));
+    SHOW(bpz_decode_with_usage(&file, NULL, (int32_t *)(void *)out, 64, workspace, all, &bit_usage));
+    SHOW(bpz_decode_with_usage(&file, &tensor, (int32_t *)(void *)out, 64, workspace, all, NULL));
+    SHOW(bpz_decode_with_usage(&file, &raw, (int32_t *)(void *)out, 64, workspace, all, &bit_usage));
+    SHOW(bpz_decode_csr(NULL, &tensor, BPZ_FLOAT32, rows, columns, out, 64, workspace, all));
+    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, NULL, columns, out, 64, workspace, all));
+    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, rows, NULL, out, 64, workspace, all));
+    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, rows, columns, NULL, 64, workspace, all));
+    SHOW(bpz_decode_csr(&file, &tensor, (bpz_element)4, rows, columns, out, 64, workspace, all));
+    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, rows, columns, (uint8_t *)out + 2, 60, workspace, all));
+    SHOW(bpz_decode_csr(&file, &tensor, BPZ_FLOAT32, rows, columns, out, (size_t)tensor.nonzero - 1u, workspace, all));
+    SHOW(bpz_decode_csr(&file, &raw, BPZ_FLOAT32, rows, columns, out, 64, workspace, all));
     /* Counts that no machine can address, as a file may declare them. */
     wide = tensor;
     wide.count = UINT64_MAX / 2u;
-    SHOW(bpz_decode(&file, &wide, BPZ_FLOAT32, out, SIZE_MAX, room, all));
+    SHOW(bpz_decode(&file, &wide, BPZ_FLOAT32, out, SIZE_MAX, workspace, all));
     wide = tensor;
     wide.rows = UINT64_MAX / 2u;
-    SHOW(bpz_decode_csr(&file, &wide, BPZ_FLOAT32, rows, columns, out, 64, room, all));
+    SHOW(bpz_decode_csr(&file, &wide, BPZ_FLOAT32, rows, columns, out, 64, workspace, all));
     wide = tensor;
     wide.columns = (uint64_t)UINT32_MAX + 1u;
-    SHOW(bpz_decode_csr(&file, &wide, BPZ_FLOAT32, rows, columns, out, 64, room, all));
+    SHOW(bpz_decode_csr(&file, &wide, BPZ_FLOAT32, rows, columns, out, 64, workspace, all));
     wide = tensor;
     wide.nonzero = (uint64_t)UINT32_MAX + 1u;
-    SHOW(bpz_decode_csr(&file, &wide, BPZ_FLOAT32, rows, columns, out, SIZE_MAX, room, all));
+    SHOW(bpz_decode_csr(&file, &wide, BPZ_FLOAT32, rows, columns, out, SIZE_MAX, workspace, all));
     wide.nonzero = UINT64_MAX / 2u;
-    SHOW(bpz_decode_csr(&file, &wide, BPZ_FLOAT32, rows, columns, out, SIZE_MAX, room, all));
+    SHOW(bpz_decode_csr(&file, &wide, BPZ_FLOAT32, rows, columns, out, SIZE_MAX, workspace, all));
     /* A window that does not hold the section. */
     if (bpz_window(&other, tensor.section_offset + 1u, data + tensor.section_offset + 1u, 4) != BPZ_OK) exit(8);
-    SHOW(bpz_decode(&other, &tensor, BPZ_FLOAT32, out, 64, room, all));
+    SHOW(bpz_decode(&other, &tensor, BPZ_FLOAT32, out, 64, workspace, all));
     if (bpz_window(&other, tensor.section_offset - 2u, data + tensor.section_offset - 2u, 1) != BPZ_OK) exit(9);
-    SHOW(bpz_decode(&other, &tensor, BPZ_FLOAT32, out, 64, room, all));
+    SHOW(bpz_decode(&other, &tensor, BPZ_FLOAT32, out, 64, workspace, all));
     if (bpz_window(&other, tensor.section_offset - 2u, data + tensor.section_offset - 2u, 5) != BPZ_OK) exit(10);
-    SHOW(bpz_decode(&other, &tensor, BPZ_FLOAT32, out, 64, room, all));
+    SHOW(bpz_decode(&other, &tensor, BPZ_FLOAT32, out, 64, workspace, all));
     printf("\n");
 }
 

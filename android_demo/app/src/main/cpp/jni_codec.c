@@ -78,16 +78,17 @@ NATIVE(jobjectArray, tensorNames, jbyteArray bytes) {
 
 static bpz_status facts_of(const opened *it, const bpz_tensor *tensor, jlong *facts) {
     const size_t count = tensor->count <= MOST_ELEMENTS ? (size_t)tensor->count : 0;
-    bpz_spent spent;
+    bpz_bit_usage spent;
     int32_t *levels = tensor->count <= MOST_ELEMENTS ? malloc((count + 1) * sizeof *levels) : NULL;
     bpz_status status;
     memset(&spent, 0, sizeof spent);
     if (levels == NULL) {
         return BPZ_ERROR_BUFFER_TOO_SMALL;
     }
-    status = bpz_decode_spent(&it->file, tensor, levels, count, it->workspace, bpz_workspace_size(), &spent);
+    status = bpz_decode_with_usage(&it->file, tensor, levels, count, it->workspace, bpz_workspace_size(), &spent);
     free(levels);
-    if (status != BPZ_OK && status != BPZ_ERROR_UNSUPPORTED) { /* a raw tensor has no levels, and an account all the same */
+    if (status != BPZ_OK &&
+        status != BPZ_ERROR_UNSUPPORTED) { /* a raw tensor has no levels, and an account all the same */
         return status;
     }
     facts[0] = (jlong)tensor->count;
@@ -150,9 +151,9 @@ NATIVE(jfloatArray, decode, jbyteArray bytes, jint index) {
     if (status == BPZ_OK) {
         const size_t count = (size_t)tensor.count;
         float *decoded = malloc((count + 1) * sizeof *decoded);
-        status = decoded == NULL ? BPZ_ERROR_BUFFER_TOO_SMALL
-                                 : bpz_decode(&it.file, &tensor, BPZ_FLOAT32, decoded, count, it.workspace,
-                                              bpz_workspace_size());
+        status = decoded == NULL
+                     ? BPZ_ERROR_BUFFER_TOO_SMALL
+                     : bpz_decode(&it.file, &tensor, BPZ_FLOAT32, decoded, count, it.workspace, bpz_workspace_size());
         if (status == BPZ_OK && (values = (*env)->NewFloatArray(env, (jsize)count)) != NULL) {
             (*env)->SetFloatArrayRegion(env, values, 0, (jsize)count, decoded);
         }

@@ -17,9 +17,7 @@ typedef struct loaded {
     bp_gpu *gpu;
 } loaded;
 
-static loaded *of(jlong handle) {
-    return (loaded *)(intptr_t)handle;
-}
+static loaded *of(jlong handle) { return (loaded *)(intptr_t)handle; }
 
 static uint64_t now_ns(void) {
     struct timespec t;
@@ -111,15 +109,14 @@ NATIVE(jlongArray, sizes, jlong handle) {
 
 NATIVE(jobjectArray, kernelNames, jlong handle, jboolean gpu) {
     const loaded *it = of(handle);
-    const size_t count = !gpu                ? it->library.bp_kernel_count()
+    const size_t count = !gpu              ? it->library.bp_kernel_count()
                          : it->gpu != NULL ? it->library.bp_gpu_kernel_count(it->gpu)
                                            : 0;
     jobjectArray names = strings_of(env, count);
     size_t i;
     (void)self;
     for (i = 0; names != NULL && i < count; i++) {
-        jstring name =
-            string_of(env, gpu ? it->library.bp_gpu_kernel_name(it->gpu, i) : it->library.bp_kernel_name(i));
+        jstring name = string_of(env, gpu ? it->library.bp_gpu_kernel_name(it->gpu, i) : it->library.bp_kernel_name(i));
         if (name == NULL) {
             break;
         }
@@ -137,10 +134,10 @@ NATIVE(jlong, run, jlong handle, jboolean gpu, jfloatArray input, jfloatArray ou
     jlong *times = NULL;
     uint64_t taken = 0;
     (void)self;
-    if (!has_length(env, input, it->library.bp_input_size()) || !has_length(env, output, it->library.bp_output_size()) ||
-        (gpu && it->gpu == NULL) ||
-        (kernels != NULL && !has_length(env, kernels, gpu ? it->library.bp_gpu_kernel_count(it->gpu)
-                                                          : it->library.bp_kernel_count()))) {
+    if (!has_length(env, input, it->library.bp_input_size()) ||
+        !has_length(env, output, it->library.bp_output_size()) || (gpu && it->gpu == NULL) ||
+        (kernels != NULL &&
+         !has_length(env, kernels, gpu ? it->library.bp_gpu_kernel_count(it->gpu) : it->library.bp_kernel_count()))) {
         throw_bundle_exception(env, "An array is too short for the network; open its bundle again.");
         return 0;
     }
@@ -260,7 +257,8 @@ NATIVE(jobjectArray, gpuNames, jlong handle) {
     }
     names = strings_of(env, 2);
     for (i = 0; names != NULL && i < 2; i++) {
-        jstring name = string_of(env, i == 0 ? it->library.bp_gpu_name(it->gpu) : it->library.bp_gpu_precision(it->gpu));
+        jstring name =
+            string_of(env, i == 0 ? it->library.bp_gpu_name(it->gpu) : it->library.bp_gpu_precision(it->gpu));
         if (name == NULL) {
             return NULL;
         }

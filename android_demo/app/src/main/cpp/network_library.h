@@ -6,12 +6,14 @@
 #include "bayespress_gpu.h"
 
 /* The functions of bayespress.h, and those of bayespress_gpu.h, which only some libraries have. */
-#define NETWORK_FUNCTIONS(F)                                                                                           \
-    F(bp_status_text) F(bp_workspace_size) F(bp_arena_size) F(bp_input_size) F(bp_output_size) F(bp_load) F(bp_fork)   \
+/* clang-format off */
+#define NETWORK_FUNCTIONS(F) \
+    F(bp_status_text) F(bp_workspace_size) F(bp_arena_size) F(bp_input_size) F(bp_output_size) F(bp_load) F(bp_fork) \
     F(bp_run) F(bp_run_timed) F(bp_run_batch) F(bp_kernel_count) F(bp_kernel_name)
-#define GPU_FUNCTIONS(F)                                                                                               \
-    F(bp_gpu_open) F(bp_gpu_close) F(bp_gpu_name) F(bp_gpu_precision) F(bp_gpu_load) F(bp_gpu_run)                     \
+#define GPU_FUNCTIONS(F) \
+    F(bp_gpu_open) F(bp_gpu_close) F(bp_gpu_name) F(bp_gpu_precision) F(bp_gpu_load) F(bp_gpu_run) \
     F(bp_gpu_run_timed) F(bp_gpu_kernel_count) F(bp_gpu_kernel_name)
+/* clang-format on */
 
 typedef struct network_library {
     void *handle;

@@ -4,7 +4,7 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.util.zip.CRC32
 
-/** Where the bits of a tensor went, in the order of bpz_spent; they add up to all that the file has of it. */
+/** Where the bits of a tensor went, in the order of bpz_bit_usage; they add up to all that the file has of it. */
 enum class Spent { FRAME, NAME, SHAPE, MAP, MASKS, TABLES, ROWS, INDICES, VALUES, PADDING }
 
 /** One tensor of a `.bpz`: how many elements it has, how many of them are stored, and the bits of each kind. */

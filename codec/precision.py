@@ -1,4 +1,10 @@
-"""How finely each tensor must be kept, from its posterior variance.
+"""Bit precision from posterior variance: how finely each tensor must be kept.
+
+For anyone who has a posterior: means and variances in, the step of a grid or a floating-point format out.
+
+    variances = np.full(1000, 1e-4)
+    step = codec.grid_step(variances, budget=0.03)           # a uniform grid
+    form = codec.round_off_float(means, variances)           # or a small floating-point format
 
 Under the posterior a weight w_i is known to a variance V_i only. Moving it from its mean by d_i costs, to second
 order in the log posterior density,
@@ -28,11 +34,11 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from ..codec import Minifloat
 from ..errors import InputError
+from .maps import Minifloat
 
 WEIGHT_NOISE = 0.01
 SCALE_NOISE = 1e-4
@@ -40,26 +46,30 @@ _LARGEST_MANTISSA = 15
 _LARGEST_EXPONENT = 8
 
 
-def grid_step(variance: Tensor, budget: float) -> float:
+def grid_step(variance: npt.ArrayLike, budget: float) -> float:
     """Step of the uniform grid by equation (3), in the units of the weight.
 
     variance  marginal posterior variances of the weights that are kept, any shape, all above 0
     budget    nats that rounding may cost a weight, above 0
 
     Raises InputError when a variance is zero, as the step would be.
+
+    >>> round(grid_step([1e-4, 1e-4], budget=0.03), 6)
+    0.008485
     """
-    if not bool((variance > 0).all()):
+    variances = np.asarray(variance, np.float64)
+    if not (variances > 0).all():
         raise InputError("A kept weight has posterior variance 0, so no grid is fine enough; train again.")
-    return math.sqrt(24.0 * budget / float(torch.mean(1.0 / variance.double())))
+    return math.sqrt(24.0 * budget / float(np.mean(1.0 / variances)))
 
 
-def assumed_variance(mean: Tensor, noise: float) -> float:
+def assumed_variance(mean: npt.ArrayLike, noise: float) -> float:
     """What stands in for the variance of parameters that have no posterior: a share of their mean square.
 
     mean   the parameters that are kept, at least one of them not 0
     noise  WEIGHT_NOISE or, for those that a whole channel hangs on, SCALE_NOISE
     """
-    return noise * float(mean.double().square().mean())
+    return noise * float(np.mean(np.square(np.asarray(mean, np.float64))))
 
 
 def implied_variance(step: float, budget: float) -> float:
@@ -74,14 +84,19 @@ def largest_float(form: Minifloat) -> float:
     )
 
 
-def round_off_float(mean: Tensor, variance: Tensor) -> Minifloat:
+def round_off_float(mean: npt.ArrayLike, variance: npt.ArrayLike) -> Minifloat:
     """The floating-point format of a tensor by equation (4).
 
     mean, variance  of the weights that are kept, one axis, neither all 0
 
     Raises InputError when no weight is left or all are known exactly.
+
+    >>> form = round_off_float([0.5, -1.0, 0.25], [0.01, 0.01, 0.01])
+    >>> form.exponent_bits, form.mantissa_bits
+    (3, 3)
     """
-    largest, deviation = float(mean.abs().max()), math.sqrt(float(variance.double().mean()))
+    largest = float(np.max(np.abs(np.asarray(mean, np.float64)), initial=0.0))
+    deviation = math.sqrt(float(np.mean(np.asarray(variance, np.float64))))
     if not (largest > 0.0 and deviation > 0.0):
         raise InputError("A tensor without non-zero weights or without variance has no round-off; train again.")
     significand = max(1, math.ceil(math.log2(largest / deviation)))

@@ -1,31 +1,31 @@
-/* flat.h - private: entries of a matrix without masks into their places, by position, without a division or a call for
+/* flat_output.h - private: entries of a matrix without masks into their places, by position, without a division or a call for
  * each. */
-#ifndef BPZ_FLAT_H
-#define BPZ_FLAT_H
+#ifndef BPZ_FLAT_OUTPUT_H
+#define BPZ_FLAT_OUTPUT_H
 
-#include "sink.h"
+#include "output.h"
 
-typedef struct bpz_flat {
-    bpz_sink *out;
+typedef struct bpzi_flat_output {
+    bpzi_output *out;
     unsigned size;    /* of an element */
     uint64_t columns; /* of the matrix */
     uint64_t row_end; /* sparse rows: the position behind the present row */
-} bpz_flat;
+} bpzi_flat_output;
 
-static inline bpz_flat bpz_flat_begin(bpz_sink *out, uint64_t columns) {
-    bpz_flat flat;
+static inline bpzi_flat_output bpzi_flat_output_begin(bpzi_output *out, uint64_t columns) {
+    bpzi_flat_output flat;
     flat.out = out;
-    flat.size = bpz_element_size(out->element);
+    flat.size = bpzi_element_size(out->element);
     flat.columns = columns;
     flat.row_end = (out->row + 1u) * columns;
     return flat;
 }
 
 /* Put the element of entry number `entry` at a position; the caller vouches for both. */
-static inline void bpz_flat_put(bpz_flat *flat, uint64_t position, uint64_t entry, uint32_t word) {
-    bpz_sink *const out = flat->out;
+static inline void bpzi_flat_output_put(bpzi_flat_output *flat, uint64_t position, uint64_t entry, uint32_t word) {
+    bpzi_output *const out = flat->out;
     if (out->columns == NULL) {
-        bpz_store(out->out, flat->size, position, word);
+        bpzi_store(out->out, flat->size, position, word);
         return;
     }
     if (position >= flat->row_end) {
@@ -34,7 +34,7 @@ static inline void bpz_flat_put(bpz_flat *flat, uint64_t position, uint64_t entr
         flat->row_end = (row + 1u) * flat->columns;
     }
     out->columns[entry] = (uint32_t)(position - (flat->row_end - flat->columns));
-    bpz_store(out->out, flat->size, entry, word);
+    bpzi_store(out->out, flat->size, entry, word);
 }
 
-#endif /* BPZ_FLAT_H */
+#endif /* BPZ_FLAT_OUTPUT_H */

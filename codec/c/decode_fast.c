@@ -1,8 +1,8 @@
-/* quick.c - the running layout at speed. */
-#include "quick.h"
+/* decode_fast.c - the running layout at speed. */
+#include "decode_fast.h"
 
 /* Bits of one number at most, so that two fit into what one refill guarantees. */
-#define BPZ_QUICK_BITS 28u
+#define BPZ_QUICK_BITS  28u
 #define BPZ_QUICK_BYTES 8u
 
 BPZ_STATIC_ASSERT(one_refill_serves_an_entry, 2u * BPZ_QUICK_BITS <= BPZ_BITS_FILLED - 1u);
@@ -13,65 +13,65 @@ static uint64_t big_endian(const uint8_t *bytes) {
 }
 
 /* At least 56 bits into the window. Bits below `held` are those of the stream too, which plain reading does not want:
- * see bpz_quick_running's end. */
-static inline void refill(bpz_bits *bits) {
+ * see bpzi_fast_running's end. */
+static inline void refill(bpzi_bits *bits) {
     const unsigned bytes = (63u - bits->held) >> 3;
     bits->window |= big_endian(bits->next) >> bits->held;
     bits->next += bytes;
     bits->held += bytes * 8u;
 }
 
-/* bpz_code_next, of which the caller knows that the bits are there and that the number fits 32 bits. */
-static inline uint32_t next_number(const bpz_code *code, bpz_bits *bits) {
+/* bpzi_code_next, of which the caller knows that the bits are there and that the number fits 32 bits. */
+static inline uint32_t next_number(const bpzi_code *code, bpzi_bits *bits) {
     uint32_t number = code->base;
     if (code->table_bits != 0) {
         const unsigned entry = code->table[bits->window >> (64u - code->table_bits)];
-        bpz_bits_drop(bits, entry & ((1u << BPZ_LENGTH_BITS) - 1u));
+        bpzi_bits_drop(bits, entry & ((1u << BPZ_LENGTH_BITS) - 1u));
         number = (uint32_t)(entry >> BPZ_LENGTH_BITS) << code->raw_bits;
     }
     number += (uint32_t)((bits->window >> 1) >> (63u - code->raw_bits));
-    bpz_bits_drop(bits, code->raw_bits);
+    bpzi_bits_drop(bits, code->raw_bits);
     return number;
 }
 
 /* Bits of the longest number; more than BPZ_QUICK_BITS where this decoder is of no use. A code that can spell numbers
  * above 2^32 - 1 is left to the plain decoder, which refuses each of them: here they would lose their upper bits. */
-static unsigned longest(const bpz_code *code) {
+static unsigned longest(const bpzi_code *code) {
     return code->largest > UINT32_MAX ? BPZ_QUICK_BITS + 1u : code->table_bits + code->raw_bits;
 }
 
 /* Whether `needed` bits are, or can be had, in the window. Most entries are short, so that one refill serves several. */
-static inline int holds(bpz_bits *bits, unsigned needed) {
+static inline int holds(bpzi_bits *bits, unsigned needed) {
     if (bits->held >= needed) return 1;
     if ((size_t)(bits->end - bits->next) < BPZ_QUICK_BYTES) return 0;
     refill(bits);
     return 1;
 }
 
-bpz_status bpz_quick_running(bpz_quick *quick, bpz_bits *bits) {
-    const bpz_code index_code = *quick->index_code, value_code = *quick->value_code;
-    uint64_t entry = quick->entry, position = quick->position;
-    bpz_flat flat = bpz_flat_begin(quick->out, quick->columns);
-    bpz_bits at = *bits;
+bpz_status bpzi_fast_running(bpzi_fast *fast, bpzi_bits *bits) {
+    const bpzi_code index_code = *fast->index_code, value_code = *fast->value_code;
+    uint64_t entry = fast->entry, position = fast->position;
+    bpzi_flat_output flat = bpzi_flat_output_begin(fast->out, fast->columns);
+    bpzi_bits at = *bits;
     const unsigned index_bits = longest(&index_code), value_bits = longest(&value_code);
-    if (quick->known == 0 || index_bits > BPZ_QUICK_BITS || value_bits > BPZ_QUICK_BITS) return BPZ_OK;
-    while (entry < quick->nonzero && holds(&at, index_bits + value_bits)) {
-        bpz_bits now = at;
+    if (fast->known == 0 || index_bits > BPZ_QUICK_BITS || value_bits > BPZ_QUICK_BITS) return BPZ_OK;
+    while (entry < fast->nonzero && holds(&at, index_bits + value_bits)) {
+        bpzi_bits now = at;
         uint64_t place = position;
         uint32_t number;
         number = next_number(&index_code, &now);
-        while (number == quick->filler && holds(&now, index_bits + value_bits)) {
+        while (number == fast->filler && holds(&now, index_bits + value_bits)) {
             place += number;
             /* A filler passes over a position at least, so that the matrix bounds this loop. */
-            if (place >= quick->positions) return BPZ_ERROR_CORRUPT;
+            if (place >= fast->positions) return BPZ_ERROR_CORRUPT;
             number = next_number(&index_code, &now);
         }
-        if (number == quick->filler) break;
-        if (number > quick->filler || number >= quick->positions - place) return BPZ_ERROR_CORRUPT;
+        if (number == fast->filler) break;
+        if (number > fast->filler || number >= fast->positions - place) return BPZ_ERROR_CORRUPT;
         place += number;
         number = next_number(&value_code, &now);
-        if (number >= quick->known) break;
-        bpz_flat_put(&flat, place, entry, quick->words[number]);
+        if (number >= fast->known) break;
+        bpzi_flat_output_put(&flat, place, entry, fast->words[number]);
         position = place + 1u;
         entry++;
         at = now;
@@ -79,8 +79,8 @@ bpz_status bpz_quick_running(bpz_quick *quick, bpz_bits *bits) {
     /* Plain reading wants zeros below what is held. */
     at.window = at.held == 0 ? 0 : at.window & ~(uint64_t)0 << (64u - at.held);
     *bits = at;
-    quick->entry = entry;
-    quick->position = position;
-    quick->out->entries = entry;
+    fast->entry = entry;
+    fast->position = position;
+    fast->out->entries = entry;
     return BPZ_OK;
 }

@@ -1,0 +1,29 @@
+"""Names of functions: those that a C header declares, and those that objects export."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def declared(headers: Iterable[Path], prefix: str) -> set[str]:
+    """Functions that the headers declare, by the prefix of their names."""
+    text = "".join(re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.DOTALL) for header in headers)
+    return set(re.findall(rf"\b({prefix}\w+)\(", text))
+
+
+def exported(nm: str, *arguments: str | Path) -> set[str]:
+    """Global symbols that `nm` finds defined."""
+    command = [nm, "--defined-only", "--extern-only", *map(str, arguments)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = (line.split() for line in printed.splitlines())
+    return {words[-1].partition("@")[0] for words in lines if len(words) == 3}
+
+
+def version(header: Path, prefix: str) -> str:
+    """The version that a header's macros name, as MAJOR.MINOR.PATCH."""
+    text = header.read_text()
+    parts = (re.search(rf"#define {prefix}_VERSION_{part} +(\d+)", text) for part in ("MAJOR", "MINOR", "PATCH"))
+    return ".".join(found[1] for found in parts if found)
