@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..deploy.devices.registry import devices_help
 from ..errors import InputError
 from ..files import check_input
 from ..outputs import PICTURE, Kind, claimed, write_output
@@ -30,8 +31,7 @@ def bench(
         typer.Option(
             "--device",
             "-d",
-            help="Where: host, opencl, ssh://user@board, adb[:serial], rpc://tracker:port/key, qemu-arm64 (which "
-            "counts instructions).",
+            help=f"Device to measure on; repeat for several: {devices_help()}.",
         ),
     ] = None,
     packed: Annotated[

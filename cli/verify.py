@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..deploy.devices.registry import devices_help
 from ..errors import CheckFailedError
 from .console import JsonFlag, print_json, show, step, table
 
@@ -23,8 +24,7 @@ def verify(
         typer.Option(
             "--device",
             "-d",
-            help="Where to run the golden vectors: host, opencl, qemu-arm64, qemu-armv7, qemu-riscv64, "
-            "ssh://user@board, adb[:serial], rpc://tracker:port/key.",
+            help=f"Device to run the golden vectors on; repeat for several: {devices_help()}.",
         ),
     ] = None,
     key: Annotated[

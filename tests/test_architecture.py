@@ -17,7 +17,7 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "workflow", "cli")
 # What each may import of the package beside its own files; cli and api.py may import everything.
-COMMON = {"errors", "files", "labels", "outputs", "html_report", "text"}  # of all stages but the codec
+COMMON = {"errors", "files", "labels", "outputs", "html_report", "plugins", "text"}  # of all stages but the codec
 ALLOWED = {
     "codec": {"errors", "files", "outputs", "text"},
     "train": COMMON,
@@ -27,6 +27,7 @@ ALLOWED = {
     "packed_format": COMMON,
     "files": {"errors", "text"},
     "optional": {"errors"},
+    "plugins": {"errors", "text"},
     "labels": {"errors", "text"},
     "outputs": {"errors", "files", "text"},
     "html_report": {"errors", "text"},

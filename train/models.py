@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, reason_of, unknown_name, user_code
+from ..plugins import imported
 
 
 def lenet_300_100() -> nn.Module:
@@ -131,31 +129,6 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
     if not isinstance(network, nn.Module):
         raise InputError(f"Model {name} gave a {type(network).__name__}, and an nn.Module is needed.")
     return network
-
-
-def imported(name: str, what: str) -> Callable[..., Any]:
-    """The callable of `module:callable`; `what` names its role in the error.
-
-    Raises InputError when there is none, and when the module raises anything while it is imported.
-    """
-    module_name, _, attribute = name.partition(":")
-    here = os.getcwd()  # noqa: PTH109 - sys.path holds strings
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        with user_code(f"importing the module {module_name!r}"):
-            module = importlib.import_module(module_name)
-    except InputError as error:
-        if not isinstance(error.__cause__, ImportError):
-            raise
-        raise InputError(
-            f"{what} {name}: module {module_name} cannot be imported ({reason_of(error.__cause__)}); run from the "
-            "folder that holds it."
-        ) from error.__cause__
-    factory = getattr(module, attribute, None)
-    if not callable(factory):
-        raise InputError(f"{what} {name}: {module_name} has no callable {attribute!r}; check what follows the colon.")
-    return factory  # type: ignore[no-any-return]
 
 
 def _named(**layers: nn.Module) -> nn.Sequential:

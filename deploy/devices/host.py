@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 
 from ..bundle.format import Bundle, TargetEntry
-from .base import MOST_THREADS, Unavailable, run_here, runner_command, target_for
+from .base import Capabilities, Progress, RunnerSession, Session, Unavailable, silent, target_for
 from .process import short
-from .report import PLAIN_RUN, RunnerReport, RunRequest
 
 
 class Host:
@@ -16,24 +14,18 @@ class Host:
 
     name = "host"
     description = "host runner"
-    most_threads = MOST_THREADS
+    capabilities = Capabilities()
 
-    def unavailable(self, bundle: Bundle) -> Unavailable | None:
-        """None when the bundle has a target for this kind of processor."""
-        if self._target(bundle) is not None:
-            return None
+    def connect(self, bundle: Bundle, progress: Progress = silent) -> Session | Unavailable:
+        """See Device.connect."""
+        target = self._target(bundle)
+        if target is not None:
+            return RunnerSession(self.name, bundle, target, progress)
         if (foreign := bundle.manifest.targets.get("host")) is not None:
             return Unavailable(
                 f"its host target is for {short(foreign.machine)}, and this machine is {platform.machine()}"
             )
         return Unavailable("the bundle has no target `host`; build it with -t host", no_target=True)
-
-    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
-        """See Device.run."""
-        target = self._target(bundle)
-        if target is None:
-            raise ValueError("no target for this machine")  # `unavailable` says so before
-        return run_here(runner_command(bundle, target, inputs, request), self.name, bundle, inputs, request)
 
     def _target(self, bundle: Bundle) -> TargetEntry | None:
         own = bundle.manifest.targets.get("host")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ...errors import CheckFailedError, InputError, MissingToolError
 from ..bundle.format import GOLDEN_INPUT, Bundle, TargetEntry
-from .base import Unavailable, run_here, runner_command
+from .base import Capabilities, Progress, RunnerSession, Session, Unavailable, silent
 from .report import PLAIN_RUN, RunnerReport, RunRequest
+
+_REMEDY = "update the OpenCL driver, or hide it by OCL_ICD_VENDORS"
 
 
 class OpenCl:
@@ -16,40 +18,39 @@ class OpenCl:
 
     name = "opencl"
     description = "OpenCL on this machine"
-    most_threads = 0
+    capabilities = Capabilities(max_threads=0)
 
-    def unavailable(self, bundle: Bundle) -> Unavailable | None:
-        """None when the bundle has such a target and the system has an OpenCL device that takes its kernels."""
-        if self._target(bundle) is None:
+    def connect(self, bundle: Bundle, progress: Progress = silent) -> Session | Unavailable:
+        """See Device.connect. The golden inputs are run once, to see that a device takes the kernels."""
+        target = self._target(bundle)
+        if target is None:
             return Unavailable(
                 "the bundle has no OpenCL target for this machine; build it with -t opencl", no_target=True
             )
+        session = _OpenClSession(self.name, bundle, target, progress, gpu=True, remedy=_REMEDY)
         try:
-            self.run(bundle, bundle.folder / GOLDEN_INPUT)
+            session.run(bundle.folder / GOLDEN_INPUT)
         except MissingToolError as error:
             return Unavailable(str(error).rstrip("."))
         except CheckFailedError:
-            pass  # it is there, and fails; what it does is for `run` to tell
-        return None
+            pass  # the device is there, and fails; the session's own runs report that
+        return session
 
-    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
-        """See Device.run. Raises MissingToolError when the runner went over to the processor."""
-        target = self._target(bundle)
-        if target is None:
-            raise MissingToolError("The bundle has no OpenCL target for this machine; build it with -t opencl.")
+    def _target(self, bundle: Bundle) -> TargetEntry | None:
+        machine = platform.machine()
+        found = (entry for entry in bundle.manifest.targets.values() if entry.gpu and entry.machine == machine)
+        return next(found, None)
+
+
+class _OpenClSession(RunnerSession):
+    def run(self, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
+        """See Session.run. Raises MissingToolError when the runner used the processor instead."""
         if request.threads:  # which the runner would use for the processor's code
             raise InputError("Device opencl runs one example at a time; leave --threads out.")
-        command = [*runner_command(bundle, target, inputs, request), "--gpu"]
-        remedy = "update the OpenCL driver, or hide it by OCL_ICD_VENDORS"
-        report = run_here(command, self.name, bundle, inputs, request, remedy=remedy)
+        report = super().run(inputs, request)
         if report.gpu is None:
             raise MissingToolError(
                 f"{report.gpu_reason or 'The runner used no GPU'} (Debian: apt install pocl-opencl-icd, "
                 "for one on the processor)."
             )
         return report
-
-    def _target(self, bundle: Bundle) -> TargetEntry | None:
-        machine = platform.machine()
-        found = (entry for entry in bundle.manifest.targets.values() if entry.gpu and entry.machine == machine)
-        return next(found, None)

@@ -1,17 +1,19 @@
-"""Foreign processors emulated by qemu-user: right or wrong can be told here, fast or slow cannot."""
+"""Foreign processors emulated by qemu-user: whether a network is right can be seen here, how fast it is cannot."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from ...errors import MissingToolError
 from ..bundle.format import Bundle, TargetEntry
-from .base import MOST_THREADS, Unavailable, run_here, runner_command
+from .base import Capabilities, Progress, RunnerSession, Session, Unavailable, limits_of, silent
 from .failures import failure_of
 from .process import run_program
 from .report import PLAIN_RUN, RunnerReport, RunRequest
+
+_CAPABILITIES = Capabilities(emulated=True, counts_instructions=True)
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,13 @@ class QemuUser:
     machine  the kind of processor, as targets call it
     program  qemu's name for it
     options  of qemu
-    most_threads  see Device
     """
 
     name: str
     machine: str
     program: str
     options: tuple[str, ...] = ()
-    most_threads: int = MOST_THREADS
+    capabilities: ClassVar[Capabilities] = _CAPABILITIES
 
     @property
     def description(self) -> str:
@@ -41,50 +42,41 @@ class QemuUser:
         found = map(shutil.which, (f"qemu-{self.program}-static", f"qemu-{self.program}"))
         return next((path for path in found if path), None)
 
-    def unavailable(self, bundle: Bundle) -> Unavailable | None:
-        """None when the emulator is installed and the bundle has a target for this processor."""
-        if self._target(bundle) is None:
-            return Unavailable(f"the bundle has no target for {self.machine}; build one for it", no_target=True)
-        if self.path() is None:
-            return Unavailable(self._not_installed())
-        return None
-
-    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
-        """See Device.run."""
-        return run_here(self._command(bundle, inputs, request), self.name, bundle, inputs, request)
-
-    def instructions(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> int:
-        """Instructions of one run on the input, by the difference between two and one of them.
-
-        qemu is asked to take one instruction at a time and to log each, so this is for networks of some milliseconds.
-        The time of the request holds for each of the two. Errors as in Device.run.
-        """
-        counts = [self._count(bundle, inputs, replace(request, repeat=repeat, warmup=0)) for repeat in (1, 2)]
-        return counts[1] - counts[0]
-
-    def _count(self, bundle: Bundle, inputs: Path, request: RunRequest) -> int:
-        options = ("-singlestep", "-d", "exec,nochain")
-        command = self._command(bundle, inputs, request, *options)
-        finished = run_program(command, self.name, request.limits(bundle, 1))
-        if finished.status != 0:
-            raise failure_of(self.name, finished)
-        return finished.error_lines
-
-    def _command(self, bundle: Bundle, inputs: Path, request: RunRequest, *options: str) -> list[str]:
-        target, program = self._target(bundle), self.path()
+    def connect(self, bundle: Bundle, progress: Progress = silent) -> Session | Unavailable:
+        """See Device.connect."""
+        target = self._target(bundle)
         if target is None:
-            raise ValueError(f"no target for {self.machine}")  # `unavailable` says so before
-        if program is None:
-            raise MissingToolError(f"{self._not_installed()}.")
-        return [program, *self.options, *options, *runner_command(bundle, target, inputs, request)]
-
-    def _not_installed(self) -> str:
-        return f"qemu-{self.program} is not installed (Debian: apt install qemu-user-static)"
+            return Unavailable(f"the bundle has no target for {self.machine}; build one for it", no_target=True)
+        if (path := self.path()) is None:
+            return Unavailable(f"qemu-{self.program} is not installed (Debian: apt install qemu-user-static)")
+        return _QemuSession(self.name, bundle, target, progress, launcher=(path, *self.options))
 
     def _target(self, bundle: Bundle) -> TargetEntry | None:
         """The first target for this processor that is not the host's own."""
         entries = bundle.manifest.targets.items()
         return next((entry for name, entry in entries if name != "host" and entry.machine == self.machine), None)
+
+
+class _QemuSession(RunnerSession):
+    def run(self, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
+        """See Session.run. The time of a request that counts instructions holds for each of three runs."""
+        report = super().run(inputs, request)
+        return report.model_copy(update={"instructions": self._instructions(inputs, request)})
+
+    def _instructions(self, inputs: Path, request: RunRequest) -> int | None:
+        """Instructions of one run on the first input, by the difference between two runs and one."""
+        if not request.instructions:
+            return None
+        counts = [self._count(inputs, request.model_copy(update={"repeat": n, "warmup": 0})) for n in (1, 2)]
+        return counts[1] - counts[0]
+
+    def _count(self, inputs: Path, request: RunRequest) -> int:
+        # qemu takes one instruction at a time and logs each.
+        command = self.command(inputs, request, "-singlestep", "-d", "exec,nochain")
+        finished = run_program(command, self._name, limits_of(request, self._bundle, 1, self._progress))
+        if finished.status != 0:
+            raise failure_of(self._name, finished)
+        return finished.error_lines
 
 
 # With every extension that a target may ask for.

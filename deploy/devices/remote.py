@@ -25,8 +25,19 @@ from pathlib import Path
 from ...errors import BayespressError, CheckFailedError, MissingToolError
 from ...packed_format import WEIGHTS
 from ..bundle.format import Bundle, TargetEntry
-from .base import MOST_THREADS, Unavailable, example_count, target_for, without_target
+from .base import (
+    Capabilities,
+    Progress,
+    Session,
+    Unavailable,
+    example_count,
+    limits_of,
+    silent,
+    target_for,
+    without_target,
+)
 from .failures import explained, failure_of
+from .flags import runner_flags
 from .process import Finished, Limits, OverTimeError, over_time, run_program, short
 from .report import PLAIN_RUN, RunnerReport, RunRequest, accepted
 
@@ -95,7 +106,7 @@ class Delivery:
 class Remote(ABC):
     """A device behind a program such as ssh or adb, which `program` names."""
 
-    most_threads = MOST_THREADS
+    capabilities = Capabilities()
     program: str
     install: str
     places: tuple[str, ...]  # where temporary folders may go, as words of a shell script, the first that will do
@@ -127,38 +138,18 @@ class Remote(ABC):
     def unreachable(self, finished: Finished) -> BayespressError:
         """The error of a connection that gave no answer, from what the program here said."""
 
-    def unavailable(self, bundle: Bundle) -> Unavailable | None:
-        """None when the machine answers and the bundle has a target for its kind of processor."""
+    def connect(self, bundle: Bundle, progress: Progress = silent) -> Session | Unavailable:
+        """See Device.connect."""
         if shutil.which(self.program) is None:
             return Unavailable(f"{self.program} is not installed ({self.install})")
         try:
-            return without_target(bundle, self._machine())
+            machine = self._machine()
         except (MissingToolError, CheckFailedError) as error:
             return Unavailable(str(error).rstrip("."))
-
-    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
-        """See Device.run. Whatever happens, nothing of ours is left on the machine, if it still answers."""
-        target = self._target(bundle)
-        folder = f"bayespress.{secrets.token_hex(16)}"
-        examples = example_count(bundle, inputs)
-        limits = request.limits(bundle, examples)
-        runs = Limits(limits.seconds + _SECONDS_OVER, limits.output_bytes, limits.step)
-        files = {_RUNNER: bundle.folder / target.runner, WEIGHTS: bundle.folder / WEIGHTS, _INPUTS: inputs}
-        script = _RUN.format(
-            runner=_RUNNER, weights=WEIGHTS, inputs=_INPUTS, late=_LATE, seconds=max(1, math.ceil(request.seconds)),
-            arguments=" ".join(map(shlex.quote, request.arguments())),
-        )  # fmt: skip
-        cleaned = False
-        try:
-            with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-                beginning, stdin = self.deliver(files, folder, Delivery(Path(scratch), limits))
-                finished = self.execute(beginning + script, runs, stdin)
-            cleaned = finished.status not in (NO_FOLDER, NOT_RECEIVED)  # by the script itself
-        finally:
-            if not cleaned:
-                self._remove(folder)
-        self.check(finished, limits)
-        return accepted(finished.output, self.name, bundle, examples, request)
+        target = target_for(bundle, machine)
+        if target is None:
+            return without_target(bundle, machine) or Unavailable("the bundle has no target for it", no_target=True)
+        return _RemoteSession(self, bundle, target, progress)
 
     def making(self, folder: str) -> str:
         """The beginning of a script that makes our folder and works in it."""
@@ -209,7 +200,8 @@ class Remote(ABC):
         if finished.status != 0:
             raise failure_of(self.name, finished)
 
-    def _remove(self, folder: str) -> None:
+    def remove(self, folder: str) -> None:
+        """Remove our folder there, if the machine still answers."""
         # Where the machine is gone, the reason is on its way to the user already.
         with contextlib.suppress(BayespressError):
             self.execute(_REMOVE.format(places=" ".join(self.places), name=folder))
@@ -219,14 +211,36 @@ class Remote(ABC):
             self._processor = self.checked("uname -m")
         return self._processor
 
-    def _target(self, bundle: Bundle) -> TargetEntry:
-        machine = self._machine()
-        target = target_for(bundle, machine)
-        if target is None:
-            raise MissingToolError(
-                f"The bundle has no target for {self.name}, whose processor is {machine}; build it for one."
-            )
-        return target
+
+class _RemoteSession(Session):
+    """Each run brings its files along and leaves none behind, so that a connection may break at any time."""
+
+    def __init__(self, remote: Remote, bundle: Bundle, target: TargetEntry, progress: Progress) -> None:
+        self._remote, self._bundle, self._target, self._progress = remote, bundle, target, progress
+
+    def run(self, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
+        """See Session.run. Whatever happens, nothing of ours is left on the machine, if it still answers."""
+        remote, bundle = self._remote, self._bundle
+        folder = f"bayespress.{secrets.token_hex(16)}"
+        examples = example_count(bundle, inputs)
+        limits = limits_of(request, bundle, examples, self._progress)
+        runs = Limits(limits.seconds + _SECONDS_OVER, limits.output_bytes, limits.step)
+        files = {_RUNNER: bundle.folder / self._target.runner, WEIGHTS: bundle.folder / WEIGHTS, _INPUTS: inputs}
+        script = _RUN.format(
+            runner=_RUNNER, weights=WEIGHTS, inputs=_INPUTS, late=_LATE, seconds=max(1, math.ceil(request.seconds)),
+            arguments=" ".join(map(shlex.quote, runner_flags(request))),
+        )  # fmt: skip
+        cleaned = False
+        try:
+            with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+                beginning, stdin = remote.deliver(files, folder, Delivery(Path(scratch), limits))
+                finished = remote.execute(beginning + script, runs, stdin)
+            cleaned = finished.status not in (NO_FOLDER, NOT_RECEIVED)  # by the script itself
+        finally:
+            if not cleaned:
+                remote.remove(folder)
+        remote.check(finished, limits)
+        return accepted(finished.output, remote.name, bundle, examples, request)
 
 
 def _lines(printed: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What is asked of a runner, and the report that it prints: JSON in lines that begin with a marker.
+"""What is asked of a device, and the report that comes back: JSON in lines that begin with a marker.
 
 A device is not believed. The marker tells the report from whatever else a shell, an emulator or a driver prints, before
 it, between its lines and after it (runtime/runner_report.h); the JSON must be of the schema below, finite, and agree
@@ -8,8 +8,6 @@ with what was asked.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -19,12 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ...errors import CheckFailedError, reason_of
 from ...text import printable
 from ..bundle.format import Bundle
-from .process import Limits, short
+from .process import short
 
 TIME_LIMIT = 300.0  # seconds of one run, where nobody says otherwise
 MARKER = b"bayespress-report-1 "  # as in runner_report.h; the number changes with the schema
-_BYTES_OF_OUTPUT = 24  # of one number in the report, at most
-_BYTES_OF_REST = 8 << 20  # of times, names of kernels and noise around the report
 
 Text = Annotated[str, Field(max_length=10_000), AfterValidator(printable)]
 Count = Annotated[int, Field(ge=0, le=2**63)]
@@ -32,8 +28,11 @@ Nanoseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Output = Annotated[float, Field(allow_inf_nan=False)]
 
 
-@dataclass(frozen=True)
-class RunRequest:
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RunRequest(_Strict):
     """What a runner is to do.
 
     outputs  print the outputs of all inputs; without, only the first is run
@@ -42,42 +41,24 @@ class RunRequest:
     layers   also time each kernel
     threads  also time all inputs as one batch on so many threads; 0 does not
     digests  also print a CRC-32 of each decoded tensor
-    facts    also print what the system says of the machine
+    facts    also print what the system reports of the machine
+    instructions  also count the instructions of one run of the first input, on devices that can; for networks of some
+             milliseconds
     seconds  longest that it may take
-    step     receives a line of progress now and then
     """
 
     outputs: bool = True
-    repeat: int = 0
-    warmup: int = 10
+    repeat: Annotated[int, Field(ge=0)] = 0
+    warmup: Annotated[int, Field(ge=0)] = 10
     layers: bool = False
-    threads: int = 0
+    threads: Annotated[int, Field(ge=0)] = 0
     digests: bool = False
     facts: bool = False
-    seconds: float = TIME_LIMIT
-    step: Callable[[str], None] = lambda _text: None
-
-    def arguments(self) -> list[str]:
-        """As options of the runner."""
-        options = [] if self.outputs else ["--no-outputs"]
-        if self.repeat:
-            options += ["--repeat", str(self.repeat), "--warmup", str(self.warmup)]
-        if self.threads:
-            options += ["--threads", str(self.threads)]
-        flags = (("--layers", self.layers), ("--digests", self.digests), ("--facts", self.facts))
-        return options + [option for option, wanted in flags if wanted]
-
-    def limits(self, bundle: Bundle, examples: int) -> Limits:
-        """Time, and bytes of a report on so many examples."""
-        numbers = examples * math.prod(bundle.manifest.output_shape) if self.outputs else 0
-        return Limits(self.seconds, _BYTES_OF_REST + _BYTES_OF_OUTPUT * numbers, self.step)
+    instructions: bool = False
+    seconds: Annotated[float, Field(gt=0)] = TIME_LIMIT
 
 
 PLAIN_RUN = RunRequest()
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class RunTimes(_Strict):
@@ -139,6 +120,7 @@ class RunnerReport(_Strict):
     """All that a runner printed. What was not asked for is None, or empty.
 
     outputs     one row an example; None for what is not finite
+    instructions  of one run; counted by the device and not by the runner
     gpu_reason  why there is no GPU where one was asked for
     """
 
@@ -153,6 +135,7 @@ class RunnerReport(_Strict):
     layers: list[KernelTime] = []
     batch_ns: BatchTimes | None = None
     facts: MachineFacts | None = None
+    instructions: Count | None = None
 
     def output_array(self) -> npt.NDArray[np.float32]:
         """Outputs (examples, outputs); NaN for what is not finite."""
@@ -202,6 +185,7 @@ def _counts(report: RunnerReport, bundle: Bundle, examples: int, request: RunReq
     counts.append(("digests of tensors", len(report.digests or ()), wanted))
     counts.append(("lists of times", int(report.run_ns is not None), int(request.repeat > 0)))
     counts.append(("sets of facts", int(report.facts is not None), int(request.facts)))
+    counts.append(("counts of instructions", int(report.instructions is not None), 0))  # not the runner's to print
     if report.batch_ns is not None:
         counts.append(("threads", report.batch_ns.threads, request.threads))
         counts.append(("examples in a batch", report.batch_ns.examples, examples))

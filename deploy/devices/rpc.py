@@ -7,16 +7,12 @@ server's bytes can end the process that reads them.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from ... import codec
 from ...errors import CheckFailedError, InputError, MissingToolError
@@ -24,8 +20,19 @@ from ...packed_format import WEIGHTS
 from ..bundle.format import Bundle, TargetEntry
 from ..compile.toolchain import c_compiler, run_tool
 from .address import parse_address
-from .base import Unavailable, example_count, target_for, without_target
+from .base import (
+    Capabilities,
+    Progress,
+    Session,
+    Unavailable,
+    example_count,
+    limits_of,
+    silent,
+    target_for,
+    without_target,
+)
 from .failures import failure_of
+from .jobs import RpcJob, RpcRun, RpcServer
 from .process import Finished, Limits, OverTimeError, run_program, short
 from .report import PLAIN_RUN, RunnerReport, RunRequest, accepted
 from .rpc_process import LOST, MACHINE_MARKER, UNREACHABLE
@@ -40,7 +47,7 @@ class Rpc:
     """One machine, by tracker and key or by its own address."""
 
     description = "network over TVM's RPC"
-    most_threads = 0
+    capabilities = Capabilities(max_threads=0)
 
     def __init__(self, name: str) -> None:
         """Raises InputError unless `name` is rpc://host:port or rpc://host:port/key."""
@@ -54,77 +61,93 @@ class Rpc:
             reason = "it has no port"
         elif "/" in key:
             reason = f"{key!r} is no key of a tracker"
-        if reason is not None:
+        if reason is not None or address.port is None:
             raise InputError(f"{name!r} is no RPC device: {reason}; write it as {_EXAMPLE}.")
-        self._server = {"host": address.host, "port": address.port, "key": key}
+        self._server = RpcServer(host=address.host, port=address.port, key=key)
 
-    def unavailable(self, bundle: Bundle) -> Unavailable | None:
-        """None when somebody answers and the bundle has a target for the machine."""
+    def connect(self, bundle: Bundle, progress: Progress = silent) -> Session | Unavailable:
+        """See Device.connect."""
         try:
-            return without_target(bundle, self._machine())
+            machine = _machine(self.name, self._server)
         except (MissingToolError, CheckFailedError) as error:
             return Unavailable(str(error).rstrip("."))
-
-    def run(self, bundle: Bundle, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
-        """See Device.run. Layers are not timed, and batches are refused."""
-        if request.threads:
-            raise InputError(f"Device {self.name} runs one example at a time; leave --threads out.")
-        machine = self._machine()
+        if (lacking := without_target(bundle, machine)) is not None:
+            return lacking
         target = target_for(bundle, machine)
         if target is None or machine not in _TRIPLES:
-            raise MissingToolError(
-                f"The bundle has no target for {self.name}, whose processor is {machine}; build it for one."
-            )
-        examples = example_count(bundle, inputs)
-        with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-            weights = bundle.read(WEIGHTS)
-            job = {
-                "library": str(_linked(bundle, target, _TRIPLES[machine], Path(scratch))),
-                "weights": str((bundle.folder / WEIGHTS).resolve()),
-                "inputs": str(inputs.resolve()),
-                "input_shape": bundle.manifest.input_shape,
-                "output_shape": bundle.manifest.output_shape,
-                "tensor_sizes": [tensor.values().size for tensor in codec.decode(weights)] if request.digests else [],
-                "request": {key: value for key, value in dataclasses.asdict(request).items() if key != "step"},
-            }
-            finished = self._client(job, request.limits(bundle, examples), Path(scratch))
-        return accepted(finished.output, self.name, bundle, examples, request)
+            return Unavailable(f"no library can be linked for its processor, {short(machine)}; use another machine")
+        return _RpcSession(self.name, self._server, bundle, target, _TRIPLES[machine], progress)
 
-    def _machine(self) -> str:
-        """Connect, and ask for the processor. Raises MissingToolError when nobody is there."""
-        with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-            try:
-                finished = self._client({}, Limits(_SECONDS_TO_CONNECT), Path(scratch))
-            except OverTimeError:
-                raise MissingToolError(
-                    f"{self.name} does not answer within {_SECONDS_TO_CONNECT:g} seconds; check the address."
-                ) from None
-        found = re.search(re.escape(MACHINE_MARKER) + r"([\w.-]{1,100})\s*$", finished.output.decode(errors="replace"))
-        if found is None:
-            raise MissingToolError(f"{self.name} does not tell its processor; check that it is a server of TVM's RPC.")
-        triple = found[1]
-        processor = triple.partition("-")[0]
-        return "armv7l" if processor.startswith("arm") and processor != "arm64" else processor
 
-    def _client(self, job: Mapping[str, Any], limits: Limits, scratch: Path) -> Finished:
-        if find_spec("tvm") is None:
-            raise MissingToolError(
-                "Python package tvm, which reaches RPC servers, is not installed; "
-                "install it with `pip install 'bayespress[deploy]'`."
-            )
-        order = scratch / "job.json"
-        order.write_text(json.dumps({**self._server, **job}))
-        with as_file(files("bayespress.deploy.devices") / "rpc_process.py") as script:
-            # -P: the modules beside the script are no modules of its own.
-            finished = run_program([sys.executable, "-P", script, order], self.name, limits)
-        said = short(finished.last_line())
-        if finished.status == UNREACHABLE:
-            raise MissingToolError(f"{self.name} does not answer ({said}); check the address.")
-        if finished.status == LOST:
-            raise MissingToolError(f"{self.name} went away ({said}); check the server.")
-        if finished.status != 0:
-            raise failure_of(self.name, finished)
-        return finished
+class _RpcSession(Session):
+    """The network's library is linked once, and sent with each run."""
+
+    def __init__(
+        self, name: str, server: RpcServer, bundle: Bundle, target: TargetEntry, triple: str, progress: Progress
+    ) -> None:
+        self._name, self._server, self._bundle, self._progress = name, server, bundle, progress
+        self._scratch = tempfile.TemporaryDirectory(prefix="bayespress-")
+        self._library = _linked(bundle, target, triple, Path(self._scratch.name))
+
+    def close(self) -> None:
+        """See Session.close."""
+        self._scratch.cleanup()
+
+    def run(self, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
+        """See Session.run. Layers are not timed, and batches are refused."""
+        if request.threads:
+            raise InputError(f"Device {self._name} runs one example at a time; leave --threads out.")
+        bundle, examples = self._bundle, example_count(self._bundle, inputs)
+        sizes = [tensor.values().size for tensor in codec.decode(bundle.read(WEIGHTS))] if request.digests else []
+        run = RpcRun(
+            library=self._library,
+            weights=(bundle.folder / WEIGHTS).resolve(),
+            inputs=inputs.resolve(),
+            input_shape=bundle.manifest.input_shape,
+            output_shape=bundle.manifest.output_shape,
+            tensor_sizes=tuple(sizes),
+            request=request,
+        )
+        limits = limits_of(request, bundle, examples, self._progress)
+        finished = _client(self._name, RpcJob(server=self._server, run=run), limits)
+        return accepted(finished.output, self._name, bundle, examples, request)
+
+
+def _machine(name: str, server: RpcServer) -> str:
+    """Connect, and ask for the processor. Raises MissingToolError when nobody is there."""
+    try:
+        finished = _client(name, RpcJob(server=server), Limits(_SECONDS_TO_CONNECT))
+    except OverTimeError:
+        raise MissingToolError(
+            f"{name} does not answer within {_SECONDS_TO_CONNECT:g} seconds; check the address."
+        ) from None
+    found = re.search(re.escape(MACHINE_MARKER) + r"([\w.-]{1,100})\s*$", finished.output.decode(errors="replace"))
+    if found is None:
+        raise MissingToolError(f"{name} does not report its processor; check that it is a server of TVM's RPC.")
+    processor = found[1].partition("-")[0]
+    return "armv7l" if processor.startswith("arm") and processor != "arm64" else processor
+
+
+def _client(name: str, job: RpcJob, limits: Limits) -> Finished:
+    """TVM's client in a process of its own. Raises MissingToolError when the server is not there or goes away."""
+    if find_spec("tvm") is None:
+        raise MissingToolError(
+            "Python package tvm, which reaches RPC servers, is not installed; "
+            "install it with `pip install 'bayespress[deploy]'`."
+        )
+    with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+        path = job.write(Path(scratch))
+        finished = run_program(
+            [sys.executable, "-P", "-m", "bayespress.deploy.devices.rpc_process", path], name, limits
+        )
+    reason = short(finished.last_line())
+    if finished.status == UNREACHABLE:
+        raise MissingToolError(f"{name} does not answer ({reason}); check the address.")
+    if finished.status == LOST:
+        raise MissingToolError(f"{name} went away ({reason}); check the server.")
+    if finished.status != 0:
+        raise failure_of(name, finished)
+    return finished
 
 
 def _linked(bundle: Bundle, target: TargetEntry, triple: str, scratch: Path) -> Path:

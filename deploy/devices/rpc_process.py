@@ -1,9 +1,9 @@
-"""TVM's RPC client: calls a network on a server and prints the report that a runner prints; run as a script.
+"""TVM's RPC client: calls a network on a server and prints the report that a runner prints; run as a child process.
 
-    python -P rpc_process.py JOB.json
+    python -P -m bayespress.deploy.devices.rpc_process JOB.json
 
-Without a library in the job, it prints the server's triple instead. Exit status: 0 done, 1 the network failed there,
-and the two below; errors are one line on standard error.
+The job is an RpcJob. Without a run in it, the server's triple is printed instead. Exit status: 0 done, 1 the network
+failed there, and the two below; errors are one line on standard error.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import math
 import socket
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .jobs import RpcJob, RpcRun, RpcServer
+from .report import MARKER
+
 UNREACHABLE, LOST = 3, 4
 MACHINE_MARKER = "bayespress-machine-1 "
-_REPORT_MARKER = "bayespress-report-1 "
 _CONNECT_SECONDS = 10
 _SESSION_SECONDS = 60
 _MOST_RUNS = 1000
@@ -29,26 +31,25 @@ class _NetworkError(Exception):
     pass
 
 
-def main(path: str) -> int:
+def main(job: RpcJob) -> int:
     """Do the job, and give the exit status."""
-    job = json.loads(Path(path).read_text())
     try:
-        session = _connected(job["host"], job["port"], job["key"])
+        session = _connected(job.server)
         triple = str(session.get_function("target.llvm_get_system_triple")())
     except (RuntimeError, OSError, AttributeError) as error:
         return _failed(error, UNREACHABLE)
-    if "library" not in job:
+    if job.run is None:
         print(f"{MACHINE_MARKER}{triple}", flush=True)
         return 0
     try:
-        session.upload(job["library"])
-        module = session.load_module(Path(job["library"]).name)
-        report = _called(job, session.cpu(0), module)
+        session.upload(str(job.run.library))
+        module = session.load_module(job.run.library.name)
+        report = _called(job.run, session.cpu(0), module)
     except _NetworkError as error:
         return _failed(error, 1)
     except (RuntimeError, OSError, AttributeError) as error:
         return _failed(error, LOST)
-    print(f"{_REPORT_MARKER}{json.dumps(report)}", flush=True)
+    print(f"{MARKER.decode()}{json.dumps(report)}", flush=True)
     return 0
 
 
@@ -58,50 +59,51 @@ def _failed(error: Exception, status: int) -> int:
     return status
 
 
-def _connected(host: str, port: int, key: str) -> Any:
+def _connected(server: RpcServer) -> Any:
     from tvm import rpc
 
     # TVM would go on trying a tracker for a minute.
-    socket.create_connection((host, port), _CONNECT_SECONDS).close()
-    if key:
-        return rpc.connect_tracker(host, port).request(key, session_timeout=_SESSION_SECONDS)
-    return rpc.connect(host, port, session_timeout=_SESSION_SECONDS)
+    socket.create_connection((server.host, server.port), _CONNECT_SECONDS).close()
+    if server.key:
+        tracker = rpc.connect_tracker(server.host, server.port)
+        return tracker.request(server.key, session_timeout=_SESSION_SECONDS)
+    return rpc.connect(server.host, server.port, session_timeout=_SESSION_SECONDS)
 
 
-def _called(job: Mapping[str, Any], device: Any, module: Any) -> dict[str, Any]:
+def _called(job: RpcRun, device: Any, module: Any) -> dict[str, Any]:
     import numpy as np
     import tvm
 
-    request = job["request"]
-    examples = np.fromfile(job["inputs"], "<f4").reshape(-1, *job["input_shape"])
-    weights = tvm.runtime.tensor(np.fromfile(job["weights"], np.uint8), device)
+    request = job.request
+    examples = np.fromfile(job.inputs, "<f4").reshape(-1, *job.input_shape)
+    weights = tvm.runtime.tensor(np.fromfile(job.weights, np.uint8), device)
     load = module.time_evaluator("bayespress_load", device, number=1, repeat=1)(weights)
     _check(module["bayespress_load"](weights))
-    out = tvm.runtime.tensor(np.zeros(job["output_shape"], np.float32), device)
+    out = tvm.runtime.tensor(np.zeros(job.output_shape, np.float32), device)
     report: dict[str, Any] = {"load_ns": 1e9 * load.mean, "workspace_bytes": module["bayespress_workspace"]()}
-    if request["facts"]:
+    if request.facts:
         unknown = ("peak_kb", "cpu", "hardware", "part", "governor", "temperature_c")
         report["facts"] = dict.fromkeys(unknown)
     report["outputs"] = []
-    for example in examples if request["outputs"] else examples[:1]:
+    for example in examples if request.outputs else examples[:1]:
         _check(module["bayespress_run"](tvm.runtime.tensor(example, device), out))
-        if request["outputs"]:
+        if request.outputs:
             values = out.numpy().ravel().tolist()
             report["outputs"].append([value if math.isfinite(value) else None for value in values])
     first = tvm.runtime.tensor(examples[0], device)
-    repeat = min(max(1, request["repeat"]), _MOST_RUNS)
+    repeat = min(max(1, request.repeat), _MOST_RUNS)
     timed = module.time_evaluator("bayespress_run", device, number=1, repeat=repeat)(first, out)
     times = np.array(timed.results) * 1e9
     report["first_ns"] = float(times[0])
-    if request["repeat"]:
+    if request.repeat:
         report["run_ns"] = {"repeat": len(times), "min": float(times.min()), "median": float(np.median(times))}
         report["run_ns"] |= {f"p{part}": float(np.percentile(times, part)) for part in (10, 90, 99)}
-    if request["digests"]:
-        report["digests"] = list(_digests(job["tensor_sizes"], module, weights, device))
+    if request.digests:
+        report["digests"] = list(_digests(job.tensor_sizes, module, weights, device))
     return report
 
 
-def _digests(sizes: list[int], module: Any, weights: Any, device: Any) -> Iterator[int]:
+def _digests(sizes: Sequence[int], module: Any, weights: Any, device: Any) -> Iterator[int]:
     import numpy as np
     import tvm
 
@@ -117,4 +119,4 @@ def _check(status: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(RpcJob.read(Path(sys.argv[1]))))

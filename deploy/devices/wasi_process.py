@@ -1,36 +1,38 @@
-"""A program for WASI in wasmtime; run as a script, which needs nothing of this package.
+"""A program for WASI in wasmtime, run as a child process.
 
-    python -P wasi_process.py PROGRAM BUNDLE_FOLDER INPUTS_FOLDER ARGUMENT...
+    python -P -m bayespress.deploy.devices.wasi_process JOB.json
 
-The program sees the two folders as /bundle and /inputs. The exit status is the program's own; 1 and a line on standard
-error where it broke.
+The job is a WasiJob. The exit status is the program's own; 1 and a line on standard error where it broke.
 """
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
+
+from .jobs import WasiJob
 
 
-def main(program: str, bundle: str, inputs: str, *arguments: str) -> int:
-    """Run it, and give its exit status."""
+def main(job: WasiJob) -> int:
+    """Run the program, and give its exit status."""
     wasmtime = import_module("wasmtime")
     engine = wasmtime.Engine()
     linker = wasmtime.Linker(engine)
     linker.define_wasi()
     wasi = wasmtime.WasiConfig()
-    wasi.argv = ["runner", *arguments]
-    for folder, seen in ((bundle, "/bundle"), (inputs, "/inputs")):
+    wasi.argv = ["runner", *job.arguments]
+    for folder, seen in ((job.bundle, "/bundle"), (job.inputs, "/inputs")):
         try:
-            wasi.preopen_dir(folder, seen, fs_mutable=False)
+            wasi.preopen_dir(str(folder), seen, fs_mutable=False)
         except TypeError:  # of a release that cannot forbid writing
-            wasi.preopen_dir(folder, seen)
+            wasi.preopen_dir(str(folder), seen)
     wasi.inherit_stdout()
     wasi.inherit_stderr()
     store = wasmtime.Store(engine)
     store.set_wasi(wasi)
     try:
-        module = wasmtime.Module.from_file(engine, program)
+        module = wasmtime.Module.from_file(engine, str(job.program))
         linker.instantiate(store, module).exports(store)["_start"](store)
     except wasmtime.ExitTrap as end:
         return int(end.code)
@@ -41,4 +43,4 @@ def main(program: str, bundle: str, inputs: str, *arguments: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(WasiJob.read(Path(sys.argv[1]))))

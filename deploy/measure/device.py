@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import CheckFailedError, InputError, MissingToolError
+from ...errors import CheckFailedError, InputError
 from ..bundle.format import Bundle
-from ..devices.base import Device
-from ..devices.qemu import QemuUser
-from ..devices.report import TIME_LIMIT, RunnerReport, RunRequest
+from ..devices import Device, RunnerReport, RunRequest, Session, connected
+from ..devices.report import TIME_LIMIT
 from ..verify.tolerance import check_outputs
 from .report import BatchTime, DeviceReport, LayerTime
 
@@ -43,54 +41,71 @@ def measure(
     Raises InputError for threads on a device that runs one example at a time and for a batch of more than a gibibyte,
     MissingToolError when the device cannot be used or goes away, CheckFailedError when its runner fails or is stopped.
     """
+    most = device.capabilities.max_threads
     for count in threads:
-        if count > device.most_threads:
+        if count > most:
             has = {0: "runs one example at a time", 1: "has one thread"}
-            reason = has.get(device.most_threads, f"has at most {device.most_threads} threads")
+            reason = has.get(most, f"has at most {most} threads")
             raise InputError(f"Device {device.name} {reason}; leave --threads out.")
     for batch in batches if threads else ():
         _check_size(bundle, batch)
-    if (unavailable := device.unavailable(bundle)) is not None:
-        raise MissingToolError(f"Device {device.name} cannot be used: {unavailable.reason}.")
-    tell(f"{device.name}: first run")
-    # Layers are timed by as many runs again, and warming up takes a twentieth of them.
-    asked = RunRequest(seconds=time_limit + 3 * seconds, step=tell)
-    with tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
-        examples = bundle.real_inputs()
-        one = _write(Path(scratch) / "one.f32", examples[:1])
-        first = device.run(bundle, one, replace(asked, facts=True))
-        half = first.gpu is not None and first.gpu.precision == "float16"
-        check_outputs(
-            first.output_array(), bundle.golden_outputs()[:1], bundle.golden_tolerance(half=half)[:1],
-            f"An output on device {device.name}", half=half,
+    with connected(device, bundle, tell) as session, tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+        # Layers are timed by as many runs again, and warming up takes a twentieth of them.
+        return _measured(
+            bundle, device, session, Path(scratch), seconds, threads, batches, tell,
+            RunRequest(seconds=time_limit + 3 * seconds),
         )  # fmt: skip
-        report = _facts(device, first)
-        if isinstance(device, QemuUser):
-            tell(f"{device.name}: counting instructions")
-            report.instructions = device.instructions(bundle, one, asked)
-            return report
-        runs = int(min(_MOST, max(_FEWEST, seconds * 1e9 / max(1.0, first.first_ns))))
-        tell(f"{device.name}: {runs} runs")
-        timed = device.run(bundle, one, replace(asked, repeat=runs, warmup=max(2, runs // 20), layers=True))
-        times = timed.run_ns
-        if times is None:
-            raise CheckFailedError(f"Device {device.name} reported no times; build the bundle again.")
-        report.runs = times.repeat
-        report.min_us, report.median_us, report.p90_us, report.p99_us = (
-            value / 1e3 for value in (times.min, times.median, times.p90, times.p99)
-        )
-        report.layers = [LayerTime(kernel=each.kernel, mean_us=each.mean_ns / 1e3) for each in timed.layers]
-        for batch in batches if threads else ():
-            many = _write(Path(scratch) / "many.f32", np.resize(examples, (batch, *examples.shape[1:])))
-            for count in threads:
-                tell(f"{device.name}: {batch} examples on {count} threads")
-                options = replace(asked, outputs=False, repeat=_BATCH_ROUNDS, warmup=0, threads=count)
-                batch_times = device.run(bundle, many, options).batch_ns
-                if batch_times is None:
-                    raise CheckFailedError(f"Device {device.name} reported no time of a batch; build the bundle again.")
-                median = max(batch_times.median, 1.0)  # a coarse clock may say 0
-                report.batches.append(BatchTime(threads=count, examples=batch, median_ms=median / 1e6))
+
+
+def _measured(
+    bundle: Bundle,
+    device: Device,
+    session: Session,
+    scratch: Path,
+    seconds: float,
+    threads: Sequence[int],
+    batches: Sequence[int],
+    tell: Callable[[str], None],
+    asked: RunRequest,
+) -> DeviceReport:
+    """See `measure`; `asked` has the time that one run may take."""
+    tell(f"{device.name}: first run")
+    examples = bundle.real_inputs()
+    one = _write(scratch / "one.f32", examples[:1])
+    counts = device.capabilities.counts_instructions
+    if counts:
+        tell(f"{device.name}: counting instructions")
+    first = session.run(one, asked.model_copy(update={"facts": True, "instructions": counts}))
+    half = first.gpu is not None and first.gpu.precision == "float16"
+    check_outputs(
+        first.output_array(), bundle.golden_outputs()[:1], bundle.golden_tolerance(half=half)[:1],
+        f"An output on device {device.name}", half=half,
+    )  # fmt: skip
+    report = _facts(device, first)
+    if device.capabilities.emulated:
         return report
+    runs = int(min(_MOST, max(_FEWEST, seconds * 1e9 / max(1.0, first.first_ns))))
+    tell(f"{device.name}: {runs} runs")
+    timed = session.run(one, asked.model_copy(update={"repeat": runs, "warmup": max(2, runs // 20), "layers": True}))
+    times = timed.run_ns
+    if times is None:
+        raise CheckFailedError(f"Device {device.name} reported no times; build the bundle again.")
+    report.runs = times.repeat
+    report.min_us, report.median_us, report.p90_us, report.p99_us = (
+        value / 1e3 for value in (times.min, times.median, times.p90, times.p99)
+    )
+    report.layers = [LayerTime(kernel=each.kernel, mean_us=each.mean_ns / 1e3) for each in timed.layers]
+    for batch in batches if threads else ():
+        many = _write(scratch / "many.f32", np.resize(examples, (batch, *examples.shape[1:])))
+        for count in threads:
+            tell(f"{device.name}: {batch} examples on {count} threads")
+            options = {"outputs": False, "repeat": _BATCH_ROUNDS, "warmup": 0, "threads": count}
+            batch_times = session.run(many, asked.model_copy(update=options)).batch_ns
+            if batch_times is None:
+                raise CheckFailedError(f"Device {device.name} reported no time of a batch; build the bundle again.")
+            median = max(batch_times.median, 1.0)  # a coarse clock may say 0
+            report.batches.append(BatchTime(threads=count, examples=batch, median_ms=median / 1e6))
+    return report
 
 
 def _check_size(bundle: Bundle, batch: int) -> None:
@@ -106,13 +121,14 @@ def _facts(device: Device, first: RunnerReport) -> DeviceReport:
     facts = first.facts
     if facts is None:
         raise CheckFailedError(f"Device {device.name} reported no facts; build the bundle again.")
-    emulated = isinstance(device, QemuUser)
+    emulated = device.capabilities.emulated
     cpu = facts.cpu or facts.hardware or facts.part
     return DeviceReport(
         device=device.name, description=device.description, emulated=emulated,
         cpu=None if emulated else cpu, governor=facts.governor,
         temperature_c=facts.temperature_c, peak_kb=None if emulated else facts.peak_kb,
-        workspace_bytes=first.workspace_bytes, load_us=None if emulated else first.load_ns / 1e3,
+        workspace_bytes=first.workspace_bytes, instructions=first.instructions,
+        load_us=None if emulated else first.load_ns / 1e3,
         first_us=None if emulated else first.first_ns / 1e3,
     )  # fmt: skip
 

@@ -18,9 +18,8 @@ from ...packed_format import WEIGHTS
 from ..bundle.format import GOLDEN_INPUT, GRAPH, Bundle, opened
 from ..bundle.sign import check_signature, public_key
 from ..bundle.weights import check_weights, decoded_digests
-from ..devices import DEVICES, device_named
-from ..devices.base import Device
-from ..devices.report import TIME_LIMIT, RunRequest
+from ..devices import Device, RunRequest, Unavailable, device_named, local_devices
+from ..devices.report import TIME_LIMIT
 from .checks import Check, VerifyReport, attempt
 from .tolerance import check_outputs
 
@@ -33,7 +32,7 @@ def verify_bundle(
     time_limit: float = TIME_LIMIT,
 ) -> VerifyReport:
     """Check a bundle (folder or zip); see verify.verify for the arguments and the errors."""
-    devices = [device_named(name) for name in names] if names else list(DEVICES.values())
+    devices = [device_named(name) for name in names] if names else local_devices()
     report = VerifyReport(str(path))
     try:
         with opened(path) as bundle:
@@ -94,20 +93,22 @@ def _on_device(
 ) -> Check | None:
     """The golden vectors on one device; None for one that nobody asked for and the bundle was not built for."""
     name = f"golden vectors, {device.description}"
-    if (unavailable := device.unavailable(bundle)) is not None:
+    session = device.connect(bundle, tell)
+    if isinstance(session, Unavailable):
         if asked:
-            raise MissingToolError(f"Device {device.name} cannot be used: {unavailable.reason}.")
-        if unavailable.no_target:
+            raise MissingToolError(f"Device {device.name} cannot be used: {session.reason}.")
+        if session.no_target:
             return None
-        return Check(name=name, outcome="skipped", detail=unavailable.reason)
+        return Check(name=name, outcome="skipped", detail=session.reason)
 
     def check() -> str:
-        report = device.run(bundle, bundle.folder / GOLDEN_INPUT, RunRequest(digests=True, seconds=limit, step=tell))
+        report = session.run(bundle.folder / GOLDEN_INPUT, RunRequest(digests=True, seconds=limit))
         _compare_digests(bundle, report.digests or ())
         half = report.gpu is not None and report.gpu.precision == "float16"
         return _compare(bundle, report.output_array(), half=half)
 
-    return attempt(name, check, tell)
+    with session:
+        return attempt(name, check, tell)
 
 
 def _compare_digests(bundle: Bundle, digests: Sequence[int]) -> None:

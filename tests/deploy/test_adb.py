@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundles import with_runner
+from bundles import run_on, with_runner
 
 import bayespress
 from bayespress.deploy.bundle.format import GOLDEN_INPUT, opened
-from bayespress.deploy.devices import device_named
 from bayespress.errors import BayespressError, MissingToolError
 
 pytestmark = pytest.mark.xdist_group("deploy")
@@ -131,13 +130,13 @@ def test_an_adb_that_lists_nothing(pristine, phone):
 def test_a_phone_that_is_unplugged_in_the_middle(pristine, phone):
     (phone / "unplug").touch()
     with opened(pristine) as bundle, pytest.raises(MissingToolError, match=r"adb does not answer .*'SERIAL' not found"):
-        device_named("adb").run(bundle, pristine / GOLDEN_INPUT)
+        run_on("adb", bundle, pristine / GOLDEN_INPUT)
 
 
 def test_a_phone_whose_storage_is_full(pristine, phone):
     (phone / "full").touch()
     with opened(pristine) as bundle, pytest.raises(MissingToolError, match="its disk is full; free some space there"):
-        device_named("adb").run(bundle, pristine / GOLDEN_INPUT)
+        run_on("adb", bundle, pristine / GOLDEN_INPUT)
     assert not list((phone / "tmp").iterdir())
 
 
@@ -153,7 +152,7 @@ def test_a_phone_whose_storage_is_full(pristine, phone):
 def test_runners_that_break(bundle, phone, runner, sentence, old):
     (phone / "old").touch() if old else None
     with opened(with_runner(bundle, f"#!/bin/sh\n{runner}\n")) as it, pytest.raises(BayespressError) as caught:
-        device_named("adb").run(it, bundle / GOLDEN_INPUT)
+        run_on("adb", it, bundle / GOLDEN_INPUT)
     assert sentence in str(caught.value)
     assert not list((phone / "tmp").iterdir())
 

@@ -173,12 +173,12 @@ def test_keys_are_decoded():
         ("hots", "did you mean host?"),
         ("qemu-arm46", "did you mean qemu-arm64?"),
         ("openCL", "did you mean opencl?"),
-        ("shh://board", "did you mean ssh://user@board?"),
-        ("adbb", "did you mean adb?"),
-        ("ssh:board", "did you mean ssh://user@board?"),
-        ("toaster", "the devices are host, opencl"),
-        ("", "the devices are host"),
-        ("\x1b[31m" + "x" * 10_000, "the devices are host"),
+        ("shh://board", "did you mean ssh://user@board"),
+        ("adbb", "did you mean adb"),
+        ("ssh:board", "did you mean ssh://user@board"),
+        ("toaster", "choose one of host, opencl"),
+        ("", "choose one of host"),
+        ("\x1b[31m" + "x" * 10_000, "choose one of host"),
     ],
 )
 def test_names_that_are_none(name, near):

@@ -13,6 +13,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from bundles import run_on
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ import bayespress
 from bayespress.deploy.bundle.format import MANIFEST, Manifest, opened, seal, write_zip
 from bayespress.deploy.bundle.source import LARGEST_FILE, MOST_FILES, FolderSource
 from bayespress.deploy.devices.base import target_for
-from bayespress.deploy.devices.host import Host
 from bayespress.deploy.verify.tolerance import check_outputs
 from bayespress.deploy.verify.verify import verify
 from bayespress.errors import CorruptFileError, InputError, MissingToolError
@@ -39,7 +39,8 @@ def refused(path) -> str:
 def test_what_a_bundle_holds(pristine):
     files = {path.relative_to(pristine).as_posix() for path in pristine.rglob("*") if path.is_file()}
     assert files == {
-        "manifest.json", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32", "golden/tolerance.f32",
+        "manifest.json", "report.html", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32",
+        "golden/tolerance.f32",
         "targets/host/runner", "targets/host/libnetwork.so", "targets/host/libnetwork.a", "targets/host/bayespress.h",
         "targets/host/schedule.c",
     }  # fmt: skip
@@ -111,7 +112,7 @@ def test_what_was_hashed_is_what_is_run(bundle, tmp_path):
         runner.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
         runner.chmod(0o755)
         (bundle / "weights.bpz").write_bytes(b"other")
-        report = Host().run(it, it.folder / "golden/input.f32")
+        report = run_on("host", it, it.folder / "golden/input.f32")
         check_outputs(report.output_array(), it.golden_outputs(), it.golden_tolerance(), "An output")
         assert stat.S_IMODE(it.folder.stat().st_mode) == 0o700
         assert stat.S_IMODE(it.folder.parent.stat().st_mode) == 0o700
@@ -358,9 +359,7 @@ def test_a_device_asked_for_by_name_must_be_there(pristine):
     assert [check.name for check in verify(pristine, ["host"]).checks][-1] == "golden vectors, host runner"
     with pytest.raises(MissingToolError, match="no target for aarch64"):
         verify(pristine, ["qemu-arm64"])
-    with pytest.raises(
-        InputError, match="no device 'toaster'; the devices are host, opencl, qemu-arm64, qemu-armv7, qemu-riscv64"
-    ):
+    with pytest.raises(InputError, match="no device 'toaster'; choose one of host"):
         bayespress.verify(pristine, ["toaster"])
 
 

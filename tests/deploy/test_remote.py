@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bundles import with_runner
+from bundles import PLAIN_RUN, run_on, with_runner
 
 import bayespress
 from bayespress.deploy.bundle.format import GOLDEN_INPUT, opened
-from bayespress.deploy.devices import device_named, remote
+from bayespress.deploy.devices import remote
 from bayespress.deploy.devices.report import RunRequest
 from bayespress.deploy.devices.ssh import Ssh
 from bayespress.errors import BayespressError, CheckFailedError, MissingToolError
@@ -121,9 +121,9 @@ def check_on(bundle: Path, address: str):
     return bayespress.verify(bundle, [address]).checks[-1]
 
 
-def run_on(board: Board, bundle: Path, request: RunRequest = RunRequest()):  # noqa: B008 - it is frozen
+def run_at(board: Board, bundle: Path, request: RunRequest = PLAIN_RUN, progress=lambda _step: None):
     with opened(bundle) as it:
-        return device_named(board.address).run(it, bundle / GOLDEN_INPUT, request)
+        return run_on(board.address, it, bundle / GOLDEN_INPUT, request, progress)
 
 
 def interrupt_when_there_is(path: Path) -> None:
@@ -193,7 +193,7 @@ def test_folders_are_private(pristine, board, tmp_path):
         f'case "$SSH_ORIGINAL_COMMAND" in *kill*) (sleep 0.5; ls -ld "{board.place}"/* >>{tmp_path}/seen) & esac\n'
         + LOGIN
     )
-    run_on(board, pristine, RunRequest(repeat=2000, seconds=60))
+    run_at(board, pristine, RunRequest(repeat=2000, seconds=60))
     lines = (tmp_path / "seen").read_text().splitlines() if (tmp_path / "seen").exists() else []
     for line in lines:
         assert line.startswith("drwx------")
@@ -203,7 +203,7 @@ def test_folders_are_private(pristine, board, tmp_path):
 def test_a_failing_runner_leaves_nothing_behind(pristine, board, tmp_path):
     (tmp_path / "short.f32").write_bytes(b"123")
     with opened(pristine) as bundle, pytest.raises(CheckFailedError, match=r"inputs.f32 has 3 bytes"):
-        device_named(board.address).run(bundle, tmp_path / "short.f32")
+        run_on(board.address, bundle, tmp_path / "short.f32")
     assert board.left_behind() == []
 
 
@@ -223,7 +223,7 @@ def test_a_failing_runner_leaves_nothing_behind(pristine, board, tmp_path):
 def test_runners_that_break(bundle, board, runner, sentence):
     with_runner(bundle, f"#!/bin/sh\n{runner}\n")
     with pytest.raises(BayespressError) as caught:
-        run_on(board, bundle)
+        run_at(board, bundle)
     assert sentence in str(caught.value)
     assert str(caught.value).isprintable()
     assert board.left_behind() == []
@@ -234,7 +234,7 @@ def test_a_runner_for_another_processor(bundle, board, number, bits):
     header = b"\x7fELF" + bytes([bits // 32, 1, 1]) + bytes(9) + b"\x02\0" + number.to_bytes(2, "little") + bytes(99)
     with_runner(bundle, header)
     with pytest.raises(MissingToolError, match="it is a program for another processor; build for this one"):
-        run_on(board, bundle)
+        run_at(board, bundle)
     assert board.left_behind() == []
 
 
@@ -299,7 +299,7 @@ def test_a_runner_that_spins_is_ended_there(bundle, board):
     with_runner(bundle, "#!/bin/sh\nwhile :; do :; done\n")
     steps = []
     with pytest.raises(CheckFailedError, match=r"did not end within 1 seconds .*--time-limit"):
-        run_on(board, bundle, RunRequest(seconds=1, step=steps.append))
+        run_at(board, bundle, RunRequest(seconds=1), steps.append)
     assert board.left_behind_soon() == []
 
 
@@ -307,7 +307,7 @@ def test_ctrl_c_ends_the_runner_there(bundle, board, tmp_path):
     with_runner(bundle, f"#!/bin/sh\necho >{tmp_path}/runs\nwhile :; do :; done\n")
     interrupt_when_there_is(tmp_path / "runs")
     with pytest.raises(KeyboardInterrupt):
-        run_on(board, bundle)
+        run_at(board, bundle)
     assert board.left_behind_soon() == []
 
 
@@ -317,7 +317,7 @@ def test_a_connection_that_breaks_leaves_nothing_behind(bundle, board, tmp_path)
     killer = f"until [ -f {tmp_path}/runs ]; do sleep 0.1; done; kill -9 $PPID"
     board.login.write_text(f"({killer}) </dev/null >/dev/null 2>&1 &\n{LOGIN}")
     with pytest.raises(MissingToolError, match="does not answer"):
-        run_on(board, bundle)
+        run_at(board, bundle)
     board.login.write_text(LOGIN)
     assert board.left_behind_soon() == []
 

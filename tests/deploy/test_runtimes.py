@@ -13,7 +13,7 @@ import bayespress
 from bayespress.compress.pipeline import compress_network
 from bayespress.deploy.bundle.format import GOLDEN_INPUT, opened
 from bayespress.deploy.compile.toolchain import c_compiler
-from bayespress.deploy.devices import wasm
+from bayespress.deploy.devices import connected, wasm
 from bayespress.deploy.devices.qemu import ARM64
 from bayespress.deploy.devices.report import RunRequest
 from bayespress.deploy.devices.wasm import WebAssembly
@@ -76,15 +76,15 @@ def test_webassembly(packed, tmp_path, monkeypatch):
     bundle = tmp_path / "it.bundle"
     bayespress.build(packed("mlp"), ["wasm32-wasi"], bundle)
     with opened(bundle) as it:
-        device = WebAssembly()
+        session = connected(WebAssembly(), it)
         (tmp_path / "short.f32").write_bytes(b"1234")
         with pytest.raises(CheckFailedError, match=r"The runner failed on wasm: .* has 4 bytes, and one input has"):
-            device.run(it, tmp_path / "short.f32")
-        assert device.run(it, bundle / GOLDEN_INPUT, RunRequest(repeat=2, layers=True)).layers
+            session.run(tmp_path / "short.f32")
+        assert session.run(bundle / GOLDEN_INPUT, RunRequest(repeat=2, layers=True)).layers
         with pytest.raises(InputError, match="Device wasm has one thread"):
-            device.run(it, bundle / GOLDEN_INPUT, RunRequest(repeat=2, threads=2))
+            session.run(bundle / GOLDEN_INPUT, RunRequest(repeat=2, threads=2))
         monkeypatch.setattr(wasm, "find_spec", lambda _name: None)
-        assert device.unavailable(it).reason == "wasmtime is not installed (pip install wasmtime)"
+        assert WebAssembly().connect(it).reason == "wasmtime is not installed (pip install wasmtime)"
 
 
 @pytest.mark.slow

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
-from bayespress.deploy.bundle.format import MANIFEST, opened, seal
+from bayespress.deploy.bundle.format import MANIFEST, Bundle, opened, seal
+from bayespress.deploy.devices import RunnerReport, RunRequest, connected, device_named
+
+PLAIN_RUN = RunRequest()
 
 
 def with_runner(bundle: Path, program: str | bytes) -> Path:
@@ -18,3 +22,15 @@ def with_runner(bundle: Path, program: str | bytes) -> Path:
     (bundle / MANIFEST).unlink()
     seal(bundle, manifest)
     return bundle
+
+
+def run_on(
+    device: str,
+    bundle: Bundle,
+    inputs: Path,
+    request: RunRequest = PLAIN_RUN,
+    progress: Callable[[str], None] = lambda _step: None,
+) -> RunnerReport:
+    """One run of a bundle on the device of this name."""
+    with connected(device_named(device), bundle, progress) as session:
+        return session.run(inputs, request)

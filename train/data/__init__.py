@@ -11,7 +11,7 @@ import torch
 
 from ...errors import InputError, unknown_name, user_code
 from ...labels import class_count
-from ..models import imported
+from ...plugins import imported
 from .batches import BatchOrder, batches
 from .cifar10 import cifar10
 from .dataset import DataSet
