@@ -8,7 +8,7 @@ TYPED := build/typed
 WORKERS ?= 2
 
 C_SOURCES := $(wildcard codec/c/*.[ch] train/kernels/*.[ch]) codec/build_cffi.py train/kernels/build_cffi.py
-STAGES := codec train compress deploy workflow cli
+STAGES := codec train compress deploy workflow testing cli
 MODULES := api errors files html_report labels optional optuna_study outputs packed_format plugins text __main__
 
 .PHONY: help setup demo test intel-opencl android-tools android-pictures arm-python reproduce-mnist lint typecheck check-tests clean

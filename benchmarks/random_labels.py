@@ -30,7 +30,10 @@ def main() -> None:
     images = load_data("mnist", arguments.data_dir).train_images[: arguments.examples]
     labels = torch.randint(10, (len(images),), generator=torch.Generator().manual_seed(0))
     print(f"LeNet-300-100, {len(images)} examples, random labels, {arguments.epochs} epochs")
-    for method, options in (("sparse-vd", {}), ("mc-dropout", {"rate": 0.2, "first_rate": 0.0, "length_scale": 0.01})):
+    for method, options in (
+        ("sparse-vd", {}),
+        ("mc-dropout", {"drop_probability": 0.2, "first_drop_probability": 0.0, "length_scale": 0.01}),
+    ):
         torch.manual_seed(0)
         net = bayesianize(build_model("lenet-300-100"), method, **options)
         fit(net, batches(images, labels, 100, seed=0), epochs=arguments.epochs, learning_rate=2e-3, warmup_end=0.3)

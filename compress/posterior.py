@@ -28,8 +28,8 @@ class Posterior:
 
     values     posterior means of the variational weights, and all other tensors as they are
     variances  marginal posterior variances of the variational weights, in squared units of the weight
-    group_noise  of weights that share scales: how much of a group's scale is noise, as its method measures it;
-               (inputs,) of a dense layer and (output channels,) of a convolution
+    group_noise  of weights that share scales: how much of a group's scale is noise, as its method measures it; of the
+               weight's number of dimensions, with extent 1 along all but the axis of the groups
     """
 
     values: Mapping[str, Tensor]
@@ -58,7 +58,8 @@ class Posterior:
                 raise InputError(f"The variance of {name} holds negative or non-finite values; train again.")
         for name, noise in self.group_noise.items():
             shape = self.values[name].shape if name in self.values else ()
-            if len(shape) < 2 or noise.shape != (shape[1 if len(shape) == 2 else 0],):
+            fits = (extent in (1, whole) for extent, whole in zip(noise.shape, shape, strict=False))
+            if len(shape) < 2 or noise.ndim != len(shape) or not all(fits):
                 raise InputError(f"The noise of the groups of {name} fits no weight of that name; train again.")
 
     @classmethod

@@ -68,7 +68,6 @@ def _scores(posterior: Posterior, rule: str) -> dict[str, Tensor]:
                 f"Tensor {name} has no groups with scales, so the rule group-scale cannot rank it; train with "
                 "group-normal-jeffreys or group-horseshoe, or prune by another rule."
             )
-        # Groups are the inputs of a dense layer and the output channels of a convolution.
-        return (noise if mean.ndim == 2 else noise.reshape(-1, *(1,) * (mean.ndim - 1))).expand(mean.shape)
+        return noise.expand(mean.shape)
 
     return {name: score(name) for name in posterior.variances}

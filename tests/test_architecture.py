@@ -15,7 +15,7 @@ import pytest
 from bayespress import codec
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("train", "compress", "codec", "deploy", "workflow", "cli")
+STAGES = ("train", "compress", "codec", "deploy", "workflow", "testing", "cli")
 # What each may import of the package beside its own files; cli and api.py may import everything.
 COMMON = {"errors", "files", "labels", "outputs", "html_report", "plugins", "text"}  # of all stages but the codec
 ALLOWED = {
@@ -24,6 +24,7 @@ ALLOWED = {
     "compress": COMMON | {"codec", "packed_format", "optuna_study"},
     "deploy": COMMON | {"codec", "optional", "packed_format"},
     "workflow": COMMON | {"codec", "compress", "deploy", "optional", "optuna_study", "packed_format", "train"},
+    "testing": COMMON | {"codec", "compress", "deploy", "optional", "train", "workflow"},
     "packed_format": COMMON,
     "files": {"errors", "text"},
     "optional": {"errors"},

@@ -70,7 +70,11 @@ class VariationalLayer(nn.Module, ABC):
         """Marginal posterior mean and variance of each weight, detached; 0 as mean says that it is pruned."""
 
     def group_noise(self) -> Tensor | None:
-        """Where weights share scales, how much of each group's scale is noise, (groups,)."""
+        """Where weights share scales, how much of each group's scale is noise.
+
+        It has the weight's number of dimensions, and the extent 1 along all but the axis of the groups, so that it
+        broadcasts over the weight. None where weights share nothing.
+        """
         return None
 
     def after_step(self, progress: float) -> None:
@@ -99,13 +103,13 @@ class GaussianLayer(VariationalLayer):
 class PointLayer(VariationalLayer):
     """A layer with a point estimate for a posterior: of methods that retrain a network under masks or a prior.
 
-    Its variance is 0, which says that nothing is known about how finely a weight must be kept. `precision` is that of
-    a Gaussian prior; 0 for none.
+    Its variance is 0, which says that nothing is known about how finely a weight must be kept.
+    `prior_precision` is that of a Gaussian prior; 0 for none.
     """
 
-    def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None, precision: float = 0.0) -> None:
+    def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None, prior_precision: float = 0.0) -> None:
         super().__init__(operation, bias)
-        self.precision = precision
+        self.prior_precision = prior_precision
         self.weight = nn.Parameter(weight.detach().clone())
 
     @abstractmethod
@@ -121,10 +125,10 @@ class PointLayer(VariationalLayer):
         return self.effective_weight()
 
     def kl(self) -> Tensor:
-        """-log of a prior N(0, 1 / precision) up to a constant, in nats: what is called weight decay."""
-        if self.precision == 0.0:
+        """-log of a prior N(0, 1 / prior_precision) up to a constant, in nats: what is called weight decay."""
+        if self.prior_precision == 0.0:
             return self.weight.new_zeros(())
-        return 0.5 * self.precision * self.effective_weight().square().sum()
+        return 0.5 * self.prior_precision * self.effective_weight().square().sum()
 
     def marginal(self) -> Marginal:
         """The effective weight, without variance."""

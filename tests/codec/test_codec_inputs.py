@@ -57,7 +57,7 @@ def test_encode_refuses(tensors, message):
 
 
 def test_encode_refuses_an_unknown_profile():
-    with pytest.raises(InputError, match="no profile 'tiny'; there are small and fast"):
+    with pytest.raises(InputError, match="no profile 'tiny'; choose one of small"):
         codec.encode([], profile="tiny")
 
 

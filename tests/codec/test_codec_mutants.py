@@ -31,7 +31,7 @@ EQUIVALENT = {
     ("decode.c", "tensor->nonzero > SIZE_MAX / sizeof *columns", _MATRIX): (
         "with addresses of 64 bits, 2^32 - 1 entries can be addressed; the check is for those of 32 bits"
     ),
-    ("layouts.c", PASSED_ON, "bpz_status status = bpzi_fast_running(&quick, &self->bits);"): (
+    ("layouts.c", PASSED_ON, "bpz_status status = bpzi_fast_running(&fast, &self->bits);"): (
         "the plain decoder goes on behind the last sound entry, and meets the same bad index"
     ),
     ("mask.c", PASSED_ON, "bpz_status status = bpzi_bits_read(bits, 2, &mask->mode);"): (

@@ -106,7 +106,10 @@ def test_thresholds_are_in_the_units_of_their_rule(rule, threshold, a, b):
 def test_groups_go_by_the_noise_of_their_scale():
     """Inputs of a dense layer, output channels of a convolution."""
     values = {"fc.weight": torch.ones(2, 3), "conv.weight": torch.ones(2, 1, 3, 3)}
-    noise = {"fc.weight": torch.tensor([-1.0, 2.0, 0.5]), "conv.weight": torch.tensor([0.1, -0.1])}
+    noise = {
+        "fc.weight": torch.tensor([[-1.0, 2.0, 0.5]]),
+        "conv.weight": torch.tensor([0.1, -0.1]).reshape(2, 1, 1, 1),
+    }
     posterior = Posterior(values, values, noise)
     pruned = prune(posterior, CompressSettings(rule="group-scale"))
     assert pruned["fc.weight"].tolist() == [[1.0, 0.0, 0.0]] * 2

@@ -57,7 +57,7 @@ def test_unknown_names_list_near_ones():
     [
         ("bayes-by-backprop", {"mixture_weight": 1.0}, r"mixture weight is 1\.0"),
         ("bayes-by-backprop", {"initial_deviation": 0.0}, r"deviation is 0\.0"),
-        ("mc-dropout", {"rate": 1.0}, r"dropout rate is 1\.0"),
+        ("mc-dropout", {"drop_probability": 1.0}, r"drop probability is 1\.0"),
         ("group-horseshoe", {"global_scale": 0.0}, r"global scale is 0\.0"),
         ("soft-weight-sharing", {"components": 1}, "1 components"),
         ("soft-weight-sharing", {"zero_share": 1.0}, r"share is 1\.0"),

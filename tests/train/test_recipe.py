@@ -25,9 +25,9 @@ def test_every_recipe_can_be_run(name):
 
 
 def test_short_forms():
-    recipe = Recipe.checked({"model": "lenet-5-caffe", "method": {"name": "mc-dropout", "rate": 0.3}}, "it")
+    recipe = Recipe.checked({"model": "lenet-5-caffe", "method": {"name": "mc-dropout", "drop_probability": 0.3}}, "it")
     assert recipe.model.name == "lenet-5-caffe"
-    assert recipe.method.options == {"rate": 0.3}
+    assert recipe.method.options == {"drop_probability": 0.3}
     assert recipe.data.name == "digits"
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 

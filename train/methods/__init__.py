@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ...errors import InputError, unknown_name
+from ...errors import InputError, unknown_name, user_code
+from ...plugins import imported, is_plugin_name
 from .base import Method, NetworkPrior
 from .bayes_by_backprop import BayesByBackprop
 from .deep_compression import DeepCompression
@@ -33,11 +34,13 @@ METHODS: dict[str, type[Method]] = {
 
 
 def method_named(name: str, **options: Any) -> Method:
-    """The method of this name with these settings. Raises InputError for a name or a setting it does not know."""
-    if name not in METHODS:
-        raise unknown_name("method", name, sorted(METHODS))
-    known = {field.name: field for field in fields(METHODS[name])}  # type: ignore[arg-type]
-    types = get_type_hints(METHODS[name])
+    """The method of this name, or of module:Class, with these settings.
+
+    Raises InputError for an unknown name or setting, and for a class that is not a Method.
+    """
+    kind = _class_named(name)
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    types = get_type_hints(kind)
     for option, value in options.items():
         if option not in known:
             raise unknown_name(f"setting of {name}", option, sorted(known))
@@ -53,6 +56,21 @@ def method_named(name: str, **options: Any) -> Method:
                 f"{known[option].type}, like {known[option].default!r}."
             ) from None
     try:
-        return METHODS[name](**options)
+        with user_code(f"the method {name}"):
+            return kind(**options)
     except TypeError as error:
         raise InputError(f"Method {name} cannot be had with {options}: {error}.") from error
+
+
+def _class_named(name: str) -> type[Method]:
+    if name in METHODS:
+        return METHODS[name]
+    if not is_plugin_name(name):
+        raise unknown_name("method", name, sorted(METHODS), "your own as module:Class")
+    kind: Any = imported(name, "Method")
+    if isinstance(kind, type) and issubclass(kind, Method) and is_dataclass(kind):
+        return kind
+    raise InputError(
+        f"Method {name} is a {type(kind).__name__}, and a method is a frozen dataclass that extends "
+        "bayespress.train.methods.Method; make it one."
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -30,7 +31,19 @@ class NetworkPrior(nn.Module):
 
 
 class Method:
-    """Settings of a way to train; subclasses are frozen dataclasses, their fields the method's knobs."""
+    """Settings of a way to train; subclasses are frozen dataclasses, their fields the method's knobs.
+
+    A method of your own is such a class with a `layer`, named as module:Class; `bayespress.testing.MethodContract` is
+    what it has to keep.
+
+    is_point_estimate  the posterior has no variance: training ends in single values of the weights
+    draws_per_batch    one draw of the weights serves a whole batch, and not one for each example
+    noisy_settings     settings under which the noise of a fresh layer is large enough to be measured by the contract
+    """
+
+    is_point_estimate: ClassVar[bool] = False
+    draws_per_batch: ClassVar[bool] = False
+    noisy_settings: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None, position: int) -> VariationalLayer:
         """The variational twin of a layer.

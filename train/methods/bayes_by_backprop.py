@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +29,9 @@ class BayesByBackprop(Method):
     mixture_weight        pi of the prior pi N(0, sigma1^2) + (1 - pi) N(0, sigma2^2); the paper tries 1/4, 1/2, 3/4
     log_sigma1, log_sigma2  logarithms of the prior's deviations; the paper tries 0 to -2 and -6 to -8
     """
+
+    draws_per_batch: ClassVar[bool] = True
+    noisy_settings: ClassVar[Mapping[str, Any]] = MappingProxyType({"initial_deviation": 0.2})
 
     initial_deviation: float = 0.02
     mixture_weight: float = 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,15 +22,17 @@ class DeepCompression(Method):
     prune_at       fractions of the run at which it happens, each time by an equal part of the sensitivity more
     share_at       fraction of the run from which weights share centroids, which are then trained
     dense_bits, convolution_bits  log2 of the number of centroids of a layer
-    precision      of a Gaussian prior over weights, which both papers call weight decay
+    prior_precision  of a Gaussian prior over weights, which both papers call weight decay
     """
+
+    is_point_estimate: ClassVar[bool] = True
 
     sensitivity: float = 1.6
     prune_at: tuple[float, ...] = (0.25, 0.4, 0.55)
     share_at: float = 0.8
     dense_bits: int = 5
     convolution_bits: int = 8
-    precision: float = 10.0
+    prior_precision: float = 10.0
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
@@ -56,7 +59,7 @@ class DeepCompressionLayer(PointLayer):
     stage: Tensor
 
     def __init__(self, operation: Operation, weight: Tensor, bias: Tensor | None, settings: DeepCompression) -> None:
-        super().__init__(operation, weight, bias, settings.precision)
+        super().__init__(operation, weight, bias, settings.prior_precision)
         self.settings = settings
         self.register_buffer("mask", torch.ones_like(self.weight, requires_grad=False))
         self.register_buffer("assignment", torch.full(self.weight.shape, -1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,8 +24,10 @@ class DynamicNetworkSurgery(Method):
     ramp           fraction of the surgery over which the cut rises to its height, ever more slowly (1 - (1 - s)^3);
                    0 for the paper's fixed cut. Under Adam a cut that falls all at once costs accuracy for good
     frequency      mask updates a step at the beginning; falls to 0 by `end`
-    precision      of a Gaussian prior over weights, which both papers call weight decay
+    prior_precision  of a Gaussian prior over weights, which both papers call weight decay
     """
+
+    is_point_estimate: ClassVar[bool] = True
 
     threshold: float = 2.6
     margin: float = 0.1
@@ -32,7 +35,7 @@ class DynamicNetworkSurgery(Method):
     end: float = 0.7
     ramp: float = 0.75
     frequency: float = 0.2
-    precision: float = 10.0
+    prior_precision: float = 10.0
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
@@ -64,7 +67,7 @@ class NetworkSurgeryLayer(PointLayer):
     def __init__(
         self, operation: Operation, weight: Tensor, bias: Tensor | None, settings: DynamicNetworkSurgery
     ) -> None:
-        super().__init__(operation, weight, bias, settings.precision)
+        super().__init__(operation, weight, bias, settings.prior_precision)
         self.settings = settings
         self.register_buffer("mask", torch.ones_like(self.weight, requires_grad=False))
         self.register_buffer("cut", torch.tensor(0.0))

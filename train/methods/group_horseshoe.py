@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +24,17 @@ class GroupHorseshoe(Method):
 
     global_scale           tau0 of the layer's half-Cauchy prior C+(0, tau0)
     initial_log_variance   log variances of weights and of log scales at the start
-    scale_rate             learning rate of the scales' posterior relative to the run's
+    scale_learning_rate             learning rate of the scales' posterior relative to the run's
     first_max_deviation    bound on sigma in the network's first layer
     log_mode_threshold     groups whose posterior mode of z has a smaller logarithm are dead
     """
 
+    noisy_settings: ClassVar[Mapping[str, Any]] = MappingProxyType({"initial_log_variance": -3.0})
+
     global_scale: float = 1e-5
     initial_log_variance: float = -9.0
     first_max_deviation: float = 0.2
-    scale_rate: float = 10.0
+    scale_learning_rate: float = 10.0
     log_mode_threshold: float = -4.0
 
     def __post_init__(self) -> None:
@@ -45,7 +49,7 @@ class GroupHorseshoe(Method):
 
     def parameter_groups(self, net: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
         """Scales apart; see group_scale.scales_apart."""
-        return scales_apart(net, learning_rate, self.scale_rate)
+        return scales_apart(net, learning_rate, self.scale_learning_rate)
 
 
 class GroupHorseshoeLayer(GroupScaleLayer):
@@ -98,14 +102,14 @@ class GroupHorseshoeLayer(GroupScaleLayer):
         groups = log_normal_gamma_kl(a, a_v, 1.0) + log_normal_inverse_gamma_kl(b, b_v)
         return layer.sum() + groups.sum()
 
-    def group_noise(self) -> Tensor:
+    def scale_noise(self) -> Tensor:
         """Minus the logarithm of the mode of z, which is exp(m - v)."""
         mean, variance = self.log_scale_moments()
         return variance - mean
 
     def dead(self) -> Tensor:
         """Groups whose mode of z lies below the threshold (section 4.1)."""
-        return self.group_noise() > -self.settings.log_mode_threshold
+        return self.scale_noise() > -self.settings.log_mode_threshold
 
     def _per_group(self, parts: Tensor) -> Tensor:
         """Sum over the four factors, (groups,)."""

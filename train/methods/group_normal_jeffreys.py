@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +24,16 @@ class GroupNormalJeffreys(Method):
     """Settings of the method.
 
     initial_log_variance   log variances of weights and scales at the start
-    scale_rate             learning rate of the scales' posterior relative to the run's
+    scale_learning_rate             learning rate of the scales' posterior relative to the run's
     first_max_deviation    bound on sigma in the network's first layer; the paper's is 0.2 for the LeNets
     log_alpha_threshold    groups with a larger log alpha of z are noise
     """
 
+    noisy_settings: ClassVar[Mapping[str, Any]] = MappingProxyType({"initial_log_variance": -3.0})
+
     initial_log_variance: float = -9.0
     first_max_deviation: float = 0.2
-    scale_rate: float = 10.0
+    scale_learning_rate: float = 10.0
     log_alpha_threshold: float = 0.0
 
     def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None, position: int) -> NormalJeffreysLayer:
@@ -39,7 +43,7 @@ class GroupNormalJeffreys(Method):
 
     def parameter_groups(self, net: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
         """Scales apart; see group_scale.scales_apart."""
-        return scales_apart(net, learning_rate, self.scale_rate)
+        return scales_apart(net, learning_rate, self.scale_learning_rate)
 
 
 class NormalJeffreysLayer(GroupScaleLayer):
@@ -76,7 +80,7 @@ class NormalJeffreysLayer(GroupScaleLayer):
         """The improper log-uniform KL of each z (equation 7: Molchanov's approximation), summed."""
         return log_uniform_kl(self.log_alpha()).sum()
 
-    def group_noise(self) -> Tensor:
+    def scale_noise(self) -> Tensor:
         """Log alpha."""
         return self.log_alpha()
 

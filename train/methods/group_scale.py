@@ -76,8 +76,14 @@ class GroupScaleLayer(VariationalLayer):
         """Which groups are noise; bool (groups,)."""
 
     @abstractmethod
-    def group_noise(self) -> Tensor:
+    def scale_noise(self) -> Tensor:
         """How much of each scale is noise, (groups,): above the method's threshold a group is dead."""
+
+    def group_noise(self) -> Tensor:
+        """See VariationalLayer.group_noise."""
+        shape = [1] * self.weight.ndim
+        shape[1 if self.dense else 0] = -1
+        return self.scale_noise().detach().reshape(shape)
 
     def sampled_forward(self, x: Tensor) -> Tensor:
         """Draw z for each example, then outputs given z by local reparameterisation (algorithms 1 and 2)."""

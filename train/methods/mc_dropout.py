@@ -17,25 +17,25 @@ from .base import Method
 class MCDropout(Method):
     """Settings of the method.
 
-    rate          probability that an input is dropped
-    first_rate    the same for the network's own input
-    length_scale  l of the prior N(0, 1 / l^2) over weights
+    drop_probability        probability that an input is dropped
+    first_drop_probability  the same for the network's own input
+    length_scale            l of the prior N(0, 1 / l^2) over weights
     """
 
-    rate: float = 0.5
-    first_rate: float = 0.2
+    drop_probability: float = 0.5
+    first_drop_probability: float = 0.2
     length_scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
-        for rate in (self.rate, self.first_rate):
-            if not 0.0 <= rate < 1.0:
-                raise InputError(f"The dropout rate is {rate}; it has to be at least 0 and below 1.")
+        for probability in (self.drop_probability, self.first_drop_probability):
+            if not 0.0 <= probability < 1.0:
+                raise InputError(f"The drop probability is {probability}; it has to be at least 0 and below 1.")
 
     def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None, position: int) -> MCDropoutLayer:
         """The variational twin of a layer; see Method.layer."""
-        return MCDropoutLayer(operation, weight, bias, self.first_rate if position == 0 else self.rate,
-                              self.length_scale)  # fmt: skip
+        probability = self.first_drop_probability if position == 0 else self.drop_probability
+        return MCDropoutLayer(operation, weight, bias, probability, self.length_scale)
 
 
 class MCDropoutLayer(VariationalLayer):
@@ -45,17 +45,18 @@ class MCDropoutLayer(VariationalLayer):
     """
 
     def __init__(
-        self, operation: Operation, weight: Tensor, bias: Tensor | None, rate: float, length_scale: float
+        self, operation: Operation, weight: Tensor, bias: Tensor | None, drop_probability: float, length_scale: float
     ) -> None:
         super().__init__(operation, bias)
-        self.rate, self.length_scale = rate, length_scale
+        self.drop_probability, self.length_scale = drop_probability, length_scale
         self.weight = nn.Parameter(weight.detach().clone())
 
     def sampled_forward(self, x: Tensor) -> Tensor:
         """Drop inputs: rows of a dense layer's x, whole channels of a convolution's."""
         if self.weight.ndim == 2:
-            return self.operation(torch.dropout(x, self.rate, train=True), self.weight, self.bias)
-        keep = torch.empty(x.shape[:2], device=x.device, dtype=x.dtype).bernoulli_(1.0 - self.rate) / (1.0 - self.rate)
+            return self.operation(torch.dropout(x, self.drop_probability, train=True), self.weight, self.bias)
+        kept = 1.0 - self.drop_probability
+        keep = torch.empty(x.shape[:2], device=x.device, dtype=x.dtype).bernoulli_(kept) / kept
         return self.operation(x * keep.reshape(*x.shape[:2], *(1,) * (x.ndim - 2)), self.weight, self.bias)
 
     def predictive_weight(self) -> Tensor:
@@ -68,9 +69,9 @@ class MCDropoutLayer(VariationalLayer):
         Source: Gal, Ghahramani, "Dropout as a Bayesian Approximation", 2016, appendix, section 4.2: (1 - p) l^2 / 2
         times the squared norm of their M, which is ours over 1 - p.
         """
-        return self.length_scale**2 / (2.0 * (1.0 - self.rate)) * self.weight.square().sum()
+        return self.length_scale**2 / (2.0 * (1.0 - self.drop_probability)) * self.weight.square().sum()
 
     def marginal(self) -> Marginal:
         """Mean M and variance M^2 p / (1 - p): log alpha is the same for all, and says nothing about pruning."""
         mean = self.weight.detach()
-        return Marginal(mean, mean.square() * (self.rate / (1.0 - self.rate)))
+        return Marginal(mean, mean.square() * (self.drop_probability / (1.0 - self.drop_probability)))

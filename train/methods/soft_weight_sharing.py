@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,8 @@ class SoftWeightSharing(Method):
     merge_kl           components nearer to each other than this, in nats, become one at the end
     weights_a_step     how many weights a step sees the prior of; the rest is estimated (appendix C)
     """
+
+    is_point_estimate: ClassVar[bool] = True
 
     components: int = 17
     tau: float = 0.003

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +26,8 @@ class SparseVD(Method):
     initial_log_variance  log sigma^2 at the start; -10 makes the first steps those of an ordinary network
     log_alpha_threshold   weights with a larger log alpha predict as zero; 3 is the paper's (a dropout rate of 0.95)
     """
+
+    noisy_settings: ClassVar[Mapping[str, Any]] = MappingProxyType({"initial_log_variance": -3.0})
 
     initial_log_variance: float = -10.0
     log_alpha_threshold: float = 3.0

@@ -1,0 +1,71 @@
+"""What every target keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ..compress.pipeline import compress_network
+from ..compress.posterior import Posterior
+from ..compress.settings import CompressSettings
+from ..deploy.builder.build import build
+from ..deploy.bundle.format import Bundle, Manifest, opened
+from ..deploy.compile.targets import target_named
+
+
+class TargetContract:
+    """Extend it with fixtures `target`, a target's name, and, where a device can run it here, `device`.
+
+    The network of the contract has a convolution, a pooling and a dense layer, and sparse weights.
+    """
+
+    @pytest.fixture
+    def device(self) -> str | None:
+        """The device that runs code for the target; None where there is none here."""
+        return None
+
+    @pytest.fixture
+    def built(self, target: str, tmp_path: Path) -> Path:
+        """A bundle for the target."""
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5)
+        ).eval()  # fmt: skip
+        for parameter in network.parameters():
+            parameter.data[torch.rand_like(parameter) < 0.5] = 0.0
+        values = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        variances = {name: torch.full_like(tensor, 1e-4) for name, tensor in values.items() if name.endswith("weight")}
+        settings = CompressSettings(rule="magnitude", threshold=0.0)
+        example = torch.rand(4, 1, 8, 8)
+        packed = compress_network(network, Posterior(values, variances), example, settings)
+        packed.write(tmp_path / "packed", name="contract")
+        build(tmp_path / "packed", [target], tmp_path / "it.bundle")
+        return tmp_path / "it.bundle"
+
+    def test_its_bundle_is_whole(self, target: str, built: Path, device: str | None) -> None:
+        """Files are there, each layer has its kernels, and where a device runs it the golden vectors agree."""
+        with opened(built) as bundle:
+            assert bundle.first_difference() is None
+            entry = bundle.manifest.targets[target_named(target).name]
+            for path in (entry.runner, entry.archive, entry.header):
+                assert (bundle.folder / path).stat().st_size > 0
+            assert {layer.kernel for layer in entry.layers} <= {"dense", "sparse"}
+            _check_on(device, built, bundle)
+
+    def test_its_name_is_in_the_registry(self, target: str) -> None:
+        found = target_named(target)
+        assert found.machine
+        assert found.description
+
+
+def _check_on(device: str | None, built: Path, bundle: Bundle) -> None:
+    from ..deploy.verify.verify import verify
+
+    if device is None:
+        return
+    report = verify(built, [device])
+    assert report.passed, report.checks
+    assert isinstance(bundle.manifest, Manifest)

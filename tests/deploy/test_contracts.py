@@ -1,0 +1,108 @@
+"""The package's targets and devices keep the contracts, and so does a device that nothing of the package names."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+
+import pytest
+
+import bayespress
+from bayespress.deploy.bundle.format import opened
+from bayespress.deploy.devices import (
+    Capabilities,
+    DeviceEntry,
+    Unavailable,
+    device_entries,
+    device_named,
+    devices_help,
+    register_device,
+    registry,
+)
+from bayespress.deploy.devices.base import RunnerSession
+from bayespress.errors import InputError
+from bayespress.testing import DeviceContract, TargetContract
+
+
+class LabBench:
+    """A device of a user's own: the bundle's host runner, started through env(1)."""
+
+    name = "lab-bench"
+    description = "host runner through env"
+    capabilities = Capabilities(max_threads=4)
+
+    def connect(self, bundle, progress=lambda _step: None):
+        host = bundle.manifest.targets.get("host")
+        if host is None:
+            return Unavailable("the bundle has no target `host`", no_target=True)
+        return RunnerSession(self.name, bundle, host, progress, launcher=("/usr/bin/env",))
+
+
+@pytest.fixture(scope="module")
+def built(packed, tmp_path_factory):
+    """One bundle for all devices of this file."""
+    path = tmp_path_factory.mktemp("contract") / "it.bundle"
+    foreign = "arm64-linux" if platform.machine() != "aarch64" else "armv7-linux"
+    bayespress.build(packed("mlp"), ["host", "wasm32-wasi", foreign], path)
+    return path
+
+
+@pytest.fixture
+def bundle(built):
+    with opened(built) as it:
+        yield it
+
+
+@pytest.mark.slow
+class TestDevices(DeviceContract):
+    """Devices of the package that are here without an address."""
+
+    @pytest.fixture(params=["host", "qemu-arm64", "wasm"])
+    def device(self, request):
+        if request.param == "qemu-arm64" and shutil.which("qemu-aarch64-static") is None:
+            pytest.skip("qemu-aarch64-static (Debian: qemu-user-static) is not installed")
+        return device_named(request.param)
+
+
+@pytest.mark.slow
+class TestOwnDevice(DeviceContract):
+    """One that the package does not know."""
+
+    @pytest.fixture
+    def device(self):
+        return LabBench()
+
+
+def test_a_device_of_ones_own_is_registered(monkeypatch):
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    entry = DeviceEntry("lab-bench", "the bench in the lab", lambda _name: LabBench())
+    register_device(entry)
+    assert entry in device_entries()
+    assert "lab-bench (the bench in the lab)" in devices_help()
+    assert isinstance(device_named("lab-bench"), LabBench)
+    with pytest.raises(InputError, match="'lab-bench' is registered already"):
+        register_device(entry)
+
+
+def test_a_device_of_ones_own_is_named_by_its_module(pristine, monkeypatch, tmp_path):
+    (tmp_path / "lab.py").write_text(
+        "from bayespress.deploy.devices.host import Host\n\n\nclass Lab(Host):\n    name = 'lab'\n"
+        "    description = 'host runner in the lab'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    report = bayespress.verify(pristine, ["lab:Lab"])
+    assert report.checks[-1].name == "golden vectors, host runner in the lab"
+    assert report.passed
+
+
+@pytest.mark.slow
+class TestTargets(TargetContract):
+    """A target of each kind; the zoo in test_runtimes.py runs all of them."""
+
+    @pytest.fixture(params=["host", "wasm32-wasi", "arm64-android"])
+    def target(self, request):
+        return request.param
+
+    @pytest.fixture
+    def device(self, target):
+        return {"host": "host", "wasm32-wasi": "wasm"}.get(target)
