@@ -50,7 +50,7 @@ def build_packed(
     layout = codec.layout(read_bytes(packed / WEIGHTS, "weights file"))
     manifest = build_bundle(
         packed,
-        targets or DEFAULT_TARGETS,
+        DEFAULT_TARGETS if targets is None else targets,
         path,
         progress=progress,
         extras={"report.html": report_html(record, layout).encode()},

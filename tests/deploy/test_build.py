@@ -96,7 +96,7 @@ def test_a_packed_directory_that_contradicts_itself(case, packed, tmp_path):
 
 
 def test_targets(packed, tmp_path):
-    with pytest.raises(InputError, match="no target 'toaster' .*choose one of host"):
+    with pytest.raises(InputError, match=r"no target 'toaster' .*choose one of host"):
         bayespress.build(packed("mlp"), ["host", "toaster"], tmp_path / "x")
     with pytest.raises(InputError, match="Target arm64-linux knows no processor 'i486'; there are cortex-a53, "):
         target_named("arm64-linux:i486")

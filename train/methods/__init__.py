@@ -68,9 +68,11 @@ def _class_named(name: str) -> type[Method]:
     if not is_plugin_name(name):
         raise unknown_name("method", name, sorted(METHODS), "your own as module:Class")
     kind: Any = imported(name, "Method")
-    if isinstance(kind, type) and issubclass(kind, Method) and is_dataclass(kind):
-        return kind
-    raise InputError(
-        f"Method {name} is a {type(kind).__name__}, and a method is a frozen dataclass that extends "
-        "bayespress.train.methods.Method; make it one."
-    )
+    extends_method = isinstance(kind, type) and issubclass(kind, Method)
+    if not (extends_method and is_dataclass(kind)):
+        raise InputError(
+            f"Method {name} is a {type(kind).__name__}, and a method is a frozen dataclass that extends "
+            "bayespress.train.methods.Method; make it one."
+        )
+    found: type[Method] = kind
+    return found
