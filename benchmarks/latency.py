@@ -177,7 +177,7 @@ def measure_network(name: str, seconds: float) -> None:
     }
     contenders |= {f"{label}, original": run for label, run in peers(model, program, x).items()}
     check_same({label: run for label, run in contenders.items() if label != "compiled"})
-    sparse = sum(choice.kernel == "sparse" for choice in made.choices)
+    sparse = sum(decision.kernel == "sparse" for decision in made.decisions)
     show_times(f"{name}, {100 * share:.0f} % of the weights, batch 1", interleaved(contenders, seconds))
     show(
         f"largest difference from ONNX Runtime on the same weights, in parts of the largest output, {difference:.1e}; "

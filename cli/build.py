@@ -14,7 +14,7 @@ from .console import JsonFlag, Overwrite, print_json, show, size, step, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.bundle.format import LayerChoice, Manifest
+    from ..deploy.bundle.format import KernelDecisionRecord, Manifest
 
 
 def build(
@@ -75,7 +75,7 @@ def choices_tables(manifest: Manifest) -> list[Table]:
     return tables
 
 
-def _choices_table(name: str, layers: Sequence[LayerChoice]) -> Table:
+def _choices_table(name: str, layers: Sequence[KernelDecisionRecord]) -> Table:
     def expected(microseconds: float | None) -> str:
         return "" if microseconds is None else f"{microseconds:.2f}"
 

@@ -24,7 +24,7 @@ from ..bundle.format import (
     GOLDEN_TOLERANCE,
     GRAPH,
     ZIPPED_BUNDLE,
-    LayerChoice,
+    KernelDecisionRecord,
     Manifest,
     TargetEntry,
     seal,
@@ -175,8 +175,8 @@ def _entry(target: Target, folder: Path, made: Compiled) -> TargetEntry:
         library=None if made.library is None else inside(made.library),
         android=target.android,
         gpu=target.gpu is not None,
-        layers=tuple(LayerChoice(**asdict(choice)) for choice in made.choices),
-        gpu_layers=tuple(LayerChoice(**asdict(choice)) for choice in made.gpu_choices),
+        layers=tuple(KernelDecisionRecord(**asdict(decision)) for decision in made.decisions),
+        gpu_layers=tuple(KernelDecisionRecord(**asdict(decision)) for decision in made.gpu_decisions),
         half=target.half,
     )
 

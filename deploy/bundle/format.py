@@ -102,7 +102,7 @@ class FileEntry(_Strict):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class LayerChoice(_Strict):
+class KernelDecisionRecord(_Strict):
     """Whether a layer runs on a dense or a sparse kernel, and what either was expected to take; see cost.py.
 
     dense_us, sparse_us  None on a GPU, for which there is no model
@@ -132,9 +132,9 @@ class TargetEntry(_Strict):
     header: str
     library: str | None = None
     android: bool = False
-    layers: tuple[LayerChoice, ...] = ()
+    layers: tuple[KernelDecisionRecord, ...] = ()
     gpu: bool = False
-    gpu_layers: tuple[LayerChoice, ...] = ()
+    gpu_layers: tuple[KernelDecisionRecord, ...] = ()
     half: bool = False
 
 

@@ -1,50 +1,34 @@
-"""Ahead of time: an exported network to a static library, a runner, and for the host a shared library."""
+"""Ahead of time: an exported network to a static library, a runner, and for hosts and Android a shared library.
+
+`compile_network` is six steps: lower the network for the processor, with a decision for each layer; compile its
+kernels; write the schedule; do the same for the GPU; compile the C; link.
+"""
 
 from __future__ import annotations
 
-import functools
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..program.normalise import normalised
-from .android import link_for_android
-from .cost import Choice, ChooseKernels, choose, choose_for_gpu
-from .layers import ChooseLayers, Layer, Stored
+from .cost import DecideKernels, KernelDecision, choose, choose_for_gpu
+from .layers import Layer, Stored
+from .link import HEADER, CSources, c_sources, link_archive, link_runner, link_shared
 from .lower import lower, tvm_target
 from .opencl import lower_opencl
 from .relax_import import compiling
 from .schedule import gpu_schedule_source, schedule_source
 from .targets import Target
-from .toolchain import archiver, c_compiler, run_tool
+
+if TYPE_CHECKING:
+    from .plan import Plan
 
 RUNNER = "runner"
 ARCHIVE = "libnetwork.a"
-HEADER = "bayespress.h"
 SCHEDULE = "schedule.c"
-GPU_HEADER = "bayespress_gpu.h"
 GPU_SCHEDULE = "gpu_schedule.c"
 LIBRARY = "libnetwork.so"
-VERSION_SCRIPT = "exported.map"
-
-_ENCODER = "encode.c"  # of the codec's sources the one that a device does without
-# Sections of their own, so that the linker can leave out what nobody calls; position-independent, so that the static
-# library may go into an app's shared one.
-_FLAGS = ("-std=c99", "-O2", "-g0", "-ffunction-sections", "-fdata-sections", "-fPIC")
-
-
-@functools.cache
-def _same_for_all(compiler: tuple[str, ...], sources: tuple[Path, ...]) -> dict[str, bytes]:
-    """Objects of the sources that are the same for every network, compiled once a process for each target."""
-    with tempfile.TemporaryDirectory(prefix="bayespress-") as folder:
-        objects = {source: Path(folder) / f"{source.stem}.o" for source in sources}
-        for source, made in objects.items():
-            run_tool([*compiler, "-c", source, "-o", made])
-        return {made.name: made.read_bytes() for made in objects.values()}
 
 
 @dataclass(frozen=True)
@@ -56,8 +40,8 @@ class Compiled:
     header    the library's C header
     schedule  the generated C source of the kernels' order, to be read; it is in the library
     library   shared library, for targets that have one
-    choices   dense or sparse, for each layer that could be either
-    gpu_choices  the same on the GPU
+    decisions   dense or sparse, for each layer that could be either
+    gpu_decisions  the same on the GPU
     """
 
     runner: Path
@@ -65,8 +49,29 @@ class Compiled:
     header: Path
     schedule: Path
     library: Path | None
-    choices: Sequence[Choice]
-    gpu_choices: Sequence[Choice]
+    decisions: Sequence[KernelDecision]
+    gpu_decisions: Sequence[KernelDecision]
+
+
+@dataclass
+class Decider:
+    """Decides dense or sparse for the layers that lowering finds, and keeps the decisions.
+
+    rule     cost.choose or cost.choose_for_gpu
+    kernels  "auto", "dense" or "sparse"
+    names    of the network's parameters
+    """
+
+    rule: DecideKernels
+    kernels: str
+    names: Mapping[str, str]
+    decisions: Sequence[KernelDecision] = ()
+
+    def __call__(self, layers: Sequence[Layer]) -> list[bool]:
+        """Whether each layer runs sparse."""
+        places = [self.names[each.parameter].rpartition(".")[0] for each in layers]
+        self.decisions = self.rule(layers, places, self.kernels)
+        return [decision.kernel == "sparse" for decision in self.decisions]
 
 
 def compile_network(
@@ -77,73 +82,59 @@ def compile_network(
     scratch  an empty folder for what lies between
     stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`; see build.stored_weights
     kernels  which layers run sparse; see cost.choose
+
+    Raises InputError for an operator that TVM refuses, MissingToolError without a C compiler.
     """
+    names = normalised(program).names
+    on_cpu, on_gpu = Decider(choose, kernels, names), Decider(choose_for_gpu, kernels, names)
+    module, plan = lower(program, target, stored, on_cpu)
+    objects = [_compiled_kernels(module, target, scratch)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with c_sources(target) as sources:
+        sources.copy_headers(folder)
+        objects.append(_schedule(plan, sources, folder, scratch))
+        if target.gpu is not None:
+            objects.append(_gpu_schedule(program, stored, on_gpu, sources, folder, scratch))
+        objects += sources.library_objects(scratch)
+        link_archive(objects, folder / ARCHIVE)
+        link_runner(sources, folder / ARCHIVE, folder / RUNNER)
+        if target.shared:
+            link_shared(sources, objects, scratch, folder / LIBRARY)
+    return Compiled(
+        runner=folder / RUNNER,
+        archive=folder / ARCHIVE,
+        header=folder / HEADER,
+        schedule=folder / SCHEDULE,
+        library=folder / LIBRARY if target.shared else None,
+        decisions=on_cpu.decisions,
+        gpu_decisions=on_gpu.decisions,
+    )
+
+
+def _compiled_kernels(module: Any, target: Target, scratch: Path) -> Path:
+    """The object of the processor's kernels."""
     import tvm
 
-    choices: list[Choice] = []
-    gpu_choices: list[Choice] = []
-    names = normalised(program).names
-
-    def decided_by(rule: ChooseKernels, into: list[Choice]) -> ChooseLayers:
-        def decide(layers: Sequence[Layer]) -> list[bool]:
-            into[:] = rule(layers, [names[each.parameter].rpartition(".")[0] for each in layers], kernels)
-            return [choice.kernel == "sparse" for choice in into]
-
-        return decide
-
-    module, plan = lower(program, target, stored, decided_by(choose, choices))
-    compiled_kernels = scratch / "kernels.o"
+    made = scratch / "kernels.o"
     with compiling(), tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         library = tvm.tirx.build(module, tvm_target(target), pipeline="default")
-        library.write_to_file(str(compiled_kernels), "o")
-    folder.mkdir(parents=True, exist_ok=True)
-    made = Compiled(
-        folder / RUNNER, folder / ARCHIVE, folder / HEADER, folder / SCHEDULE,
-        folder / LIBRARY if target.shared else None, choices, gpu_choices,
-    )  # fmt: skip
-    made.schedule.write_text(schedule_source(plan))
-    package = files("bayespress.deploy")
-    with as_file(package / "runtime") as runtime, as_file(package / ".." / "codec" / "c") as codec:
-        shutil.copyfile(runtime / HEADER, made.header)
-        # What a shared library offers is listed in its version script, which can only choose among what is visible.
-        visibility = "default" if target.shared else "hidden"
-        compiler: list[str | Path] = [
-            *c_compiler(target.triple), *target.flags, *_FLAGS, f"-fvisibility={visibility}",
-            "-I", runtime, "-I", codec, *(["-DBP_THREAD_KEYS"] if target.android else []),
-        ]  # fmt: skip
-        run_tool([*compiler, "-c", made.schedule, "-o", scratch / "schedule.o"])
-        objects: list[Path] = [compiled_kernels, scratch / "schedule.o"]
-        with_gpu: list[str] = []
-        if target.gpu is not None:
-            with_gpu = ["-DBP_WITH_GPU"]
-            shutil.copyfile(runtime / GPU_HEADER, folder / GPU_HEADER)
-            programs = [
-                lower_opencl(program, target, stored, decided_by(choose_for_gpu, gpu_choices), half=half)
-                for half in ((True, False) if target.half else (False,))
-            ]
-            (folder / GPU_SCHEDULE).write_text(gpu_schedule_source(programs))
-            run_tool([*compiler, "-c", folder / GPU_SCHEDULE, "-o", scratch / "gpu_schedule.o"])
-            objects.append(scratch / "gpu_schedule.o")
-        ours = ["runtime.c", "scratch.c", "weights.c", "threads.c"]
-        if with_gpu:
-            ours += ["gpu.c", "gpu_open.c", "kernel_cache.c", "opencl.c"]
-        decoder = sorted(path for path in codec.glob("*.c") if path.name != _ENCODER)
-        sources: tuple[Path, ...] = (*(runtime / name for name in ours), *decoder)
-        for name, data in _same_for_all(tuple(map(str, compiler)), sources).items():
-            objects.append(scratch / name)
-            objects[-1].write_bytes(data)
-        run_tool([*archiver(), "rcs", made.archive, *objects])
-        static: list[str | Path] = [] if target.triple is None else ["-static"]
-        run_tool(
-            [*compiler, *static, *with_gpu, "-s", "-Wl,--gc-sections", runtime / "runner.c", made.archive, "-lm",
-             "-pthread", *(["-ldl"] if with_gpu else []),
-             "-o", made.runner]
-        )  # fmt: skip
-        if made.library is not None and target.android:
-            link_for_android(compiler, target.machine, objects, runtime / VERSION_SCRIPT, scratch, made.library)
-        elif made.library is not None:
-            run_tool(
-                [*compiler, "-shared", "-s", f"-Wl,--version-script={runtime / VERSION_SCRIPT}", *objects, "-lm",
-                 "-pthread", "-ldl", "-o", made.library]
-            )  # fmt: skip
+        library.write_to_file(str(made), "o")
     return made
+
+
+def _schedule(plan: Plan, sources: CSources, folder: Path, scratch: Path) -> Path:
+    """The object of the kernels' order; its source stays in `folder`, to be read."""
+    source = folder / SCHEDULE
+    source.write_text(schedule_source(plan))
+    return sources.compile(source, scratch)
+
+
+def _gpu_schedule(
+    program: Any, stored: Mapping[str, Stored], decider: Decider, sources: CSources, folder: Path, scratch: Path
+) -> Path:
+    """The object of the GPU's programs, the one with products in float16 first where the target has one."""
+    halves = (True, False) if sources.target.half else (False,)
+    programs = [lower_opencl(program, sources.target, stored, decider, half=half) for half in halves]
+    source = folder / GPU_SCHEDULE
+    source.write_text(gpu_schedule_source(programs))
+    return sources.compile(source, scratch)

@@ -39,7 +39,7 @@ FITTED = Coefficients(
 
 
 @dataclass(frozen=True)
-class Choice:
+class KernelDecision:
     """What was chosen for a layer, and why.
 
     dense_us, sparse_us  what either is expected to take on the machine that the model was fitted on; None on a GPU
@@ -53,7 +53,7 @@ class Choice:
     reason: str
 
 
-ChooseKernels = Callable[[Sequence[Layer], Sequence[str], str], list[Choice]]
+DecideKernels = Callable[[Sequence[Layer], Sequence[str], str], list[KernelDecision]]
 
 
 def dense_work(layer: Layer) -> tuple[float, ...]:
@@ -89,7 +89,7 @@ def sparse_work(layer: Layer) -> tuple[float, ...]:
 
 def _pooled(layer: Layer) -> float:
     """Outputs that the layer's own pooling looks at."""
-    return float(layer.pixels * layer.outputs) if layer.tail.pool is not None else 0.0
+    return float(layer.pixels * layer.outputs) if layer.epilogue.pool is not None else 0.0
 
 
 def estimate(layer: Layer, coefficients: Coefficients = FITTED) -> tuple[float, float]:
@@ -100,12 +100,12 @@ def estimate(layer: Layer, coefficients: Coefficients = FITTED) -> tuple[float, 
     return _dot(dense, dense_work(layer)) / 1e3, _dot(sparse, sparse_work(layer)) / 1e3
 
 
-def choose(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto") -> list[Choice]:
-    """A choice for each layer, called by these names.
+def choose(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto") -> list[KernelDecision]:
+    """A decision for each layer, called by these names.
 
     kernels  "dense" or "sparse" for all layers alike, "auto" by the model
     """
-    choices = []
+    decisions = []
     for layer, name in zip(layers, names, strict=True):
         dense, sparse = estimate(layer)
         density = 100.0 * _density(layer)
@@ -115,21 +115,23 @@ def choose(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto")
             reason = f"at {density:.1f} % stored, {quicker} is expected to be {ratio:.1f} times as fast"
         else:
             reason = "asked for"
-        choices.append(Choice(name, quicker if kernels == "auto" else kernels, density, dense, sparse, reason))
-    return choices
+        decisions.append(
+            KernelDecision(name, quicker if kernels == "auto" else kernels, density, dense, sparse, reason)
+        )
+    return decisions
 
 
-def choose_for_gpu(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto") -> list[Choice]:
+def choose_for_gpu(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto") -> list[KernelDecision]:
     """As `choose`, by how many weights are stored."""
-    choices = []
+    decisions = []
     for layer, name in zip(layers, names, strict=True):
         density = _density(layer)
         kernel, reason = kernels, "asked for"
         if kernels == "auto":
             kernel = "sparse" if density < _GPU_DENSITY else "dense"
             reason = f"GPUs run layers sparse below {100 * _GPU_DENSITY:g} % stored"
-        choices.append(Choice(name, kernel, 100.0 * density, None, None, reason))
-    return choices
+        decisions.append(KernelDecision(name, kernel, 100.0 * density, None, None, reason))
+    return decisions
 
 
 def _density(layer: Layer) -> float:

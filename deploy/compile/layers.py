@@ -1,8 +1,8 @@
 """The layers of a network that we have kernels for, and putting these in their place.
 
 This happens on the Relax program as it comes in, where a layer is still one operator. What follows it (biases, folded
-batch norms, a residual, a rectifier, pooling) becomes the kernel's tail; anything else stays a kernel of its own, which
-TVM makes and kernels/dense.py schedules.
+batch norms, a residual, a rectifier, pooling) becomes the kernel's epilogue; anything else stays a kernel of its own,
+which TVM makes and kernels/dense.py schedules.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .kernels.blocked import Registers, Tile, blocked_convolution, pack, packed_shape, tile_for
+from .kernels.epilogue import Epilogue
 from .kernels.geometry import ConvolutionGeometry, Window
 from .kernels.pool import max_pool
 from .kernels.sparse import Entries, sparse_convolution, sparse_dense
 from .kernels.sparse_gpu import sparse_convolution_gpu, sparse_dense_gpu
-from .kernels.tail import Tail
 
 OURS = "bp_"  # what the names of our kernels begin with
 _STEPS = {"relax.add": "add", "relax.multiply": "multiply", "relax.subtract": "subtract", "relax.divide": "divide"}
@@ -52,7 +52,7 @@ class Layer:
     stored: Stored
     batch: int
     geometry: ConvolutionGeometry | None
-    tail: Tail
+    epilogue: Epilogue
 
     @property
     def entries(self) -> Entries:
@@ -85,7 +85,7 @@ class Layer:
 
     @property
     def channel_stride(self) -> int:
-        """From one input channel's places to the next's."""
+        """From one input channel's input_offsets to the next's."""
         return 1 if self.geometry is None else self.geometry.channel_stride
 
     @property
@@ -102,20 +102,20 @@ class Layer:
         """The PrimFunc over sparse rows."""
         if self.geometry is None:
             product = sparse_dense_gpu if gpu else sparse_dense
-            return product(self.batch, self.shape[1], self.outputs, self.entries, self.tail)
+            return product(self.batch, self.shape[1], self.outputs, self.entries, self.epilogue)
         convolution = sparse_convolution_gpu if gpu else sparse_convolution
-        return convolution(self.batch, self.geometry, self.outputs, self.entries, self.tail)
+        return convolution(self.batch, self.geometry, self.outputs, self.entries, self.epilogue)
 
     def blocked_kernel(self, tile: Tile) -> Any:
         """The PrimFunc over a packed weight."""
         if self.geometry is None:
             raise ValueError(f"{self.parameter} is no convolution")
         inputs = (self.geometry.channels, *self.geometry.extents)
-        return blocked_convolution(self.batch, inputs, self.geometry.window, self.outputs, tile, self.tail)
+        return blocked_convolution(self.batch, inputs, self.geometry.window, self.outputs, tile, self.epilogue)
 
 
 @dataclass(frozen=True)
-class Found:
+class Match:
     """A layer, or pooling alone, and the bindings that its kernel takes the place of; the last holds the result."""
 
     layer: Layer | None
@@ -124,10 +124,10 @@ class Found:
     bindings: tuple[Any, ...]
 
 
-ChooseLayers = Callable[[Sequence[Layer]], Sequence[bool]]
+DecideLayers = Callable[[Sequence[Layer]], Sequence[bool]]
 
 
-def find_layers(main: Any, stored: Mapping[str, Stored], accumulators: int) -> list[Found]:
+def find_layers(main: Any, stored: Mapping[str, Stored], accumulators: int) -> list[Match]:
     """What of the Relax function `main` we have kernels for, in its order.
 
     stored        of each parameter that decodes to sparse rows, by its variable's name
@@ -136,7 +136,7 @@ def find_layers(main: Any, stored: Mapping[str, Stored], accumulators: int) -> l
     return _Search(main, stored, accumulators).found
 
 
-def substitute(module: Any, found: Sequence[Found], sparse: Sequence[bool], registers: Registers | None) -> Any:
+def substitute(module: Any, found: Sequence[Match], sparse: Sequence[bool], registers: Registers | None) -> Any:
     """`module` with our kernels: sparse ones where asked for, else dense ones.
 
     A sparse weight becomes four parameters, see `parameter_roles`.
@@ -162,7 +162,7 @@ class _Substitution:
         self.builder = relax.BlockBuilder(module)
         self.arrays: dict[str, list[Any]] = {}
 
-    def result(self, found: Sequence[tuple[Found, bool]]) -> Any:
+    def result(self, found: Sequence[tuple[Match, bool]]) -> Any:
         from tvm import relax
 
         main = self.module["main"]
@@ -200,8 +200,12 @@ class _Substitution:
                 continue
             layer = sparse[variable.name]
             entries = layer.entries
-            sizes = {"values": (entries.count, entries.values), "places": (entries.count, entries.places),
-                     "rows": (layer.outputs + 1, "int32"), "meaning": (entries.meanings, "float32")}  # fmt: skip
+            sizes = {
+                "values": (entries.count, entries.values),
+                "input_offsets": (entries.count, entries.input_offsets),
+                "rows": (layer.outputs + 1, "int32"),
+                "value_table": (entries.value_table_size, "float32"),
+            }
             self.arrays[variable.name] = [
                 relax.Var(f"{variable.name}:{role}", relax.TensorType((size,), dtype))
                 for role, (size, dtype) in sizes.items()
@@ -209,7 +213,7 @@ class _Substitution:
             parameters += self.arrays[variable.name]
         return parameters
 
-    def _kernel(self, found: Found, sparse: bool) -> list[Any]:
+    def _kernel(self, found: Match, sparse: bool) -> list[Any]:
         """The bindings that take the place of those of `found`."""
         from tvm import relax
 
@@ -261,14 +265,14 @@ class _Search:
                 self.uses[variable] += 1
                 self.users.setdefault(variable, []).append(binding)
         self.taken: set[Any] = set()
-        self.found: list[Found] = []
+        self.found: list[Match] = []
         for binding in bindings:
             found = None if binding.var in self.taken else self._layer(binding) or self._pool(binding)
             if found is not None:
                 self.found.append(found)
                 self.taken.update(each.var for each in found.bindings)
 
-    def _layer(self, binding: Any) -> Found | None:
+    def _layer(self, binding: Any) -> Match | None:
         name = _operator(binding.value)
         if name == "relax.nn.conv2d":
             x, weight = binding.value.args
@@ -289,7 +293,7 @@ class _Search:
                 return self._found(weight, _extents(x)[0], None, x, (turn, binding))
         return None
 
-    def _pool(self, binding: Any) -> Found | None:
+    def _pool(self, binding: Any) -> Match | None:
         """Pooling by maximum that stands alone."""
         if _operator(binding.value) != "relax.nn.max_pool2d":
             return None
@@ -297,7 +301,7 @@ class _Search:
         window = _window(attributes, [int(extent) for extent in attributes.pool_size])
         if window is None or not _plain_pool(attributes, window):
             return None
-        return Found(None, binding.value.args[0], (), (binding,))
+        return Match(None, binding.value.args[0], (), (binding,))
 
     def _own(self, weight: Any) -> bool:
         """Whether a weight is a parameter that nobody else reads."""
@@ -305,15 +309,15 @@ class _Search:
 
     def _found(
         self, weight: Any, batch: int, geometry: ConvolutionGeometry | None, x: Any, bindings: tuple[Any, ...]
-    ) -> Found:
+    ) -> Match:
         shape = _extents(weight)
         plane = () if geometry is None else geometry.outputs
-        tail, operands, behind = self._tail(bindings[-1], (batch, shape[0], *plane))
+        epilogue, operands, behind = self._tail(bindings[-1], (batch, shape[0], *plane))
         name = self.parameters[weight]
-        layer = Layer(name, shape, self.stored.get(name, Stored()), batch, geometry, tail)
-        return Found(layer, x, tuple(operands), (*bindings, *behind))
+        layer = Layer(name, shape, self.stored.get(name, Stored()), batch, geometry, epilogue)
+        return Match(layer, x, tuple(operands), (*bindings, *behind))
 
-    def _tail(self, binding: Any, outputs: tuple[int, ...]) -> tuple[Tail, list[Any], list[Any]]:
+    def _tail(self, binding: Any, outputs: tuple[int, ...]) -> tuple[Epilogue, list[Any], list[Any]]:
         steps: list[str] = []
         operands: list[Any] = []
         behind: list[Any] = []
@@ -340,7 +344,7 @@ class _Search:
                 break
             behind.append(following)
             binding = following
-        return Tail(tuple(steps), tuple(map(_extents, operands)), clip, pool), operands, behind
+        return Epilogue(tuple(steps), tuple(map(_extents, operands)), clip, pool), operands, behind
 
     def _only_user(self, variable: Any) -> Any:
         users = self.users.get(variable, [])

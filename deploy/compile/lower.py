@@ -20,7 +20,7 @@ from ..program.normalise import normalised
 from .kernels.blocked import Registers
 from .kernels.dense import schedule_kernel
 from .kernels.geometry import LANES
-from .layers import OURS, ChooseLayers, Layer, Stored, find_layers, parameter_roles, substitute
+from .layers import OURS, DecideLayers, Layer, Stored, find_layers, parameter_roles, substitute
 from .plan import ALIGNMENT, Call, Plan, SparseParameter, View
 from .relax_import import compiling, imported
 from .targets import Target
@@ -32,7 +32,7 @@ _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "boo
 
 @compiling()
 def lower(
-    program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: ChooseLayers | None = None
+    program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: DecideLayers | None = None
 ) -> tuple[Any, Plan]:
     """Kernels as an IRModule of scheduled PrimFuncs, and the plan of their calls.
 
@@ -66,7 +66,7 @@ def lower(
 
 
 def with_our_kernels(
-    module: Any, names: Mapping[str, str], stored: Mapping[str, Stored], choose: ChooseLayers | None,
+    module: Any, names: Mapping[str, str], stored: Mapping[str, Stored], choose: DecideLayers | None,
     registers: Registers | None,
 ) -> tuple[Any, dict[str, Layer]]:  # fmt: skip
     """The imported module with our kernels in it, and which layers are sparse, by their weights' variables.

@@ -19,7 +19,7 @@ from ...errors import InputError
 from ...optional import require
 from ..program.normalise import normalised
 from .half import EXTENSION, with_half_products
-from .layers import OURS, ChooseLayers, Stored
+from .layers import OURS, DecideLayers, Stored
 from .lower import as_module, planned, walk, with_our_kernels
 from .plan import Plan, View
 from .relax_import import compiling, imported
@@ -62,7 +62,7 @@ class GpuProgram:
 
 @compiling()
 def lower_opencl(
-    program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: ChooseLayers | None = None,
+    program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: DecideLayers | None = None,
     *, half: bool = False,
 ) -> GpuProgram:  # fmt: skip
     """Compile `program` for the target's GPU.

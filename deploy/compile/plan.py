@@ -46,15 +46,16 @@ class Call:
 class SparseParameter:
     """A weight that is loaded as compressed sparse rows.
 
-    values, places, rows, meaning  the arrays, see kernels/sparse.py; the first two have room for this network's entries
+    values, input_offsets, rows, value_table  the arrays, see kernels/sparse.py; the first two have room for this
+    network's entries
     shape                 of the weight
     inner, channel_stride, table  column c lies at c // inner * channel_stride + table[c % inner] of the input
     """
 
     values: View
-    places: View
+    input_offsets: View
     rows: View
-    meaning: View
+    value_table: View
     shape: tuple[int, ...]
     inner: int
     channel_stride: int

@@ -149,11 +149,12 @@ def _sparse(name: str, parameter: SparseParameter) -> list[str]:
     table = ", ".join(map(str, parameter.table))
     entries = parameter.values.shape[0]
     return [
-        f"static const uint32_t {name.format('places')}[] = {{{table}}};",
-        f"static const bpi_sparse {name.format('sparse')} = {{{parameter.places.offset}, {parameter.rows.offset}, "
-        f"{parameter.meaning.offset}, {entries}, {_STORED[parameter.values.dtype]}, "
-        f"{np.dtype(parameter.places.dtype).itemsize}, "
-        f"{parameter.inner}, {parameter.channel_stride}, {name.format('places')}}};",
+        f"static const uint32_t {name.format('input_offsets')}[] = {{{table}}};",
+        f"static const bpi_sparse {name.format('sparse')} = {{"
+        f"{parameter.input_offsets.offset}, {parameter.rows.offset}, "
+        f"{parameter.value_table.offset}, {entries}, {_STORED[parameter.values.dtype]}, "
+        f"{np.dtype(parameter.input_offsets.dtype).itemsize}, "
+        f"{parameter.inner}, {parameter.channel_stride}, {name.format('input_offsets')}}};",
     ]
 
 

@@ -37,18 +37,18 @@ static bp_status load_rows(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *
     bp_status status;
     bpi_rows into;
     into.values = memory;
-    into.places = memory + sparse->entries;
+    into.input_offsets = memory + sparse->entries;
     into.columns = memory + 2 * (size_t)sparse->entries;
     into.rows = memory + 3 * (size_t)sparse->entries;
-    into.meaning = (float *)(void *)(into.rows + parameter->shape[0] + 1);
+    into.value_table = (float *)(void *)(into.rows + parameter->shape[0] + 1);
     status = bpi_decode_rows(file, tensor, parameter, &into, workspace, bpz_workspace_size(), &why);
     if (status == BP_OK) {
         const size_t value_size = sparse->stored == BP_VALUES ? sizeof(float) : 1;
         const size_t entries = into.rows[parameter->shape[0]];
         if (!write_weights(gpu, parameter->offset, entries * value_size, into.values) ||
-            !write_weights(gpu, sparse->places_offset, entries * sparse->place_size, into.places) ||
+            !write_weights(gpu, sparse->places_offset, entries * sparse->place_size, into.input_offsets) ||
             !write_weights(gpu, sparse->rows_offset, (parameter->shape[0] + (size_t)1) * sizeof(uint32_t), into.rows) ||
-            !write_weights(gpu, sparse->meaning_offset, bpi_value_table_size(sparse) * sizeof(float), into.meaning)) {
+            !write_weights(gpu, sparse->meaning_offset, bpi_value_table_size(sparse) * sizeof(float), into.value_table)) {
             return BP_ERROR_DEVICE;
         }
     }

@@ -33,12 +33,12 @@ static void find_places(const bpi_sparse *sparse, const uint32_t *columns, void 
 }
 
 /* What the levels mean. BPZ_ERROR_ARGUMENT where a grid is wanted and there is none. */
-static bpz_status find_meaning(const bpz_file *file, const bpz_tensor *tensor, const bpi_sparse *sparse, float *meaning,
+static bpz_status find_meaning(const bpz_file *file, const bpz_tensor *tensor, const bpi_sparse *sparse, float *value_table,
                                void *workspace, size_t workspace_size) {
     bpz_value_map map;
     bpz_status status;
     int32_t level;
-    meaning[0] = 1.0f;
+    value_table[0] = 1.0f;
     if (sparse->stored == BP_VALUES) {
         return BPZ_OK;
     }
@@ -47,11 +47,11 @@ static bpz_status find_meaning(const bpz_file *file, const bpz_tensor *tensor, c
         return status;
     }
     if (sparse->stored == BP_GRID_LEVELS) {
-        meaning[0] = map.step;
+        value_table[0] = map.step;
         return map.kind == BPZ_KIND_GRID ? BPZ_OK : BPZ_ERROR_ARGUMENT;
     }
     for (level = INT8_MIN; level <= INT8_MAX; level++) {
-        float *value = &meaning[(uint8_t)level];
+        float *value = &value_table[(uint8_t)level];
         if (bpz_level_value(&map, level, value) != BPZ_OK) {
             *value = 0.0f; /* no entry has it: decoding would have failed */
         }
@@ -70,8 +70,8 @@ bp_status bpi_decode_rows(const bpz_file *file, const bpz_tensor *tensor, const 
     *why = bpz_decode_csr(file, tensor, element, into->rows, into->columns, into->values, sparse->entries, workspace,
                           workspace_size);
     if (*why == BPZ_OK) {
-        find_places(sparse, into->columns, into->places, into->rows[tensor->rows]);
-        *why = find_meaning(file, tensor, sparse, into->meaning, workspace, workspace_size);
+        find_places(sparse, into->columns, into->input_offsets, into->rows[tensor->rows]);
+        *why = find_meaning(file, tensor, sparse, into->value_table, workspace, workspace_size);
     }
     if (*why == BPZ_ERROR_ARGUMENT || *why == BPZ_ERROR_UNSUPPORTED) {
         return BP_ERROR_MISMATCH;

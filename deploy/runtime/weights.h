@@ -8,9 +8,9 @@
 
 /* Where compressed sparse rows go; each array is as long as the parameter's bpi_sparse says. */
 typedef struct bpi_rows {
-    void *values, *places;
+    void *values, *input_offsets;
     uint32_t *rows;    /* one more than the weight has */
-    float *meaning;    /* bpi_value_table_size */
+    float *value_table;    /* bpi_value_table_size */
     uint32_t *columns; /* scratch, one an entry */
 } bpi_rows;
 

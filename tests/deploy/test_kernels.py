@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayespress.deploy.compile.cost import Choice, choose
+from bayespress.deploy.compile.cost import KernelDecision, choose
 from bayespress.deploy.compile.kernels.blocked import Registers, blocked_convolution, pack, packed_shape, tile_for
+from bayespress.deploy.compile.kernels.epilogue import Epilogue
 from bayespress.deploy.compile.kernels.geometry import ConvolutionGeometry, Window
 from bayespress.deploy.compile.kernels.pool import max_pool
 from bayespress.deploy.compile.kernels.sparse import Entries, sparse_convolution, sparse_dense
-from bayespress.deploy.compile.kernels.tail import Tail
 from bayespress.deploy.compile.layers import Layer, Stored
 from bayespress.deploy.compile.lower import tvm_target
 from bayespress.deploy.compile.targets import target_named
@@ -50,7 +50,7 @@ def windows(draw, *, padded=True):
 
 @st.composite
 def problems(draw):
-    """Extents, a window that fits, channels, a tail."""
+    """Extents, a window that fits, channels, a epilogue."""
     window = draw(windows())
     least = [d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel, strict=True)]
     extents = draw(st.tuples(st.integers(least[0], 14), st.integers(least[1], 20)))
@@ -64,18 +64,22 @@ def problems(draw):
     return window, extents, pool, tuple(steps), draw(st.sampled_from(CLIPS)), draw(st.integers(0, 2**16))
 
 
-def expected(x, weight, window, groups, tail, operands):
+def expected(x, weight, window, groups, epilogue, operands):
     (top, left), (bottom, right) = window.before, window.after
     y = F.conv2d(F.pad(x, (left, right, top, bottom)), weight, None, window.stride, 0, window.dilation, groups)
-    for kind, operand in zip(tail.steps, operands, strict=True):
+    for kind, operand in zip(epilogue.steps, operands, strict=True):
         operand = operand.reshape(-1, 1, 1) if operand.ndim == 1 else operand
         y = {"add": y + operand, "subtract": y - operand, "multiply": y * operand, "divide": y / operand}[kind]
-    y = y if tail.clip is None else y.clamp(*tail.clip)
-    return y if tail.pool is None else F.max_pool2d(y, tail.pool.kernel, tail.pool.stride, tail.pool.before)
+    y = y if epilogue.clip is None else y.clamp(*epilogue.clip)
+    return (
+        y
+        if epilogue.pool is None
+        else F.max_pool2d(y, epilogue.pool.kernel, epilogue.pool.stride, epilogue.pool.before)
+    )
 
 
 def case(problem, batch, inputs, outputs, groups, density):
-    """Input, weight, tail and operands, of which some are as large as the output."""
+    """Input, weight, epilogue and operands, of which some are as large as the output."""
     window, extents, pool, steps, clip, seed = problem
     torch.manual_seed(seed)
     x, weight = torch.randn(batch, inputs, *extents), torch.randn(outputs, inputs // groups, *window.kernel)
@@ -85,19 +89,19 @@ def case(problem, batch, inputs, outputs, groups, density):
     operands = [torch.rand(shape) + 0.5 for shape in shapes]
     signs = torch.where(torch.rand(outputs) < 0.5, -1.0, 1.0)  # a negative factor turns a maximum around
     operands = [o * (signs if o.ndim == 1 else signs[:, None, None]) for o in operands]
-    return x, weight, Tail(steps, shapes, clip, pool), operands
+    return x, weight, Epilogue(steps, shapes, clip, pool), operands
 
 
 def sparse_rows(weight, geometry, entries):
     flat = weight.reshape(len(weight), -1).numpy()
     columns = np.nonzero(flat)[1]
     inner = len(geometry.table)
-    places = columns // inner * geometry.channel_stride + np.array(geometry.table)[columns % inner]
+    input_offsets = columns // inner * geometry.channel_stride + np.array(geometry.table)[columns % inner]
     rows = np.concatenate([[0], np.cumsum((flat != 0).sum(1))]).astype("i4")
     values = flat[flat != 0]
     pad = max(1, len(values)) - len(values)  # TVM has no empty arrays
     stored = np.pad(values, (0, pad)).astype("i1" if entries.values == "uint8" else entries.values)
-    return (stored.view(entries.values), np.pad(places, (0, pad)).astype(entries.places), rows)
+    return (stored.view(entries.values), np.pad(input_offsets, (0, pad)).astype(entries.input_offsets), rows)
 
 
 @settings(max_examples=40, deadline=None)
@@ -107,24 +111,24 @@ def sparse_rows(weight, geometry, entries):
 )  # fmt: skip
 def test_sparse_convolutions(problem, batch, groups, density, accumulators, stored):
     inputs, outputs = 2 * groups, 3 * groups
-    x, weight, tail, operands = case(problem, batch, inputs, outputs, groups, density)
+    x, weight, epilogue, operands = case(problem, batch, inputs, outputs, groups, density)
     window, extents = problem[:2]
-    meaning = np.ones(1, "f4")
+    value_table = np.ones(1, "f4")
     if stored != "float32":
         weight = (weight * 9).round()
-        meaning = np.array([0.125], "f4")
+        value_table = np.array([0.125], "f4")
     geometry = ConvolutionGeometry(inputs, extents, groups, window, accumulators)
     entries = Entries(max(1, int((weight != 0).sum())), stored, "int32" if stored == "float32" else "uint16")
-    values, places, rows = sparse_rows(weight, geometry, entries)
+    values, input_offsets, rows = sparse_rows(weight, geometry, entries)
     if stored == "uint8":  # negative levels stand behind the others
-        meaning = np.concatenate([np.arange(128), np.arange(-128, 0)]).astype("f4") ** 3 / 100
+        value_table = np.concatenate([np.arange(128), np.arange(-128, 0)]).astype("f4") ** 3 / 100
         weight = weight**3 / 100
     else:
-        weight = weight * meaning[0]
-    want = expected(x, weight, window, groups, tail, operands)
+        weight = weight * value_table[0]
+    want = expected(x, weight, window, groups, epilogue, operands)
     got = run(
-        sparse_convolution(batch, geometry, outputs, entries, tail),
-        x.numpy(), values, places, rows, meaning, *(o.numpy() for o in operands),
+        sparse_convolution(batch, geometry, outputs, entries, epilogue),
+        x.numpy(), values, input_offsets, rows, value_table, *(o.numpy() for o in operands),
         np.full(tuple(want.shape), np.nan, "f4"),
     )  # fmt: skip
     np.testing.assert_allclose(got, want.numpy(), rtol=2e-4, atol=2e-4)
@@ -136,15 +140,15 @@ def test_sparse_convolutions(problem, batch, groups, density, accumulators, stor
     registers=st.sampled_from(REGISTERS),
 )  # fmt: skip
 def test_blocked_convolutions(problem, batch, inputs, outputs, registers):
-    x, weight, tail, operands = case(problem, batch, inputs, outputs, 1, 1.0)
+    x, weight, epilogue, operands = case(problem, batch, inputs, outputs, 1, 1.0)
     window, extents = problem[:2]
     tile = tile_for(outputs, window.outputs(extents), registers)
     packed = run(
         pack(tuple(weight.shape), tile), weight.numpy(), np.zeros(packed_shape(tuple(weight.shape), tile), "f4")
     )
-    want = expected(x, weight, window, 1, tail, operands)
+    want = expected(x, weight, window, 1, epilogue, operands)
     got = run(
-        blocked_convolution(batch, (inputs, *extents), window, outputs, tile, tail),
+        blocked_convolution(batch, (inputs, *extents), window, outputs, tile, epilogue),
         x.numpy(), packed, *(o.numpy() for o in operands), np.full(tuple(want.shape), np.nan, "f4"),
     )  # fmt: skip
     np.testing.assert_allclose(got, want.numpy(), rtol=2e-4, atol=2e-4)
@@ -154,13 +158,13 @@ def test_a_residual_before_pooling_is_not_taken_for_a_bias():
     """One channel of one column: a number for each output is as long as its longest axis, as one a channel would be."""
     torch.manual_seed(0)
     x, weight, residual = torch.randn(1, 2, 9, 1), torch.randn(1, 2, 1, 1), torch.randn(1, 1, 9, 1)
-    tail = Tail(("add",), ((1, 1, 9, 1),), None, Window((3, 1), (3, 1)))
+    epilogue = Epilogue(("add",), ((1, 1, 9, 1),), None, Window((3, 1), (3, 1)))
     window, registers = Window((1, 1)), Registers(8, 16)
     tile = tile_for(1, (9, 1), registers)
     packed = run(pack((1, 2, 1, 1), tile), weight.numpy(), np.zeros(packed_shape((1, 2, 1, 1), tile), "f4"))
-    want = expected(x, weight, window, 1, tail, [residual])
+    want = expected(x, weight, window, 1, epilogue, [residual])
     got = run(
-        blocked_convolution(1, (2, 9, 1), window, 1, tile, tail), x.numpy(), packed, residual.numpy(),
+        blocked_convolution(1, (2, 9, 1), window, 1, tile, epilogue), x.numpy(), packed, residual.numpy(),
         np.full(tuple(want.shape), np.nan, "f4"),
     )  # fmt: skip
     np.testing.assert_allclose(got, want.numpy(), rtol=1e-5, atol=1e-5)
@@ -176,18 +180,20 @@ def test_sparse_dense_layers(batch, inputs, outputs, seed, stored):
     x, weight, bias = torch.randn(batch, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
     weight *= torch.rand(weight.shape) < 0.3
     geometry = ConvolutionGeometry(inputs, (1, 1), 1, Window((1, 1)), 96)
-    meaning = np.ones(1, "f4")
+    value_table = np.ones(1, "f4")
     if stored != "float32":
         weight = (weight * 9).round()
     entries = Entries(max(1, int((weight != 0).sum())), stored)
     values, _, rows = sparse_rows(weight, geometry, entries)
-    places = np.resize(np.nonzero(weight.numpy())[1] if len(values) and rows[-1] else [0], entries.count).astype("i4")
+    input_offsets = np.resize(np.nonzero(weight.numpy())[1] if len(values) and rows[-1] else [0], entries.count).astype(
+        "i4"
+    )
     if stored == "uint8":
-        meaning = np.concatenate([np.arange(128), np.arange(-128, 0)]).astype("f4") ** 3 / 100
+        value_table = np.concatenate([np.arange(128), np.arange(-128, 0)]).astype("f4") ** 3 / 100
         weight = weight**3 / 100
-    tail = Tail(("add",), ((outputs,),), (0.0, math.inf))
+    epilogue = Epilogue(("add",), ((outputs,),), (0.0, math.inf))
     got = run(
-        sparse_dense(batch, inputs, outputs, entries, tail), x.numpy(), values, places, rows, meaning,
+        sparse_dense(batch, inputs, outputs, entries, epilogue), x.numpy(), values, input_offsets, rows, value_table,
         bias.numpy(), np.full((batch, outputs), np.nan, "f4"),
     )  # fmt: skip
     np.testing.assert_allclose(got, torch.relu(x @ weight.T + bias).numpy(), rtol=2e-4, atol=2e-4)
@@ -217,7 +223,7 @@ def test_tiles_fit_the_registers_and_cover_the_output(registers, outputs):
 
 def layer(entries, inputs=64, extents=(16, 16)):
     geometry = ConvolutionGeometry(inputs, extents, 1, Window((3, 3), before=(1, 1), after=(1, 1)), 96)
-    return Layer("p_weight", (64, inputs, 3, 3), Stored(entries, "int8"), 1, geometry, Tail())
+    return Layer("p_weight", (64, inputs, 3, 3), Stored(entries, "int8"), 1, geometry, Epilogue())
 
 
 def test_the_sparser_the_likelier_sparse():
@@ -230,6 +236,6 @@ def test_the_sparser_the_likelier_sparse():
 
 @pytest.mark.parametrize("kernels", ["dense", "sparse"])
 def test_what_is_asked_for_is_done(kernels):
-    (choice,) = choose([layer(10)], ["conv"], kernels)
-    assert isinstance(choice, Choice)
-    assert (choice.layer, choice.kernel, choice.reason) == ("conv", kernels, "asked for")
+    (decision,) = choose([layer(10)], ["conv"], kernels)
+    assert isinstance(decision, KernelDecision)
+    assert (decision.layer, decision.kernel, decision.reason) == ("conv", kernels, "asked for")

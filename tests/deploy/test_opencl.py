@@ -86,7 +86,7 @@ def run(
 @pytest.mark.parametrize("name", ZOO)
 def test_every_network_agrees_with_pytorch(name, kernels, packed, pocl, tmp_path):
     manifest = bayespress.build(packed(name), ["opencl"], tmp_path / "it.bundle", kernels=kernels)
-    assert {choice.kernel for choice in manifest.targets["opencl"].gpu_layers} <= {kernels}
+    assert {decision.kernel for decision in manifest.targets["opencl"].gpu_layers} <= {kernels}
     report = bayespress.verify(tmp_path / "it.bundle", ["opencl"])
     assert report.checks[-1].name == "golden vectors, OpenCL on this machine"
     assert report.checks[-1].outcome == "passed", report.checks[-1]

@@ -41,7 +41,7 @@ def between(packed, tmp_path_factory):
     program, weights = load_program(packed("padded") / "network.pt2"), (packed("padded") / "weights.bpz").read_bytes()
     stored = stored_weights(codec.decode(weights))
     made = compile_network(program, target_named("host"), scratch / "made", scratch, stored, "sparse")
-    assert {choice.kernel for choice in made.choices} == {"sparse"}
+    assert {decision.kernel for decision in made.decisions} == {"sparse"}
     return scratch
 
 

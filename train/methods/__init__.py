@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -69,7 +69,7 @@ def _class_named(name: str) -> type[Method]:
         raise unknown_name("method", name, sorted(METHODS), "your own as module:Class")
     kind: Any = imported(name, "Method")
     extends_method = isinstance(kind, type) and issubclass(kind, Method)
-    if not (extends_method and is_dataclass(kind)):
+    if not extends_method or not hasattr(kind, "__dataclass_fields__"):
         raise InputError(
             f"Method {name} is a {type(kind).__name__}, and a method is a frozen dataclass that extends "
             "bayespress.train.methods.Method; make it one."

@@ -12,10 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from .epilogue import Epilogue, greatest, store_epilogue, windows
 from .function import prim_func
 from .geometry import Window
 from .layout import lay_out
-from .tail import Tail, deliver, greatest, windows
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ def pack(shape: tuple[int, ...], tile: Tile) -> Any:
 
 
 def blocked_convolution(
-    batch: int, inputs: tuple[int, int, int], window: Window, outputs: int, tile: Tile, tail: Tail
+    batch: int, inputs: tuple[int, int, int], window: Window, outputs: int, tile: Tile, epilogue: Epilogue
 ) -> Any:
-    """PrimFunc of (input, packed weight, one array for each step of the tail, output), batch and channels first.
+    """PrimFunc of (input, packed weight, one array for each step of the epilogue, output), batch and channels first.
 
     inputs  channels, rows, columns
     """
@@ -105,14 +105,14 @@ def blocked_convolution(
     pixels, lanes, size = tile.rows * tile.columns, tile.lanes, math.prod(plane)
     bordered = window.before != (0, 0) or window.after != (0, 0)
     read = _extents_read(window, plane)
-    pooled = tail.pool is not None
+    pooled = epilogue.pool is not None
 
     def body(T: Any, x: Any, weight: Any, *rest: Any) -> None:
         *operands, out = rest
         sums = T.sblock_alloc_buffer((pixels * across,), "float32", scope="local")
         held = T.sblock_alloc_buffer(((size if pooled else pixels) * across,), "float32")
         line = T.sblock_alloc_buffer((plane[1],), "float32") if pooled else None
-        maxima = T.sblock_alloc_buffer((math.prod(tail.outputs(plane)) * across,), "float32") if pooled else None
+        maxima = T.sblock_alloc_buffer((math.prod(epilogue.outputs(plane)) * across,), "float32") if pooled else None
         source = T.sblock_alloc_buffer((channels * math.prod(read),), "float32") if bordered else None
 
         def number(n: Any, c: Any, row: Any, column: Any) -> Any:
@@ -146,30 +146,30 @@ def blocked_convolution(
             with T.serial(0, live) as lane, T.serial(0, tile.rows) as y, T.serial(0, tile.columns) as z:
                 place = [n, block * across + lane, top + y, left + z]
                 total = held[(y * tile.columns + z) * across + lane]
-                T.buffer_store(out, tail.apply(T, total, place, operands), place)
+                T.buffer_store(out, epilogue.apply(T, total, place, operands), place)
 
         def pool(n: Any, block: Any) -> None:
-            """Maxima of all channels of a block side by side, where the tail allows that, and only then by channel."""
-            window, rows = tail.pool, tail.outputs(plane)
-            if tail.pools_first and window is not None and maxima is not None:
+            """Maxima of all channels of a block at once, where the epilogue allows that, and only then by channel."""
+            window, rows = epilogue.pool, epilogue.outputs(plane)
+            if epilogue.pools_first and window is not None and maxima is not None:
                 down, along = windows(T, window, plane)
                 with T.serial(0, rows[0]) as y, T.serial(0, rows[1]) as z:
-                    places = [row * plane[1] + column for row in down(y) for column in along(z)]
+                    positions = [row * plane[1] + column for row in down(y) for column in along(z)]
                     with T.unroll(0, tile.vectors) as v, T.vectorized(0, lanes) as lane:
                         channel = v * lanes + lane
-                        most = greatest(T, [held[place * across + channel] for place in places])
+                        most = greatest(T, [held[place * across + channel] for place in positions])
                         T.buffer_store(maxima, most, [(y * rows[1] + z) * across + channel])
             with T.serial(0, T.min(across, outputs - block * across)) as lane:
                 at = n, block * across + lane
-                if not tail.pools_first:
+                if not epilogue.pools_first:
                     sums_of = lambda y, z: held[(y * plane[1] + z) * across + lane]  # noqa: E731
-                    deliver(T, tail, sums_of, line, plane, out, at, operands)
+                    store_epilogue(T, epilogue, sums_of, line, plane, out, at, operands)
                     return
                 with T.serial(0, rows[0]) as y, T.serial(0, rows[1]) as z:
                     if maxima is None:
                         raise ValueError("there is no pooling")
                     total = maxima[(y * rows[1] + z) * across + lane]
-                    T.buffer_store(out, tail.apply(T, total, [*at, y, z], operands), [*at, y, z])
+                    T.buffer_store(out, epilogue.apply(T, total, [*at, y, z], operands), [*at, y, z])
 
         with T.serial(0, batch) as n:
             if source is not None:
@@ -187,8 +187,8 @@ def blocked_convolution(
 
     arguments = [
         ("x", (batch, *inputs), "float32"), ("weight", (blocks, elements, across), "float32"),
-        *((f"step{i}", shape, "float32") for i, shape in enumerate(tail.shapes)),
-        ("out", (batch, outputs, *tail.outputs(plane)), "float32"),
+        *((f"step{i}", shape, "float32") for i, shape in enumerate(epilogue.shapes)),
+        ("out", (batch, outputs, *epilogue.outputs(plane)), "float32"),
     ]  # fmt: skip
     return prim_func(arguments, body)
 

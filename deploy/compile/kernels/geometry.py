@@ -111,14 +111,14 @@ class ConvolutionGeometry:
     def table(self) -> tuple[int, ...]:
         """Place of each element of the kernel within its channel, in C order."""
         window, (plane_rows, plane_columns) = self.window, self.plane
-        places = []
+        positions = []
         for row in range(window.kernel[0]):
             for column in range(window.kernel[1]):
                 y, x = row * window.dilation[0], column * window.dilation[1]
                 phase = y % window.stride[0] * window.stride[1] + x % window.stride[1]
                 inside = y // window.stride[0] * plane_columns + x // window.stride[1]
-                places.append(phase * plane_rows * plane_columns + inside)
-        return tuple(places)
+                positions.append(phase * plane_rows * plane_columns + inside)
+        return tuple(positions)
 
     @cached_property
     def tiling(self) -> Tiling:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .epilogue import Epilogue, store_epilogue
 from .function import prim_func
 from .geometry import Window
-from .tail import Tail, deliver
 
 
 def max_pool(shape: tuple[int, ...], window: Window) -> Any:
@@ -17,6 +17,6 @@ def max_pool(shape: tuple[int, ...], window: Window) -> Any:
     def body(T: Any, x: Any, out: Any) -> None:
         line = T.sblock_alloc_buffer((plane[1],), "float32")
         with T.serial(0, batch) as n, T.serial(0, channels) as c:
-            deliver(T, Tail(pool=window), lambda y, z: x[n, c, y, z], line, plane, out, (n, c), ())
+            store_epilogue(T, Epilogue(pool=window), lambda y, z: x[n, c, y, z], line, plane, out, (n, c), ())
 
     return prim_func([("x", shape, "float32"), ("out", (batch, channels, *window.outputs(plane)), "float32")], body)

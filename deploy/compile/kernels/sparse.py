@@ -1,7 +1,8 @@
 """Sparse convolution and dense layers as PrimFuncs over compressed sparse rows, as they come out of a `.bpz`.
 
-Each layer's weight is four arrays: `rows` (outputs + 1), where each output's entries begin; `places`, where in the
-input an entry finds its number (see geometry.py); `values`, numbers or levels; and `meaning`, what the levels mean (see
+Each layer's weight is four arrays: `rows` (outputs + 1), where each output's entries begin; `input_offsets`, where in
+the input an entry finds its number (see geometry.py); `values`, numbers or levels; and `value_table`, what the levels
+mean (see
 `Entries`). For each output a kernel walks once through its entries for a whole tile of pixels, or of examples, that it
 holds in registers. What follows the layer (scales and biases by channel, a clip, pooling by maximum) is computed before
 the result leaves the cache.
@@ -13,43 +14,47 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .epilogue import Epilogue, store_epilogue
 from .function import prim_func
 from .geometry import LANES, ConvolutionGeometry
 from .layout import lay_out
-from .tail import Tail, deliver
 
 
 @dataclass(frozen=True)
 class Entries:
     """How many weights are stored, and in what.
 
-    values  float32: numbers, `meaning` being the number 1; int8: levels of a grid, `meaning` being its step; uint8:
-            levels, taken for unsigned ones, of anything else, `meaning` being the values of all 256 of them
-    places  int32 or uint16
+    values  float32: numbers, `value_table` being the number 1; int8: levels of a grid, `value_table` being its step;
+            uint8:
+            levels, taken for unsigned ones, of anything else, `value_table` being the values of all 256 of them
+    input_offsets  int32 or uint16
     """
 
     count: int
     values: str = "float32"
-    places: str = "int32"
+    input_offsets: str = "int32"
 
     @property
-    def meanings(self) -> int:
-        """Length of `meaning`."""
+    def value_table_size(self) -> int:
+        """Length of `value_table`."""
         return 256 if self.values == "uint8" else 1
 
-    def weight(self, T: Any, values: Any, meaning: Any, j: Any) -> Any:
+    def weight(self, T: Any, values: Any, value_table: Any, j: Any) -> Any:
         """Entry number `j`, up to a grid's step."""
         if self.values == "uint8":
-            return meaning[T.Cast("int32", values[j])]
+            return value_table[T.Cast("int32", values[j])]
         return T.Cast("float32", values[j])
 
-    def whole(self, total: Any, meaning: Any) -> Any:
+    def whole(self, total: Any, value_table: Any) -> Any:
         """A sum of weighted inputs, in which the step is still missing."""
-        return total * meaning[0] if self.values == "int8" else total
+        return total * value_table[0] if self.values == "int8" else total
 
 
-def sparse_convolution(batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, tail: Tail) -> Any:
-    """PrimFunc of (input, values, places, rows, meaning, one array for each step, output), batch and channels first.
+def sparse_convolution(
+    batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, epilogue: Epilogue
+) -> Any:
+    """PrimFunc of (input, values, input_offsets, rows, value_table, one array for each step, output), batch and
+    channels first.
 
     channels  of the output
     """
@@ -57,13 +62,13 @@ def sparse_convolution(batch: int, geometry: ConvolutionGeometry, channels: int,
     tiling = geometry.tiling
     width = tiling.lanes
 
-    def body(T: Any, x: Any, values: Any, places: Any, starts: Any, meaning: Any, *rest: Any) -> None:
+    def body(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
         *operands, out = rest
         accumulators = T.sblock_alloc_buffer((tiling.vectors * width,), "float32", scope="local")
         # Of one channel: what pooling looks back at, and what flat vectors leave behind each row.
-        through = tail.pool is not None or tiling.flat
+        through = epilogue.pool is not None or tiling.flat
         held = T.sblock_alloc_buffer((_held_size(geometry),), "float32") if through else None
-        line = T.sblock_alloc_buffer((columns,), "float32") if tail.pool is not None else None
+        line = T.sblock_alloc_buffer((columns,), "float32") if epilogue.pool is not None else None
         source = T.sblock_alloc_buffer((geometry.copied_size,), "float32") if geometry.copied else None
         with T.serial(0, batch) as n:
             if source is not None:
@@ -97,51 +102,51 @@ def sparse_convolution(batch: int, geometry: ConvolutionGeometry, channels: int,
                     with T.serial(starts[o], starts[o + 1]) as j:
 
                         def add(k: Any, lane: Any) -> None:
-                            at = T.Cast("int32", places[j]) + base + place(k, lane, geometry.pitch)
+                            at = T.Cast("int32", input_offsets[j]) + base + place(k, lane, geometry.pitch)
                             # In place, a place counts through channels and rows: over the end of the first row.
                             number = source[at] if source is not None else x[n, 0, 0, at]
                             index = k * width + lane
-                            total = accumulators[index] + entries.weight(T, values, meaning, j) * number
+                            total = accumulators[index] + entries.weight(T, values, value_table, j) * number
                             T.buffer_store(accumulators, total, [index])
 
                         each(add)
 
                     def keep(k: Any, lane: Any) -> None:
-                        number = entries.whole(accumulators[k * width + lane], meaning)
+                        number = entries.whole(accumulators[k * width + lane], value_table)
                         if held is not None:
                             T.buffer_store(held, number, [place(k, lane, columns)])
                             return
                         at = [n, o, _row(tile, k), _column(tile, k) + lane]
-                        T.buffer_store(out, tail.apply(T, number, at, operands), at)
+                        T.buffer_store(out, epilogue.apply(T, number, at, operands), at)
 
                     each(keep)
                 if held is not None:
                     pitch = geometry.pitch if tiling.flat else columns
-                    deliver(
-                        T, tail, lambda y, z: held[y * pitch + z], line, geometry.outputs, out, (n, o), operands
+                    store_epilogue(
+                        T, epilogue, lambda y, z: held[y * pitch + z], line, geometry.outputs, out, (n, o), operands
                     )  # fmt: skip
 
-    shapes = (batch, geometry.channels, *geometry.extents), (batch, channels, *tail.outputs(geometry.outputs))
-    return prim_func(sparse_arguments(*shapes, entries, tail), body)
+    shapes = (batch, geometry.channels, *geometry.extents), (batch, channels, *epilogue.outputs(geometry.outputs))
+    return prim_func(sparse_arguments(*shapes, entries, epilogue), body)
 
 
-def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, tail: Tail) -> Any:
-    """PrimFunc of (input, values, places, rows, meaning, one array for each step, output) of a dense layer.
+def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, epilogue: Epilogue) -> Any:
+    """PrimFunc of (input, values, input_offsets, rows, value_table, one array for each step, output) of a dense layer.
 
     Several examples are taken eight at a time, with the inputs turned so that the eight lie side by side.
     """
 
-    def single(T: Any, x: Any, values: Any, places: Any, starts: Any, meaning: Any, *rest: Any) -> None:
+    def single(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
         *operands, out = rest
         total = T.sblock_alloc_buffer((1,), "float32", scope="local")
         with T.serial(0, outputs) as o:
             T.buffer_store(total, T.float32(0), [0])
             with T.serial(starts[o], starts[o + 1]) as j:
-                number = entries.weight(T, values, meaning, j) * x[0, T.Cast("int32", places[j])]
+                number = entries.weight(T, values, value_table, j) * x[0, T.Cast("int32", input_offsets[j])]
                 T.buffer_store(total, total[0] + number, [0])
-            T.buffer_store(out, tail.apply(T, entries.whole(total[0], meaning), [0, o], operands), [0, o])
+            T.buffer_store(out, epilogue.apply(T, entries.whole(total[0], value_table), [0, o], operands), [0, o])
 
-    def several(T: Any, x: Any, values: Any, places: Any, starts: Any, meaning: Any, *rest: Any) -> None:
+    def several(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
         *operands, out = rest
         width = next(w for w in (LANES, 4, 2) if w <= batch)
         totals = T.sblock_alloc_buffer((width,), "float32", scope="local")
@@ -154,25 +159,25 @@ def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, tail: 
                 with T.vectorized(0, width) as lane:
                     T.buffer_store(totals, T.float32(0), [lane])
                 with T.serial(starts[o], starts[o + 1]) as j, T.vectorized(0, width) as lane:
-                    number = turned[T.Cast("int32", places[j]) * width + lane]
-                    T.buffer_store(totals, totals[lane] + entries.weight(T, values, meaning, j) * number, [lane])
+                    number = turned[T.Cast("int32", input_offsets[j]) * width + lane]
+                    T.buffer_store(totals, totals[lane] + entries.weight(T, values, value_table, j) * number, [lane])
                 with T.serial(0, width) as lane:
                     at = [first + lane, o]
-                    T.buffer_store(out, tail.apply(T, entries.whole(totals[lane], meaning), at, operands), at)
+                    T.buffer_store(out, epilogue.apply(T, entries.whole(totals[lane], value_table), at, operands), at)
 
-    arguments = sparse_arguments((batch, inputs), (batch, outputs), entries, tail)
+    arguments = sparse_arguments((batch, inputs), (batch, outputs), entries, epilogue)
     return prim_func(arguments, single if batch == 1 else several)
 
 
 def sparse_arguments(
-    shape: tuple[int, ...], outputs: tuple[int, ...], entries: Entries, tail: Tail
+    shape: tuple[int, ...], outputs: tuple[int, ...], entries: Entries, epilogue: Epilogue
 ) -> list[tuple[str, tuple[int, ...], str]]:
     """What a sparse kernel takes, and what it gives."""
     return [
         ("x", shape, "float32"), ("values", (entries.count,), entries.values),
-        ("places", (entries.count,), entries.places), ("rows", (outputs[1] + 1,), "int32"),
-        ("meaning", (entries.meanings,), "float32"),
-        *((f"step{i}", each, "float32") for i, each in enumerate(tail.shapes)), ("out", outputs, "float32"),
+        ("input_offsets", (entries.count,), entries.input_offsets), ("rows", (outputs[1] + 1,), "int32"),
+        ("value_table", (entries.value_table_size,), "float32"),
+        *((f"step{i}", each, "float32") for i, each in enumerate(epilogue.shapes)), ("out", outputs, "float32"),
     ]  # fmt: skip
 
 

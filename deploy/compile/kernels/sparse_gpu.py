@@ -11,22 +11,22 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from .epilogue import Epilogue, greatest, windows
 from .function import prim_func
 from .geometry import ConvolutionGeometry
 from .sparse import Entries, sparse_arguments
-from .tail import Tail, greatest, windows
 
 _GROUP = 64  # work items of a group
 
 
 def sparse_convolution_gpu(
-    batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, tail: Tail
+    batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, epilogue: Epilogue
 ) -> Any:
     """As sparse.sparse_convolution; a second kernel before it where the input has to be laid out anew."""
     plane = geometry.outputs
-    outputs = (batch, channels, *tail.outputs(plane))
+    outputs = (batch, channels, *epilogue.outputs(plane))
 
-    def body(T: Any, x: Any, values: Any, places: Any, starts: Any, meaning: Any, *rest: Any) -> None:
+    def body(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
         *operands, out = rest
         source = None
         if geometry.moved:
@@ -37,16 +37,16 @@ def sparse_convolution_gpu(
         def output(item: Any) -> None:
             n, o, y, z = _place(item, outputs)
             pixels = [(y, z)]
-            if tail.pool is not None:
-                rows, columns = windows(T, tail.pool, plane)
+            if epilogue.pool is not None:
+                rows, columns = windows(T, epilogue.pool, plane)
                 pixels = [(row, column) for row in rows(y) for column in columns(z)]
             sums = T.sblock_alloc_buffer((len(pixels),), "float32", scope="local")
             for k in range(len(pixels)):
                 T.buffer_store(sums, T.float32(0), [k])
             group = o // (channels // geometry.groups) * (geometry.channels // geometry.groups)
             with T.serial(starts[o], starts[o + 1]) as j:
-                at = T.Cast("int32", places[j]) + group * geometry.channel_stride
-                weight = entries.weight(T, values, meaning, j)
+                at = T.Cast("int32", input_offsets[j]) + group * geometry.channel_stride
+                weight = entries.weight(T, values, value_table, j)
                 for k, (row, column) in enumerate(pixels):
                     place = at + row * geometry.pitch + column
                     if source is not None:
@@ -54,24 +54,24 @@ def sparse_convolution_gpu(
                     else:
                         number = x[n, 0, 0, place]
                     T.buffer_store(sums, sums[k] + weight * number, [k])
-            whole = [entries.whole(sums[k], meaning) for k in range(len(pixels))]
+            whole = [entries.whole(sums[k], value_table) for k in range(len(pixels))]
             at = [n, o, y, z]
-            if tail.pools_first:
-                T.buffer_store(out, tail.apply(T, greatest(T, whole), at, operands), at)
+            if epilogue.pools_first:
+                T.buffer_store(out, epilogue.apply(T, greatest(T, whole), at, operands), at)
             else:
                 each = zip(whole, pixels, strict=True)
-                T.buffer_store(out, greatest(T, [tail.apply(T, s, [n, o, *p], operands) for s, p in each]), at)
+                T.buffer_store(out, greatest(T, [epilogue.apply(T, s, [n, o, *p], operands) for s, p in each]), at)
 
         _items(T, math.prod(outputs), output)
 
     shape = (batch, geometry.channels, *geometry.extents)
-    return prim_func(sparse_arguments(shape, outputs, entries, tail), body)
+    return prim_func(sparse_arguments(shape, outputs, entries, epilogue), body)
 
 
-def sparse_dense_gpu(batch: int, inputs: int, outputs: int, entries: Entries, tail: Tail) -> Any:
+def sparse_dense_gpu(batch: int, inputs: int, outputs: int, entries: Entries, epilogue: Epilogue) -> Any:
     """As sparse.sparse_dense."""
 
-    def body(T: Any, x: Any, values: Any, places: Any, starts: Any, meaning: Any, *rest: Any) -> None:
+    def body(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
         *operands, out = rest
 
         def output(item: Any) -> None:
@@ -79,13 +79,13 @@ def sparse_dense_gpu(batch: int, inputs: int, outputs: int, entries: Entries, ta
             total = T.sblock_alloc_buffer((1,), "float32", scope="local")
             T.buffer_store(total, T.float32(0), [0])
             with T.serial(starts[at[1]], starts[at[1] + 1]) as j:
-                number = entries.weight(T, values, meaning, j) * x[at[0], T.Cast("int32", places[j])]
+                number = entries.weight(T, values, value_table, j) * x[at[0], T.Cast("int32", input_offsets[j])]
                 T.buffer_store(total, total[0] + number, [0])
-            T.buffer_store(out, tail.apply(T, entries.whole(total[0], meaning), at, operands), at)
+            T.buffer_store(out, epilogue.apply(T, entries.whole(total[0], value_table), at, operands), at)
 
         _items(T, batch * outputs, output)
 
-    return prim_func(sparse_arguments((batch, inputs), (batch, outputs), entries, tail), body)
+    return prim_func(sparse_arguments((batch, inputs), (batch, outputs), entries, epilogue), body)
 
 
 def _items(T: Any, count: int, work: Callable[[Any], None]) -> None:

@@ -14,7 +14,7 @@ _ARITHMETIC = {"add": operator.add, "subtract": operator.sub, "multiply": operat
 
 
 @dataclass(frozen=True)
-class Tail:
+class Epilogue:
     """In this order:
 
     steps   "add", "subtract", "multiply", "divide", each by an array of the shape in `shapes`: one number a channel, or
@@ -43,8 +43,8 @@ class Tail:
     def apply(self, T: Any, number: Any, at: Sequence[Any], operands: Sequence[Any]) -> Any:
         """All but the pooling, of the sum at [example, channel, ...]."""
         for kind, array, shape in zip(self.steps, operands, self.shapes, strict=True):
-            places = [at[1]] if len(shape) == 1 else at
-            index = tuple(place if extent > 1 else 0 for place, extent in zip(places, shape, strict=True))
+            positions = [at[1]] if len(shape) == 1 else at
+            index = tuple(place if extent > 1 else 0 for place, extent in zip(positions, shape, strict=True))
             number = _ARITHMETIC[kind](number, array[index])
         if self.clip is not None:
             low, high = self.clip
@@ -53,26 +53,26 @@ class Tail:
         return number
 
 
-def deliver(
-    T: Any, tail: Tail, sums: Callable[[Any, Any], Any], line: Any, plane: tuple[int, int], out: Any,
+def store_epilogue(
+    T: Any, epilogue: Epilogue, sums: Callable[[Any, Any], Any], line: Any, plane: tuple[int, int], out: Any,
     at: tuple[Any, Any], operands: Sequence[Any],
 ) -> None:  # fmt: skip
     """From one channel's sums to its outputs.
 
     sums   gives the sum of a row and a column of the plane
-    line   scratch of a row, where the tail pools
+    line   scratch of a row, where the epilogue pools
     at     example and channel
     """
-    rows, columns = tail.outputs(plane)
-    if tail.pool is None:
+    rows, columns = epilogue.outputs(plane)
+    if epilogue.pool is None:
         with T.serial(0, rows) as y, T.serial(0, columns) as x:
             place = [*at, y, x]
-            T.buffer_store(out, tail.apply(T, sums(y, x), place, operands), place)
+            T.buffer_store(out, epilogue.apply(T, sums(y, x), place, operands), place)
         return
-    down, along = windows(T, tail.pool, plane)
+    down, along = windows(T, epilogue.pool, plane)
 
     def number(y: Any, x: Any) -> Any:
-        return sums(y, x) if tail.pools_first else tail.apply(T, sums(y, x), [*at, y, x], operands)
+        return sums(y, x) if epilogue.pools_first else epilogue.apply(T, sums(y, x), [*at, y, x], operands)
 
     # Down first: those maxima are of neighbours in memory.
     with T.serial(0, rows) as y:
@@ -81,7 +81,7 @@ def deliver(
         with T.serial(0, columns) as x:
             most = greatest(T, [line[column] for column in along(x)])
             place = [*at, y, x]
-            T.buffer_store(out, tail.apply(T, most, place, operands) if tail.pools_first else most, place)
+            T.buffer_store(out, epilogue.apply(T, most, place, operands) if epilogue.pools_first else most, place)
 
 
 def windows(
@@ -96,7 +96,7 @@ def windows(
         kernel, stride, before = pool.kernel[axis], pool.stride[axis], pool.before[axis]
         last = plane[axis] - 1
 
-        def places(output: Any) -> list[Any]:
+        def positions(output: Any) -> list[Any]:
             found = []
             for i in range(kernel):
                 place = output * stride + (i - before)
@@ -105,7 +105,7 @@ def windows(
                 found.append(T.min(place, last) if over else place)
             return found
 
-        return places
+        return positions
 
     return along(0), along(1)
 
