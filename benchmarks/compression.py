@@ -52,7 +52,7 @@ def main() -> None:
     marks: list[tuple[str, float]] = []
     began = time.perf_counter()
     packed = compress_network(
-        network, posterior, example, CompressSettings(profile=options.profile, budget=0.3, rate=0.01),
+        network, posterior, example, CompressSettings(profile=options.profile, budget=0.3, rate_weight=0.01),
         progress=lambda name: marks.append((name, time.perf_counter())),
     )  # fmt: skip
     ended = time.perf_counter()

@@ -25,8 +25,8 @@ from pathlib import Path
 LENET_300, LENET_5 = "lenet-300-100", "lenet-5-caffe"
 ORIGINAL = {LENET_300: 4 * 266_610, LENET_5: 4 * 431_080}
 SHORT = ("--retrain", "10", "--trials", "5")
-FINE = ("--retrain", "12", "--budget", "0.02", "--rate", "0.05")  # finer than a search goes; nothing is chosen
-POINT = ("--precision", "size")  # of methods that leave no posterior variance
+FINE = ("--retrain", "12", "--budget", "0.02", "--rate-weight", "0.05")  # finer than a search goes; nothing is chosen
+POINT = ("--quantizer", "size")  # of methods that leave no posterior variance
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -53,5 +54,10 @@ def _root(
     pass
 
 
+def _paragraphs(text: str | None) -> str:
+    """A docstring with each paragraph on one line, which the terminal wraps at its own width."""
+    return "\n\n".join(" ".join(part.split()) for part in cleandoc(text or "").split("\n\n"))
+
+
 for _command in (demo, train, search, compress, build, sign, targets, bench, verify, inspect, decode, report):
-    app.command(epilog=_EPILOG)(_command)
+    app.command(epilog=_EPILOG, help=_paragraphs(_command.__doc__))(_command)

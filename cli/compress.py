@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..compress.settings import CompressSettings
 from ..errors import InputError
 from ..optuna_study import without_password
 from ..text import shell_word
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..packed_format import ChoiceRecord, PackedRecord
 
 _TRIALS = 30
+_DEFAULTS = CompressSettings()
 _SEARCH, _PRUNING, _PRECISION = "Search", "Pruning", "Precision"
 _RETRAINING, _OWN = "Retraining", "Weights of your own"
 
@@ -37,14 +39,17 @@ def compress(
     ] = None,
     max_error: Annotated[
         float | None,
-        typer.Option(help="The smallest file with this error in percent.", rich_help_panel=_SEARCH),
+        typer.Option(help="Search for the smallest file with at most this error in percent.", rich_help_panel=_SEARCH),
     ] = None,
     max_loss: Annotated[
         float | None,
-        typer.Option(help="The same, in points above the trained network's error.", rich_help_panel=_SEARCH),
+        typer.Option(
+            help="The same, in percentage points above the error of the trained network.", rich_help_panel=_SEARCH
+        ),
     ] = None,
     max_bytes: Annotated[
-        int | None, typer.Option(help="The lowest error within this size.", rich_help_panel=_SEARCH)
+        int | None,
+        typer.Option(help="Search for the lowest error of a file of at most so many bytes.", rich_help_panel=_SEARCH),
     ] = None,
     trials: Annotated[
         int | None,
@@ -63,61 +68,72 @@ def compress(
     rule: Annotated[
         str,
         typer.Option(
-            help="Which weights go: log-alpha, signal-to-noise, group-scale, magnitude, random.",
+            help="Rule that ranks weights for pruning: log-alpha, signal-to-noise, group-scale, magnitude, random.",
             rich_help_panel=_PRUNING,
         ),
-    ] = "log-alpha",
+    ] = _DEFAULTS.rule,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Where the rule cuts.", show_default="log-alpha 3, others alike", rich_help_panel=_PRUNING),
+        typer.Option(
+            help="Prune weights beyond this value of the rule.",
+            show_default="log-alpha 3, others alike",
+            rich_help_panel=_PRUNING,
+        ),
     ] = None,
     sparsity: Annotated[
         float | None,
-        typer.Option(help="Drop this percentage of all weights instead, ranked by the rule.", rich_help_panel=_PRUNING),
+        typer.Option(
+            help="Prune this percentage of all weights instead, ranked by the rule.", rich_help_panel=_PRUNING
+        ),
     ] = None,
-    precision: Annotated[
+    quantizer: Annotated[
         str,
         typer.Option(
-            help="posterior: grids that follow the variance; size: or the weights' own size; round-off; codebook.",
+            help="How weights are rounded: posterior (grids that follow the variance), size (grids that follow the "
+            "size of the weights), round-off (small floating-point formats) or codebook (shared values).",
             rich_help_panel=_PRECISION,
         ),
-    ] = "posterior",
+    ] = _DEFAULTS.quantizer,
     budget: Annotated[
         float,
         typer.Option(
-            help="Nats that rounding may cost a weight under the posterior; larger is smaller.",
+            help="Nats that rounding may cost a weight under the posterior. Higher values round more coarsely and "
+            "give a smaller file.",
             rich_help_panel=_PRECISION,
         ),
-    ] = 0.03,
-    rate: Annotated[
+    ] = _DEFAULTS.budget,
+    rate_weight: Annotated[
         float,
         typer.Option(
-            help="Nats of the model to give for a nat of the file; 0 keeps the nearest levels.",
+            help="Rate-distortion weight (lambda). 0 disables it.",
             rich_help_panel=_PRECISION,
         ),
-    ] = 0.0,
-    clusters: Annotated[int, typer.Option(help="Shared values of a codebook.", rich_help_panel=_PRECISION)] = 32,
+    ] = _DEFAULTS.rate_weight,
+    clusters: Annotated[
+        int, typer.Option(help="Shared values of a codebook.", rich_help_panel=_PRECISION)
+    ] = _DEFAULTS.clusters,
     codebook_start: Annotated[
         str, typer.Option(help="Where k-means starts: linear, density or random.", rich_help_panel=_PRECISION)
-    ] = "linear",
+    ] = _DEFAULTS.codebook_start,
     shared: Annotated[
         bool, typer.Option("--shared", help="One codebook for all tensors.", rich_help_panel=_PRECISION)
-    ] = False,
+    ] = _DEFAULTS.shared,
     retrain: Annotated[
-        int, typer.Option(help="Epochs of training levels or shared values once more.", rich_help_panel=_RETRAINING)
-    ] = 0,
+        int, typer.Option(help="Epochs of retraining the levels or shared values.", rich_help_panel=_RETRAINING)
+    ] = _DEFAULTS.retrain,
     learning_rate: Annotated[
-        float, typer.Option(help="Grid steps that a level moves an update.", rich_help_panel=_RETRAINING)
-    ] = 0.05,
+        float, typer.Option(help="Learning rate of retraining, in grid steps per update.", rich_help_panel=_RETRAINING)
+    ] = _DEFAULTS.learning_rate,
     distill: Annotated[
         float,
         typer.Option(
-            help="Weight of the trained network's outputs among the labels, 0 to 1.", rich_help_panel=_RETRAINING
+            help="Weight of the original network's outputs in the loss of retraining, 0 to 1.",
+            rich_help_panel=_RETRAINING,
         ),
-    ] = 0.0,
+    ] = _DEFAULTS.distill,
     profile: Annotated[
-        str, typer.Option(help="Of the file: small, or fast to decode and some percent larger.")
-    ] = "small",
+        str, typer.Option(help="Profile of the file: small, or fast (decodes faster, some percent larger).")
+    ] = _DEFAULTS.profile,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -165,11 +181,10 @@ def compress(
             run, out or run.with_suffix(".bpz"), tolerance, profile, threads, overwrite=overwrite, as_json=as_json
         )
         return
-    from ..compress.settings import CompressSettings
     from ..workflow.compression import compress_run
 
     settings = CompressSettings(
-        rule=rule, threshold=threshold, sparsity=sparsity, precision=precision, budget=budget, rate=rate,
+        rule=rule, threshold=threshold, sparsity=sparsity, quantizer=quantizer, budget=budget, rate_weight=rate_weight,
         clusters=clusters, codebook_start=codebook_start, shared=shared, retrain=retrain, learning_rate=learning_rate,
         distill=distill, profile=profile,
     )  # fmt: skip

@@ -12,12 +12,15 @@ import typer
 
 from ..errors import InputError
 from ..text import shell_word
+from ..train.settings import FitSettings
 from .console import DataDir, JsonFlag, Overwrite, TrustCode, percent, print_json, show, step, table
 from .interrupt import command_line
 
 if TYPE_CHECKING:
     from ..train.run import RunRecord
 
+
+_FIT = FitSettings()  # where the defaults stand
 
 # Written out: the methods themselves need torch, and --help shall not wait for it.
 METHOD_NAMES = (
@@ -54,24 +57,33 @@ def train(
         ),
     ] = None,
     data_dir: DataDir = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.", **_default(60))] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.", **_default(_FIT.epochs))] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples a step.", **_default(100))] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Adam's at the start; falls linearly to 0.", **_default(0.001))
+        float | None, typer.Option(help="Adam's at the start; falls linearly to 0.", **_default(_FIT.learning_rate))
     ] = None,
     warmup_start: Annotated[
-        float | None, typer.Option(help="Fraction of the run before the KL term sets in.", **_default(0))
+        float | None,
+        typer.Option(help="Fraction of the run before the KL term is added.", **_default(_FIT.warmup_start)),
     ] = None,
     warmup_end: Annotated[
-        float | None, typer.Option(help="Fraction of the run by which the KL term is whole.", **_default(0.3))
+        float | None,
+        typer.Option(
+            help="Fraction of the run after which the KL term has its full weight.", **_default(_FIT.warmup_end)
+        ),
     ] = None,
     kl_weighting: Annotated[
         str | None,
-        typer.Option(help="Of an epoch's mini-batches: uniform, or blundell (2^(M-i)/(2^M-1)).", **_default("uniform")),
+        typer.Option(
+            help="Of an epoch's mini-batches: uniform, or blundell (2^(M-i)/(2^M-1)).", **_default(_FIT.kl_weighting)
+        ),
     ] = None,
-    precision: Annotated[
+    autocast: Annotated[
         str | None,
-        typer.Option(help="Of the network's products: 32-true, bf16-mixed or 16-mixed.", **_default("32-true")),
+        typer.Option(
+            help="Floating-point precision of matrix products: 32-true, bf16-mixed or 16-mixed.",
+            **_default(_FIT.autocast),
+        ),
     ] = None,
     held_out: Annotated[
         float | None,
@@ -80,7 +92,9 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Start from the posterior means of this run, instead of random weights.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of initial weights, noise and batch order.", **_default(0))] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of initial weights, noise and batch order.", **_default(_FIT.seed))
+    ] = None,
     model_args: Annotated[str, typer.Option(help="Arguments of the model as a JSON object.")] = "{}",
     method_args: Annotated[str, typer.Option(help="Settings of the method as a JSON object.")] = "{}",
     assignments: Annotated[
@@ -119,7 +133,7 @@ def train(
             {
                 "--recipe": recipe, "--epochs": epochs, "--batch-size": batch_size, "--learning-rate": learning_rate,
                 "--warmup-start": warmup_start, "--warmup-end": warmup_end, "--kl-weighting": kl_weighting,
-                "--precision": precision, "--held-out": held_out, "--start": start, "--seed": seed, "--out": out,
+                "--autocast": autocast, "--held-out": held_out, "--start": start, "--seed": seed, "--out": out,
                 "--model-args": None if model_args == "{}" else model_args,
                 "--method-args": None if method_args == "{}" else method_args, "--set": assignments or None,
             },
@@ -140,7 +154,7 @@ def train(
             "data.folder": None if data_dir is None else str(data_dir), "start": None if start is None else str(start),
             "training.epochs": epochs, "training.batch_size": batch_size, "training.learning_rate": learning_rate,
             "training.warmup_start": warmup_start, "training.warmup_end": warmup_end,
-            "training.kl_weighting": kl_weighting, "training.precision": precision, "training.held_out": held_out,
+            "training.kl_weighting": kl_weighting, "training.autocast": autocast, "training.held_out": held_out,
             "training.seed": seed,
         }  # fmt: skip
         choices |= {f"model.{key}": value for key, value in _json_object("--model-args", model_args).items()}

@@ -25,11 +25,11 @@ _FAILED = 1 << 62  # bytes of what left no network
 _SPANS: dict[str, tuple[float, float, bool]] = {
     "threshold": (-1.0, 3.5, False),
     "budget": (0.003, 3.0, True),
-    "rate": (0.001, 1.0, True),
+    "rate_weight": (0.001, 1.0, True),
     "clusters": (4, 64, True),
 }
 # Retraining mends what rounding breaks, and its rate weighs the likelihood, which bears more than the posterior.
-_RETRAINED_SPANS = _SPANS | {"budget": (0.03, 8.0, True), "rate": (0.1, 10.0, True)}
+_RETRAINED_SPANS = _SPANS | {"budget": (0.03, 8.0, True), "rate_weight": (0.1, 10.0, True)}
 _WALK = 6  # proposals on the path
 
 
@@ -121,8 +121,8 @@ def choose(
     fields = searched(start)
     if not fields:
         raise InputError(
-            f"With the rule {start.rule} and the precision {start.precision} there is nothing to search; use the rule "
-            "log-alpha, or a precision other than round-off."
+            f"With the rule {start.rule} and the quantizer {start.quantizer} there is nothing to search; use the rule "
+            "log-alpha, or a quantizer other than round-off."
         )
     spans = _RETRAINED_SPANS if start.retrain else _SPANS
     fixed = {key: value for key, value in asdict(start).items() if key not in fields}
@@ -211,9 +211,9 @@ def words(settings: CompressSettings) -> str:
 def searched(settings: CompressSettings) -> list[str]:
     """Names of the settings that a search turns, the others given."""
     names = ["threshold"] if settings.rule == "log-alpha" and settings.sparsity is None else []
-    if settings.precision in ("posterior", "size"):
-        return [*names, "budget", "rate"]
-    return [*names, "clusters"] if settings.precision == "codebook" else names
+    if settings.quantizer in ("posterior", "size"):
+        return [*names, "budget", "rate_weight"]
+    return [*names, "clusters"] if settings.quantizer == "codebook" else names
 
 
 def _best(points: Sequence[Point], goal: Goal) -> Point:

@@ -45,15 +45,15 @@ def choose_codings(struck: Shrunk, posterior: Posterior, settings: CompressSetti
         variance = variance_of(struck, posterior, name)[kept]
         bias = _bias_of(name)
         has_bias = bias in state
-        if settings.precision == "size" and variance.numel():
+        if settings.quantizer == "size" and variance.numel():
             codings[name] = Grid(storable_step(grid_step(_assumed(tensor, WEIGHT_NOISE), settings.budget)))
-        elif settings.precision == "codebook" or (variance.numel() and not bool(variance.any())):
+        elif settings.quantizer == "codebook" or (variance.numel() and not bool(variance.any())):
             codings[name] = SHARED
-            if has_bias and settings.precision == "codebook":
+            if has_bias and settings.quantizer == "codebook":
                 codings[bias] = SHARED
         elif not variance.numel():
             codings[name] = Grid(1.0)  # nothing left to round; any step codes zeros
-        elif settings.precision == "round-off":
+        elif settings.quantizer == "round-off":
             codings[name] = round_off_float(tensor[kept], variance)
             if has_bias and bool(state[bias].any()):
                 codings[bias] = round_off_float(state[bias], variance)
@@ -84,7 +84,7 @@ def round_to(
 ) -> dict[str, Tensor]:
     """The values of each coded tensor on its coding, by name; the network is left as it is.
 
-    On a grid, levels are chosen by `settings.rate`; of point estimates that have few values already, those stay.
+    On a grid, levels are chosen by `settings.rate_weight`; of point estimates that have few values already, those stay.
     """
     state = tensors_of(struck.network)
     found: dict[str, Tensor] = {}
@@ -97,13 +97,13 @@ def round_to(
         if isinstance(coding, Grid):
             if name in posterior.variances:
                 variance = variance_of(struck, posterior, name)
-                if settings.precision == "size":
+                if settings.quantizer == "size":
                     variance = _assumed(tensor, WEIGHT_NOISE)
             else:
                 variance = torch.full_like(tensor, implied_variance(coding.step, settings.budget))
             levels = grid_levels(name, tensor, coding.step)  # refuses what is too fine
-            if settings.rate > 0.0:
-                levels = rate_levels(tensor, variance, coding.step, settings.rate)
+            if settings.rate_weight > 0.0:
+                levels = rate_levels(tensor, variance, coding.step, settings.rate_weight)
             found[name] = grid_values(levels, coding.step)
         elif isinstance(coding, Minifloat):
             values = coding.values(coding.nearest(tensor.float().numpy()))
@@ -120,7 +120,7 @@ def _norm_codings(name: str, state: Mapping[str, Tensor], settings: CompressSett
         f"{prefix}running_mean": Grid(1.0),
         f"{prefix}running_var": Grid(float(state[f"{prefix}running_var"][0])),
     }
-    if settings.precision in ("posterior", "size"):
+    if settings.quantizer in ("posterior", "size"):
         for leaf in ("weight", "bias"):
             tensor = state[f"{prefix}{leaf}"]
             codings[f"{prefix}{leaf}"] = Grid(
@@ -148,7 +148,7 @@ def variance_of(struck: Shrunk, posterior: Posterior, name: str) -> Tensor:
 def _shared(tensor: Tensor, settings: CompressSettings, centroids: Tensor | None) -> Tensor:
     """The tensor with shared values: those it has, if they are few and no codebook was asked for, or k-means'."""
     values = distinct_values(tensor)
-    if len(values) == 0 or (settings.precision != "codebook" and len(values) <= LARGEST_CODEBOOK):
+    if len(values) == 0 or (settings.quantizer != "codebook" and len(values) <= LARGEST_CODEBOOK):
         return tensor
     if centroids is None:
         centroids = kmeans(tensor[tensor != 0].flatten(), settings.clusters, settings.codebook_start)

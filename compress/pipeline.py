@@ -135,7 +135,8 @@ def _check_left(network: nn.Module, posterior: Posterior, settings: CompressSett
         return
     raise InputError(
         f"No weight is left by the rule {settings.rule} at {settings.cut:g}, a budget of {settings.budget:g} and a "
-        f"rate of {settings.rate:g}; move the threshold, lower budget and rate, or train with less KL."
+        f"rate weight of {settings.rate_weight:g}; move the threshold, lower budget and rate weight, or train with "
+        "less KL."
         if settings.sparsity is None
         else f"A sparsity of {settings.sparsity} % leaves no weight; ask for less."
     )

@@ -173,9 +173,9 @@ def retrain(
                 )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            if settings.rate > 0.0:
+            if settings.rate_weight > 0.0:
                 for part in grids:
-                    part.add_length_gradient(settings.rate * math.log(2.0) / data.examples)
+                    part.add_length_gradient(settings.rate_weight * math.log(2.0) / data.examples)
             optimizer.step()
             decay.step()
             total += loss.item()

@@ -16,7 +16,7 @@ RULES: dict[str, float | None] = {
     "magnitude": 0.0,
     "random": None,
 }
-PRECISIONS = ("posterior", "size", "round-off", "codebook")
+QUANTIZERS = ("posterior", "size", "round-off", "codebook")
 CODEBOOK_STARTS = ("linear", "density", "random")
 LARGEST_CODEBOOK = 1024  # values; beyond them a codebook costs more than it saves
 
@@ -28,13 +28,13 @@ class CompressSettings:
     rule       which weights go first: log-alpha, signal-to-noise, group-scale, magnitude or random; see prune.py
     threshold  where the rule cuts, in its own units; None takes the rule's usual one
     sparsity   percent of all variational weights to drop in place of a threshold; None goes by the threshold
-    precision  posterior: grids that follow the variance; size: grids that follow the weights' own size, for those
+    quantizer  posterior: grids that follow the variance; size: grids that follow the weights' own size, for those
                without one; round-off: the small floats of Louizos et al. (all three in codec/precision.py); codebook:
                shared values, see codebook.py
     budget     nats that rounding to the grid may cost a weight, see codec/precision.py; higher values round more
                coarsely and give a smaller file
-    rate       nats of the posterior, or of the likelihood in retraining, that a nat of the file is worth, see rate.py;
-               0 takes the nearest levels
+    rate_weight  nats of the posterior, or of the likelihood in retraining, that a nat of the file is worth, see
+                 rate.py; 0 takes the nearest levels
     clusters   shared values of a codebook
     codebook_start  where k-means starts: linear, density or random
     shared     one codebook for the whole network in place of one for each tensor
@@ -47,9 +47,9 @@ class CompressSettings:
     rule: str = "log-alpha"
     threshold: float | None = None
     sparsity: float | None = None
-    precision: str = "posterior"
+    quantizer: str = "posterior"
     budget: float = 0.03
-    rate: float = 0.0
+    rate_weight: float = 0.0
     clusters: int = 32
     codebook_start: str = "linear"
     shared: bool = False
@@ -62,7 +62,7 @@ class CompressSettings:
         """Raises InputError for a setting outside its range."""
         for what, value, allowed in (
             ("pruning rule", self.rule, RULES),
-            ("precision", self.precision, PRECISIONS),
+            ("quantizer", self.quantizer, QUANTIZERS),
             ("start of a codebook", self.codebook_start, CODEBOOK_STARTS),
             ("profile", self.profile, PROFILES),
         ):
@@ -78,14 +78,14 @@ class CompressSettings:
             raise InputError("A sparsity and a threshold were asked for; one of them decides, so give one.")
         if not 0.0 < self.budget < float("inf"):
             raise InputError(f"The precision budget is {self.budget}; it has to be above 0 nats a weight.")
-        if not 0.0 <= self.rate < float("inf"):
-            raise InputError(f"The rate is {self.rate}; it has to be 0 or more, and 1 is already much.")
+        if not 0.0 <= self.rate_weight < float("inf"):
+            raise InputError(f"The rate weight is {self.rate_weight}; it has to be 0 or more, and 1 is already much.")
         if not 2 <= self.clusters <= LARGEST_CODEBOOK:
             raise InputError(f"A codebook of {self.clusters} values was asked for; it holds 2 to {LARGEST_CODEBOOK}.")
         if self.retrain < 0:
             raise InputError(f"{self.retrain} epochs of retraining were asked for; it has to be 0 or more.")
-        if self.retrain and self.precision == "round-off":
-            raise InputError("Small floats are not retrained; leave --retrain out, or take the precision posterior.")
+        if self.retrain and self.quantizer == "round-off":
+            raise InputError("Small floats are not retrained; leave --retrain out, or take the quantizer posterior.")
         if not 0.0 < self.learning_rate < float("inf"):
             raise InputError(f"The learning rate is {self.learning_rate}; it has to be above 0 steps an update.")
         if not 0.0 <= self.distill <= 1.0:

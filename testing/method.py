@@ -166,5 +166,5 @@ def _compressed(net: BayesianNetwork, posterior: Posterior, x: Tensor) -> nn.Mod
     from ..compress.settings import CompressSettings
 
     quantizer = "size" if net.method.is_point_estimate else "posterior"
-    settings = CompressSettings(rule="magnitude", threshold=-math.inf, precision=quantizer, budget=1e-6)
+    settings = CompressSettings(rule="magnitude", threshold=-math.inf, quantizer=quantizer, budget=1e-6)
     return compress_network(net.point_network(), posterior, x, settings).network

@@ -146,7 +146,7 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         the loss. The loss of a step, which is looked at for NaN only, is then the log loss alone: a KL that is not
         finite makes parameters that are not, and those the next step's log loss.
         """
-        return int(self.trainer.world_size) == 1 and self.settings.precision != "16-mixed"
+        return int(self.trainer.world_size) == 1 and self.settings.autocast != "16-mixed"
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:  # noqa: ARG002
         """Let the method hold its bounds and follow its schedule."""

@@ -113,7 +113,7 @@ def fit(
                 accelerator="auto",
                 devices=devices,
                 strategy=strategy,
-                precision=settings.precision,
+                precision=settings.autocast,
                 # Ours share out their batches themselves.
                 use_distributed_sampler=not isinstance(getattr(train_loader, "sampler", None), BatchOrder),
                 logger=TensorBoardLogger(str(folder), name=None, version="tensorboard") if folder else False,

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..errors import InputError, reason_of, unknown_name
 from ..files import read_bytes
 from ..text import printable
+from .settings import FitSettings
 
 _FOLDER = "recipes"
 _LARGEST_RECIPE = 1 << 20  # bytes
@@ -67,22 +68,25 @@ class DataChoice(_Strict):
         return {"name": value} if isinstance(value, str) else value
 
 
+_FIT = FitSettings()  # where the defaults stand
+
+
 class Training(_Strict):
     """The numbers of a training run; see fit.FitSettings, which checks them, and data.batches."""
 
-    epochs: int = 60
+    epochs: int = _FIT.epochs
     batch_size: int = Field(default=100, ge=1, le=_MOST)
-    learning_rate: float = 1e-3
-    warmup_start: float = 0.0
-    warmup_end: float = 0.3
-    kl_weighting: str = "uniform"
-    precision: str = "32-true"
+    learning_rate: float = _FIT.learning_rate
+    warmup_start: float = _FIT.warmup_start
+    warmup_end: float = _FIT.warmup_end
+    kl_weighting: str = _FIT.kl_weighting
+    autocast: str = _FIT.autocast
     shift: int = Field(default=0, ge=0, le=_MOST)
     mirror: bool = False
     held_out: float = Field(
         default=0.0, ge=0.0, lt=1.0, description="part of the training set kept back, for `compress` to choose by"
     )
-    seed: int = 0
+    seed: int = _FIT.seed
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InputError, unknown_name
 
 KL_WEIGHTINGS = ("uniform", "blundell")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+AUTOCASTS = ("32-true", "bf16-mixed", "16-mixed")
 _MOST_EPOCHS = 1_000_000_000
 
 
@@ -21,8 +21,8 @@ class FitSettings:
     learning_rate  Adam's at the start; it falls linearly to 0 over the run
     warmup_start, warmup_end  fractions of the run between which the KL weight rises linearly from 0 to 1
     kl_weighting   of the mini-batches of an epoch: uniform, or blundell (see elbo.blundell_weight)
-    precision      of the network's products: 32-true, or bf16-mixed and 16-mixed (Lightning's), faster where the
-                   processor has instructions for them; parameters, KL and optimiser stay in float32
+    autocast       floating-point precision of matrix products: 32-true, or bf16-mixed and 16-mixed (Lightning's),
+                   faster where the processor has instructions for them; parameters, KL and optimiser stay in float32
     seed           of initial noise, sampled weights and batch order
     """
 
@@ -31,7 +31,7 @@ class FitSettings:
     warmup_start: float = 0.0
     warmup_end: float = 0.3
     kl_weighting: str = "uniform"
-    precision: str = "32-true"
+    autocast: str = "32-true"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -57,8 +57,8 @@ class FitSettings:
             )
         if self.kl_weighting not in KL_WEIGHTINGS:
             raise InputError(f"The KL weighting is {self.kl_weighting!r}; it is {' or '.join(KL_WEIGHTINGS)}.")
-        if self.precision not in PRECISIONS:
-            raise InputError(f"The precision is {self.precision!r}; it is one of {', '.join(PRECISIONS)}.")
+        if self.autocast not in AUTOCASTS:
+            raise InputError(f"The autocast precision is {self.autocast!r}; it is one of {', '.join(AUTOCASTS)}.")
 
     @classmethod
     def of(cls, **values: Any) -> FitSettings:

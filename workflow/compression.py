@@ -178,9 +178,9 @@ def searched_settings(
     """
     from ..compress.choose import choose
 
-    if settings.precision == "posterior" and not any(bool(v.any()) for v in posterior.variances.values()):
+    if settings.quantizer == "posterior" and not any(bool(v.any()) for v in posterior.variances.values()):
         raise InputError(
-            "The weights have no posterior variance for a search to follow; add the precision size, or codebook."
+            "The weights have no posterior variance for a search to follow; add the quantizer size, or codebook."
         )
     error, goal = error_before(), search.goal
     if goal.max_loss is not None:

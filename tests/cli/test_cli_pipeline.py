@@ -99,7 +99,18 @@ def test_a_search_keeps_its_goal_and_goes_on(made, cli):
 def test_retraining_from_the_command_line(made, cli):
     folder, _ = made
     result = cli(
-        "compress", folder / "run", "--retrain", 2, "--rate", 1, "--budget", 1, "-o", "again", "--json", cwd=folder
+        "compress",
+        folder / "run",
+        "--retrain",
+        2,
+        "--rate-weight",
+        1,
+        "--budget",
+        1,
+        "-o",
+        "again",
+        "--json",
+        cwd=folder,
     )
     steps = json.loads(result.stdout)["steps"]
     assert [step["name"] for step in steps][-2:] == ["levels", "retrained"]

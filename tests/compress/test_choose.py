@@ -25,7 +25,7 @@ class Attempts:
         self.seen.append(settings)
         if settings.budget > 2.0:
             raise InputError("No weight is left.")
-        coarseness = math.log10(settings.budget / 0.003) + 0.5 * math.log10(max(settings.rate, 0.001) / 0.001)
+        coarseness = math.log10(settings.budget / 0.003) + 0.5 * math.log10(max(settings.rate_weight, 0.001) / 0.001)
         return 1.0 + 0.2 * coarseness**2, round(8000 / (1.0 + coarseness))
 
 
@@ -63,14 +63,14 @@ def test_a_search_goes_on_where_it_stopped(tmp_path):
     second = Attempts()
     found = search(tmp_path, Goal(max_error=1.8), second, trials=8)
     assert (len(first.seen), len(second.seen)) == (6, 2)
-    assert not {(s.budget, s.rate) for s in first.seen} & {(s.budget, s.rate) for s in second.seen}
+    assert not {(s.budget, s.rate_weight) for s in first.seen} & {(s.budget, s.rate_weight) for s in second.seen}
     assert len(found.points) + sum(s.budget > 2.0 for s in first.seen + second.seen) == 8
     third = Attempts()
     assert search(tmp_path, Goal(max_error=1.8), third, trials=8) == found
     assert third.seen == []
 
 
-@pytest.mark.parametrize("change", [{"about": "other"}, {"retrain": 3}, {"precision": "codebook"}])
+@pytest.mark.parametrize("change", [{"about": "other"}, {"retrain": 3}, {"quantizer": "codebook"}])
 def test_another_network_or_another_way_is_another_search(tmp_path, change):
     search(tmp_path, Goal(max_error=5.0), trials=2)
     attempts = Attempts()
@@ -80,8 +80,8 @@ def test_another_network_or_another_way_is_another_search(tmp_path, change):
 
 def test_what_is_fixed_stays_and_what_is_turned_is_in_its_span(tmp_path):
     attempts = Attempts()
-    search(tmp_path, Goal(max_error=50.0), attempts, trials=10, precision="codebook", rate=0.25, distill=0.5)
-    assert {(s.rate, s.distill, s.precision) for s in attempts.seen} == {(0.25, 0.5, "codebook")}
+    search(tmp_path, Goal(max_error=50.0), attempts, trials=10, quantizer="codebook", rate_weight=0.25, distill=0.5)
+    assert {(s.rate_weight, s.distill, s.quantizer) for s in attempts.seen} == {(0.25, 0.5, "codebook")}
     assert all(4 <= s.clusters <= 64 and isinstance(s.clusters, int) for s in attempts.seen)
     assert len({s.clusters for s in attempts.seen}) > 3
 
@@ -122,8 +122,8 @@ def test_goals_that_are_none(make, message):
 def test_searches_that_cannot_begin(tmp_path):
     with pytest.raises(InputError, match="0 trials"):
         search(tmp_path, Goal(), trials=0)
-    with pytest.raises(InputError, match="rule magnitude and the precision round-off there is nothing to search"):
-        search(tmp_path, Goal(), rule="magnitude", precision="round-off")
+    with pytest.raises(InputError, match="rule magnitude and the quantizer round-off there is nothing to search"):
+        search(tmp_path, Goal(), rule="magnitude", quantizer="round-off")
     with pytest.raises(InputError, match=r"Storage .*s\.db cannot be made"):
         search(tmp_path / "nowhere", Goal())
 

@@ -224,19 +224,19 @@ def points(name):
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv", "residual"])
-@pytest.mark.parametrize("precision", ["size", "codebook", "round-off", "posterior"])
-def test_every_precision_holds_the_network(name, precision):
+@pytest.mark.parametrize("quantizer", ["size", "codebook", "round-off", "posterior"])
+def test_every_quantizer_holds_the_network(name, quantizer):
     """Fine enough, each gives the network back; the file is what the network was rounded to."""
     specimen = ZOO[name]
-    network, posterior = points(name) if precision in ("size", "codebook") else (specimen.network(), None)
+    network, posterior = points(name) if quantizer in ("size", "codebook") else (specimen.network(), None)
     if posterior is None:
         known = posterior_of(network)
         posterior = Posterior(known.values, {key: torch.full_like(v, 1e-6) for key, v in known.variances.items()})
-    settings = CompressSettings(precision=precision, budget=0.001, clusters=512, threshold=30.0)
+    settings = CompressSettings(quantizer=quantizer, budget=0.001, clusters=512, threshold=30.0)
     packed = compress_network(network, posterior, specimen.inputs(), settings)
     maps = {type(t.value_map).__name__ for t in codec.decode(packed.weights) if isinstance(t, codec.QuantizedTensor)}
     kinds = {"size": "Grid", "codebook": "Codebook", "round-off": "Minifloat", "posterior": "Grid"}
-    assert kinds[precision] in maps
+    assert kinds[quantizer] in maps
     x = specimen.inputs(16)
     with torch.no_grad():
         reach = float(network(x).abs().max())
@@ -245,7 +245,7 @@ def test_every_precision_holds_the_network(name, precision):
 
 def test_one_codebook_for_the_whole_network():
     network, posterior = points("mlp")
-    settings = CompressSettings(precision="codebook", clusters=8, shared=True)
+    settings = CompressSettings(quantizer="codebook", clusters=8, shared=True)
     packed = compress_network(network, posterior, ZOO["mlp"].inputs(), settings)
     books = [t.value_map.entries for t in codec.decode(packed.weights) if t.name in posterior.variances]
     values = {float(value) for book in books for value in book} - {0.0}

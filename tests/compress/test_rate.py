@@ -89,5 +89,5 @@ def test_a_certain_weight_keeps_its_level_at_any_rate():
 
 
 def test_a_negative_rate_is_refused():
-    with pytest.raises(InputError, match=r"rate is -0\.1"):
-        CompressSettings(rate=-0.1)
+    with pytest.raises(InputError, match=r"rate weight is -0\.1"):
+        CompressSettings(rate_weight=-0.1)

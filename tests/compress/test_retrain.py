@@ -50,7 +50,7 @@ def pack(data, **settings):
 
 
 def test_retrained_levels_say_more_in_no_more_bytes(data):
-    before, after = pack(data), pack(data, retrain=15, rate=1.0, learning_rate=0.05)
+    before, after = pack(data), pack(data, retrain=15, rate_weight=1.0, learning_rate=0.05)
     assert log_loss(after.network, data) < 0.9 * log_loss(before.network, data)
     assert len(after.weights) <= len(before.weights)
     assert [step.name for step in after.steps] == ["trained", "threshold", "strike", "levels", "retrained"]
@@ -58,7 +58,7 @@ def test_retrained_levels_say_more_in_no_more_bytes(data):
 
 
 def test_a_higher_rate_gives_a_smaller_file(data):
-    sizes = [len(pack(data, retrain=6, learning_rate=0.05, rate=rate).weights) for rate in (0.0, 1.0, 4.0)]
+    sizes = [len(pack(data, retrain=6, learning_rate=0.05, rate_weight=rate).weights) for rate in (0.0, 1.0, 4.0)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 1.1 * sizes[-1]
 
@@ -106,11 +106,11 @@ def test_distillation_follows_the_teacher(data):
 
 
 def test_the_same_settings_give_the_same_file(data):
-    assert pack(data, retrain=2, rate=0.5).weights == pack(data, retrain=2, rate=0.5).weights
+    assert pack(data, retrain=2, rate_weight=0.5).weights == pack(data, retrain=2, rate_weight=0.5).weights
 
 
 def test_codebooks_are_retrained_in_the_pipeline(data):
-    plain, trained = (pack(data, precision="codebook", clusters=4, retrain=epochs) for epochs in (0, 6))
+    plain, trained = (pack(data, quantizer="codebook", clusters=4, retrain=epochs) for epochs in (0, 6))
     assert log_loss(trained.network, data) < log_loss(plain.network, data)
     maps = [t.value_map for t in codec.decode(trained.weights) if isinstance(t, codec.QuantizedTensor)]
     assert maps
@@ -131,9 +131,9 @@ def test_retraining_needs_data_and_a_loss_that_is_finite(data):
         ({"retrain": -1}, "-1 epochs of retraining"),
         ({"learning_rate": 0.0}, "learning rate is 0.0"),
         ({"distill": 1.5}, "distillation is 1.5"),
-        ({"retrain": 1, "precision": "round-off"}, "Small floats are not retrained"),
+        ({"retrain": 1, "quantizer": "round-off"}, "Small floats are not retrained"),
         ({"clusters": 1}, "codebook of 1 values"),
-        ({"precision": "float"}, "no precision 'float'; choose one of posterior"),
+        ({"quantizer": "float"}, "no quantizer 'float'; choose one of posterior"),
         ({"codebook_start": "middle"}, "no start of a codebook 'middle'"),
     ],
 )

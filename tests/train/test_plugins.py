@@ -50,7 +50,7 @@ def test_training_and_compressing_by_it(tmp_path, monkeypatch):
     assert run([*command, "-o", "run", "--json"]) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["method"] == {"name": "map_method:Map", "options": {"prior_precision": 20.0}}
-    settings = ["--rule", "magnitude", "--sparsity", "50", "--precision", "size"]
+    settings = ["--rule", "magnitude", "--sparsity", "50", "--quantizer", "size"]
     with pytest.raises(InputError, match=r"map_method:Map.*--trust-code"):
         run(["compress", "run", *settings])
     assert run(["compress", "run", *settings, "--trust-code", "-o", "packed", "--json"]) == 0

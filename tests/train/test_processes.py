@@ -23,7 +23,8 @@ def network():
 def train(folder, out, *extra):
     (folder / "small.py").write_text(SMALL)
     command = [sys.executable, "-m", "bayespress", "train", "--model", "small:network", "--method", "deep-compression",
-               "--epochs", "3", "--batch-size", "25", "--set", "method.precision=0", "-o", out, *extra]  # fmt: skip
+               "--epochs", "3", "--batch-size", "25", "--set", "method.prior_precision=0", "-o", out,
+               *extra]  # fmt: skip
     environment = {key: value for key, value in os.environ.items() if key not in ("LOCAL_RANK", "NODE_RANK")}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

@@ -1,0 +1,49 @@
+"""The options of the command line are the settings of the dataclasses, with the same names and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import typer.main
+
+from bayespress.cli.app import app
+from bayespress.compress.settings import CompressSettings
+from bayespress.train.recipe import Training
+from bayespress.train.settings import FitSettings
+
+
+def options(command: str) -> dict[str, object]:
+    """Default of each option, by the name of its parameter."""
+    return {each.name: each.default for each in typer.main.get_command(app).commands[command].params}
+
+
+def test_compress_has_an_option_for_each_setting():
+    given = options("compress")
+    for field in fields(CompressSettings):
+        assert given[field.name] == field.default, field.name
+
+
+def test_train_has_an_option_for_each_setting():
+    """Defaults are the recipe's, so an option that is not given is None; the help shows the default."""
+    parameters = {each.name: each for each in typer.main.get_command(app).commands["train"].params}
+    for field in fields(FitSettings):
+        assert parameters[field.name].default is None, field.name
+        assert parameters[field.name].show_default == str(field.default), field.name
+
+
+def test_recipes_have_the_defaults_of_training():
+    recipe = Training()
+    for field in fields(FitSettings):
+        assert getattr(recipe, field.name) == field.default, field.name
+
+
+def test_tune_and_compress_take_the_same_words():
+    import inspect
+
+    import bayespress
+
+    given = options("compress")
+    goals = ("max_error", "max_loss", "max_bytes", "trials", "storage", "data_dir", "trust_code", "overwrite")
+    assert set(goals) <= set(given)
+    assert set(goals) <= set(inspect.signature(bayespress.tune).parameters)
+    assert {"tolerance", "threads", "out"} <= set(given) & set(inspect.signature(bayespress.compress).parameters)
