@@ -8,15 +8,20 @@ TYPED := build/typed
 WORKERS ?= 2
 
 C_SOURCES := $(wildcard codec/c/*.[ch] train/kernels/*.[ch]) codec/build_cffi.py train/kernels/build_cffi.py
+C_STYLE := $(wildcard codec/c/*.[ch] train/kernels/*.[ch] deploy/runtime/*.[ch] tests/codec/c/*.[ch] \
+  android_demo/app/src/main/cpp/*.[ch])
+# Of `make check`: what is quick and touches no compiler of foreign processors.
+QUICK_TESTS := tests/codec tests/train tests/compress tests/cli tests/test_*.py
 STAGES := codec train compress deploy workflow testing cli
 MODULES := api errors files html_report labels optional optuna_study outputs packed_format plugins text __main__
 
-.PHONY: help setup demo test intel-opencl android-tools android-pictures arm-python reproduce-mnist lint typecheck check-tests clean
+.PHONY: help setup demo check test intel-opencl android-tools android-pictures arm-python reproduce-mnist lint typecheck check-tests clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup      a virtual environment in .venv with everything, and the C core compiled"
 	@echo "make demo       train, compress, build, bench and verify; BAYESPRESS_DATA=folder takes MNIST from there"
+	@echo "make check      lint, types and the quick tests, in three minutes"
 	@echo "make test       lint, types and all tests"
 	@echo "make reproduce-mnist   the rows of the MNIST tables, trained and compressed; hours, resumable"
 	@echo "make clean      remove what was built (not .venv, not out)"
@@ -36,11 +41,16 @@ setup: $(STAMPS)/extension
 demo: setup
 	$(BIN)/bayespress demo $(if $(BAYESPRESS_DATA),--data mnist) --android android_demo
 
+# What a change should pass before it is committed; `make test` is what it has to pass before it is pushed.
+check: lint typecheck
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" $(QUICK_TESTS) $(PYTEST_ARGS)
+
 test: lint typecheck check-tests
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(C_STYLE)
 
 # The repository root is the package, whatever the folder is called: mypy needs to see it under its own name.
 typecheck: setup

@@ -12,7 +12,7 @@ def targets(as_json: JsonFlag = False) -> None:
 
     A processor and extensions may follow a target's name: [bold]bayespress build packed -t
     arm64-linux:cortex-a76+dotprod[/]; a GPU's fp16 has products computed in float16 where the device can, sums staying
-    float32: [bold]-t adreno+fp16[/]
+    float32: [bold]-t adreno+fp16-products[/]
     """
     from ..deploy.compile.targets import TARGETS
     from ..deploy.compile.toolchain import missing_for

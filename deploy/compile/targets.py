@@ -14,7 +14,7 @@ _ARM64_CPUS = (
     "cortex-a78", "cortex-x1", "neoverse-n1",
 )  # fmt: skip
 # What users call an extension, and what LLVM does.
-_ARM64_FEATURES = {"dotprod": "+dotprod", "fp16": "+fullfp16", "i8mm": "+i8mm"}
+_ARM64_FEATURES = {"dotprod": "+dotprod", "fullfp16": "+fullfp16", "i8mm": "+i8mm"}
 # Families of OpenCL devices, by what TVM shapes work groups and vectors after.
 _GPUS: dict[str, dict[str, Any]] = {
     "generic": {"keys": ["opencl", "gpu"], "max_num_threads": 256},
@@ -60,7 +60,7 @@ class Target:
     @property
     def extensions(self) -> tuple[str, ...]:
         """What may be added behind a plus: of the processor, or of the GPU, which has half precision."""
-        return tuple(self.features) if self.gpu is None else ("fp16",)
+        return tuple(self.features) if self.gpu is None else ("fp16-products",)
 
     @property
     def folder(self) -> str:
@@ -188,8 +188,8 @@ TARGETS: dict[str, Target] = {
 
 
 def target_named(name: str) -> Target:
-    """The target of this name, as in arm64-linux, arm64-linux:cortex-a76, arm64-linux:cortex-a76+dotprod+fp16,
-    opencl:mali or adreno+fp16.
+    """The target of this name, as in arm64-linux, arm64-linux:cortex-a76,
+    arm64-linux:cortex-a76+dotprod+fullfp16, opencl:mali or adreno+fp16-products.
 
     Raises InputError for an unknown target, processor or extension, listing those there are.
     """

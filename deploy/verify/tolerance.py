@@ -23,7 +23,8 @@ Functions that level off at 1 (sigmoid; GELU and SiLU are x times such a functio
 their value is far below it: runtimes compute them as 1/2 + p(x), or as 1 + erf(x), and what cancels is lost.
 
 What then reaches the outputs is in proportion to the intermediate values, cancellation included, and a network that
-amplifies rounding gets the room that it needs. Where products are float16 (GPUs, +fp16), the operands of products
+amplifies rounding gets the room that it needs. Where products are float16 (GPUs, +fp16-products), the operands of
+products
 are rounded to 11 bits instead, 2^-11 each: 2^-10.5 takes the place of u * sqrt(n) for them; sums stay float32.
 
 MARGIN makes up for a largest value of few random runs. TINY covers results that one runtime rounds to 0 because they
@@ -266,7 +267,7 @@ def check_outputs(
         return found
     got = outputs.reshape(len(expected), -1)[found.example, found.element]
     wanted = expected.reshape(len(expected), -1)[found.example, found.element]
-    remedy = "; build without +fp16" if half else ""
+    remedy = "; build without +fp16-products" if half else ""
     if not np.isfinite(got):
         raise CheckFailedError(
             f"{runtime} is wrong: output {found.element} of golden input {found.example} is {got} in place of "

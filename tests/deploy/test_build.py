@@ -106,7 +106,7 @@ def test_targets(packed, tmp_path):
         target_named("arm64-android+sse")
     with pytest.raises(InputError, match="Target host knows no processor 'cortex-a53'; there are none"):
         target_named("host:cortex-a53")
-    chosen = target_named("arm64-linux:cortex-a76+dotprod+fp16")
+    chosen = target_named("arm64-linux:cortex-a76+dotprod+fullfp16")
     assert chosen.compiler["mcpu"] == "cortex-a76"
     assert chosen.compiler["mattr"] == ["+neon", "+dotprod", "+fullfp16"]
     assert chosen.folder == "arm64-linux-cortex-a76-dotprod-fp16"

@@ -110,7 +110,7 @@ def test_values_that_are_looked_up(precision, packed, pocl, tmp_path):
 
 def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_path):
     """PoCL as Debian has it knows no half, and the float32 kernels of the same bundle run."""
-    bayespress.build(packed("conv"), ["opencl+fp16"], tmp_path / "it.bundle")
+    bayespress.build(packed("conv"), ["opencl+fp16-products"], tmp_path / "it.bundle")
     said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
     assert said["gpu"]["precision"] == "float32"
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
@@ -122,7 +122,7 @@ def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_pa
 @pytest.mark.parametrize("name", ["conv", "residual", "strided", "mlp", "depthwise", "conv1d", "sequences"])
 def test_half_precision(name, kernels, packed, intel, tmp_path):
     """By Intel's driver, which has it where the processor does; else it is one more driver to agree with."""
-    bayespress.build(packed(name), ["opencl+fp16"], tmp_path / "it.bundle", kernels=kernels)
+    bayespress.build(packed(name), ["opencl+fp16-products"], tmp_path / "it.bundle", kernels=kernels)
     said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
     assert said["gpu"]["precision"] == ("float16" if intel else "float32")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
@@ -132,10 +132,10 @@ def test_half_precision(name, kernels, packed, intel, tmp_path):
 
 def test_half_precision_that_is_too_coarse_is_told(packed, intel, tmp_path, monkeypatch):
     monkeypatch.setattr(Bundle, "golden_tolerance", lambda self, half=False: np.zeros_like(self.golden_outputs()))
-    bayespress.build(packed("conv"), ["opencl+fp16"], tmp_path / "it.bundle")
+    bayespress.build(packed("conv"), ["opencl+fp16-products"], tmp_path / "it.bundle")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert check.outcome == "failed"
-    assert ("build without +fp16" in check.detail) == intel
+    assert ("build without +fp16-products" in check.detail) == intel
 
 
 def test_variables_of_one_name_are_told_apart():

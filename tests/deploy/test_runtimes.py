@@ -31,7 +31,8 @@ EXPECTED = [
     "golden vectors, aarch64 runner under qemu-aarch64",
 ]
 FOREIGN = (
-    "armv7-linux:cortex-a9", "riscv64-linux", "arm64-android:cortex-a76+dotprod+fp16", "x86_64-linux", "wasm32-wasi",
+    "armv7-linux:cortex-a9", "riscv64-linux", "arm64-android:cortex-a76+dotprod+fullfp16", "x86_64-linux",
+    "wasm32-wasi",
 )  # fmt: skip
 
 

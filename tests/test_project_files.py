@@ -1,0 +1,34 @@
+"""Files about the project agree with each other."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import bayespress
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert citation is not None
+    assert {project["version"], citation[1]} == {bayespress.__version__}
+
+
+def test_every_package_is_listed():
+    """A folder with Python files that pyproject.toml forgets would be missing from the wheel."""
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    foreign = {"tests", "benchmarks", "docs", "android_demo", "build"}
+    folders = {path.parent.relative_to(ROOT) for path in ROOT.rglob("__init__.py")}
+    found = {".".join(("bayespress", *folder.parts)) for folder in folders if not foreign & set(folder.parts)}
+    assert {name for name in found if ".venv" not in name} == listed
+
+
+def test_continuous_integration_calls_the_readme_s_commands():
+    script = (ROOT / ".ci" / "run").read_text()
+    for command in ("make test", "make demo"):
+        assert command in script
+        assert command in (ROOT / "README.md").read_text()
