@@ -20,6 +20,8 @@ from ..text import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
+_WIDEST = 10_000  # columns of a table in a pipe, where nothing wraps
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 DataDir = Annotated[
     Path | None,
@@ -58,7 +60,7 @@ def print_json(value: Any) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A rich table of plain texts: first column left, the others right, as figures want."""
+    """A rich table of plain texts: first column left, the others right, as figures want. Long cells wrap."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -68,22 +70,31 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
     made = Table(title=plain(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
-        made.add_column(plain(column), justify="left" if number == 0 else "right", no_wrap=number == 0)
+        made.add_column(plain(column), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
         made.add_row(*map(plain, row))
     return made
 
 
 def show(*tables: Table | str) -> None:
-    """Print to standard output, as wide as needed when nobody watches; a text stays on one line, however long."""
+    """Print to standard output. On a terminal tables are as wide as that, and long cells wrap; in a pipe each row is
+    one line of its own width, without the spaces that fill a line. A text stays on one line, however long.
+    """
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False, emoji=False)
+    on_terminal = sys.stdout.isatty()
+    width = None if on_terminal else _WIDEST
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
     for each in tables:
         if isinstance(each, str):
             console.print(printable(each), soft_wrap=True)
-        else:
+        elif on_terminal:
             console.print(each)
+        else:
+            with console.capture() as captured:
+                console.print(each)
+            lines = [line.rstrip() for line in captured.get().split("\n")]
+            sys.stdout.write("".join(f"{line}\n" for line in lines if line))
 
 
 def percent(value: float | None) -> str:
