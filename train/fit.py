@@ -88,9 +88,8 @@ def fit(
     given = ((train_loader, "the training loader"), (val_loader, "the validation loader"))
     loaders = [guarded(loader, what) for loader, what in given if loader is not None or loader is train_loader]
     examples = _examples(train_loader, examples)
-    module = ElboModule(
-        net, settings, examples, report or (lambda _metrics: None), tell, likelihood_of(likelihood)
-    )  # fmt: skip
+    net.likelihood = likelihood_of(likelihood)
+    module = ElboModule(net, settings, examples, report or (lambda _metrics: None), tell, net.likelihood)
     check_extra_state({} if folder is None else module.state_dict())
     resumed = None
     if resume:

@@ -60,6 +60,11 @@ class Likelihood(ABC):
         """
         raise InputError(f"Distillation is not defined under the likelihood {self.name}; set distill to 0.")
 
+    def loss(self, outputs: Tensor, given: Any, where: str = "The batch") -> Tensor:
+        """`nll` of targets as a loader gives them, checked. Raises InputError as `targets` does."""
+        targets = self.targets(given, len(outputs), tuple(outputs.shape[1:]), where)
+        return self.nll(outputs, targets.to(outputs.device))
+
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Whether outputs of this shape, without the batch axis, can be under this likelihood."""
         return len(shape) >= 0
