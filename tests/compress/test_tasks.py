@@ -96,13 +96,13 @@ def test_a_regression_run_is_trained_compressed_retrained_and_searched(module, t
     shown = report_html(written, layout(result.weights))
     assert "test RMSE" in shown
     assert "test error" not in shown
-    assert steps_table(written).columns[1].header == "test RMSE"
+    assert str(steps_table(written).columns[1].header) == "test RMSE"
 
 
 def test_retraining_lowers_the_log_loss_of_the_task(module, tmp_path):
     task = {"name": "gaussian", "sigma": 0.1}
     train_run(tmp_path / "run", record(module, task=task), live=False)
-    settings = {"budget": 4.0, "rate": 0.05}
+    settings = {"budget": 4.0, "rate_weight": 0.05}
     coarse = compress_run(tmp_path / "run", settings=CompressSettings(**settings), trust_code=True)
     taught = compress_run(
         tmp_path / "run", settings=CompressSettings(**settings, retrain=10, learning_rate=0.05), trust_code=True
