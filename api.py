@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .compress.pipeline import Evaluate
     from .deploy.bundle.format import Manifest
     from .packed_format import Preprocessing
+    from .train.likelihoods import LikelihoodLike
     from .workflow.compress import Loader, Trained
     from .workflow.load import LoadedNetwork, LoadedWeights
 
@@ -42,6 +43,7 @@ def compress(
     *,
     evaluate: Evaluate | None = None,
     loader: Loader | None = None,
+    likelihood: LikelihoodLike | None = None,
     out: StrPath | None = None,
     data_dir: StrPath | None = None,
     tolerance: float | None = None,
@@ -56,7 +58,9 @@ def compress(
     model_or_path  what `bayesianize` returned and `fit` trained; or the path of a run directory that `bayespress train`
                    wrote; or the path of a file of weights: .safetensors, .pt (a state dict) or .onnx
     example        of a network: inputs (n, ...) as it takes them, a few from the data
-    evaluate       of a network: a function that gives the error of a module in percent; it is called after each step
+    evaluate       of a network: a function that gives the error of a module, in percent or in the unit of the
+                   likelihood's metric; it is called after each step
+    likelihood     of a network: what retraining lowers, as `fit` takes it; None takes what `fit` trained by
     loader         of a network: the training set, for `retrain=EPOCHS`
     out            of a path: packed directory to write, or .bpz file of a file of weights (by default beside it)
     data_dir       of a run directory: folder of the data set's files
@@ -93,7 +97,13 @@ def compress(
             progress=report,
         )  # fmt: skip
     packed = compress_trained(
-        model_or_path, _given(example), settings_of(settings), evaluate=evaluate, loader=loader, progress=report
+        model_or_path,
+        _given(example),
+        settings_of(settings),
+        evaluate=evaluate,
+        loader=loader,
+        likelihood=likelihood,
+        progress=report,
     )
     if out is not None:
         packed.write(out, overwrite=overwrite)
@@ -111,6 +121,7 @@ def tune(
     storage: str | None = None,
     evaluate: Evaluate | None = None,
     loader: Loader | None = None,
+    likelihood: LikelihoodLike | None = None,
     out: StrPath | None = None,
     data_dir: StrPath | None = None,
     trust_code: bool = False,
@@ -120,13 +131,13 @@ def tune(
 ) -> Packed:
     """Compress by the settings that a search finds: the smallest file for an error, or the lowest error for a size.
 
-    max_error  the smallest file whose error is at most so many percent
-    max_loss   the same, in percentage points above the error of the trained network
+    max_error  the smallest file whose error is at most this: in percent, or in the unit of the likelihood's metric
+    max_loss   the same, above the error of the trained network
     max_bytes  the lowest error of a file of at most so many bytes; without any of the three, the knee of the curve
     trials     settings to try, those counted that `storage` already has
     storage    SQLite file or database URL that keeps the trials, so that a search can be continued; by default
                RUN/search.db for a run directory, and none for a network
-    evaluate   of a network: a function that gives the error of a module in percent, on data held out from training.
+    evaluate   of a network: a function that gives the error of a module, on data held out from training.
                A run directory is measured on the part of the training set that `held_out` kept back
     settings   fields of CompressSettings that the search keeps fixed
 
@@ -152,8 +163,8 @@ def tune(
             overwrite=overwrite, progress=report,
         )  # fmt: skip
     packed = compress_trained(
-        model_or_path, _given(example), settings_of(settings), evaluate=evaluate, loader=loader, goal=goal,
-        trials=trials, storage=storage, progress=report,
+        model_or_path, _given(example), settings_of(settings), evaluate=evaluate, loader=loader, likelihood=likelihood,
+        goal=goal, trials=trials, storage=storage, progress=report,
     )  # fmt: skip
     if out is not None:
         packed.write(out, overwrite=overwrite)

@@ -38,7 +38,7 @@ def class_labels(labels: Any, examples: int, classes: int, where: str) -> Tensor
         if not torch.equal(found.to(torch.float64), torch.nn.functional.one_hot(numbers, classes).to(torch.float64)):
             raise InputError(
                 f"{where} has labels of shape {shape} that are not one-hot (one 1 a row, 0 elsewhere); give class "
-                f"numbers from 0 to {classes - 1}."
+                f"numbers from 0 to {classes - 1}, or choose the task multi-label or gaussian."
             )
         return numbers
     elif len(shape) != 1:
@@ -49,7 +49,7 @@ def class_labels(labels: Any, examples: int, classes: int, where: str) -> Tensor
     if found.is_floating_point() or found.is_complex():
         raise InputError(
             f"{where} has labels of type {str(found.dtype).removeprefix('torch.')}, and class numbers are needed; "
-            "convert them with .long() if they are classes."
+            "convert them with .long() if they are classes, or choose the task gaussian for real numbers."
         )
     found = found.to(torch.int64)
     low, high = (int(found.min()), int(found.max())) if examples else (0, 0)

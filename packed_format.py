@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import InputError, reason_of
 from .files import read_bytes, write_text
+from .metric import ERROR, Metric
 from .outputs import record_folder
 
 RECORD = "packed.json"
@@ -52,7 +53,7 @@ class StepRecord(_Strict):
     """State of the network after one step of compression."""
 
     name: str
-    error_percent: float | None = Field(description="top-1 error on the test set, none when no data was given")
+    metric: float | None = Field(description="see PackedRecord.measured_by; none when no data was given")
     nonzero: int
     parameters: int
     bytes: int | None = Field(default=None, description="size of the .bpz, for the step that writes it")
@@ -79,7 +80,7 @@ class PapersRecord(_Strict):
 
 class _Measured(Protocol):
     @property
-    def error_percent(self) -> float: ...
+    def metric(self) -> float: ...
     @property
     def bytes(self) -> int: ...
 
@@ -89,10 +90,10 @@ _Point = TypeVar("_Point", bound=_Measured)
 
 
 def pareto(points: Iterable[_Point]) -> list[_Point]:
-    """The points that no other beats in both error and bytes, by bytes."""
+    """The points that no other beats in both metric and bytes, by bytes; a lower metric is better."""
     best: list[_Point] = []
-    for point in sorted(points, key=lambda point: (point.bytes, point.error_percent)):
-        if not best or point.error_percent < best[-1].error_percent:
+    for point in sorted(points, key=lambda point: (point.bytes, point.metric)):
+        if not best or point.metric < best[-1].metric:
             best.append(point)
     return best
 
@@ -100,7 +101,7 @@ def pareto(points: Iterable[_Point]) -> list[_Point]:
 class PointRecord(_Strict):
     """What some settings came to in a search."""
 
-    error_percent: float = Field(description="on the held-out data")
+    metric: float = Field(description="on the held-out data")
     bytes: int
     settings: dict[str, float]
 
@@ -110,7 +111,7 @@ class ChoiceRecord(_Strict):
 
     goal: str
     held_out: int | None = Field(description="examples that the error was measured on; none where it is not known")
-    error_percent: float
+    metric: float
     bytes: int
     points: tuple[PointRecord, ...] = Field(description="all that were seen, by bytes")
 
@@ -132,7 +133,11 @@ class PackedRecord(_Strict):
     output_shape: tuple[int, ...] = Field(description="of one example, without the batch axis")
     preprocessing: Preprocessing = Preprocessing()
     labels: tuple[str, ...] = ()
-    data: str | None = Field(default=None, description="data set that errors were measured on")
+    data: str | None = Field(default=None, description="data set that the metric was measured on")
+    measured_by: Metric = Field(default=ERROR, description="what `metric` is, in steps and in the choice")
+    part: Literal["validation", "test"] | None = Field(
+        default="test", description="of the data set, that the steps were measured on; none where it is not known"
+    )
     original_parameters: int
     original_bytes: int = Field(description="4 bytes a parameter of the network as given")
     packed_bytes: int = Field(description="size of weights.bpz")

@@ -43,7 +43,7 @@ def main() -> None:
             network.load_state_dict(
                 {**network.state_dict(), **prune(posterior, CompressSettings(rule=rule, sparsity=percent))}
             )
-            errors.append(error_percent(network, data.test_images, data.test_labels))
+            errors.append(error_percent(network, data.test.inputs, data.test.targets))
         print(f"{percent:4.0f} %  " + "".join(f"{error:18.2f}" for error in errors), flush=True)
 
 

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=150)
     arguments = parser.parse_args()
-    images = load_data("mnist", arguments.data_dir).train_images[: arguments.examples]
+    images = load_data("mnist", arguments.data_dir).train.inputs[: arguments.examples]
     labels = torch.randint(10, (len(images),), generator=torch.Generator().manual_seed(0))
     print(f"LeNet-300-100, {len(images)} examples, random labels, {arguments.epochs} epochs")
     for method, options in (

@@ -128,8 +128,8 @@ def figures(shop: Workshop, row: Row) -> Iterator[tuple[float, float, float, flo
             packed = json.loads(path.read_text())
             run = json.loads((shop.run(row, seed) / "run.json").read_text())
             ratio = packed["original_bytes"] / packed["packed_bytes"]
-            error = packed["steps"][-1]["error_percent"]
-            held_out = packed["choice"]["error_percent"] if row.searched else float("nan")
+            error = packed["steps"][-1]["metric"]
+            held_out = packed["choice"]["metric"] if row.searched else float("nan")
             yield error, ratio, held_out, run["seconds"] / 3600
 
 

@@ -12,12 +12,13 @@ from ..compress.settings import CompressSettings
 from ..errors import InputError
 from ..optuna_study import without_password
 from ..text import shell_word
-from .console import DataDir, JsonFlag, Overwrite, TrustCode, note, percent, print_json, show, size, step, table
+from .console import DataDir, JsonFlag, Overwrite, TrustCode, note, print_json, show, size, step, table
 from .interrupt import resumable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..metric import Metric
     from ..packed_format import ChoiceRecord, PackedRecord
 
 _TRIALS = 30
@@ -39,7 +40,10 @@ def compress(
     ] = None,
     max_error: Annotated[
         float | None,
-        typer.Option(help="Search for the smallest file with at most this error in percent.", rich_help_panel=_SEARCH),
+        typer.Option(
+            help="Search for the smallest file with at most this error, in percent or the unit of the task's metric.",
+            rich_help_panel=_SEARCH,
+        ),
     ] = None,
     max_loss: Annotated[
         float | None,
@@ -212,7 +216,7 @@ def compress(
         return
     shown: list[Table | str] = [steps_table(record)]
     if record.choice is not None:
-        shown.append(curve_table(record.choice))
+        shown.append(curve_table(record.choice, record.measured_by))
     show(*shown, f"Next: bayespress build {shell_word(out)}")
 
 
@@ -257,11 +261,11 @@ def steps_table(record: PackedRecord) -> Table:
     """Error and size after each step of compression."""
     return table(
         f"{record.name}: {size(record.original_bytes)} -> {size(record.packed_bytes)} ({record.ratio:.0f}x)",
-        ("step", "test error", "non-zero parameters", "size"),
+        ("step", f"{record.part or ''} {record.measured_by.name}".strip(), "non-zero parameters", "size"),
         [
             (
                 each.name,
-                percent(each.error_percent),
+                record.measured_by.text(each.metric),
                 f"{each.nonzero:,}",
                 "" if each.bytes is None else size(each.bytes),
             )
@@ -270,12 +274,12 @@ def steps_table(record: PackedRecord) -> Table:
     )
 
 
-def curve_table(choice: ChoiceRecord) -> Table:
+def curve_table(choice: ChoiceRecord, metric: Metric) -> Table:
     """The points of a search that no other beats, the chosen one marked."""
     rows = []
     for point in choice.front():
-        chosen = (point.error_percent, point.bytes) == (choice.error_percent, choice.bytes)
+        chosen = (point.metric, point.bytes) == (choice.metric, choice.bytes)
         words = ", ".join(f"{name} {value:.3g}" for name, value in point.settings.items())
-        rows.append((f"{size(point.bytes)}{' ← chosen' if chosen else ''}", percent(point.error_percent), words))
+        rows.append((f"{size(point.bytes)}{' ← chosen' if chosen else ''}", metric.text(point.metric), words))
     title = f"{choice.goal}, of {len(choice.points)} settings, on {choice.measured_on()}"
-    return table(title, ("size", "held-out error", "settings"), rows)
+    return table(title, ("size", f"held-out {metric.name}", "settings"), rows)

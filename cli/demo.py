@@ -67,7 +67,7 @@ def demo(
 
 
 def _summary(summary: dict[str, Any]) -> Any:
-    before, after = percent(summary["error_before_percent"]), percent(summary["error_after_percent"])
+    before, after = percent(summary["metric_before"]), percent(summary["metric_after"])
     by_label = {row["label"]: row for row in summary["latency"]}
     rows = [
         ("test error before → after", f"{before} → {after}"),

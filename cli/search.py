@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .console import DataDir, JsonFlag, TrustCode, percent, print_json, show, size, step, table
+from .console import DataDir, JsonFlag, TrustCode, print_json, show, size, step, table
 from .interrupt import resumable
 
 
@@ -52,6 +52,9 @@ def search(
         pareto = [asdict(each) for each in found.pareto]
         print_json({"trials": found.trials, "pareto": pareto, "plot": str(found.plot)})
         return
-    rows = [(each.trial, percent(each.error_percent), size(each.bytes), words(each.settings)) for each in found.pareto]
+    rows = [
+        (each.trial, found.measured_by.text(each.metric), size(each.bytes), words(each.settings))
+        for each in found.pareto
+    ]
     title = f"best of {found.trials} trials"
-    show(table(title, ("trial", "held-out error", "size", "settings"), rows), f"Plot: {found.plot}")
+    show(table(title, ("trial", f"held-out {found.measured_by.name}", "size", "settings"), rows), f"Plot: {found.plot}")

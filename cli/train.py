@@ -28,6 +28,8 @@ METHOD_NAMES = (
     "mc-dropout", "soft-weight-sharing", "sparse-vd",
 )  # fmt: skip
 
+TASK_NAMES = ("binary", "cross-entropy", "gaussian", "multi-label", "pixel-cross-entropy")
+
 
 def _default(value: object) -> Any:
     """Shown in the help as the default; what is not given leaves the recipe's value."""
@@ -57,6 +59,13 @@ def train(
         ),
     ] = None,
     data_dir: DataDir = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Likelihood of the targets: {', '.join(TASK_NAMES)}, or your own loss function as module:callable.",
+            **_default("the data set's own"),
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.", **_default(_FIT.epochs))] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples a step.", **_default(100))] = None,
     learning_rate: Annotated[
@@ -126,7 +135,7 @@ def train(
     from ..train.trust import check_code, code_names
     from ..workflow.training import file_name, named_by, new_record, run_kept_safe
 
-    named = [model, data, method, *named_by(assignments or [])]
+    named = [model, data, method, task, *named_by(assignments or [])]
     if resume is not None:
         _refuse_changes(
             resume,
@@ -141,6 +150,7 @@ def train(
         folder, record = resume, _unfinished(resume)
         # A name that the user repeats says that its code may be imported (trust.py); another name is a change.
         names = {
+            "--task": (task, None if record.task is None else record.task.name),
             "--model": (model, record.model.name),
             "--method": (method, record.method.name),
             "--data": (data, record.data.name),
@@ -150,7 +160,7 @@ def train(
             record.data.folder = str(data_dir)
     else:
         choices = {
-            "model.name": model, "method.name": method, "data.name": data,
+            "model.name": model, "method.name": method, "data.name": data, "task.name": task,
             "data.folder": None if data_dir is None else str(data_dir), "start": None if start is None else str(start),
             "training.epochs": epochs, "training.batch_size": batch_size, "training.learning_rate": learning_rate,
             "training.warmup_start": warmup_start, "training.warmup_end": warmup_end,
@@ -180,13 +190,13 @@ def train(
     if as_json:
         print_json(record)
         return
-    last, final = record.metrics[-1], record.final
+    last, final, figure = record.metrics[-1], record.final, record.measured_by
     show(
         table(
             f"{record.model.name} on {record.data.name} by {record.method.name}",
             ("", ""),
             [
-                ("test error", percent(final.error_percent if final else None)),
+                (f"{final.part if final else 'test'} {figure.name}", figure.text(final.metric if final else None)),
                 ("weights left", percent(final.nonzero_percent if final else None)),
                 ("KL, nats an example", f"{last.kl:.4f}"),
                 ("seconds", f"{record.seconds:.0f}"),

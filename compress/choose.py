@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import CheckFailedError, InputError, reason_of
+from ..metric import ERROR, Metric
 from ..optuna_study import finished, open_study, without_password
 from ..packed_format import pareto
 from ..text import printable
@@ -37,8 +38,8 @@ _WALK = 6  # proposals on the path
 class Goal:
     """What a search is for; without either it looks for the knee of the curve.
 
-    max_error  percent on the held-out data; the smallest file within it is chosen
-    max_loss   the same, in points above the error of the network before compression
+    max_error  the metric on the held-out data, as the error in percent; the smallest file within it is chosen
+    max_loss   the same, above the metric of the network before compression
     max_bytes  of the file; the lowest error within it is chosen
     """
 
@@ -51,28 +52,43 @@ class Goal:
         given = [f"{name} {value:g}" for name, value in asdict(self).items() if value is not None]
         if len(given) > 1:
             raise InputError(f"{' and '.join(given)} were asked for; a search has one goal, so give one.")
-        if self.max_loss is not None and not 0.0 <= self.max_loss < 100.0:
-            raise InputError(f"The largest loss is {self.max_loss} points; it has to be at least 0 and below 100.")
-        if self.max_error is not None and not 0.0 <= self.max_error < 100.0:
-            raise InputError(f"The highest error is {self.max_error} %; it has to be at least 0 and below 100.")
+        if self.max_loss is not None and not 0.0 <= self.max_loss < math.inf:
+            raise InputError(f"The largest loss is {self.max_loss}; it has to be at least 0, and finite.")
+        if self.max_error is not None and not math.isfinite(self.max_error):
+            raise InputError(f"The highest error is {self.max_error}; it has to be finite.")
         if self.max_bytes is not None and self.max_bytes < 1:
             raise InputError(f"The largest file is {self.max_bytes} bytes; it has to be above 0.")
 
-    def over(self, error_percent: float) -> Goal:
-        """The goal for a network whose error before compression is this."""
-        return self if self.max_loss is None else Goal(max_error=error_percent + self.max_loss)
+    def check(self, metric: Metric) -> None:
+        """Raises InputError for a goal that no network can come to, or that this metric cannot serve."""
+        if not metric.lower_is_better:
+            raise InputError(
+                f"A search lowers its metric, and a higher {metric.name} is better; give a metric that falls, such as "
+                "an error."
+            )
+        if metric.unit == "%":
+            for name, value in (("largest loss", self.max_loss), ("highest error", self.max_error)):
+                if value is not None and not 0.0 <= value < 100.0:
+                    raise InputError(f"The {name} is {value} %; it has to be at least 0 and below 100.")
 
-    def __str__(self) -> str:
+    def over(self, metric: float) -> Goal:
+        """The goal for a network whose metric before compression is this."""
+        return self if self.max_loss is None else Goal(max_error=metric + self.max_loss)
+
+    def text(self, metric: Metric) -> str:
+        """The goal in words."""
+        article = "an" if metric.name[:1] in "aeiou" else "a"
         if self.max_error is not None:
-            return f"the smallest file with an error of at most {self.max_error:g} %"
+            limit = f"{self.max_error:g} {metric.unit}".rstrip()
+            return f"the smallest file with {article} {metric.name} of at most {limit}"
         if self.max_bytes is not None:
-            return f"the lowest error within {self.max_bytes:,} bytes"
+            return f"the lowest {metric.name} within {self.max_bytes:,} bytes"
         return "the knee of the curve"
 
     def excess(self, point: Point) -> float:
         """By how much a point misses the goal; 0 or less if it does not."""
         if self.max_error is not None:
-            return point.error_percent - self.max_error
+            return point.metric - self.max_error
         if self.max_bytes is not None:
             return point.bytes / self.max_bytes - 1.0
         return 0.0
@@ -80,10 +96,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Point:
-    """What some settings came to: error in percent on the held-out data, and the file's bytes."""
+    """What some settings came to: the metric on the held-out data, and the file's bytes."""
 
     settings: CompressSettings
-    error_percent: float
+    metric: float
     bytes: int
 
 
@@ -104,20 +120,23 @@ def choose(
     trials: int,
     storage: str,
     about: str,
+    metric: Metric = ERROR,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> Choice:
     """Look for the settings that serve `goal` best.
 
-    attempt  compresses by some settings: error in percent on held-out data, and bytes. Raises InputError where they
-             leave nothing
+    attempt  compresses by some settings: the metric on held-out data, and bytes. Raises InputError where they leave
+             nothing
     start    what is held fixed: all but the settings that are searched
     trials   how many settings to try, those of earlier calls with the same storage counted
+    metric   what `attempt` measures
     about    what tells this search from others in the same storage, as the network's digest
 
     Raises InputError when no settings come within the goal, naming the closest that was reached.
     """
     if trials < 1:
         raise InputError(f"{trials} trials were asked for; at least 1 is needed.")
+    goal.check(metric)
     fields = searched(start)
     if not fields:
         raise InputError(
@@ -140,26 +159,24 @@ def choose(
         settings = replace(start, **{field: _suggest(trial, field, spans[field]) for field in fields})
         try:
             point = Point(settings, *attempt(settings))
-            if not math.isfinite(point.error_percent):
-                raise InputError(
-                    f"The error of these settings is {point.error_percent}; the outputs have to be finite."
-                )
+            if not math.isfinite(point.metric):
+                raise InputError(f"The {metric.name} of these settings is {point.metric}; it has to be finite.")
         except (InputError, CheckFailedError) as error:
             problem = str(error)
             progress(f"trial {done + 1} of {trials}: {problem}")
-            point = Point(settings, 100.0, _FAILED)
-        for key, value in (("settings", asdict(settings)), ("error", point.error_percent), ("bytes", point.bytes)):
+            point = Point(settings, _worst(finished(study), metric), _FAILED)
+        for key, value in (("settings", asdict(settings)), ("error", point.metric), ("bytes", point.bytes)):
             trial.set_user_attr(key, value)
         if single:
             trial.set_constraint("goal", goal.excess(point))
         study.tell(trial, _objectives(goal, point))
         if point.bytes < _FAILED:
-            outcome = f"{point.error_percent:.2f} % at {point.bytes:,} bytes"
+            outcome = f"{metric.text(point.metric)} at {point.bytes:,} bytes"
             progress(f"trial {done + 1} of {trials}: {outcome} ({words(settings)})")
     points = [point for point in (_point(trial, storage) for trial in finished(study)) if point.bytes < _FAILED]
     if not points:
         raise InputError(f"None of {trials} settings left a network to measure. {problem}".rstrip())
-    return Choice(goal, _best(points, goal), tuple(sorted(points, key=lambda point: point.bytes)))
+    return Choice(goal, _best(points, goal, metric), tuple(sorted(points, key=lambda point: point.bytes)))
 
 
 def _point(trial: Any, storage: str) -> Point:
@@ -167,7 +184,7 @@ def _point(trial: Any, storage: str) -> Point:
     kept = trial.user_attrs
     try:
         point = Point(CompressSettings(**kept["settings"]), float(kept["error"]), int(kept["bytes"]))
-        if not (math.isfinite(point.error_percent) and point.bytes > 0):
+        if not (math.isfinite(point.metric) and point.bytes > 0):
             raise ValueError("its error or its size is out of range")
     except (InputError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
@@ -216,18 +233,25 @@ def searched(settings: CompressSettings) -> list[str]:
     return [*names, "clusters"] if settings.quantizer == "codebook" else names
 
 
-def _best(points: Sequence[Point], goal: Goal) -> Point:
+def _worst(trials: Sequence[Any], metric: Metric) -> float:
+    """What a trial that left no network counts as: 100 %, or the highest figure so far where there is no highest."""
+    found = [float(trial.user_attrs.get("error", 0.0)) for trial in trials]
+    return 100.0 if metric.unit == "%" else max(found, default=100.0)
+
+
+def _best(points: Sequence[Point], goal: Goal, metric: Metric) -> Point:
     within = [point for point in points if goal.excess(point) <= 0.0]
     if not within:
         closest = min(points, key=goal.excess)
         raise InputError(
-            f"None of {len(points)} settings tried gives {goal}; the closest is {closest.error_percent:.2f} % at "
-            f"{closest.bytes:,} bytes ({words(closest.settings)}); ask for no more than that, or for more trials."
+            f"None of {len(points)} settings tried gives {goal.text(metric)}; the closest is "
+            f"{metric.text(closest.metric)} at {closest.bytes:,} bytes ({words(closest.settings)}); "
+            "ask for no more than that, or for more trials."
         )
     if goal.max_error is not None:
-        return min(within, key=lambda point: (point.bytes, point.error_percent))
+        return min(within, key=lambda point: (point.bytes, point.metric))
     if goal.max_bytes is not None:
-        return min(within, key=lambda point: (point.error_percent, point.bytes))
+        return min(within, key=lambda point: (point.metric, point.bytes))
     return _knee(pareto(points))
 
 
@@ -235,11 +259,11 @@ def _knee(front: Sequence[Point]) -> Point:
     """The point farthest below the line between the ends of the front, bytes on a logarithmic scale."""
     first, last = front[0], front[-1]
     width = math.log(last.bytes / first.bytes) or 1.0
-    height = (first.error_percent - last.error_percent) or 1.0
+    height = (first.metric - last.metric) or 1.0
 
     def depth(point: Point) -> float:
         along = math.log(point.bytes / first.bytes) / width
-        return (1.0 - along) - (point.error_percent - last.error_percent) / height
+        return (1.0 - along) - (point.metric - last.metric) / height
 
     return max(front, key=depth)
 
@@ -248,7 +272,7 @@ def _objectives(goal: Goal, point: Point) -> list[float]:
     size = math.log2(point.bytes)
     if goal.max_error is not None:
         return [size]
-    return [point.error_percent] if goal.max_bytes is not None else [point.error_percent, size]
+    return [point.metric] if goal.max_bytes is not None else [point.metric, size]
 
 
 def _on_path(

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import InputError, reason_of
 from ..files import StrPath
 from ..html_report import html_table
+from ..metric import ERROR, Metric
 from ..outputs import WEIGHT_FILE, output_folder, write_output
 from ..packed_format import (
     GOLDEN,
@@ -53,6 +54,7 @@ class Packed:
     name      of the network; the bundle is called so
     golden    examples (n >= 1, ...) from the data whose outputs every runtime must reproduce; None takes `example`
     preprocessing, labels, data  of the data set: how raw values become inputs, the names of classes, its name
+    measured_by, part  what the steps' metric is, and the part of the data set that it was measured on, where known
     choice    how the settings were chosen, where a search chose them
 
     >>> import pathlib, tempfile, torch, bayespress
@@ -78,10 +80,12 @@ class Packed:
     labels: tuple[str, ...] = ()
     data: str | None = None
     choice: ChoiceRecord | None = None
+    measured_by: Metric = ERROR
+    part: Literal["validation", "test"] | None = None
 
     def __repr__(self) -> str:
-        error = self.steps[-1].error_percent if self.steps else None
-        shown = "" if error is None else f", error {error:.2f} %"
+        metric = self.steps[-1].metric if self.steps else None
+        shown = "" if metric is None else f", {self.measured_by.name} {self.measured_by.text(metric)}"
         return f"Packed({self.name}: {len(self.weights):,} bytes, {self.ratio:.0f}x smaller{shown})"
 
     def _repr_html_(self) -> str:
@@ -89,13 +93,13 @@ class Packed:
         rows = [
             (
                 step.name,
-                "" if step.error_percent is None else f"{step.error_percent:.2f} %",
+                "" if step.metric is None else self.measured_by.text(step.metric),
                 f"{step.nonzero:,}",
                 "" if step.bytes is None else f"{step.bytes:,}",
             )
             for step in self.steps
         ]
-        return html_table(("step", "error", "non-zero parameters", "bytes"), rows, repr(self))
+        return html_table(("step", self.measured_by.name, "non-zero parameters", "bytes"), rows, repr(self))
 
     @property
     def original_parameters(self) -> int:
@@ -143,6 +147,8 @@ class Packed:
             preprocessing=self.preprocessing,
             labels=self.labels if labels is None else tuple(labels),
             data=self.data,
+            measured_by=self.measured_by,
+            part=self.part,
             original_parameters=self.original_parameters,
             original_bytes=4 * self.original_parameters,
             packed_bytes=len(self.weights),

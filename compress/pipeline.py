@@ -39,7 +39,7 @@ def compress_network(
     """Compress `network`, whose weights become the posterior's means; the module given is left as it is.
 
     example   inputs (n >= 1, ...) for tracing the graph, from the data if possible
-    evaluate  top-1 error in percent of a network; called after each step, the figures are only reported
+    evaluate  the metric of a network, as its error in percent; called after each step, the figures are only reported
     data      what to retrain on, where `settings` ask for that
     progress  called with the name of each step as it begins
 
@@ -57,12 +57,12 @@ def compress_network(
     parameters = sum(parameter.numel() for parameter in original.parameters())
 
     def record(name: str, state: nn.Module, size: int | None = None) -> None:
-        error = None
+        metric = None
         if evaluate is not None:
             with user_code("the function that measures the error"):
-                error = evaluate(state)
+                metric = evaluate(state)
         nonzero = sum(int(torch.count_nonzero(parameter)) for parameter in state.parameters())
-        steps.append(StepRecord(name=name, error_percent=error, nonzero=nonzero, parameters=parameters, bytes=size))
+        steps.append(StepRecord(name=name, metric=metric, nonzero=nonzero, parameters=parameters, bytes=size))
 
     tell("trained")
     record("trained", original, 4 * parameters)

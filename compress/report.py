@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..codec import FileLayout
 from ..html_report import BLUE, GREY, ORANGE, html_table, name_bars, new_figure, page, plain, svg_of
+from ..metric import Metric
 from ..packed_format import ChoiceRecord, LayerRecord, PackedRecord
 from .published import Published, published
 
@@ -56,11 +58,11 @@ def _draw_steps(axes: Any, record: PackedRecord) -> None:
     axes.set_yscale("log")
     axes.set_ylabel("non-zero parameters")
     axes.set_title("by step")
-    errors = [step.error_percent for step in record.steps]
+    errors = [step.metric for step in record.steps]
     if all(error is not None for error in errors):
         twin = axes.twinx()
         twin.plot(places, errors, color=ORANGE, marker="o")
-        twin.set_ylabel("test error, %", color=ORANGE)
+        twin.set_ylabel(plain(record.measured_by.title(record.part or "")), color=ORANGE)
         twin.set_ylim(0, 1.6 * max(0.1, *(error for error in errors if error is not None)))
 
 
@@ -99,7 +101,7 @@ def report_html(record: PackedRecord, layout: FileLayout, latency: Latency | Non
     steps = [
         (
             step.name,
-            "" if step.error_percent is None else f"{step.error_percent:.2f}",
+            "" if step.metric is None else record.measured_by.text(step.metric),
             f"{step.nonzero:,}",
             "" if step.bytes is None else f"{step.bytes:,}",
         )
@@ -107,10 +109,13 @@ def report_html(record: PackedRecord, layout: FileLayout, latency: Latency | Non
     ]
     sections = [
         ("", summary_svg(record, layout, latency)),
-        ("Steps", html_table(("step", "test error, %", "non-zero", "bytes"), steps)),
+        (
+            "Steps",
+            html_table(("step", f"{record.part or ''} {record.measured_by.name}".strip(), "non-zero", "bytes"), steps),
+        ),
     ]
     if record.choice is not None:
-        sections.append((f"Search for {record.choice.goal}", _search(record.choice)))
+        sections.append((f"Search for {record.choice.goal}", _search(record.choice, record.measured_by)))
     if record.layers:
         sections.append(("Layers", _layers(record.layers)))
     sections.append(("Tensors of the file", _tensors(layout)))
@@ -126,28 +131,29 @@ def report_html(record: PackedRecord, layout: FileLayout, latency: Latency | Non
     )
 
 
-def _search(choice: ChoiceRecord) -> str:
+def _search(choice: ChoiceRecord, metric: Metric) -> str:
     """Error against bytes of all that was tried."""
     front = choice.front()
     with new_figure(1, width=6.0, height=4.0) as (figure, (axes,)):
-        axes.scatter([p.bytes for p in choice.points], [p.error_percent for p in choice.points], s=14, color=GREY)
-        axes.step([p.bytes for p in front], [p.error_percent for p in front], where="post", color=BLUE)
-        axes.scatter([choice.bytes], [choice.error_percent], s=40, color=ORANGE, label="chosen", zorder=3)
+        axes.scatter([p.bytes for p in choice.points], [p.metric for p in choice.points], s=14, color=GREY)
+        axes.step([p.bytes for p in front], [p.metric for p in front], where="post", color=BLUE)
+        axes.scatter([choice.bytes], [choice.metric], s=40, color=ORANGE, label="chosen", zorder=3)
         # What lost the network altogether would press the rest flat.
-        axes.set_ylim(0, 3 * max(0.1, choice.error_percent))
-        axes.set(xlabel="bytes", ylabel="held-out error, %", xscale="log")
+        if choice.metric > 0:
+            axes.set_ylim(0, 3 * max(0.1 if metric.unit == "%" else 0.0, choice.metric))
+        axes.set(xlabel="bytes", ylabel=plain(metric.title("held-out")), xscale="log")
         axes.legend(frameon=False)
         picture = svg_of(figure)
     names = list(front[0].settings)
     rows = [
-        (f"{p.bytes:,}", f"{p.error_percent:.2f}", *(f"{p.settings[name]:.3g}" for name in names)) for p in front
+        (f"{p.bytes:,}", metric.text(p.metric), *(f"{p.settings[name]:.3g}" for name in names)) for p in front
     ]  # fmt: skip
     lead = (
-        f"<p>{len(choice.points)} settings, their errors measured on {choice.measured_on()}"
-        f"that were held out. Chosen: {choice.error_percent:.2f} % at {choice.bytes:,} bytes. "
+        f"<p>{len(choice.points)} settings, measured on {choice.measured_on()}. "
+        f"Chosen: {html.escape(metric.text(choice.metric))} at {choice.bytes:,} bytes. "
         "The test set chose nothing.</p>"
     )
-    return lead + picture[picture.index("<svg") :] + html_table(("bytes", "held-out error, %", *names), rows)
+    return lead + picture[picture.index("<svg") :] + html_table(("bytes", f"held-out {metric.name}", *names), rows)
 
 
 def _layers(layers: Sequence[LayerRecord]) -> str:
@@ -181,8 +187,8 @@ def _tensors(layout: FileLayout) -> str:
 
 def _beside(record: PackedRecord, rows: Sequence[Published]) -> str:
     """The file's ratio beside the papers' two columns for the same network, and beside their own rows."""
-    error = record.steps[-1].error_percent if record.steps else None
-    shown = "" if error is None else f"{error:.2f}"
+    figure = record.steps[-1].metric if record.steps else None
+    shown = "" if figure is None else record.measured_by.text(figure)
     own = [("this file", "file", f"{record.ratio:,.0f}", shown)]
     if record.papers is not None:
         for kind, size in (
@@ -190,5 +196,7 @@ def _beside(record: PackedRecord, rows: Sequence[Published]) -> str:
             ("the scheme of Han et al. (maximum compression)", record.papers.maximum_compression),
         ):
             own.append(("this network", kind, f"{record.original_bytes / max(1, size):,.0f}", shown))
-    theirs = [(row.method, row.kind, f"{row.ratio:,.0f}", f"{row.error_percent:.2f}") for row in rows]
-    return html_table(("method", "kind of figure", "ratio", "test error, %"), own + theirs)
+    theirs = [(row.method, row.kind, f"{row.ratio:,.0f}", f"{row.error_percent:.2f} %") for row in rows]
+    return html_table(
+        ("method", "kind of figure", "ratio", f"{record.part or ''} {record.measured_by.name}".strip()), own + theirs
+    )

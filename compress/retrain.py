@@ -18,6 +18,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,18 +37,32 @@ _STEP_RATE = 0.1  # learning rate of the logarithm of a step, relative to that o
 _SPARE = 4  # magnitudes beyond the present largest that have a price until the next count
 
 
+def _cross_entropy(outputs: Tensor, labels: Any) -> Tensor:
+    """Of classes, as labels.class_labels takes them."""
+    return F.cross_entropy(outputs, class_labels(labels, len(outputs), outputs.shape[1], "A batch to retrain on"))
+
+
+def _soft_cross_entropy(outputs: Tensor, teacher: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, teacher.softmax(1))
+
+
 @dataclass(frozen=True)
 class Labelled:
-    """Data to retrain on.
+    """Data to retrain on, and the loss.
 
-    batches   the batches of an epoch, by its number: inputs (n, ...) and classes int64 (n,)
+    batches   the batches of an epoch, by its number: inputs (n, ...) and targets (n, ...)
     count     batches in an epoch
     examples  in an epoch
+    nll       of outputs (n, ...) and targets as the batches give them: -log p(target | output) in nats, the mean over
+              examples; by default cross entropy, outputs (n, classes) and classes of any integer type
+    soft_nll  the same with the outputs of the original network in place of targets, for distillation
     """
 
     batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]]
     count: int
     examples: int
+    nll: Callable[[Tensor, Any], Tensor] = _cross_entropy
+    soft_nll: Callable[[Tensor, Tensor], Tensor] = _soft_cross_entropy
 
 
 class _Part(nn.Module):
@@ -161,12 +176,12 @@ def retrain(
     network.eval()
     for epoch in range(settings.retrain):
         total = 0.0
-        for batch, (inputs, labels) in enumerate(_batches(data, epoch)):
+        for batch, (inputs, targets) in enumerate(_batches(data, epoch)):
             if batch % _REFRESH == 0:
                 for part in grids:
                     part.count()
             with user_code("the loss of retraining on the data given"):
-                loss = _log_loss(network, parts, inputs, labels, teacher, settings.distill)
+                loss = _log_loss(network, parts, inputs, targets, teacher, data, settings.distill)
             if not bool(torch.isfinite(loss)):
                 raise InputError(
                     f"The loss of retraining became {loss.item()} in epoch {epoch}; lower its learning rate."
@@ -234,17 +249,22 @@ def _groups(parts: Sequence[_Part], learning_rate: float) -> list[dict[str, obje
 
 
 def _log_loss(
-    network: nn.Module, parts: Sequence[_Part], inputs: Tensor, labels: Tensor, teacher: nn.Module | None, weight: float
+    network: nn.Module,
+    parts: Sequence[_Part],
+    inputs: Tensor,
+    targets: Tensor,
+    teacher: nn.Module | None,
+    data: Labelled,
+    weight: float,
 ) -> Tensor:
-    """Cross entropy, in nats an example, between outputs and labels, of which the teacher's have their weight."""
+    """The log loss in nats an example of outputs and targets, in which the teacher's outputs have their weight."""
     values: dict[str, Tensor] = {}
     for part in parts:
         values |= part.values()
     outputs = torch.func.functional_call(network, values, (inputs,))
-    labels = class_labels(labels, len(inputs), outputs.shape[1], "A batch to retrain on")
-    loss = F.cross_entropy(outputs, labels)
+    loss = data.nll(outputs, targets)
     if teacher is None or weight == 0.0:
         return loss
     with torch.no_grad():
-        taught = teacher(inputs).softmax(1)
-    return (1.0 - weight) * loss + weight * F.cross_entropy(outputs, taught)
+        taught = teacher(inputs)
+    return (1.0 - weight) * loss + weight * data.soft_nll(outputs, taught)

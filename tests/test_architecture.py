@@ -17,7 +17,7 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "workflow", "testing", "cli")
 # What each may import of the package beside its own files; cli and api.py may import everything.
-COMMON = {"errors", "files", "labels", "outputs", "html_report", "plugins", "text"}  # of all stages but the codec
+COMMON = {"errors", "files", "labels", "metric", "outputs", "html_report", "plugins", "text"}  # of all but the codec
 ALLOWED = {
     "codec": {"errors", "files", "outputs", "text"},
     "train": COMMON,
@@ -30,6 +30,7 @@ ALLOWED = {
     "optional": {"errors"},
     "plugins": {"errors", "text"},
     "labels": {"errors", "text"},
+    "metric": set(),
     "outputs": {"errors", "files", "text"},
     "html_report": {"errors", "text"},
     "optuna_study": {"errors", "outputs", "text"},

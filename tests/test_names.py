@@ -53,7 +53,7 @@ def _record(name: str) -> PackedRecord:
     return PackedRecord(
         name=name, input_shape=(1,), output_shape=(1,), labels=HOSTILE, data=name, original_parameters=10,
         original_bytes=40, packed_bytes=20, settings={name: name},
-        steps=tuple(StepRecord(name=each, error_percent=1.0, nonzero=3, parameters=3) for each in ("a", name)),
+        steps=tuple(StepRecord(name=each, metric=1.0, nonzero=3, parameters=3) for each in ("a", name)),
         layers=tuple(
             LayerRecord(name=each, shape=(3,), original_shape=(3,), nonzero=3, coding=each, bits={"values": 96.0})
             for each in HOSTILE

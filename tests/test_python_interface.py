@@ -137,7 +137,7 @@ def test_tune_finds_the_smallest_file_for_an_error(trained, tmp_path):
     )
     assert packed.choice is not None
     assert len(packed.choice.points) == 4
-    assert packed.choice.error_percent <= 50.0
+    assert packed.choice.metric <= 50.0
     with pytest.raises(bayespress.InputError, match="one goal"):
         bayespress.tune(trained, inputs, max_error=1.0, max_bytes=10, evaluate=distance)
     with pytest.raises(bayespress.InputError, match="evaluate"):

@@ -14,6 +14,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from ..errors import InputError, reason_of, unknown_name, user_code
 from ..text import printable
 from .layers import VariationalLayer
+from .likelihoods import Likelihood
 from .methods import Method, method_named
 from .twin import Owners, become_variational, check_layer, is_layer, why_deterministic, write_past_fast_paths
 
@@ -22,8 +23,10 @@ class BayesianNetwork(nn.Module):
     """A network whose Linear and ConvNd layers are distributions over weights.
 
     `network` is the twin of the module given to `bayesianize`: same structure, same names, same inputs. `notes` says of
-    each Linear and ConvNd that stayed deterministic why it did.
+    each Linear and ConvNd that stayed deterministic why it did. `likelihood` is what `fit` trained it by; None before.
     """
+
+    likelihood: Likelihood | None = None
 
     def __init__(self, network: nn.Module, original: nn.Module, method: Method, notes: tuple[str, ...] = ()) -> None:
         super().__init__()

@@ -9,15 +9,14 @@ from typing import Any
 
 import lightning
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError, user_code
-from ..labels import class_labels
 from .bayesian import BayesianNetwork
 from .elbo import blundell_weight, kl_warmup, negative_elbo
 from .evaluate import nonzero_by_layer, nonzero_percent
 from .guard import described, outputs_of, split_batch
+from .likelihoods import CrossEntropy, Likelihood
 from .probe import uses_of
 from .settings import EpochMetrics, FitSettings
 
@@ -32,11 +31,13 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         examples: int,
         report: Callable[[EpochMetrics], None],
         tell: Callable[[str], None] = lambda _text: None,
+        likelihood: Likelihood | None = None,
     ) -> None:
         super().__init__()
+        self.likelihood = likelihood or CrossEntropy()
         self.net, self.settings, self.examples, self.report, self.tell = net, settings, examples, report, tell
         self._uses_checked = False
-        self._nll_sum, self._batches, self._wrong, self._seen = 0.0, 0, 0, 0
+        self._nll_sum, self._batches, self._total, self._count = 0.0, 0, 0.0, 0
         self._random_state: Tensor | None = None
         self._prior_started = False
         self._step_kl_weight = 0.0
@@ -60,10 +61,10 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         where = f"Batch {batch_index} of epoch {self.current_epoch}"
         if not self._uses_checked:
             self._check_uses(batch, where)
-        outputs, labels, inputs = self._outputs(batch, where)
-        nll = F.cross_entropy(outputs, labels)
+        outputs, targets, inputs = self._outputs(batch, where)
+        nll = self.likelihood.nll(outputs, targets)
         # Processes average their gradients; their parts of a batch may differ by one example.
-        loss = nll if self.trainer.world_size == 1 else nll * self._share(len(labels))
+        loss = nll if self.trainer.world_size == 1 else nll * self._share(len(inputs))
         weight = self.kl_weight(batch_index)
         if weight > 0.0:
             if not self._prior_started:
@@ -113,11 +114,12 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
             self.tell(f"layers that take no part in the outputs: {', '.join(uses.unused)}")
 
     def _outputs(self, batch: Any, where: str) -> tuple[Tensor, Tensor, Tensor]:
-        """The network's outputs, labels and inputs of a batch, each checked."""
-        inputs, labels = split_batch(batch, where)
+        """The network's outputs, targets and inputs of a batch, each checked."""
+        inputs, given = split_batch(batch, where)
         inputs = inputs.to(self.device)
-        outputs = outputs_of(self.net, inputs, where)
-        return outputs, class_labels(labels, len(inputs), outputs.shape[1], where).to(self.device), inputs
+        outputs = outputs_of(self.net, inputs, where, self.likelihood)
+        targets = self.likelihood.targets(given, len(inputs), tuple(outputs.shape[1:]), where)
+        return outputs, targets.to(self.device), inputs
 
     def backward(self, loss: Tensor, *arguments: Any, **named: Any) -> None:
         """The gradient, which may run hooks and functions of the user's."""
@@ -166,16 +168,17 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         return ""
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
-        """Count the point prediction's mistakes."""
+        """Add up the point prediction's metric."""
         where = f"Batch {batch_index} of the validation set"
-        outputs, labels, _ = self._outputs(batch, where)
+        outputs, targets, _ = self._outputs(batch, where)
         if bool(torch.isnan(outputs).any()):
             raise InputError(
                 f"The network's outputs for {where.lower()} are NaN in epoch {self.current_epoch}{self._suspect()}; "
                 "lower the learning rate or mend the data."
             )
-        self._wrong += int((outputs.argmax(1) != labels).sum())
-        self._seen += len(labels)
+        total, count = self.likelihood.tally(outputs, targets)
+        self._total += total
+        self._count += count
 
     def on_train_epoch_start(self) -> None:
         """Take up the random numbers where the checkpoint left them."""
@@ -186,7 +189,7 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
 
     def on_validation_epoch_start(self) -> None:
         """Start counting afresh."""
-        self._wrong, self._seen = 0, 0
+        self._total, self._count = 0.0, 0
 
     def on_train_epoch_end(self) -> None:
         """Report and log the epoch."""
@@ -199,20 +202,21 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
             )
         reduce = self.trainer.strategy.reduce
         nll = float(reduce(torch.tensor(self._nll_sum / max(1, self._batches)), reduce_op="mean"))
-        wrong, seen = (int(reduce(torch.tensor(n), reduce_op="sum")) for n in (self._wrong, self._seen))
+        sums = (torch.tensor(n, dtype=torch.float64) for n in (self._total, self._count))
+        total, count = (float(reduce(each, reduce_op="sum")) for each in sums)
         metrics = EpochMetrics(
             epoch=self.current_epoch,
             nll=nll,
             kl=kl,
             kl_weight=self.kl_weight(self._batches),
-            error_percent=100.0 * wrong / seen if seen else None,
+            metric=self.likelihood.figure(total, round(count)) if count else None,
             sparsity_percent=100.0 - nonzero_percent(self.net),
             nonzero_by_layer=nonzero_by_layer(self.net),
             mixture=None if self.net.prior is None else self.net.prior.components(),
         )
         shown = {"nll": metrics.nll, "kl": metrics.kl, "sparsity": metrics.sparsity_percent}
-        if metrics.error_percent is not None:
-            shown["error"] = metrics.error_percent
+        if metrics.metric is not None:
+            shown[self.likelihood.metric.name] = metrics.metric
         self.log_dict(shown, prog_bar=True, rank_zero_only=True)
         if is_main_process():
             self.report(metrics)  # what it raises is the caller's own way to stop (optuna.TrialPruned) and passes

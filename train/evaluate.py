@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..labels import class_labels
 from .bayesian import BayesianNetwork
 from .guard import outputs_of
+from .likelihoods import CrossEntropy, Likelihood
 
 _BATCH = 1000
 
 
-def error_percent(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Top-1 error in percent; images (n, ...), labels as labels.class_labels takes them, outputs (n, classes).
+def measure(network: nn.Module, inputs: Tensor, targets: Any, likelihood: Likelihood) -> float:
+    """The likelihood's metric of a network; inputs (n, ...), and targets as the likelihood takes them.
 
-    Raises InputError for an empty set, and for labels or outputs of another kind, NaN among them.
+    Raises InputError for an empty set, and for targets or outputs of another kind, NaN among them.
+
+    >>> import torch
+    >>> from bayespress.train.evaluate import measure
+    >>> from bayespress.train.likelihoods import Gaussian
+    >>> measure(torch.nn.Identity(), torch.zeros(4, 1), torch.full((4,), 2.0), Gaussian())
+    2.0
     """
-    if len(images) == 0:
+    if len(inputs) == 0:
         raise InputError("There are no examples to measure the error on; give at least one.")
     network.eval()
-    wrong, known = 0, None
+    total, count, known = 0.0, 0, None
     with torch.inference_mode():
-        for number, inputs in enumerate(torch.split(images, _BATCH)):
+        for number, batch in enumerate(torch.split(inputs, _BATCH)):
             first = number * _BATCH
-            outputs = outputs_of(network, inputs, f"Examples {first} to {first + len(inputs) - 1}")
+            outputs = outputs_of(network, batch, f"Examples {first} to {first + len(batch) - 1}", likelihood)
             if bool(torch.isnan(outputs).any()):
                 raise InputError(
-                    f"The network's outputs are NaN for examples {first} to {first + len(inputs) - 1}; train it again "
+                    f"The network's outputs are NaN for examples {first} to {first + len(batch) - 1}; train it again "
                     "at a lower learning rate, or mend the data."
                 )
             if known is None:
-                known = class_labels(labels, len(images), outputs.shape[1], "The data to measure the error on")
-            wrong += int((outputs.argmax(1) != known[first : first + len(inputs)]).sum())
-    return 100.0 * wrong / len(images)
+                where = "The data to measure the error on"
+                known = likelihood.targets(targets, len(inputs), tuple(outputs.shape[1:]), where)
+            of_batch, seen = likelihood.tally(outputs, known[first : first + len(batch)])
+            total, count = total + of_batch, count + seen
+    if count == 0:
+        raise InputError("The data to measure the error on has no target that counts; give one that is not ignored.")
+    return likelihood.figure(total, count)
+
+
+def error_percent(network: nn.Module, images: Tensor, labels: Any) -> float:
+    """Top-1 error in percent of a classifier with outputs (n, classes); see `measure`."""
+    return measure(network, images, labels, CrossEntropy())
 
 
 def nonzero_percent(net: BayesianNetwork) -> float:

@@ -24,6 +24,7 @@ from .data import BatchOrder
 from .elbo_module import ElboModule, is_main_process
 from .guard import guarded
 from .interrupt import leaving_the_trainer
+from .likelihoods import LikelihoodLike, likelihood_of
 from .settings import EpochMetrics, FitSettings
 
 __all__ = ["EpochMetrics", "FitSettings", "fit", "is_main_process"]
@@ -35,6 +36,7 @@ def fit(
     val_loader: Iterable[tuple[Tensor, Tensor]] | None = None,
     settings: FitSettings | None = None,
     *,
+    likelihood: LikelihoodLike = "cross-entropy",
     examples: int | None = None,
     folder: StrPath | None = None,
     resume: bool = False,
@@ -47,8 +49,12 @@ def fit(
 ) -> BayesianNetwork:
     """Train `net` in place by the ELBO and return it in evaluation mode.
 
-    train_loader, val_loader  batches (inputs (n, ...), labels): class numbers of any integer type, (n,) or (n, 1), or
-               one-hot (n, classes). They have a length, and give their batches anew in each epoch
+    train_loader, val_loader  batches (inputs (n, ...), targets). They have a length, and give their batches anew in
+               each epoch
+    likelihood  of the targets: cross-entropy (class numbers, (n,) or (n, 1), or one-hot), gaussian (real numbers),
+               binary and multi-label (0 or 1), pixel-cross-entropy (class numbers (n, height, width)), module:callable;
+               a Likelihood, as train.likelihoods.Gaussian(sigma=0.1); or your own loss function of outputs and
+               targets, see train.likelihoods.Custom
     examples   size of the training set; by default `len(train_loader.dataset)`
     folder     where checkpoints (after each epoch) and TensorBoard events go; nothing is written without it
     resume     continue from the folder's last checkpoint, or from the one before if that is not whole
@@ -58,7 +64,7 @@ def fit(
     tell       called with notes: a checkpoint that was not whole, a layer that takes no part; by default warnings.warn
     overrides  fields of FitSettings, as in `fit(net, loader, epochs=200)`
 
-    Raises InputError when a loader, batch, label or output is not of that kind, when code of the network or a loader
+    Raises InputError when a loader, batch, target or output is not of that kind, when code of the network or a loader
     raises, when a weight is read past its layer (see bayesianize), when there is nothing to resume from, when the loss
     stops being finite, and when the folder cannot be written. KeyboardInterrupt passes through; the folder then holds
     the last whole epoch.
@@ -82,7 +88,8 @@ def fit(
     given = ((train_loader, "the training loader"), (val_loader, "the validation loader"))
     loaders = [guarded(loader, what) for loader, what in given if loader is not None or loader is train_loader]
     examples = _examples(train_loader, examples)
-    module = ElboModule(net, settings, examples, report or (lambda _metrics: None), tell)
+    net.likelihood = likelihood_of(likelihood)
+    module = ElboModule(net, settings, examples, report or (lambda _metrics: None), tell, net.likelihood)
     check_extra_state({} if folder is None else module.state_dict())
     resumed = None
     if resume:

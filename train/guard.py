@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, user_code
+from .likelihoods import Likelihood
 
 
 class GuardedLoader:
@@ -103,26 +104,11 @@ def split_batch(batch: Any, where: str) -> tuple[Any, Any]:
     return inputs, labels
 
 
-def outputs_of(network: nn.Module | Callable[[Any], Any], inputs: Tensor, where: str) -> Tensor:
-    """The network's outputs, (n, classes). Raises InputError when it raises, or gives anything else."""
+def outputs_of(network: nn.Module | Callable[[Any], Any], inputs: Tensor, where: str, likelihood: Likelihood) -> Tensor:
+    """The network's outputs, (n, ...). Raises InputError when it raises, or when they have no such likelihood."""
     with user_code(f"the network, given inputs {described(inputs)} ({where.lower()}),"):
         outputs = network(inputs)
-    return checked_outputs(outputs, inputs)
-
-
-def checked_outputs(outputs: Any, inputs: Tensor) -> Tensor:
-    """The outputs of a network for `inputs`, (n, classes). Raises InputError for anything else."""
-    if not isinstance(outputs, Tensor):
-        raise InputError(
-            f"The network gives a {type(outputs).__name__}, and a tensor of one logit a class is needed; return only "
-            "that from its forward."
-        )
-    if outputs.ndim != 2 or len(outputs) != len(inputs) or not outputs.is_floating_point():
-        raise InputError(
-            f"The network gives outputs of shape {tuple(outputs.shape)} and type {_type(outputs)} for inputs of shape "
-            f"{tuple(inputs.shape)}; one logit a class is needed, of shape ({len(inputs)}, classes)."
-        )
-    return outputs
+    return likelihood.checked_outputs(outputs, inputs)
 
 
 def described(inputs: Tensor) -> str:

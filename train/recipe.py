@@ -2,6 +2,7 @@
 
     model = "lenet-300-100"          # or a table with `name` and the model's arguments
     data = "mnist"
+    task = "cross-entropy"           # or a table, as {name = "gaussian", sigma = 0.1}; by default the data set's own
 
     [method]
     name = "group-horseshoe"         # the other keys are the method's settings
@@ -120,6 +121,9 @@ class Recipe(_Strict):
     model: Choice = Choice(name="lenet-300-100")
     method: Choice = Choice(name="sparse-vd")
     data: DataChoice = DataChoice(name="digits")
+    task: Choice | None = Field(
+        default=None, description="likelihood of the targets, see train.likelihoods; none takes the data set's own"
+    )
     training: Training = Training()
     start: str | None = Field(default=None, description="run directory whose network training starts from")
 
@@ -221,6 +225,6 @@ def set_value(fields: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(held, dict):  # a short form: its word is the name
             held = inner[part] = {} if held is None else {"name": held}
         inner = held
-    if last == "name" and outer in (["model"], ["method"]) and inner.get("name") not in (None, value):
+    if last == "name" and outer in (["model"], ["method"], ["task"]) and inner.get("name") not in (None, value):
         inner.clear()
     inner[last] = value

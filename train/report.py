@@ -46,20 +46,27 @@ def run_report(folder: Path) -> str:
     lead = f"{len(record.metrics)} of {record.training.epochs} epochs in {record.seconds:.0f} s."
     if record.final is not None:
         final = record.final
-        lead += f" Test error {final.error_percent:.2f} % with {final.nonzero_percent:.2f} % of the weights."
+        figure = record.measured_by
+        lead += (
+            f" {final.part.capitalize()} {figure.name} {figure.text(final.metric)} with {final.nonzero_percent:.2f} % "
+            "of the weights."
+        )
     return page(title, lead, sections)
 
 
 def _curves(record: RunRecord) -> str:
     epochs = [metrics.epoch + 1 for metrics in record.metrics]
     with new_figure(3) as (figure, (errors, losses, divergence)):
-        shown = [metrics.error_percent for metrics in record.metrics]
+        shown = [metrics.metric for metrics in record.metrics]
         if all(error is not None for error in shown):
             errors.plot(epochs, shown, color=ORANGE)
-        measured = "held-out" if record.training.held_out else "test"
-        errors.set(title=f"{measured} error, %", xlabel="epoch", yscale="log")
+        errors.set(title=plain(record.measured_by.title(record.epochs_measured_on)), xlabel="epoch")
         losses.plot(epochs, [metrics.nll for metrics in record.metrics], color=BLUE)
-        losses.set(title="negative log likelihood, nats", xlabel="epoch", yscale="log")
+        losses.set(title="negative log likelihood, nats", xlabel="epoch")
+        # Densities may exceed 1, so that losses of real-valued targets may be negative.
+        for axes, values in ((errors, shown), (losses, [metrics.nll for metrics in record.metrics])):
+            if all(value is None or value >= 0 for value in values):
+                axes.set_yscale("log")
         divergence.plot(epochs, [metrics.kl for metrics in record.metrics], color=BLUE, label="KL an example")
         divergence.plot(epochs, [metrics.kl_weight for metrics in record.metrics], color=GREY, label="its weight")
         divergence.set(title="KL, nats", xlabel="epoch")

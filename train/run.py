@@ -19,7 +19,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError, reason_of
 from ..files import read_bytes, replacing_file, write_text
+from ..metric import ERROR, Metric
 from .bayesian import BayesianNetwork
+from .data import PartName
+from .likelihoods import Likelihood, likelihood_of
 from .recipe import Recipe
 
 RECORD = "run.json"
@@ -47,7 +50,8 @@ class _Strict(BaseModel):
 class FinalRecord(_Strict):
     """The finished network, as the method predicts with it."""
 
-    error_percent: float
+    metric: float = Field(description="see RunRecord.measured_by")
+    part: PartName = Field(default="test", description="of the data set, that it was measured on")
     nonzero_percent: float = Field(description="of the variational layers' weights")
 
 
@@ -58,7 +62,7 @@ class EpochRecord(_Strict):
     nll: float
     kl: float
     kl_weight: float
-    error_percent: float | None
+    metric: float | None
     sparsity_percent: float
     nonzero_by_layer: dict[str, float] = Field(default_factory=dict)
     mixture: list[tuple[float, float, float]] | None = None
@@ -70,12 +74,18 @@ class RunRecord(Recipe):
     version: Literal[1] = 1
     status: Literal["running", "complete"] = "running"
     final: FinalRecord | None = None
+    measured_by: Metric = Field(default=ERROR, description="what `metric` is, in each epoch and in `final`")
+    epochs_measured_on: PartName = Field(default="test", description="part of the data set")
     libraries: dict[str, str] = Field(default_factory=library_versions)
     seconds: float = Field(
         default=0.0, allow_inf_nan=False, description="wall time spent training, all resumptions together"
     )
     metrics: list[EpochRecord] = Field(default_factory=list)
     _read_from: Path | None = PrivateAttr(None)
+
+    def likelihood(self) -> Likelihood | None:
+        """The likelihood that the task names; None for the data set's own. Raises InputError as likelihood_of."""
+        return None if self.task is None else likelihood_of(self.task.name, self.task.options)
 
     @property
     def read_from(self) -> Path | None:

@@ -72,7 +72,7 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch came to. Losses in nats per example; error in percent on the validation batches, if any.
+    """What one epoch came to. Losses in nats per example; the likelihood's metric on the validation batches, if any.
 
     nonzero_by_layer  weights that the point prediction does not take for zero, in percent of the layer's
     mixture           mean, standard deviation and share of each component of a mixture prior, the one at zero first
@@ -82,7 +82,7 @@ class EpochMetrics:
     nll: float
     kl: float
     kl_weight: float
-    error_percent: float | None
+    metric: float | None
     sparsity_percent: float
     nonzero_by_layer: dict[str, float]
     mixture: list[tuple[float, float, float]] | None

@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -17,14 +17,14 @@ from ..errors import InputError, Interrupted, reason_of, user_code
 from .bayesian import BayesianNetwork, bayesianize, check_network
 from .checkpoints import has_checkpoint, remove_checkpoints
 from .data import DataSet, batches, load_data
-from .evaluate import error_percent, nonzero_percent
+from .evaluate import measure, nonzero_percent
 from .fit import EpochMetrics, FitSettings, fit, is_main_process
-from .guard import checked_outputs
 from .interrupt import stoppable
+from .likelihoods import CrossEntropy, Likelihood, name_of
 from .models import build_model
 from .operation import operation_of
 from .probe import Uses, uses_of
-from .recipe import LOADING
+from .recipe import LOADING, Choice
 from .run import (
     CHECKPOINTS,
     INITIAL,
@@ -98,15 +98,16 @@ def _train(
     settings = FitSettings.of(**numbers)
     if data is None:
         tell(f"reading {record.data.name}")
-        data = load_data(record.data.name, Path(record.data.folder) if record.data.folder else None, tell=tell)
-    seen = data.held_out(held_out) if held_out else data
+        folder_of_data = Path(record.data.folder) if record.data.folder else None
+        data = load_data(record.data.name, folder_of_data, likelihood=record.likelihood(), tell=tell)
+    seen, likelihood = _begun(record, data, held_out, tell)
     torch.manual_seed(settings.seed)
     network = build_model(record.model.name, record.model.options)
     if record.start is not None:
         start_from(network, Path(record.start))
     check_network(network)
-    example = data.train_images[:2]
-    _check_fits(network, example, len(data.labels))
+    example = data.train.inputs[:2]
+    _check_fits(network, data, likelihood)
     uses = _uses(network, example)
     for name in uses.read_past:
         tell(f"{name} is kept deterministic: the network reads its weight past the layer, where it cannot be sampled")
@@ -116,7 +117,7 @@ def _train(
         tell(note)
     if names := net.deterministic():
         tell(f"deterministic parameters: {', '.join(names)}")
-    train_batches = batches(seen.train_images, seen.train_labels, seed=settings.seed, **loading)
+    train_batches = batches(*seen.train, seed=settings.seed, **loading)
     live = live and sys.stdout.isatty()
     began, before = time.monotonic(), record.seconds
 
@@ -127,8 +128,9 @@ def _train(
         with _writing(folder, record):
             record.write(folder)
         if not live:
+            figure = likelihood.metric
             tell(
-                f"epoch {metrics.epoch + 1}/{settings.epochs}  error {_percent(metrics.error_percent)}"
+                f"epoch {metrics.epoch + 1}/{settings.epochs}  {figure.name} {figure.text(metrics.metric)}"
                 f"  noise {metrics.sparsity_percent:.1f} %  nll {metrics.nll:.4f}  kl {metrics.kl:.4f}"
             )
 
@@ -148,8 +150,9 @@ def _train(
     fit(
         net,
         train_batches,
-        batches(seen.test_images, seen.test_labels, 1000),
+        batches(*seen.part(seen.chosen_by), 1000),
         settings,
+        likelihood=likelihood,
         folder=folder / CHECKPOINTS, resume=resume, report=after_epoch, progress=live,
         devices=int(devices) if devices.isdigit() else devices, strategy=strategy, tell=tell,
     )  # fmt: skip
@@ -159,11 +162,27 @@ def _train(
     for name in _changed_state(net, network):
         tell(f"{name} changed in training and is not kept in the run directory; later commands use the model's own")
     # Of the network that is written, not of its twin, should code of the model tell them apart.
-    error = error_percent(net.predictive_network(), data.test_images, data.test_labels)
+    reported = measure(net.predictive_network(), *data.part(data.reported_on), likelihood)
     write_posterior(net, folder / POSTERIOR, remedy=f"make room there, then go on with {_going_on(folder, record)}")
-    record.final = FinalRecord(error_percent=error, nonzero_percent=nonzero_percent(net))
+    record.final = FinalRecord(metric=reported, part=data.reported_on, nonzero_percent=nonzero_percent(net))
     record.status = "complete"
     record.write(folder)
+
+
+def _begun(
+    record: RunRecord, data: DataSet, held_out: float, tell: Callable[[str], None]
+) -> tuple[DataSet, Likelihood]:
+    """The data to train on and the likelihood, both written down in the record."""
+    likelihood = record.likelihood() or data.likelihood
+    if type(data.likelihood) is not type(likelihood):
+        data = replace(data, likelihood=likelihood)
+    if held_out and data.validation is not None:
+        tell(f"{data.name} has a validation part of its own, so nothing more of the training part is held out")
+    seen = data.held_out(held_out) if held_out else data
+    if record.task is None:
+        record.task = Choice(name=name_of(likelihood), options=likelihood.options())
+    record.measured_by, record.epochs_measured_on = likelihood.metric, seen.chosen_by
+    return seen, likelihood
 
 
 def _stopped(folder: Path, record: RunRecord) -> str:
@@ -202,8 +221,9 @@ def _check_copy(net: BayesianNetwork, images: Tensor, original: Uses) -> None:
         )
 
 
-def _check_fits(network: nn.Module, images: Tensor, classes: int) -> None:
+def _check_fits(network: nn.Module, data: DataSet, likelihood: Likelihood) -> None:
     """Refuse a network that the data cannot go through before hours are spent. Raises InputError."""
+    images, targets = (each[:2] for each in data.train)
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -217,11 +237,13 @@ def _check_fits(network: nn.Module, images: Tensor, classes: int) -> None:
     finally:
         for module, mode in modes:
             module.training = mode
-    outputs = checked_outputs(outputs, images)
-    if outputs.shape[1] < classes:
+    outputs = likelihood.checked_outputs(outputs, images)
+    classes = len(data.labels)
+    if isinstance(likelihood, CrossEntropy) and outputs.shape[1] < classes:
         raise InputError(
             f"The network has {outputs.shape[1]} outputs, and the data has {classes} classes; give it one each."
         )
+    likelihood.targets(targets, len(images), tuple(outputs.shape[1:]), f"The training set of {data.name}")
 
 
 def _check_finite(net: BayesianNetwork, network: nn.Module) -> None:
@@ -249,7 +271,3 @@ def _changed_state(net: BayesianNetwork, network: nn.Module) -> list[str]:
             if not same:
                 changed.append(name)
     return changed
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} %"

@@ -1,6 +1,6 @@
 """Whether code that a file names may be run.
 
-A run directory and a recipe name their network, method and data. Names of the package's own are harmless; a name
+A run directory and a recipe name their network, method, data and task. Names of the package's own are harmless; a name
 `module:callable` is code, which Python runs on importing it. Somebody who hands on a run directory would hand on code
 with it, so such a name is taken from a file only where the user says so: by naming the same on the command line or in
 the call, or by trusting the file as a whole.
@@ -20,6 +20,8 @@ _FOLDER = "folder:"  # pictures, which are data
 def code_names(record: Recipe) -> dict[str, str]:
     """Every `module:callable` that the record names, by its role."""
     names = {"model": record.model.name, "method": record.method.name, "data": record.data.name}
+    if record.task is not None:
+        names["task"] = record.task.name
     return {
         role: name for role, name in names.items() if ":" in name and not (role == "data" and name.startswith(_FOLDER))
     }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..compress.posterior import Posterior
     from ..compress.retrain import Labelled
     from ..compress.settings import CompressSettings
+    from ..train.likelihoods import Likelihood, LikelihoodLike
 
 TRIALS = 30  # settings that a search tries unless told otherwise
 
@@ -41,7 +42,7 @@ class Trained(Protocol):
 
 
 class Loader(Protocol):
-    """Batches of inputs and classes, as torch's DataLoader gives them."""
+    """Batches of inputs and targets, as torch's DataLoader gives them."""
 
     dataset: Sized
 
@@ -68,6 +69,7 @@ def compress_trained(
     *,
     evaluate: Evaluate | None,
     loader: Loader | None,
+    likelihood: LikelihoodLike | None = None,
     goal: Goal | None = None,
     trials: int = TRIALS,
     storage: str | None = None,
@@ -80,7 +82,8 @@ def compress_trained(
     if not (hasattr(net, "point_network") and hasattr(net, "posterior_tensors")):
         raise InputError(f"The network is a {type(net).__name__} without a posterior; give what bayesianize returned.")
     network, posterior = net.point_network(), Posterior.from_tensors(net.posterior_tensors())
-    data = _labelled(loader)
+    task = _likelihood(net, likelihood)
+    data = _labelled(loader, task)
     choice = None
     if goal is not None:
         measure = evaluate
@@ -94,11 +97,11 @@ def compress_trained(
         with _storage(storage) as place:
             found = searched_settings(
                 attempt, lambda: _error(measure, network), posterior, settings, Search(goal, trials, place),
-                about=_digest(posterior), progress=progress,
+                metric=task.metric, about=_digest(posterior), progress=progress,
             )  # fmt: skip
-        settings, choice = found.chosen.settings, choice_record(found, None)
+        settings, choice = found.chosen.settings, choice_record(found, None, task.metric)
     packed = compress_network(network, posterior, example, settings, evaluate=evaluate, data=data, progress=progress)
-    return replace(packed, choice=choice)
+    return replace(packed, choice=choice, measured_by=task.metric)
 
 
 def compress_path(
@@ -172,13 +175,21 @@ def compress_weights(
     return {tensor.name: tensor.values() for tensor in codec.decode(out.read_bytes())}
 
 
-def _labelled(loader: Loader | None) -> Labelled | None:
+def _likelihood(net: Trained, given: LikelihoodLike | None) -> Likelihood:
+    """What was given, or else what `fit` trained the network by; cross-entropy for a network trained elsewhere."""
+    from ..train.likelihoods import CrossEntropy, likelihood_of
+
+    own = getattr(net, "likelihood", None)
+    return likelihood_of(given if given is not None else CrossEntropy() if own is None else own)
+
+
+def _labelled(loader: Loader | None, likelihood: Likelihood) -> Labelled | None:
     from ..compress.retrain import Labelled
 
     if loader is None:
         return None
     with user_code("the data loader"):
-        return Labelled(lambda _epoch: loader, len(loader), len(loader.dataset))
+        return Labelled(lambda _epoch: loader, len(loader), len(loader.dataset), likelihood.loss, likelihood.soft_nll)
 
 
 def _error(evaluate: Evaluate, network: nn.Module) -> float:

@@ -1,7 +1,7 @@
 """A run directory to a packed directory.
 
 Training and compression do not know each other, so it is here that the data of a run meet its compression: the part
-held out to choose settings by, the part to retrain on, the test set to report on.
+to choose settings by (validation), the part to retrain on (train), the part to report on (test).
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from ..compress.posterior import Posterior
     from ..compress.retrain import Labelled
     from ..compress.settings import CompressSettings
+    from ..metric import Metric
     from ..packed_format import ChoiceRecord
     from ..train.data import DataSet
+    from ..train.likelihoods import Likelihood
     from ..train.run import RunRecord
 
 _EXAMPLES = 16  # of the data, that the graph is traced with; the first of them become golden inputs
@@ -74,7 +76,7 @@ def compress_run(
     from ..files import sha256
     from ..packed_format import Preprocessing
     from ..train.data import load_data
-    from ..train.evaluate import error_percent
+    from ..train.evaluate import measure
     from ..train.models import build_model
     from ..train.run import POSTERIOR, RunRecord
     from ..train.trust import check_code
@@ -85,41 +87,45 @@ def compress_run(
         raise InputError(f"The run in {run} is not complete; finish it with `bayespress train --resume {run}`.")
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
     posterior = read_posterior(run / POSTERIOR)
-    data = data or load_data(record.data.name, folder)
+    data = data or load_data(record.data.name, folder, likelihood=record.likelihood())
+    likelihood = _likelihood(record, data)
     network = build_model(record.model.name, record.model.options)
     settings = settings or CompressSettings()
     held_out = record.training.held_out
     notes: tuple[str, ...] = ()
     choice: ChoiceRecord | None = None
-    if search is not None and not held_out:
+    if search is not None and not held_out and data.validation is None:
         held_out = _HELD_OUT
         notes = (
             "The run was trained on all of its data, so the held-out errors of the search are too low; train with "
             "--held-out 0.1 to choose by data that training has not seen.",
         )
     seen = data.held_out(held_out) if held_out else data
-    labelled = _labelled(record, seen) if settings.retrain else None
+    labelled = _labelled(record, seen, likelihood) if settings.retrain else None
     if search is not None:
+        chosen_by = seen.part("validation")
 
         def attempt(tried: CompressSettings) -> tuple[float, int]:
-            packed = compress_network(network, posterior, seen.train_images[:_EXAMPLES], tried, data=labelled)
-            return error_percent(packed.network, seen.test_images, seen.test_labels), len(packed.weights)
+            packed = compress_network(network, posterior, seen.train.inputs[:_EXAMPLES], tried, data=labelled)
+            return measure(packed.network, *chosen_by, likelihood), len(packed.weights)
 
         def error_before() -> float:
             before = copy.deepcopy(network)
             posterior.load_into(before)
-            return error_percent(before, seen.test_images, seen.test_labels)
+            return measure(before, *chosen_by, likelihood)
 
         found = searched_settings(
-            attempt, error_before, posterior, settings, search, about=sha256(run / POSTERIOR), progress=progress
-        )
-        settings, choice = found.chosen.settings, choice_record(found, len(seen.test_images))
+            attempt, error_before, posterior, settings, search, metric=likelihood.metric,
+            about=sha256(run / POSTERIOR), progress=progress,
+        )  # fmt: skip
+        settings, choice = found.chosen.settings, choice_record(found, len(chosen_by.inputs), likelihood.metric)
+    reported_on = data.part(data.reported_on)
     packed = compress_network(
         network,
         posterior,
-        data.train_images[:_EXAMPLES],
+        data.train.inputs[:_EXAMPLES],
         settings,
-        evaluate=lambda network: error_percent(network, data.test_images, data.test_labels),
+        evaluate=lambda network: measure(network, *reported_on, likelihood),
         data=labelled,
         progress=progress,
     )
@@ -127,11 +133,13 @@ def compress_run(
         packed,
         notes=packed.notes + notes,
         name=record.model.name.replace(":", "-"),
-        golden=data.test_images[:_EXAMPLES],
+        golden=reported_on.inputs[:_EXAMPLES],
         preprocessing=Preprocessing(scale=data.scale, description=data.description),
         labels=tuple(data.labels),
         data=data.name,
         choice=choice,
+        measured_by=likelihood.metric,
+        part="test" if data.test is not None else "validation",
     )
     if out is not None:
         progress("exporting the graph")
@@ -140,14 +148,24 @@ def compress_run(
     return packed
 
 
-def _labelled(record: RunRecord, seen: DataSet) -> Labelled:
+def _likelihood(record: RunRecord, data: DataSet) -> Likelihood:
+    """The run's; of a data set that was handed over, its own of the same kind, which need not be found by name."""
+    from ..train.likelihoods import name_of
+
+    task, own = record.task, data.likelihood
+    if task is not None and (task.name, task.options) == (name_of(own), own.options()):
+        return own
+    return record.likelihood() or own
+
+
+def _labelled(record: RunRecord, seen: DataSet, likelihood: Likelihood) -> Labelled:
     """The training set as training saw it: in batches of the same size, moved and mirrored alike."""
     from ..compress.retrain import Labelled
     from ..train.data import batches
 
     training = record.training
     loader = batches(
-        seen.train_images, seen.train_labels, training.batch_size, seed=training.seed,
+        *seen.train, training.batch_size, seed=training.seed,
         shift=training.shift, mirror=training.mirror,
     )  # fmt: skip
 
@@ -155,7 +173,7 @@ def _labelled(record: RunRecord, seen: DataSet) -> Labelled:
         loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         return loader
 
-    return Labelled(of_epoch, len(loader), len(seen.train_images))  # type: ignore[arg-type]
+    return Labelled(of_epoch, len(loader), len(seen.train.inputs), likelihood.loss, likelihood.soft_nll)  # type: ignore[arg-type]
 
 
 def searched_settings(
@@ -165,13 +183,15 @@ def searched_settings(
     settings: CompressSettings,
     search: Search,
     *,
+    metric: Metric,
     about: str,
     progress: Callable[[str], None],
 ) -> Choice:
-    """Search settings by the error of `attempt` on held-out data; see compress.choose.choose.
+    """Search settings by the metric of `attempt` on held-out data; see compress.choose.choose.
 
-    error_before  measures the error, in percent, of the network before compression; raises InputError for a posterior
-                  of another network, once and not in each trial
+    error_before  measures the network before compression; raises InputError for a posterior of another network, once
+                  and not in each trial
+    metric        what `attempt` and `error_before` measure
     about         identifies the network in the storage of the search
 
     Raises InputError for a network without posterior variance whose settings would follow it.
@@ -182,28 +202,34 @@ def searched_settings(
         raise InputError(
             "The weights have no posterior variance for a search to follow; add the quantizer size, or codebook."
         )
-    error, goal = error_before(), search.goal
+    goal = search.goal
+    goal.check(metric)
+    before = error_before()
     if goal.max_loss is not None:
-        goal = goal.over(error)
-    return choose(attempt, settings, goal, trials=search.trials, storage=search.storage, about=about, progress=progress)
+        goal = goal.over(before)
+    return choose(
+        attempt, settings, goal, trials=search.trials, storage=search.storage, about=about, metric=metric,
+        progress=progress,
+    )  # fmt: skip
 
 
-def choice_record(found: Choice, examples: int | None) -> ChoiceRecord:
+def choice_record(found: Choice, examples: int | None, metric: Metric) -> ChoiceRecord:
     """The search as the packed directory records it.
 
-    examples  that its errors were measured on; None where that is not known
+    examples  that its figures were measured on; None where that is not known
+    metric    what the figures are
     """
     from ..compress.choose import searched
     from ..packed_format import ChoiceRecord, PointRecord
 
     return ChoiceRecord(
-        goal=str(found.goal),
+        goal=found.goal.text(metric),
         held_out=examples,
-        error_percent=found.chosen.error_percent,
+        metric=found.chosen.metric,
         bytes=found.chosen.bytes,
         points=tuple(
             PointRecord(
-                error_percent=point.error_percent,
+                metric=point.metric,
                 bytes=point.bytes,
                 settings={name: float(getattr(point.settings, name)) for name in searched(point.settings)},
             )

@@ -56,8 +56,9 @@ class DemoResult:
         return {
             "model": record.name,
             "data": record.data,
-            "error_before_percent": record.steps[0].error_percent,
-            "error_after_percent": record.steps[-1].error_percent,
+            "measured_by": record.measured_by.model_dump(),
+            "metric_before": record.steps[0].metric,
+            "metric_after": record.steps[-1].metric,
             "parameters": record.original_parameters,
             "nonzero": record.steps[-1].nonzero,
             "original_bytes": record.original_bytes,

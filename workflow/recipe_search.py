@@ -14,6 +14,7 @@ from .compression import compress_run
 from .training import named_by
 
 if TYPE_CHECKING:
+    from ..metric import Metric
     from ..train.data import DataSet
     from ..train.recipe import Range
 
@@ -23,16 +24,16 @@ _HELD_OUT = 0.1  # of the training set, to measure the error on
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One network that no other of the search beats in both error and size.
+    """One network that no other of the search beats in both metric and size.
 
     trial          its number
-    error_percent  on the held-out part of the training set
+    metric         on the validation part, see RecipeSearch.measured_by
     bytes          of its .bpz file
     settings       values of the fields that were searched
     """
 
     trial: int
-    error_percent: float
+    metric: float
     bytes: int
     settings: dict[str, Any]
 
@@ -44,11 +45,13 @@ class RecipeSearch:
     trials  how many were run, failed ones included
     pareto  the best networks, smallest first
     plot    path of the picture
+    measured_by  what the metric of each trial is
     """
 
     trials: int
     pareto: tuple[TrialResult, ...]
     plot: Path
+    measured_by: Metric
 
 
 def search_recipe(
@@ -79,6 +82,7 @@ def search_recipe(
     Raises InputError for a recipe without ranges, for a folder of another search and when no trial succeeds, and
     Interrupted after Ctrl-C, with what was kept.
     """
+    from ..compress.choose import Goal
     from ..files import parents_of
     from ..optuna_study import finished, open_study
     from ..outputs import PICTURE, check_container, check_output
@@ -112,7 +116,9 @@ def search_recipe(
     for candidate in (record, *_named_in(fields, ranges)):
         check_code(candidate, f"recipe {recipe}", named_by(assignments), trust_code=trust_code)
     folder = data_dir or (Path(record.data.folder) if record.data.folder else None)
-    data = load_data(record.data.name, folder).held_out(_HELD_OUT)
+    data = load_data(record.data.name, folder, likelihood=record.likelihood()).held_out(_HELD_OUT)
+    metric = (record.likelihood() or data.likelihood).metric
+    Goal().check(metric)
     try:
         study.optimize(
             lambda trial: _tried(
@@ -128,9 +134,9 @@ def search_recipe(
     best = sorted(study.best_trials, key=lambda trial: trial.values[1])
     if not best:
         raise InputError("No trial came to an end; see the messages above, and widen or mend the ranges.")
-    _plot(study, picture)
+    _plot(study, picture, metric)
     found = tuple(TrialResult(t.number, t.values[0], int(t.values[1]), dict(t.params)) for t in best)
-    return RecipeSearch(len(study.trials), found, picture)
+    return RecipeSearch(len(study.trials), found, picture, metric)
 
 
 def _tried(trial: Any, *arguments: Any, keep: bool, progress: Callable[[str], None]) -> tuple[float, int]:
@@ -152,7 +158,7 @@ def _measure(
     keep: bool,
     progress: Callable[[str], None],
 ) -> tuple[float, int]:
-    """Train and compress one network: its error in percent on the held-out part, and the size of its .bpz."""
+    """Train and compress one network: its metric on the validation part, and the size of its .bpz."""
     from ..compress.settings import CompressSettings
     from ..train.training_run import train_run
 
@@ -171,11 +177,13 @@ def _measure(
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-    error = packed.steps[-1].error_percent
-    if error is None:
-        raise InputError(f"Trial {trial.number} has no error to choose by; search on labelled data.")
-    progress(f"trial {trial.number}: {error:.2f} % at {len(packed.weights):,} bytes")
-    return error, len(packed.weights)
+    figure = packed.steps[-1].metric
+    if figure is None:
+        raise InputError(
+            f"Trial {trial.number} has no {packed.measured_by.name} to choose by; search on labelled data."
+        )
+    progress(f"trial {trial.number}: {packed.measured_by.text(figure)} at {len(packed.weights):,} bytes")
+    return figure, len(packed.weights)
 
 
 def _check_knobs(ranges: Mapping[str, Range]) -> None:
@@ -230,9 +238,9 @@ def _record(fields: Mapping[str, Any], chosen: Mapping[str, Any]) -> Any:
     return RunRecord.checked(changed, "The recipe")
 
 
-def _plot(study: Any, path: Path) -> None:
+def _plot(study: Any, path: Path, metric: Metric) -> None:
     from ..files import write_text
-    from ..html_report import BLUE, GREY, new_figure, svg_of
+    from ..html_report import BLUE, GREY, new_figure, plain, svg_of
     from ..optuna_study import finished
     from ..outputs import PICTURE, check_output
 
@@ -242,7 +250,7 @@ def _plot(study: Any, path: Path) -> None:
         axes.scatter([t.values[1] for t in done], [t.values[0] for t in done], s=14, color=GREY, label="trials")
         axes.step([t.values[1] for t in best], [t.values[0] for t in best], where="post", color=BLUE, label="best")
         axes.scatter([t.values[1] for t in best], [t.values[0] for t in best], s=18, color=BLUE)
-        axes.set(xlabel="bytes", ylabel="held-out error, %", xscale="log")
+        axes.set(xlabel="bytes", ylabel=plain(metric.title("held-out")), xscale="log")
         axes.legend(frameon=False)
         check_output(path, PICTURE, overwrite=True)
         write_text(path, svg_of(figure))  # without a lock: workers of one search draw the same picture

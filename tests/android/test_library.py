@@ -309,7 +309,7 @@ def test_the_workbench_goes_from_bundle_to_bundle(built, archive, desktop, tmp_p
 def test_drawings_are_taken_for_what_they_are(desktop, tmp_path):
     """By least squares on scikit-learn's digits, which fill their pictures, as the golden inputs tell."""
     data = load_data("digits")
-    x, labels = data.train_images, data.train_labels
+    x, labels = data.train.inputs, data.train.targets
     inputs = torch.cat([x.flatten(1), torch.ones(len(x), 1)], 1)
     ridge = inputs.T @ inputs + 30 * torch.eye(inputs.shape[1])
     solved = torch.linalg.solve(ridge, inputs.T @ torch.nn.functional.one_hot(labels, 10).float())

@@ -40,7 +40,7 @@ def test_the_demo_says_what_a_user_wants_to_see(made):
     assert summary["bpz_bytes"] == (folder / "packed" / "weights.bpz").stat().st_size
     assert summary["ratio"] == pytest.approx(266_610 * 4 / summary["bpz_bytes"])
     assert sum(summary["bytes_by_stream"].values()) == pytest.approx(summary["bpz_bytes"])
-    assert 0 < summary["error_after_percent"] < 60
+    assert 0 < summary["metric_after"] < 60
     assert {row["label"] for row in summary["latency"]} >= {"compiled", "ONNX Runtime, original", "PyTorch, shrunk"}
     assert (folder / "report.html").read_text().count("<svg") == 1
 

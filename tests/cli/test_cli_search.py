@@ -55,12 +55,12 @@ def test_a_search_is_resumed_and_draws_its_curve(tmp_path):
     )
     assert second["trials"] == 3
     for best in second["pareto"]:
-        assert 0 <= best["error_percent"] <= 100
+        assert 0 <= best["metric"] <= 100
         assert best["bytes"] > 100
         assert 2e-3 <= best["settings"]["training.learning_rate"] <= 2e-2
         assert best["settings"]["training.batch_size"] in (25, 50)
     sizes = [best["bytes"] for best in second["pareto"]]
-    errors = [best["error_percent"] for best in second["pareto"]]
+    errors = [best["metric"] for best in second["pareto"]]
     assert sizes == sorted(sizes)
     assert errors == sorted(errors, reverse=True)
     assert (tmp_path / "out" / "pareto.svg").read_text().startswith("<?xml")

@@ -73,7 +73,7 @@ def test_errors_are_reported_after_each_step_and_choose_nothing():
         network, posterior_of(network), specimen.inputs(), evaluate=lambda _: next(figures), progress=told.append
     )
     assert told == ["trained", "threshold", "strike", "levels"] == [step.name for step in packed.steps]
-    assert [step.error_percent for step in packed.steps] == [1.0, 2.0, 3.0, 99.0]
+    assert [step.metric for step in packed.steps] == [1.0, 2.0, 3.0, 99.0]
     assert packed.steps[0].nonzero > packed.steps[1].nonzero >= packed.steps[2].nonzero >= packed.steps[3].nonzero > 0
     assert packed.steps[-1].bytes == len(packed.weights)
     assert packed.weights == packed_specimen("mlp").weights, "the same posterior gives the same file"

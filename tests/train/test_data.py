@@ -40,19 +40,19 @@ def pack(folder, path):
 def test_a_folder_of_pictures_and_a_tar_of_it_are_the_same(tmp_path):
     write_pictures(tmp_path / "folder")
     data = load_data(f"folder:{tmp_path / 'folder'}")
-    assert data.train_images.shape == (4, 3, 5, 6)
-    assert data.test_labels.tolist() == [0, 1]
+    assert data.train.inputs.shape == (4, 3, 5, 6)
+    assert data.test.targets.tolist() == [0, 1]
     assert data.labels == ("cat", "dog")
     first = np.asarray(Image.open(tmp_path / "folder" / "train" / "cat" / "0.png"))
-    np.testing.assert_allclose(data.train_images[0].numpy(), first.transpose(2, 0, 1) / np.float32(255))
+    np.testing.assert_allclose(data.train.inputs[0].numpy(), first.transpose(2, 0, 1) / np.float32(255))
     packed = load_data(f"folder:{pack(tmp_path / 'folder', tmp_path / 'p.tar.xz')}")
-    assert torch.equal(packed.train_images, data.train_images)
-    assert torch.equal(packed.test_labels, data.test_labels)
+    assert torch.equal(packed.train.inputs, data.train.inputs)
+    assert torch.equal(packed.test.targets, data.test.targets)
 
 
 def test_grey_pictures_have_one_channel(tmp_path):
     write_pictures(tmp_path, mode="L")
-    assert load_data(f"folder:{tmp_path}").train_images.shape == (4, 1, 5, 6)
+    assert load_data(f"folder:{tmp_path}").train.inputs.shape == (4, 1, 5, 6)
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,20 @@ def write_cifar(folder, change=lambda fields: fields):
 def test_cifar10_from_its_batches_and_their_archive(tmp_path):
     write_cifar(tmp_path / "cifar10" / "cifar-10-batches-py")
     data = load_data("cifar10", tmp_path)
-    assert data.train_images.shape == (20, 3, 32, 32)
-    assert data.test_labels.tolist() == [0, 3, 9, 1]
+    assert data.train.inputs.shape == (20, 3, 32, 32)
+    assert data.test.targets.tolist() == [0, 3, 9, 1]
     (tmp_path / "archive").mkdir()
     with tarfile.open(tmp_path / "archive" / "cifar-10-python.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "cifar10" / "cifar-10-batches-py", "cifar-10-batches-py")
-    assert torch.equal(load_data("cifar10", tmp_path / "archive").train_images, data.train_images)
+    assert torch.equal(load_data("cifar10", tmp_path / "archive").train.inputs, data.train.inputs)
 
 
 def test_cifar10_from_pictures(tmp_path):
     write_pictures(tmp_path / "cifar10", size=(32, 32))
-    assert load_data("cifar10", tmp_path).train_images.shape == (4, 3, 32, 32)
+    assert load_data("cifar10", tmp_path).train.inputs.shape == (4, 3, 32, 32)
     (tmp_path / "tar").mkdir()
     pack(tmp_path / "cifar10", tmp_path / "tar" / "cifar10-jpeg.tar.xz")
-    assert load_data("cifar10", tmp_path / "tar").train_images.shape == (4, 3, 32, 32)
+    assert load_data("cifar10", tmp_path / "tar").train.inputs.shape == (4, 3, 32, 32)
 
 
 class Evil:
@@ -155,7 +155,7 @@ def test_data_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "own_data_for_test.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     data = load_data("own_data_for_test:tensors")
-    assert data.train_images.shape == (6, 4)
+    assert data.train.inputs.shape == (6, 4)
     assert data.labels == ("0", "1", "2")
     for name, message in [
         ("own_data_for_test:wrong", "gave a int; a DataSet or four tensors"),
@@ -171,20 +171,22 @@ def test_data_of_ones_own(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train_labels": torch.tensor([0, 2])}, "training set of it holds label 2; labels are 0 to 1"),
-        ({"test_labels": torch.tensor([-1])}, "test set of it holds label -1"),
-        ({"train_images": torch.zeros(0, 4), "train_labels": torch.zeros(0)}, "training set of it is empty"),
-        ({"test_images": torch.zeros(1, 5)}, r"test set of it has inputs of shape \(5,\)"),
-        ({"train_labels": torch.tensor([0])}, r"2 inputs and labels of shape \(1,\)"),
+        ({"train_targets": torch.tensor([0, 2])}, "training set of it holds label 2; labels are 0 to 1"),
+        ({"test_targets": torch.tensor([-1])}, "test set of it holds label -1"),
+        ({"train_inputs": torch.zeros(0, 4), "train_targets": torch.zeros(0)}, "training set of it is empty"),
+        ({"test_inputs": torch.zeros(1, 5)}, r"test set of it has inputs of shape \(5,\)"),
+        ({"train_targets": torch.tensor([0])}, r"2 inputs and labels of shape \(1,\)"),
     ],
 )
 def test_data_that_cannot_be_trained_on(change, message):
     fields = {
-        "train_images": torch.zeros(2, 4), "train_labels": torch.tensor([0, 1]), "test_images": torch.zeros(1, 4),
-        "test_labels": torch.tensor([1]),
+        "train_inputs": torch.zeros(2, 4), "train_targets": torch.tensor([0, 1]), "test_inputs": torch.zeros(1, 4),
+        "test_targets": torch.tensor([1]),
     }  # fmt: skip
+    parts = fields | change
+    train, test = ((parts[f"{part}_inputs"], parts[f"{part}_targets"]) for part in ("train", "test"))
     with pytest.raises(InputError, match=message):
-        DataSet("it", **(fields | change), labels=("a", "b"), scale=1.0, description="")
+        DataSet("it", train, test, labels=("a", "b"))
 
 
 @pytest.fixture
@@ -214,11 +216,11 @@ def server(tmp_path, monkeypatch):
 def test_files_are_fetched_once(server):
     _, root = server
     data = load_data("fashion-mnist")
-    assert data.train_images.shape == (60000, 1, 28, 28)
+    assert data.train.inputs.shape == (60000, 1, 28, 28)
     assert data.labels[9] == "Ankle boot"
     for file in root.iterdir():
         file.unlink()
-    assert load_data("fashion-mnist").train_labels.shape == (60000,)
+    assert load_data("fashion-mnist").train.targets.shape == (60000,)
 
 
 def test_a_fetched_file_of_another_checksum_is_refused(server):

@@ -38,7 +38,7 @@ def test_it_learns_and_turns_weights_into_noise():
         report=reports.append,
     )
     assert [metrics.epoch for metrics in reports] == list(range(40))
-    assert reports[-1].error_percent < 6.0
+    assert reports[-1].metric < 6.0
     assert reports[-1].sparsity_percent > 50.0
     assert reports[-1].kl < reports[0].kl
     assert not net.training
@@ -82,7 +82,7 @@ def test_any_data_loader_will_do():
     x, y = problem(100)
     reports = []
     fit(fresh(), DataLoader(TensorDataset(x, y), batch_size=32, shuffle=True), epochs=1, report=reports.append)
-    assert reports[0].error_percent is None
+    assert reports[0].metric is None
 
 
 def test_the_loss_is_the_negative_elbo_per_example():

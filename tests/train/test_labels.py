@@ -89,34 +89,36 @@ def part(images=None, labels=None):
 
 def data_set(**changed):
     images, labels = part()
-    fields = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
-    return DataSet("it", **(fields | changed), labels=("a", "b", "c"), scale=1.0, description="")
+    fields = {"train_inputs": images, "train_targets": labels, "test_inputs": images, "test_targets": labels}
+    parts = fields | changed
+    train, test = ((parts[f"{part}_inputs"], parts[f"{part}_targets"]) for part in ("train", "test"))
+    return DataSet("it", train, test, labels=("a", "b", "c"))
 
 
 def test_a_data_set_takes_arrays_and_other_labels():
     data = data_set(
-        train_images=np.random.default_rng(0).random((4, 6)), train_labels=ONE_HOT.float(), test_labels=[2, 0, 1, 2]
+        train_inputs=np.random.default_rng(0).random((4, 6)), train_targets=ONE_HOT.float(), test_targets=[2, 0, 1, 2]
     )
-    assert data.train_images.dtype == torch.float32
-    assert torch.equal(data.train_labels, RIGHT)
-    assert torch.equal(data.test_labels, RIGHT)
+    assert data.train.inputs.dtype == torch.float32
+    assert torch.equal(data.train.targets, RIGHT)
+    assert torch.equal(data.test.targets, RIGHT)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"train_images": torch.zeros(0, 6)}, "training set of it is empty"),
-        ({"train_images": torch.tensor(1.0)}, "is empty"),
-        ({"train_images": torch.full((4, 6), float("nan"))}, "NaN"),
-        ({"test_images": torch.full((4, 6), float("inf"))}, "test set of it holds NaN or infinite"),
-        ({"train_images": np.full((4, 6), 1e300)}, "float32 cannot"),
-        ({"train_images": np.array([[object()]] * 4)}, "inputs of type object"),
-        ({"train_images": [[1.0]] * 4}, "inputs of type list"),
-        ({"train_images": None}, "inputs of type NoneType"),
-        ({"test_images": torch.rand(4, 7)}, r"inputs of shape \(7,\)"),
-        ({"train_labels": RIGHT[:2]}, "4 inputs and labels of shape"),
-        ({"test_labels": RIGHT + 1}, "test set of it holds label 3"),
-        ({"train_labels": RIGHT.float()}, "type float32"),
+        ({"train_inputs": torch.zeros(0, 6)}, "training set of it is empty"),
+        ({"train_inputs": torch.tensor(1.0)}, "is empty"),
+        ({"train_inputs": torch.full((4, 6), float("nan"))}, "NaN"),
+        ({"test_inputs": torch.full((4, 6), float("inf"))}, "test set of it holds NaN or infinite"),
+        ({"train_inputs": np.full((4, 6), 1e300)}, "float32 cannot"),
+        ({"train_inputs": np.array([[object()]] * 4)}, "inputs of type object"),
+        ({"train_inputs": [[1.0]] * 4}, "inputs of type list"),
+        ({"train_inputs": None}, "inputs of type NoneType"),
+        ({"test_inputs": torch.rand(4, 7)}, r"inputs of shape \(7,\)"),
+        ({"train_targets": RIGHT[:2]}, "4 inputs and labels of shape"),
+        ({"test_targets": RIGHT + 1}, "test set of it holds label 3"),
+        ({"train_targets": RIGHT.float()}, "type float32"),
     ],
 )
 def test_a_data_set_refuses(changed, message):
@@ -150,7 +152,7 @@ def test_data_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "odd_data_for_test.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     assert load_data("odd_data_for_test:arrays").labels == ("0", "1", "2")
-    assert load_data("odd_data_for_test:one_hot").train_labels.tolist() == [0, 1, 2]
+    assert load_data("odd_data_for_test:one_hot").train.targets.tolist() == [0, 1, 2]
     for name, message in [
         ("floats", "labels of type float32"), ("huge", "holds label 1000000000000000"), ("three", "tuple of 3"),
         ("none", "labels of type NoneType"), ("raises", "raised KeyError: 'no such"),
@@ -174,7 +176,7 @@ def test_a_loader_of_ones_own_gives_labels_of_any_kind(labels):
     images = torch.rand(4, 6)
     reports = []
     trained([(images, labels)], [(images, labels)], report=reports.append)
-    assert reports[0].error_percent in (0.0, 25.0, 50.0, 75.0, 100.0)
+    assert reports[0].metric in (0.0, 25.0, 50.0, 75.0, 100.0)
 
 
 def test_arrays_are_inputs_too():

@@ -75,12 +75,12 @@ def test_a_users_module_that_fails_is_told_in_a_sentence(tmp_path, monkeypatch, 
 
 def test_digits_are_split_once_and_for_all():
     data = load_data("digits")
-    assert data.train_images.shape == (1437, 1, 28, 28)
-    assert data.test_images.shape == (360, 1, 28, 28)
-    assert data.train_images.dtype == torch.float32
-    assert 0.0 <= float(data.train_images.min()) <= float(data.train_images.max()) <= 1.0
-    assert torch.equal(data.test_labels, load_data("digits").test_labels)
-    assert torch.bincount(data.test_labels).min() >= 34
+    assert data.train.inputs.shape == (1437, 1, 28, 28)
+    assert data.test.inputs.shape == (360, 1, 28, 28)
+    assert data.train.inputs.dtype == torch.float32
+    assert 0.0 <= float(data.train.inputs.min()) <= float(data.train.inputs.max()) <= 1.0
+    assert torch.equal(data.test.targets, load_data("digits").test.targets)
+    assert torch.bincount(data.test.targets).min() >= 34
 
 
 IDX = {
@@ -110,11 +110,11 @@ def write_idx(folder, *, zipped=True, change=None):
 def test_mnist_is_read_from_its_folder_zipped_or_not(tmp_path, monkeypatch):
     write_idx(tmp_path / "mnist")
     data = load_data("mnist", tmp_path)
-    assert data.train_images.shape == (60000, 1, 28, 28)
-    assert float(data.test_images[0, 0, 0, 0]) == pytest.approx(7 / 255)
+    assert data.train.inputs.shape == (60000, 1, 28, 28)
+    assert float(data.test.inputs[0, 0, 0, 0]) == pytest.approx(7 / 255)
     write_idx(tmp_path / "plain", zipped=False)
     monkeypatch.setenv("BAYESPRESS_DATA", str(tmp_path / "plain"))
-    assert int(load_data("mnist").test_labels[5]) == 7
+    assert int(load_data("mnist").test.targets[5]) == 7
 
 
 @pytest.mark.parametrize(

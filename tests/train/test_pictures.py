@@ -154,7 +154,7 @@ def test_every_ending_is_read(tmp_path):
     endings = ("png", "PNG", "tif", "TIFF", "bmp", "webp", "gif", "jpeg", "pgm", "Tif")
     write(tmp_path, endings)
     data = picture_folder("it", tmp_path)
-    assert len(data.train_images) == 2 * len(endings)
+    assert len(data.train.inputs) == 2 * len(endings)
 
 
 def test_what_is_passed_over_is_listed(tmp_path):
@@ -176,7 +176,7 @@ def test_what_is_passed_over_is_listed(tmp_path):
     told = []
     data = picture_folder("it", tmp_path, told.append)
     assert data.labels == ("cat", "dog")
-    assert len(data.train_images) == 3
+    assert len(data.train.inputs) == 3
     for reason, count in [
         ("hidden or of the system", 6), ("not named like a picture", 2), ("folders within a class", 1),
         ("links that lead nowhere", 2), ("pipes, sockets and devices", 1), ("classes without pictures", 1),
@@ -208,7 +208,7 @@ def test_grey_and_coloured_pictures_together(tmp_path):
     write(tmp_path)
     Image.fromarray(np.stack([GREY] * 3, 2)).save(tmp_path / "train" / "cat" / "1.png")
     data = picture_folder("it", tmp_path)
-    np.testing.assert_array_equal(data.train_images[0], data.train_images[1])
+    np.testing.assert_array_equal(data.train.inputs[0], data.train.inputs[1])
 
 
 def test_an_archive_with_links_hidden_files_and_odd_members(tmp_path):
@@ -229,7 +229,7 @@ def test_an_archive_with_links_hidden_files_and_odd_members(tmp_path):
         archive.addfile(member, io.BytesIO(b"x"))
     told = []
     data = picture_folder("it", path, told.append)
-    assert len(data.train_images) == 3
+    assert len(data.train.inputs) == 3
     assert {line.split(": ")[0] for line in told} == {
         "symbolic links in an archive", "pipes, sockets and devices", "links that lead nowhere",
         "hidden or of the system",

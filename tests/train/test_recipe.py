@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bayespress.cli.train import METHOD_NAMES
+from bayespress.cli.train import METHOD_NAMES, TASK_NAMES
 from bayespress.errors import InputError
 from bayespress.train.data import DATA_SETS
 from bayespress.train.fit import FitSettings
+from bayespress.train.likelihoods import LIKELIHOODS
 from bayespress.train.methods import METHODS, method_named
 from bayespress.train.models import MODELS
 from bayespress.train.recipe import LOADING, Recipe, recipe_fields, recipe_names, search_ranges, set_field
@@ -90,6 +91,7 @@ def test_fields_that_are_none(fields, message):
 def test_the_command_line_names_every_method():
     """They are written out there, so that --help need not import torch."""
     assert sorted(METHOD_NAMES) == sorted(METHODS)
+    assert sorted(TASK_NAMES) == sorted(LIKELIHOODS)
 
 
 @pytest.mark.parametrize(

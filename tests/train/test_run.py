@@ -31,7 +31,7 @@ def data():
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(120, 1, 4, 4, generator=generator)
     labels = (images[:, 0, 0, 0] * 3).long()
-    return DataSet("it", images[:90], labels[:90], images[90:], labels[90:], ("a", "b", "c"), 255.0, "")
+    return DataSet("it", (images[:90], labels[:90]), (images[90:], labels[90:]), ("a", "b", "c"), 255.0, "")
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_what_training_leaves(record, data, tmp_path):
     assert found.status == "complete"
     assert [metrics.epoch for metrics in found.metrics] == [0, 1, 2]
     assert set(found.metrics[0].nonzero_by_layer) == {"1", "3"}
-    assert 0 <= found.final.error_percent <= 100
+    assert 0 <= found.final.metric <= 100
     assert any("epoch 3/3" in line for line in told)
     posterior, initial = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("posterior", "initial"))
     assert set(initial) == {"1.weight", "1.bias", "3.weight", "3.bias"}
@@ -108,13 +108,12 @@ def test_runs_that_are_none(tmp_path, record, data):
 
 
 def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(record, data, tmp_path):
-    two = DataSet("it", data.train_images, data.train_labels, data.test_images, data.test_labels,
-                  ("a", "b", "c", "d"), 1.0, "")  # fmt: skip
+    two = DataSet("it", data.train, data.test, ("a", "b", "c", "d"))
     with pytest.raises(InputError, match="The network has 3 outputs, and the data has 4 classes"):
         train_run(tmp_path / "run", record(), data=two)
     wide = torch.rand(4, 1, 5, 5), torch.zeros(4).long()
     with pytest.raises(InputError, match=r"cannot take inputs of shape \(1, 5, 5\)"):
-        train_run(tmp_path / "run", record(), data=DataSet("it", *wide, *wide, ("a",), 1.0, ""))
+        train_run(tmp_path / "run", record(), data=DataSet("it", wide, wide, ("a",), 1.0, ""))
     assert not (tmp_path / "run").exists()
 
 
@@ -189,7 +188,7 @@ def test_extra_state_is_resumed_and_its_change_is_told(record, data, tmp_path):
     ("name", "message"),
     [
         ("Weak", "A copy of the model does not use its own layer b"),
-        ("Pair", "gives a tuple, and a tensor of one logit a class is needed"),
+        ("Pair", "gives a tuple, and a tensor is needed, one logit a class"),
         ("Lost", r"cannot take inputs of shape \(1, 4, 4\) \(KeyError"),
         ("raises", "The model tricky_for_run_test:raises raised OSError: .*No space left on device"),
     ],
@@ -212,10 +211,10 @@ def test_a_run_that_diverges_looks_like_one(record, data, tmp_path):
 
 def test_what_is_held_out_is_always_the_same_part(data):
     first, second = data.held_out(0.2), data.held_out(0.2)
-    assert len(first.test_images) == 18
-    assert len(first.train_images) == 72
-    assert torch.equal(first.test_images, second.test_images)
-    whole = torch.cat([first.train_images, first.test_images]).flatten(1).sum(1).sort().values
-    torch.testing.assert_close(whole, data.train_images.flatten(1).sum(1).sort().values)
+    assert len(first.validation.inputs) == 18
+    assert len(first.train.inputs) == 72
+    assert torch.equal(first.validation.inputs, second.validation.inputs)
+    whole = torch.cat([first.train.inputs, first.validation.inputs]).flatten(1).sum(1).sort().values
+    torch.testing.assert_close(whole, data.train.inputs.flatten(1).sum(1).sort().values)
     with pytest.raises(InputError, match="is empty"):
         data.held_out(0.0)

@@ -159,7 +159,7 @@ def test_checkpoints_are_not_unpickled(here, tmp_path):
             return os.mkdir, (str(tmp_path / "touched"),)
 
     x = torch.rand(40, 1, 4, 4)
-    data = DataSet("it", x, (x[:, 0, 0, 0] * 3).long(), x, (x[:, 0, 0, 0] * 3).long(), ("a", "b", "c"), 1.0, "")
+    data = DataSet("it", *[(x, (x[:, 0, 0, 0] * 3).long())] * 2, ("a", "b", "c"), 1.0, "")
     fields = {"model": NAMES["model"], "training": {"epochs": 2}}
     train_run(tmp_path / "run", RunRecord.checked(fields, "it"), data=data, live=False)
     record = RunRecord.read(tmp_path / "run")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...errors import CorruptFileError, reason_of
 from ...files import read_bytes
-from .dataset import DataSet
+from .dataset import DataSet, Part
 from .pictures import picture_folder
 from .sources import fetched_folder, find_folder, named_folder
 
@@ -79,10 +79,9 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def _data_set(files: dict[str, bytes]) -> DataSet:
     train = [_batch(file, files[file]) for file in _TRAIN]
-    test_images, test_labels = _batch("test_batch", files["test_batch"])
     return DataSet(
-        _NAME, torch.cat([images for images, _ in train]), torch.cat([labels for _, labels in train]), test_images,
-        test_labels, _LABELS, 255.0, "32x32 pictures of 0 to 255, 3 channels",
+        _NAME, Part(torch.cat([images for images, _ in train]), torch.cat([labels for _, labels in train])),
+        Part(*_batch("test_batch", files["test_batch"])), _LABELS, 255.0, "32x32 pictures of 0 to 255, 3 channels",
     )  # fmt: skip
 
 

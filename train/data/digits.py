@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .dataset import DataSet
+from .dataset import DataSet, Part
 
 
 def digits(_data_dir: Path | None = None) -> DataSet:
@@ -25,6 +25,6 @@ def digits(_data_dir: Path | None = None) -> DataSet:
     labels = torch.from_numpy(raw.target.astype(np.int64))
     train, test = train_test_split(np.arange(len(labels)), test_size=360, stratify=raw.target, random_state=0)
     return DataSet(
-        "digits", images[train], labels[train], images[test], labels[test], tuple("0123456789"), 16.0,
+        "digits", Part(images[train], labels[train]), Part(images[test], labels[test]), tuple("0123456789"), 16.0,
         "8x8 pictures of 0 to 16, scaled bilinearly to 28x28",
     )  # fmt: skip

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import CorruptFileError, reason_of
 from ...files import read_bytes
-from .dataset import DataSet
+from .dataset import DataSet, Part
 from .sources import fetched_folder, find_folder, named_folder
 
 _FILES = {
@@ -78,7 +78,7 @@ def _load(name: str, source: _Source, data_dir: Path | None) -> DataSet:
             raise CorruptFileError(f"{file} holds label {array.max()}, and labels are 0 to 9; fetch the file again.")
     train_images, train_labels, test_images, test_labels = arrays
     return DataSet(
-        name, _images(train_images), _labels(train_labels), _images(test_images), _labels(test_labels),
+        name, Part(_images(train_images), _labels(train_labels)), Part(_images(test_images), _labels(test_labels)),
         source.labels, 255.0, "28x28 pictures of 0 to 255",
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...text import printable
-from .dataset import DataSet
+from .dataset import DataSet, Part
 from .picture_decode import Pixels, decode
 from .picture_files import PARTS, PassedOver, PictureFile, picture_files
 
@@ -62,11 +62,10 @@ def picture_folder(name: str, path: Path, tell: Callable[[str], None] = lambda _
     for note in passed.notes():
         tell(note)
     channels = max(picture.pixels.shape[0] for pictures in found.values() for picture in pictures)
-    train_images, train_labels = _stacked(path, found["train"], classes, channels)
-    test_images, test_labels = _stacked(path, found["test"], classes, channels)
-    height, width = train_images.shape[2:]
+    train, test = (Part(*_stacked(path, found[part], classes, channels)) for part in ("train", "test"))
+    height, width = train.inputs.shape[2:]
     return DataSet(
-        name, train_images, train_labels, test_images, test_labels, classes, 255.0,
+        name, train, test, classes, 255.0,
         f"{height}x{width} pictures of 0 to 255, {channels} channel{'s' if channels > 1 else ''}",
     )  # fmt: skip
 
