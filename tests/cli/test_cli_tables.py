@@ -17,7 +17,7 @@ show(table("a table", ("name", "count"), rows))
 def on_terminal(columns: int) -> str:
     """What the program prints on a terminal of so many columns."""
     master, slave = pty.openpty()
-    environment = os.environ | {"COLUMNS": str(columns), "TERM": "dumb", "NO_COLOR": "1"}
+    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=slave, env=environment)
     os.close(slave)
     printed = b""

@@ -20,11 +20,11 @@ def packed(tmp_path_factory):
     """Packed directory of a network of the zoo, by its name."""
 
     @cache
-    def make(name: str, precision: str = "posterior") -> Path:
+    def make(name: str, quantizer: str = "posterior") -> Path:
         specimen = ZOO[name]
         network = specimen.network()
         folder = tmp_path_factory.mktemp(name) / "packed"
-        settings = CompressSettings(precision=precision)
+        settings = CompressSettings(quantizer=quantizer)
         result = compress_network(network, posterior_of(network), specimen.inputs(), settings)
         result.write(folder, name=name, labels=["a", "b"])
         return folder

@@ -58,10 +58,10 @@ def bundled(packed, tmp_path_factory):
 
 @pytest.fixture
 def intel(monkeypatch):
-    """Intel's driver in place of the system's; whether it has half precision here."""
+    """Intel's driver in place of the system's; whether it has half quantizer here."""
     library = INTEL / "lib" / "libintelocl.so"
     if not library.is_file():
-        pytest.skip("Intel's OpenCL driver, which has half precision, is not installed (make intel-opencl)")
+        pytest.skip("Intel's OpenCL driver, which has half quantizer, is not installed (make intel-opencl)")
     vendors = INTEL / "vendors"
     vendors.mkdir(exist_ok=True)
     (vendors / "intel.icd").write_text(f"{library}\n")
@@ -101,9 +101,9 @@ def test_each_family_of_devices(name, family, packed, pocl, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["codebook", "round-off"])
-def test_values_that_are_looked_up(precision, packed, pocl, tmp_path):
-    bayespress.build(packed("padded", precision), ["opencl"], tmp_path / "it.bundle", kernels="sparse")
+@pytest.mark.parametrize("quantizer", ["codebook", "round-off"])
+def test_values_that_are_looked_up(quantizer, packed, pocl, tmp_path):
+    bayespress.build(packed("padded", quantizer), ["opencl"], tmp_path / "it.bundle", kernels="sparse")
     assert "BP_LEVELS" in (tmp_path / "it.bundle" / "targets" / "opencl" / "gpu_schedule.c").read_text()
     assert bayespress.verify(tmp_path / "it.bundle", ["opencl"]).passed
 

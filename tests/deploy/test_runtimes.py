@@ -46,10 +46,10 @@ def test_every_runtime_agrees_with_pytorch(name, kernels, packed, arm, tmp_path)
     assert [check.outcome for check in report.checks] == ["passed"] * len(EXPECTED), report.checks
 
 
-@pytest.mark.parametrize(("name", "precision"), [("padded", "codebook"), ("padded", "round-off")])
-def test_values_that_are_looked_up(name, precision, packed, arm, tmp_path):
+@pytest.mark.parametrize(("name", "quantizer"), [("padded", "codebook"), ("padded", "round-off")])
+def test_values_that_are_looked_up(name, quantizer, packed, arm, tmp_path):
     """Codebooks and small floats stay levels in a sparse kernel, beside the values of all of them."""
-    bayespress.build(packed(name, precision), ["host", "arm64-linux"], tmp_path / "it.bundle", kernels="sparse")
+    bayespress.build(packed(name, quantizer), ["host", "arm64-linux"], tmp_path / "it.bundle", kernels="sparse")
     schedule = (tmp_path / "it.bundle" / "targets" / "host" / "schedule.c").read_text()
     assert "BP_LEVELS" in schedule
     report = bayespress.verify(tmp_path / "it.bundle")
