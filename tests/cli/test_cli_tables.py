@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -31,7 +32,7 @@ def on_terminal(columns: int) -> str:
         printed += part
     os.close(master)
     assert process.wait() == 0
-    return printed.decode().replace("\r\n", "\n")
+    return re.sub(r"\x1b\[[0-9;]*m", "", printed.decode()).replace("\r\n", "\n")
 
 
 def test_long_cells_wrap_on_a_terminal():

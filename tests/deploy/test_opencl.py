@@ -58,10 +58,10 @@ def bundled(packed, tmp_path_factory):
 
 @pytest.fixture
 def intel(monkeypatch):
-    """Intel's driver in place of the system's; whether it has half quantizer here."""
+    """Intel's driver in place of the system's; whether it has half precision here."""
     library = INTEL / "lib" / "libintelocl.so"
     if not library.is_file():
-        pytest.skip("Intel's OpenCL driver, which has half quantizer, is not installed (make intel-opencl)")
+        pytest.skip("Intel's OpenCL driver, which has half precision, is not installed (make intel-opencl)")
     vendors = INTEL / "vendors"
     vendors.mkdir(exist_ok=True)
     (vendors / "intel.icd").write_text(f"{library}\n")
