@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..html_report import html_table
 from .bayesian import BayesianNetwork
+from .likelihoods import CrossEntropy
 
 _SHOWN = 10  # inputs in a notebook's table
 
@@ -44,7 +45,8 @@ def predict_samples(net: BayesianNetwork, x: Tensor, n: int) -> Prediction:
 
     x  inputs (batch, ...); deterministic layers (batch norm, dropout) are in evaluation mode
 
-    Raises InputError when fewer than one sample is asked for.
+    Raises InputError when fewer than one sample is asked for, and for a network that was trained by a likelihood other
+    than cross-entropy, whose outputs are no logits of classes.
     Source: Gal, "Uncertainty in Deep Learning", 2016, section 3.3; Houlsby et al. 2011 for the mutual information.
 
     >>> import torch, bayespress
@@ -55,6 +57,11 @@ def predict_samples(net: BayesianNetwork, x: Tensor, n: int) -> Prediction:
     """
     if n < 1:
         raise InputError(f"{n} samples were asked for; at least 1 is needed.")
+    if not isinstance(net.likelihood, CrossEntropy | None):
+        raise InputError(
+            f"Prediction gives probabilities of classes, and the network was trained by the likelihood "
+            f"{net.likelihood.name}; average its outputs within `with net.sampling():` instead."
+        )
     mean = entropy = torch.zeros(())
     with torch.no_grad(), net.sampling():
         for _ in range(n):

@@ -38,6 +38,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ...errors import CorruptFileError, InputError, reason_of
 from ...files import sha256
 from ...html_report import html_table
+from ...metric import ERROR, Metric
 from ...outputs import Kind, record_folder
 from ...packed_format import Preprocessing, StepRecord
 from ...text import printable
@@ -141,7 +142,7 @@ class TargetEntry(_Strict):
 class Manifest(_Strict):
     """The manifest of a bundle, `manifest.json`: the network, its targets, and a hash of every file."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     name: str
     input_shape: tuple[_Axis, ...]
     output_shape: tuple[_Axis, ...]
@@ -152,6 +153,10 @@ class Manifest(_Strict):
     original_bytes: int
     packed_bytes: int
     steps: tuple[StepRecord, ...]
+    measured_by: Metric = Field(default=ERROR, description="what the metric of each step is")
+    part: Literal["validation", "test"] | None = Field(
+        default=None, description="of the data set, that the steps were measured on; none where it is not known"
+    )
     golden_examples: int = Field(ge=0, lt=1 << 31)
     real_examples: int | None = Field(
         default=None,

@@ -168,7 +168,7 @@ def resealed(files, change):
     (lambda files: [*files, files[-1]], "The archive holds .* twice"),
     (lambda files: [(n, d + b"x" if n == "weights.bpz" else d) for n, d in files], "weights.bpz is larger than"),
     (lambda files: [(n, d[:-1] if n == "weights.bpz" else d) for n, d in files], "weights.bpz was changed since"),
-    (lambda files: resealed(files, lambda m: m.replace(b'"version": 1', b'"version": 9')), "version 9.*update the app"),
+    (lambda files: resealed(files, lambda m: m.replace(b'"version": 2', b'"version": 9')), "version 9.*update the app"),
     (lambda files: resealed(files, lambda m: m.replace(b'"name": "conv"', b'"nome": "conv"')), "json is damaged"),
     (lambda files: resealed(files, lambda m: re.sub(rb'"golden_examples": \d+', b'"golden_examples": 0', m)),
      "it has 0 golden examples"),

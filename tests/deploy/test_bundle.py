@@ -328,7 +328,7 @@ class TestZip:
     "spoil",
     [
         lambda fields: fields | {"surplus": 1},
-        lambda fields: fields | {"version": 2},
+        lambda fields: fields | {"version": 1},
         lambda fields: {key: value for key, value in fields.items() if key != "files"},
         lambda fields: fields | {"golden_examples": "many"},
         lambda fields: fields | {"name": "another"},

@@ -26,6 +26,7 @@ from bayespress.train.likelihoods import (
     likelihood_of,
     name_of,
 )
+from bayespress.train.predict import predict_samples
 
 CASES = {
     "cross-entropy": (CrossEntropy(), (3,), lambda n: torch.arange(n) % 3),
@@ -161,6 +162,8 @@ def test_regression_lowers_the_rmse():
     net, rmse = trained(network, inputs, targets, Gaussian(sigma=0.2))
     assert rmse[-1] < 0.5 * rmse[0]
     assert rmse[-1] < 0.5
+    with pytest.raises(InputError, match="gaussian"):
+        predict_samples(net, inputs[:2], 3)
     assert rmse[-1] == pytest.approx(measure(net.predictive_network(), inputs, targets, Gaussian()), rel=1e-4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from torch import Tensor
@@ -44,6 +45,9 @@ def likelihood_of(given: LikelihoodLike, options: Mapping[str, Any] | None = Non
     options = dict(options or {})
     found: Any = _by_name(given) if isinstance(given, str) else given
     if isinstance(found, type) and issubclass(found, Likelihood):
+        known = [field.name for field in fields(found)]
+        if unknown := next((name for name in options if name not in known), None):
+            raise unknown_name(f"setting of the task {found.name}", unknown, known)
         try:
             with user_code(f"the likelihood {found.__name__}"):
                 return found(**options)

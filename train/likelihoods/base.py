@@ -65,9 +65,9 @@ class Likelihood(ABC):
         targets = self.targets(given, len(outputs), tuple(outputs.shape[1:]), where)
         return self.nll(outputs, targets.to(outputs.device))
 
-    def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether outputs of this shape, without the batch axis, can be under this likelihood."""
-        return len(shape) >= 0
+    def fits(self, shape: tuple[int, ...]) -> bool:  # noqa: ARG002
+        """Whether outputs of this shape, without the batch axis, can be under this likelihood: by default of any."""
+        return True
 
     def checked_outputs(self, outputs: Any, inputs: Tensor) -> Tensor:
         """The outputs of a network for `inputs`. Raises InputError for anything that has no likelihood."""

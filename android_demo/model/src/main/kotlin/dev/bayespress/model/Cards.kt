@@ -13,8 +13,10 @@ class ModelCard(model: BundleModel, facts: List<TensorFacts>) {
     val modelStored: String = facts.sumOf { it.stored }.let { stored ->
         "%,d of %,d (%s)".figures(stored, manifest.originalParameters, percent(stored.toDouble() / manifest.originalParameters))
     }
-    val modelError: String = manifest.steps.lastOrNull { it.errorPercent != null }?.errorPercent?.let { error ->
-        "%.2f %%".figures(error) + (manifest.data?.let { " on $it" } ?: "")
+    val modelError: String = manifest.steps.lastOrNull { it.metric != null }?.metric?.let { figure ->
+        val (name, unit) = manifest.measuredBy.run { name to unit }
+        val text = if (unit == "%") "%.2f %%".figures(figure) else "$name ${"%.4g".figures(figure)} $unit".trim()
+        text + (manifest.data?.let { " on $it" } ?: "")
     } ?: "not measured"
     val modelMemory: String = size(model.network.workspaceBytes)
     val modelTarget: String = model.target.name

@@ -31,8 +31,11 @@ class TargetEntry(
 /** How raw values, 0 to [scale], become the network's input: (raw / scale - mean) / std. */
 class Preprocessing(val scale: Float, val mean: Float, val std: Float)
 
-/** State of the network after one step of compression; [bytes] and [errorPercent] are null where they were not taken. */
-class Step(val name: String, val errorPercent: Double?, val nonzero: Long, val parameters: Long, val bytes: Long?)
+/** The figure that a network is judged by, as the error in %; [unit] is empty for a pure number. */
+class Metric(val name: String, val unit: String)
+
+/** State of the network after one step of compression; [bytes] and [metric] are null where they were not taken. */
+class Step(val name: String, val metric: Double?, val nonzero: Long, val parameters: Long, val bytes: Long?)
 
 /** `manifest.json` of a bundle, as deploy/bundle.py writes it. [decoded] is the CRC-32 of each tensor's float32 values. */
 class Manifest private constructor(json: JsonObject) {
@@ -48,6 +51,7 @@ class Manifest private constructor(json: JsonObject) {
     val originalBytes: Long = json.count("original_bytes")
     val packedBytes: Long = json.count("packed_bytes")
     val steps: List<Step> = json.list("steps").map { step(it.jsonObject) }
+    val measuredBy: Metric = json.getValue("measured_by").jsonObject.let { Metric(it.text("name"), it.text("unit")) }
     val goldenExamples: Int = json.getValue("golden_examples").jsonPrimitive.int
     /** So many golden inputs, the first, are examples of the data; zeros, extremes and noise follow. */
     val realExamples: Int = json["real_examples"]?.takeIf { it !is JsonNull }?.jsonPrimitive?.int ?: goldenExamples
@@ -88,7 +92,7 @@ class Manifest private constructor(json: JsonObject) {
         const val MOST_FILES = 4096
         const val LARGEST_BUNDLE = 512L shl 20 // bytes of all files together
         const val MOST_NUMBERS = 1L shl 26 // of an input or an output
-        private const val VERSION = 1
+        private const val VERSION = 2
         private val DIGEST = Regex("\"digest\": \"([0-9a-f]{64})\"\n\\}\n$")
 
         /** Throws [BundleException] unless the bytes are a manifest of this version, true to its own digest. */
@@ -125,7 +129,7 @@ class Manifest private constructor(json: JsonObject) {
 
         private fun step(json: JsonObject) = Step(
             json.text("name"),
-            json.getValue("error_percent").takeIf { it !is JsonNull }?.jsonPrimitive?.double,
+            json.getValue("metric").takeIf { it !is JsonNull }?.jsonPrimitive?.double,
             json.count("nonzero"),
             json.count("parameters"),
             json.getValue("bytes").takeIf { it !is JsonNull }?.jsonPrimitive?.long,
