@@ -1,4 +1,4 @@
-"""Contracts for extensions: test suites that a method, a target, a device or a data set of yours has to pass.
+"""Contracts for extensions: suites that a method, likelihood, target, device or data set of yours has to pass.
 
 Each contract is a class of pytest tests. Extend it in a test file of your own, name what is to be tested, and run
 pytest:
@@ -10,7 +10,7 @@ pytest:
         def method(self):
             return MyMethod(prior_precision=2.0)
 
-The package's own methods, targets, devices and data sets pass the same classes.
+The package's own methods, likelihoods, targets, devices and data sets pass the same classes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data import DataContract
     from .device import DeviceContract
+    from .likelihood import LikelihoodContract
     from .method import MethodContract
     from .target import TargetContract
 
 _LAZY = {
     "DataContract": ".data",
     "DeviceContract": ".device",
+    "LikelihoodContract": ".likelihood",
     "MethodContract": ".method",
     "TargetContract": ".target",
 }
 
-__all__ = ["DataContract", "DeviceContract", "MethodContract", "TargetContract"]
+__all__ = ["DataContract", "DeviceContract", "LikelihoodContract", "MethodContract", "TargetContract"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,13 +10,12 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, Independent, Normal
 
 from bayespress.errors import InputError
-from bayespress.metric import Metric
+from bayespress.testing import LikelihoodContract
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.data import DataSet, batches, load_data
 from bayespress.train.evaluate import measure
 from bayespress.train.fit import fit
 from bayespress.train.likelihoods import (
-    LIKELIHOODS,
     Binary,
     CrossEntropy,
     Custom,
@@ -28,13 +27,18 @@ from bayespress.train.likelihoods import (
 )
 from bayespress.train.predict import predict_samples
 
+
+def laplace(outputs, targets):
+    return (outputs - targets).abs().sum() / len(outputs)
+
+
 CASES = {
     "cross-entropy": (CrossEntropy(), (3,), lambda n: torch.arange(n) % 3),
     "gaussian": (Gaussian(sigma=0.7), (2,), lambda n: torch.randn(n, 2)),
     "binary": (Binary(), (1,), lambda n: (torch.arange(n) % 2)[:, None]),
     "multi-label": (MultiLabel(), (4,), lambda n: torch.randint(0, 2, (n, 4))),
     "pixel-cross-entropy": (PixelCrossEntropy(), (3, 2, 5), lambda n: torch.randint(0, 3, (n, 2, 5))),
-    "own": (Custom(lambda f, y: (f - y).abs().sum() / len(f)), (2,), lambda n: torch.randn(n, 2)),
+    "own": (Custom(laplace), (2,), lambda n: torch.randn(n, 2)),
 }
 DENSITIES = {
     "cross-entropy": lambda f: Categorical(logits=f),
@@ -45,20 +49,25 @@ DENSITIES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_likelihood_holds_the_contract(name):
-    likelihood, shape, targets_of = CASES[name]
-    torch.manual_seed(0)
-    outputs = torch.randn(6, *shape, requires_grad=True)
-    targets = likelihood.targets(targets_of(6), 6, shape, "It")
-    loss = likelihood.nll(likelihood.checked_outputs(outputs, torch.zeros(6, 1)), targets)
-    loss.backward()
-    assert loss.shape == ()
-    assert float(outputs.grad.abs().max()) > 0.0
-    parts = [likelihood.tally(outputs[k : k + 2].detach(), targets[k : k + 2]) for k in (0, 2, 4)]
-    whole = likelihood.figure(*likelihood.tally(outputs.detach(), targets))
-    assert likelihood.figure(sum(t for t, _ in parts), sum(c for _, c in parts)) == pytest.approx(whole)
-    assert isinstance(likelihood.metric, Metric)
+class TestContract(LikelihoodContract):
+    """Each likelihood keeps the contract."""
+
+    @pytest.fixture(params=sorted(CASES))
+    def case(self, request):
+        torch.manual_seed(0)
+        return CASES[request.param]
+
+    @pytest.fixture
+    def likelihood(self, case):
+        return case[0]
+
+    @pytest.fixture
+    def shape(self, case):
+        return case[1]
+
+    @pytest.fixture
+    def targets(self, case):
+        return case[2](6)
 
 
 @pytest.mark.parametrize("name", DENSITIES)
@@ -126,12 +135,6 @@ def test_rejects_invalid_likelihoods():
             likelihood_of(given, options)
     with pytest.raises(InputError, match="scalar"):
         Custom(lambda f, y: f - y).nll(torch.zeros(2, 1), torch.zeros(2, 1))
-
-
-@pytest.mark.parametrize("name", sorted(LIKELIHOODS))
-def test_a_record_finds_a_likelihood_again(name):
-    likelihood = LIKELIHOODS[name]()
-    assert likelihood_of(name_of(likelihood), likelihood.options()) == likelihood
 
 
 def test_ignored_pixels_count_nowhere():
