@@ -52,7 +52,8 @@ DOCUMENTED = (
     "bayespress.api", "bayespress.errors", "bayespress.metric", "bayespress.train.evaluate",
     "bayespress.train.data.dataset", "bayespress.train.likelihoods", "bayespress.train.likelihoods.bernoulli",
     "bayespress.train.likelihoods.cross_entropy", "bayespress.train.likelihoods.custom",
-    "bayespress.train.likelihoods.gaussian", "bayespress.train.likelihoods.pixels", "bayespress.train.bayesian", "bayespress.train.fit",
+    "bayespress.train.likelihoods.gaussian", "bayespress.train.likelihoods.pixels",
+    "bayespress.train.bayesian", "bayespress.train.fit",
     "bayespress.train.predict", "bayespress.compress.packed", "bayespress.deploy.measure.bench",
     "bayespress.deploy.verify.verify", "bayespress.codec.encode",
 )  # fmt: skip
