@@ -13,7 +13,7 @@ import typer
 from ..errors import InputError
 from ..text import shell_word
 from ..train.settings import FitSettings
-from .console import DataDir, JsonFlag, Overwrite, TrustCode, percent, print_json, show, step, table
+from .console import DataDir, JsonFlag, Overwrite, TrustCode, note, percent, print_json, show, step, table
 from .interrupt import command_line
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _FIT = FitSettings()  # where the defaults stand
+_FEW = " below 10,000 examples"  # see train/suited.py
 
 # Written out: the methods themselves need torch, and --help shall not wait for it.
 METHOD_NAMES = (
@@ -67,9 +68,12 @@ def train(
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.", **_default(_FIT.epochs))] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples a step.", **_default(100))] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step.", **_default(f"100; 25{_FEW}"))] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Adam's at the start; falls linearly to 0.", **_default(_FIT.learning_rate))
+        float | None,
+        typer.Option(
+            help="Adam's at the start; falls linearly to 0.", **_default(f"{_FIT.learning_rate}; 0.002{_FEW}")
+        ),
     ] = None,
     warmup_start: Annotated[
         float | None,
@@ -78,7 +82,8 @@ def train(
     warmup_end: Annotated[
         float | None,
         typer.Option(
-            help="Fraction of the run after which the KL term has its full weight.", **_default(_FIT.warmup_end)
+            help="Fraction of the run after which the KL term has its full weight.",
+            **_default(f"{_FIT.warmup_end}; 0.5{_FEW}"),
         ),
     ] = None,
     kl_weighting: Annotated[
@@ -191,6 +196,14 @@ def train(
         print_json(record)
         return
     last, final, figure = record.metrics[-1], record.final, record.measured_by
+    learnt_nothing = final is not None and final.at_chance
+    if final is not None and learnt_nothing:
+        note(
+            f"The {final.part} {figure.name} of {figure.text(final.metric)} is at chance level: always answering the "
+            f"most frequent class gives {figure.text(final.constant)}; train for more epochs, or lower the "
+            "learning rate."
+        )
+    trust = " --trust-code" if code_names(record) else ""
     show(
         table(
             f"{record.model.name} on {record.data.name} by {record.method.name}",
@@ -203,7 +216,7 @@ def train(
                 ("run directory", folder),
             ],
         ),
-        f"Next: bayespress compress {shell_word(folder)}{' --trust-code' if code_names(record) else ''}",
+        *([] if learnt_nothing else [f"Next: bayespress compress {shell_word(folder)}{trust}"]),
     )
 
 

@@ -66,3 +66,10 @@ def nonzero_by_layer(net: BayesianNetwork) -> dict[str, float]:
     with torch.no_grad():
         weights = {name: layer.predictive_weight() for name, layer in net.variational_layers()}
     return {name: 100.0 * int(torch.count_nonzero(w)) / w.numel() for name, w in weights.items()}
+
+
+def constant_error(targets: Any, likelihood: Likelihood) -> float | None:
+    """Error in percent of always answering the most frequent class of `targets` (n,); None without classes."""
+    if not isinstance(likelihood, CrossEntropy) or not isinstance(targets, Tensor) or targets.ndim != 1:
+        return None
+    return 100.0 * (1.0 - int(torch.bincount(targets).max()) / len(targets))

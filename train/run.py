@@ -47,12 +47,23 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+_CHANCE = 0.95  # of the error of a constant answer: what is not below it has learnt nothing
+
+
 class FinalRecord(_Strict):
     """The finished network, as the method predicts with it."""
 
     metric: float = Field(description="see RunRecord.measured_by")
     part: PartName = Field(default="test", description="of the data set, that it was measured on")
     nonzero_percent: float = Field(description="of the variational layers' weights")
+    constant: float | None = Field(
+        default=None, description="error of always answering the most frequent class; none where there are no classes"
+    )
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether the network is about as wrong as one that always answers the most frequent class."""
+        return self.constant is not None and self.metric >= _CHANCE * self.constant
 
 
 class EpochRecord(_Strict):

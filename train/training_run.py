@@ -17,7 +17,7 @@ from ..errors import InputError, Interrupted, reason_of, user_code
 from .bayesian import BayesianNetwork, bayesianize, check_network
 from .checkpoints import has_checkpoint, remove_checkpoints
 from .data import DataSet, batches, load_data
-from .evaluate import measure, nonzero_percent
+from .evaluate import constant_error, measure, nonzero_percent
 from .fit import EpochMetrics, FitSettings, fit, is_main_process
 from .interrupt import stoppable
 from .likelihoods import CrossEntropy, Likelihood, name_of
@@ -37,6 +37,7 @@ from .run import (
     write_initial,
     write_posterior,
 )
+from .suited import suited
 from .trust import check_code, code_names
 
 
@@ -92,14 +93,15 @@ def _train(
     folder: Path, record: RunRecord, data: DataSet | None, resume: bool, live: bool, devices: str, strategy: str,
     tell: Callable[[str], None],
 ) -> None:  # fmt: skip
-    numbers = record.training.model_dump()
-    loading = {key: numbers.pop(key) for key in LOADING}
-    held_out = numbers.pop("held_out")
-    settings = FitSettings.of(**numbers)
     if data is None:
         tell(f"reading {record.data.name}")
         folder_of_data = Path(record.data.folder) if record.data.folder else None
         data = load_data(record.data.name, folder_of_data, likelihood=record.likelihood(), tell=tell)
+    record.training = suited(record.training, len(data.train.inputs))
+    numbers = record.training.model_dump()
+    loading = {key: numbers.pop(key) for key in LOADING}
+    held_out = numbers.pop("held_out")
+    settings = FitSettings.of(**numbers)
     seen, likelihood = _begun(record, data, held_out, tell)
     torch.manual_seed(settings.seed)
     network = build_model(record.model.name, record.model.options)
@@ -164,7 +166,12 @@ def _train(
     # Of the network that is written, not of its twin, should code of the model tell them apart.
     reported = measure(net.predictive_network(), *data.part(data.reported_on), likelihood)
     write_posterior(net, folder / POSTERIOR, remedy=f"make room there, then go on with {_going_on(folder, record)}")
-    record.final = FinalRecord(metric=reported, part=data.reported_on, nonzero_percent=nonzero_percent(net))
+    record.final = FinalRecord(
+        metric=reported,
+        part=data.reported_on,
+        nonzero_percent=nonzero_percent(net),
+        constant=constant_error(data.part(data.reported_on).targets, likelihood),
+    )
     record.status = "complete"
     record.write(folder)
 

@@ -28,7 +28,7 @@ def test_train_has_an_option_for_each_setting():
     parameters = {each.name: each for each in typer.main.get_command(app).commands["train"].params}
     for field in fields(FitSettings):
         assert parameters[field.name].default is None, field.name
-        assert parameters[field.name].show_default == str(field.default), field.name
+        assert str(parameters[field.name].show_default).startswith(str(field.default)), field.name
 
 
 def test_recipes_have_the_defaults_of_training():

@@ -101,7 +101,7 @@ def test_targets(packed, tmp_path):
     with pytest.raises(InputError, match="Target arm64-linux knows no processor 'i486'; there are cortex-a53, "):
         target_named("arm64-linux:i486")
     with pytest.raises(
-        InputError, match="Target arm64-android knows no extension 'sse'; there are dotprod, fp16, i8mm"
+        InputError, match="Target arm64-android knows no extension 'sse'; there are dotprod, fullfp16, i8mm"
     ):
         target_named("arm64-android+sse")
     with pytest.raises(InputError, match="Target host knows no processor 'cortex-a53'; there are none"):
@@ -109,7 +109,7 @@ def test_targets(packed, tmp_path):
     chosen = target_named("arm64-linux:cortex-a76+dotprod+fullfp16")
     assert chosen.compiler["mcpu"] == "cortex-a76"
     assert chosen.compiler["mattr"] == ["+neon", "+dotprod", "+fullfp16"]
-    assert chosen.folder == "arm64-linux-cortex-a76-dotprod-fp16"
+    assert chosen.folder == "arm64-linux-cortex-a76-dotprod-fullfp16"
     with pytest.raises(InputError, match="No target was named"):
         bayespress.build(packed("mlp"), [], tmp_path / "x")
     (tmp_path / "file").write_text("kept")

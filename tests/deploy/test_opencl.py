@@ -111,7 +111,7 @@ def test_values_that_are_looked_up(quantizer, packed, pocl, tmp_path):
 def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_path):
     """PoCL as Debian has it knows no half, and the float32 kernels of the same bundle run."""
     bayespress.build(packed("conv"), ["opencl+fp16-products"], tmp_path / "it.bundle")
-    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
+    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
     assert said["gpu"]["precision"] == "float32"
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert "float16" not in check.detail
@@ -123,7 +123,7 @@ def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_pa
 def test_half_precision(name, kernels, packed, intel, tmp_path):
     """By Intel's driver, which has it where the processor does; else it is one more driver to agree with."""
     bayespress.build(packed(name), ["opencl+fp16-products"], tmp_path / "it.bundle", kernels=kernels)
-    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16").stdout)
+    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
     assert said["gpu"]["precision"] == ("float16" if intel else "float32")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert check.outcome == "passed", check
