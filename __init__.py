@@ -42,7 +42,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ._version import __version__
+from ._version import __version__ as __version__
 from .api import build, compress, inspect, load, report, tune
 from .errors import (
     BayespressError,
@@ -51,8 +51,8 @@ from .errors import (
     InputError,
     MissingPackageError,
     MissingToolError,
+    missing_package,
 )
-from .errors import missing_package
 
 if TYPE_CHECKING:
     from . import codec

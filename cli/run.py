@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> ExitCode:
         try:
             command.main(list(arguments), prog_name="bayespress", standalone_mode=False)
         except SystemExit as end:
-            return ExitCode(end.code or 0)
+            return ExitCode(int(end.code or 0))
     try:
         with command.make_context("bayespress", list(arguments)) as context:
             command.invoke(context)

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from bayespress import extras
 from bayespress.cli.app import COMMANDS
 
@@ -39,10 +40,10 @@ def archives(tmp_path_factory):
         if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((ROOT / name).read_bytes())
-    script = (
-        "import sys, setuptools.build_meta as b; print(b.build_sdist(sys.argv[1])); print(b.build_wheel(sys.argv[1]))"
-    )
-    subprocess.run([sys.executable, "-c", script, str(out)], cwd=copy, env=_clean(), capture_output=True, check=True)
+    for job in ("sdist", "wheel"):
+        script = f"import sys, setuptools.build_meta as backend; backend.build_{job}(sys.argv[1])"
+        command = [sys.executable, "-c", script, str(out)]
+        subprocess.run(command, cwd=copy, env=_clean(), capture_output=True, check=True)
     return next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
 
 
@@ -128,7 +129,7 @@ CASES = [
     ("search", ["lenet-300-100/sparse-vd", "--out", "found"], "all"),
     ("compress", ["w.pt"], "compress"),
     ("build", ["packed", "--target", "host", "--out", "second.bundle"], "deploy"),
-    ("sign", ["net.bundle", "--new-key", "key.pem"], "deploy"),
+    ("sign", ["--new-key", "key.pem"], "deploy"),
     ("targets", [], None),
     ("bench", ["net.bundle"], "deploy"),
     ("verify", ["net.bundle"], None),
