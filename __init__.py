@@ -42,8 +42,17 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__ as __version__
 from .api import build, compress, inspect, load, report, tune
-from .errors import BayespressError, CheckFailedError, CorruptFileError, InputError, MissingToolError
+from .errors import (
+    BayespressError,
+    CheckFailedError,
+    CorruptFileError,
+    InputError,
+    MissingPackageError,
+    MissingToolError,
+    missing_package,
+)
 
 if TYPE_CHECKING:
     from . import codec
@@ -59,8 +68,6 @@ if TYPE_CHECKING:
     from .train.fit import fit
     from .train.predict import Prediction, predict_samples
     from .train.settings import FitSettings
-
-__version__ = "0.1.0"
 
 _LAZY = {
     "BayesianNetwork": ".train.bayesian",
@@ -120,9 +127,11 @@ def __getattr__(name: str) -> Any:
         try:
             return getattr(import_module(_LAZY[name], __name__), name)
         except ImportError as error:
-            from .errors import in_one_sentence
-
-            raise _MissingExtraError(str(in_one_sentence(error))) from error
+            # The room that a name comes from has the name of the extra that brings what it imports.
+            found = missing_package(error)
+            room = _LAZY[name].split(".")[1]
+            sentence = str(found.naming(room) if isinstance(found, MissingPackageError) else found)
+            raise _MissingExtraError(sentence) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .files import StrPath
+from .optional import needs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,7 @@ def _quiet(_step: str) -> None:
     """Progress that nobody asked for."""
 
 
+@needs("compress")
 def compress(
     model_or_path: Trained | StrPath,
     example: Tensor | None = None,
@@ -110,6 +112,7 @@ def compress(
     return packed
 
 
+@needs("compress")
 def tune(
     model_or_path: Trained | StrPath,
     example: Tensor | None = None,
@@ -171,6 +174,7 @@ def tune(
     return packed
 
 
+@needs("deploy")
 def build(
     packed: Packed | StrPath,
     targets: Sequence[str] = ("host",),
@@ -247,6 +251,7 @@ def inspect(path: StrPath) -> FileLayout:
     return codec.layout(weights_of(Path(path)))
 
 
+@needs("report")
 def report(
     path: StrPath, out: StrPath = "report.html", *, bench: StrPath | None = None, overwrite: bool = False
 ) -> Path:
@@ -270,6 +275,7 @@ def report(
     return write_report(Path(path), Path(out), None if bench is None else Path(bench), overwrite=overwrite)
 
 
+@needs("deploy")
 def load(path: StrPath) -> LoadedNetwork | LoadedWeights:
     """Open what was compressed or built, to use it in this process.
 

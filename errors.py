@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
 
+from .extras import install_remedy
 from .text import printable
 
 
@@ -62,6 +63,26 @@ class MissingToolError(BayespressError):
     """A device, compiler or optional package that the job needs is not there."""
 
     exit_code = ExitCode.MISSING_TOOL
+
+
+class MissingPackageError(MissingToolError):
+    """A Python package that cannot be imported.
+
+    package  its name, as Python imports it
+    reason   what the import said
+    extra    the extra to name, where several bring the package
+    """
+
+    def __init__(self, package: str, reason: str, extra: str = "") -> None:
+        self.package, self.reason = package, reason
+        remedy = install_remedy(package, extra)
+        super().__init__(
+            f"The package {package or 'that was asked for'} is needed and cannot be imported ({reason}); {remedy}."
+        )
+
+    def naming(self, extra: str) -> MissingPackageError:
+        """The same error with the remedy `extra`, where that brings the package."""
+        return MissingPackageError(self.package, self.reason, extra)
 
 
 class Interrupted(BayespressError):  # noqa: N818 - nothing went wrong
@@ -145,10 +166,6 @@ _REMEDIES = {
     errno.EIO: "check the disk",
 }
 
-_EXTRAS = {"train": ("torch", "lightning", "optuna", "PIL", "pooch", "sklearn", "tensorboard", "torch_pruning"),
-           "deploy": ("tvm", "tvm_ffi", "cryptography", "matplotlib", "onnx", "onnxruntime", "onnxscript", "wasmtime",
-                      "ziglang")}  # fmt: skip
-
 
 def in_one_sentence(error: BaseException) -> BayespressError:
     """The error of ours, with its sentence and exit code, that stands for any exception.
@@ -160,7 +177,7 @@ def in_one_sentence(error: BaseException) -> BayespressError:
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("Interrupted; outputs are written whole or not at all, so none was left half-written.")
     if isinstance(error, ImportError):
-        return _missing_package(error)
+        return missing_package(error)
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return InputError("There is not enough memory for this; close other programs, or take a smaller input.")
     if isinstance(error, RecursionError):
@@ -192,14 +209,12 @@ def _of_the_system(error: OSError) -> InputError:
     return InputError(f"A file cannot be read or written ({reason}); {remedy}.")
 
 
-def _missing_package(error: ImportError) -> BayespressError:
-    name = (error.name or "").partition(".")[0]
-    extra = next((extra for extra, names in _EXTRAS.items() if name in names), None)
+def missing_package(error: ImportError, package: str = "") -> BayespressError:
+    """What to say of a package that cannot be imported; `package` is known where the error does not name it."""
+    name = (error.name or "").partition(".")[0] or package
     if name == "bayespress" and not isinstance(error, ModuleNotFoundError):
         return DefectError(f"bayespress is not installed whole ({reason_of(error)}); install it again.")
-    remedy = f"install it with `pip install 'bayespress[{extra}]'`" if extra else "install it"
-    return MissingToolError(f"The package {printable(name) or 'that was asked for'} is needed and cannot be imported "
-                            f"({reason_of(error)}); {remedy}.")  # fmt: skip
+    return MissingPackageError(printable(name), reason_of(error))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .errors import MissingToolError
+from .errors import MissingPackageError, reason_of
 from .text import printable
 
 if TYPE_CHECKING:
@@ -33,16 +33,13 @@ _POLICY = (
 def new_figure(columns: int, width: float = 4.2, height: float = 3.2) -> Iterator[tuple[Figure, Sequence[Any]]]:
     """A figure of `columns` axes in a row, in our style; to be turned into SVG inside the block.
 
-    Raises MissingToolError when matplotlib is not installed.
+    Raises MissingPackageError when matplotlib is not installed.
     """
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingToolError(
-            f"matplotlib is needed for pictures and cannot be imported ({error}); "
-            "install it with `pip install 'bayespress[deploy]'`."
-        ) from error
+        raise MissingPackageError("matplotlib", reason_of(error)) from error
     settings = {"svg.fonttype": "path", "svg.hashsalt": "bayespress", "font.size": 9, "axes.titleweight": "bold"}
     with mpl.rc_context(settings):  # type: ignore[arg-type]
         figure = Figure(figsize=(width * columns, height), layout="constrained")

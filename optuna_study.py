@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, MissingToolError, reason_of
+from .errors import InputError, MissingPackageError, reason_of
 
 # `redis` would be a journal, which unpickles; the others are what SQLAlchemy has dialects for.
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql", "cockroachdb")
@@ -32,16 +32,13 @@ def open_study(
     storage  a path, in which no character has a meaning, or the URL of a database, as postgresql://user@host/name
     seed     of what is proposed; without one several workers propose different things
 
-    Raises MissingToolError without Optuna and InputError when the storage cannot be used, or is a file of something
+    Raises MissingPackageError without Optuna and InputError when the storage cannot be used, or is a file of something
     else.
     """
     try:
         import optuna
     except ImportError as error:
-        raise MissingToolError(
-            f"Optuna is needed for searching and cannot be imported ({error}); "
-            "install it with `pip install 'bayespress[train]'`."
-        ) from error
+        raise MissingPackageError("optuna", reason_of(error)) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     shown = without_password(storage)
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import cleandoc
 from typing import Annotated
 
 import typer
 
+from ..optional import needs
 from .bench import bench
 from .build import build
 from .compress import compress
@@ -31,7 +33,7 @@ app = typer.Typer(
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},  # of every command
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -59,5 +61,21 @@ def _paragraphs(text: str | None) -> str:
     return "\n\n".join(" ".join(part.split()) for part in cleandoc(text or "").split("\n\n"))
 
 
-for _command in (demo, train, search, compress, build, sign, targets, bench, verify, inspect, decode, report):
-    app.command(epilog=_EPILOG, help=_paragraphs(_command.__doc__))(_command)
+# Each command, and the extra that brings all it can need; "" where the base dependencies are enough.
+COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (demo, "all"),
+    (train, "train"),
+    (search, "all"),
+    (compress, "compress"),
+    (build, "deploy"),
+    (sign, "deploy"),
+    (targets, "deploy"),
+    (bench, "deploy"),
+    (verify, "deploy"),
+    (inspect, ""),
+    (decode, ""),
+    (report, "report"),
+)
+
+for _command, _extra in COMMANDS:
+    app.command(epilog=_EPILOG, help=_paragraphs(_command.__doc__))(needs(_extra)(_command) if _extra else _command)

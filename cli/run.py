@@ -6,6 +6,7 @@ code 1 for a closed pipe). Here every end is an exit code or an exception, and _
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..errors import ExitCode, InputError, Interrupted
 
 # The common base of typer's exceptions about usage; which package defines it differs between typer's releases.
 _UsageFailure: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+COMPLETION = "_BAYESPRESS_COMPLETE"  # set by the script that `--install-completion` writes
 
 
 def run(arguments: Sequence[str]) -> ExitCode:
@@ -26,6 +28,11 @@ def run(arguments: Sequence[str]) -> ExitCode:
     from .app import app
 
     command = get_command(app)
+    if COMPLETION in os.environ:  # a shell asks what may follow; typer's main function answers, and ends the process
+        try:
+            command.main(list(arguments), prog_name="bayespress", standalone_mode=False)
+        except SystemExit as end:
+            return ExitCode(int(end.code or 0))
     try:
         with command.make_context("bayespress", list(arguments)) as context:
             command.invoke(context)

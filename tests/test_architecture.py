@@ -34,7 +34,8 @@ ALLOWED = {
     "outputs": {"errors", "files", "text"},
     "html_report": {"errors", "text"},
     "optuna_study": {"errors", "outputs", "text"},
-    "errors": {"text"},
+    "errors": {"extras", "text"},
+    "extras": set(),
     "text": set(),
 }
 

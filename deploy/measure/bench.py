@@ -18,7 +18,7 @@ import numpy as np
 from ... import codec
 from ...errors import InputError, unknown_name
 from ...files import StrPath, read_bytes
-from ...optional import require
+from ...optional import needs, require
 from ...packed_format import NETWORK, ORIGINAL, WEIGHTS
 from ..bundle.format import GOLDEN_INPUT, GRAPH, Bundle, opened
 from ..bundle.sign import check_signature, public_key
@@ -42,6 +42,7 @@ COMPILED = "compiled"
 PEERS = ("onnxruntime", "torch")
 
 
+@needs("deploy")
 def bench(
     bundle: StrPath,
     packed: StrPath | None = None,

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...files import StrPath, check_input, read_bytes
+from ...optional import needs
 from ..bundle.weights import check_weights, is_bundle
 from .checks import VerifyReport, attempt, check_time_limit
 
 
+@needs("deploy")
 def verify(
     path: StrPath,
     devices: Sequence[str] | None = None,
