@@ -1,6 +1,6 @@
 /* decode_bpz.c - print the name, the size and the first value of each tensor in a .bpz file.
  *
- *     cc -std=c99 -I codec/c docs/examples/decode_bpz.c codec/c/*.c -o decode_bpz
+ *     cc -std=c99 -I codec/c docs/examples/decode_bpz.c $(find codec/c -name '*.c') -o decode_bpz
  *     ./decode_bpz net.bpz
  */
 #include <stdio.h>
