@@ -15,7 +15,7 @@ QUICK_TESTS := tests/codec tests/train tests/compress tests/cli tests/test_*.py
 STAGES := codec train compress deploy workflow testing cli
 MODULES := _version api errors extras files html_report labels optional optuna_study outputs packed_format plugins text __main__
 
-.PHONY: help setup demo check test intel-opencl android-tools android-pictures arm-python reproduce-mnist lint typecheck check-tests clean
+.PHONY: help setup demo check test docs intel-opencl android-tools android-pictures arm-python reproduce-mnist lint typecheck check-tests clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,13 +23,14 @@ help:
 	@echo "make demo       train, compress, build, bench and verify; BAYESPRESS_DATA=folder takes MNIST from there"
 	@echo "make check      lint, types and the quick tests, in three minutes"
 	@echo "make test       lint, types and all tests"
+	@echo "make docs       the site, in build/site"
 	@echo "make reproduce-mnist   the rows of the MNIST tables, trained and compressed; hours, resumable"
 	@echo "make clean      remove what was built (not .venv, not out)"
 
 # One stamp for the environment, one for the extension, so that the second call does nothing.
 $(STAMPS)/environment: pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[all,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[all,dev,docs]"
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/extension: $(STAMPS)/environment $(C_SOURCES)
@@ -46,6 +47,11 @@ check: lint typecheck
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow" $(QUICK_TESTS) $(PYTEST_ARGS)
 
 test: lint typecheck check-tests
+
+# mkdocstrings reads the package from the folder that gives the root its name, as mypy does.
+docs: setup
+	@mkdir -p $(TYPED) && ln -sfn ../.. $(TYPED)/bayespress
+	$(BIN)/mkdocs build --strict
 
 lint: setup
 	$(BIN)/ruff check .
