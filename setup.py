@@ -19,4 +19,5 @@ class BuildPy(build_py):
 setup(
     cffi_modules=["codec/build_cffi.py:ffibuilder", "train/kernels/build_cffi.py:ffibuilder"],
     cmdclass={"build_py": BuildPy},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},  # both extensions keep to the limited API
 )

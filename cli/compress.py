@@ -28,6 +28,7 @@ _RETRAINING, _OWN = "Retraining", "Weights of your own"
 
 
 def compress(
+    context: typer.Context,
     run: Annotated[
         Path,
         typer.Argument(help="Run directory that `train` wrote; or weights of your own: .safetensors, .pt, .onnx."),
@@ -185,13 +186,16 @@ def compress(
             run, out or run.with_suffix(".bpz"), tolerance, profile, threads, overwrite=overwrite, as_json=as_json
         )
         return
+    from ..workflow.compress import run_settings
     from ..workflow.compression import compress_run
 
-    settings = CompressSettings(
-        rule=rule, threshold=threshold, sparsity=sparsity, quantizer=quantizer, budget=budget, rate_weight=rate_weight,
-        clusters=clusters, codebook_start=codebook_start, shared=shared, retrain=retrain, learning_rate=learning_rate,
-        distill=distill, profile=profile,
-    )  # fmt: skip
+    # What is not given is the recipe's, and then the default.
+    values = {
+        "rule": rule, "threshold": threshold, "sparsity": sparsity, "quantizer": quantizer, "budget": budget,
+        "rate_weight": rate_weight, "clusters": clusters, "codebook_start": codebook_start, "shared": shared,
+        "retrain": retrain, "learning_rate": learning_rate, "distill": distill, "profile": profile,
+    }  # fmt: skip
+    settings = run_settings(run, {name: value for name, value in values.items() if _is_given(context, name)})
     search = None
     if searching:
         from ..compress.choose import Goal
@@ -218,6 +222,12 @@ def compress(
     if record.choice is not None:
         shown.append(curve_table(record.choice, record.measured_by))
     show(*shown, f"Next: bayespress build {shell_word(out)}")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether the user gave the option."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
 
 
 def _compress_file(

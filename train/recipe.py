@@ -126,6 +126,9 @@ class Recipe(_Strict):
     )
     training: Training = Training()
     start: str | None = Field(default=None, description="run directory whose network training starts from")
+    compress: dict[str, Any] = Field(
+        default_factory=dict, description="settings that `compress` takes for this run, see compress/settings.py"
+    )
 
     @classmethod
     def checked(cls, fields: dict[str, Any], what: str) -> Self:

@@ -62,6 +62,17 @@ def settings_of(values: dict[str, Any]) -> CompressSettings:
     return CompressSettings(**values)
 
 
+def run_settings(run: Path, given: dict[str, Any]) -> CompressSettings:
+    """Settings for a run directory: those of its recipe's [compress] table, changed by `given`.
+
+    Raises InputError for an unknown name in either.
+    """
+    from ..train.run import RECORD, RunRecord
+
+    own = RunRecord.read(run).compress if (run / RECORD).is_file() else {}
+    return settings_of({**own, **given})
+
+
 def compress_trained(
     net: Trained,
     example: Tensor,

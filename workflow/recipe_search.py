@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckFailedError, InputError, Interrupted, reason_of, unknown_name
 from ..optuna_study import without_password
+from .compress import settings_of
 from .compression import compress_run
 from .training import named_by
 
@@ -159,7 +160,6 @@ def _measure(
     progress: Callable[[str], None],
 ) -> tuple[float, int]:
     """Train and compress one network: its metric on the validation part, and the size of its .bpz."""
-    from ..compress.settings import CompressSettings
     from ..train.training_run import train_run
 
     chosen = {key: _suggest(trial, key, span) for key, span in ranges.items()}
@@ -172,7 +172,7 @@ def _measure(
         raise InputError(f"{folder} is there already; name another --out, or remove it.") from None
     try:
         train_run(folder / "run", record, data=data, live=False, trust_code=True)  # checked above
-        settings = CompressSettings(**knobs)
+        settings = settings_of({**record.compress, **knobs})
         packed = compress_run(folder / "run", folder / "packed", settings, data=data, trust_code=True)
     finally:
         if not keep:

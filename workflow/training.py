@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, Interrupted
+from .compress import settings_of
 
 if TYPE_CHECKING:
     from ..train.run import RunRecord
@@ -27,7 +28,9 @@ def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequ
             set_value(fields, key, value)
     for assignment in assignments:
         set_field(fields, assignment)
-    return RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
+    record = RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
+    settings_of(record.compress)  # a wrong setting is refused before hours of training
+    return record
 
 
 def named_by(assignments: Sequence[str]) -> list[str]:

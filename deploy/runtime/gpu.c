@@ -46,9 +46,10 @@ static bp_status load_rows(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *
         const size_t value_size = sparse->stored == BP_VALUES ? sizeof(float) : 1;
         const size_t entries = into.rows[parameter->shape[0]];
         if (!write_weights(gpu, parameter->offset, entries * value_size, into.values) ||
-            !write_weights(gpu, sparse->places_offset, entries * sparse->place_size, into.input_offsets) ||
+            !write_weights(gpu, sparse->input_offsets_offset, entries * sparse->place_size, into.input_offsets) ||
             !write_weights(gpu, sparse->rows_offset, (parameter->shape[0] + (size_t)1) * sizeof(uint32_t), into.rows) ||
-            !write_weights(gpu, sparse->meaning_offset, bpi_value_table_size(sparse) * sizeof(float), into.value_table)) {
+            !write_weights(gpu, sparse->value_table_offset, bpi_value_table_size(sparse) * sizeof(float),
+                           into.value_table)) {
             return BP_ERROR_DEVICE;
         }
     }

@@ -65,7 +65,7 @@ enum { BP_VALUES = 0, BP_GRID_LEVELS = 1, BP_LEVELS = 2 };
 /* A weight that is kept as compressed sparse rows: row starts of int32_t, places of int32_t or uint16_t; its values are
  * where its parameter lies. An entry of column c meets the input at c / inner * channel_stride + table[c % inner]. */
 typedef struct bpi_sparse {
-    size_t places_offset, rows_offset, meaning_offset;
+    size_t input_offsets_offset, rows_offset, value_table_offset;
     uint32_t entries; /* room for so many */
     int stored;
     uint32_t place_size; /* 2 or 4 bytes */

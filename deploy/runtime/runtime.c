@@ -50,9 +50,9 @@ static bp_status load_weight(bp_network *network, const bpz_file *file, const bp
         unsigned char *weights = network->weights;
         bpi_rows into;
         into.values = weights + parameter->offset;
-        into.input_offsets = weights + sparse->places_offset;
+        into.input_offsets = weights + sparse->input_offsets_offset;
         into.rows = (uint32_t *)(void *)(weights + sparse->rows_offset);
-        into.value_table = (float *)(void *)(weights + sparse->meaning_offset);
+        into.value_table = (float *)(void *)(weights + sparse->value_table_offset);
         into.columns = (uint32_t *)(void *)network->arena; /* which has room for them, and nothing to hold yet */
         return bpi_decode_rows(file, &tensor, parameter, &into, scratch_of(network), scratch_size(), why);
     }

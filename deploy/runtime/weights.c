@@ -19,7 +19,7 @@ bp_status bpi_find_weight(const bpz_file *file, const bpi_parameter *parameter, 
     return parameter->rank == tensor->rank ? BP_OK : BP_ERROR_MISMATCH;
 }
 
-static void find_places(const bpi_sparse *sparse, const uint32_t *columns, void *places, uint32_t count) {
+static void find_input_offsets(const bpi_sparse *sparse, const uint32_t *columns, void *places, uint32_t count) {
     uint32_t i;
     for (i = 0; i < count; i++) {
         const uint32_t place =
@@ -33,8 +33,8 @@ static void find_places(const bpi_sparse *sparse, const uint32_t *columns, void 
 }
 
 /* What the levels mean. BPZ_ERROR_ARGUMENT where a grid is wanted and there is none. */
-static bpz_status find_meaning(const bpz_file *file, const bpz_tensor *tensor, const bpi_sparse *sparse, float *value_table,
-                               void *workspace, size_t workspace_size) {
+static bpz_status find_value_table(const bpz_file *file, const bpz_tensor *tensor, const bpi_sparse *sparse,
+                                   float *value_table, void *workspace, size_t workspace_size) {
     bpz_value_map map;
     bpz_status status;
     int32_t level;
@@ -70,8 +70,8 @@ bp_status bpi_decode_rows(const bpz_file *file, const bpz_tensor *tensor, const 
     *why = bpz_decode_csr(file, tensor, element, into->rows, into->columns, into->values, sparse->entries, workspace,
                           workspace_size);
     if (*why == BPZ_OK) {
-        find_places(sparse, into->columns, into->input_offsets, into->rows[tensor->rows]);
-        *why = find_meaning(file, tensor, sparse, into->value_table, workspace, workspace_size);
+        find_input_offsets(sparse, into->columns, into->input_offsets, into->rows[tensor->rows]);
+        *why = find_value_table(file, tensor, sparse, into->value_table, workspace, workspace_size);
     }
     if (*why == BPZ_ERROR_ARGUMENT || *why == BPZ_ERROR_UNSUPPORTED) {
         return BP_ERROR_MISMATCH;

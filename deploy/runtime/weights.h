@@ -9,9 +9,9 @@
 /* Where compressed sparse rows go; each array is as long as the parameter's bpi_sparse says. */
 typedef struct bpi_rows {
     void *values, *input_offsets;
-    uint32_t *rows;    /* one more than the weight has */
-    float *value_table;    /* bpi_value_table_size */
-    uint32_t *columns; /* scratch, one an entry */
+    uint32_t *rows;     /* one more than the weight has */
+    float *value_table; /* bpi_value_table_size */
+    uint32_t *columns;  /* scratch, one an entry */
 } bpi_rows;
 
 /* Floats of a sparse weight's `meaning`. */

@@ -47,3 +47,23 @@ def test_tune_and_compress_take_the_same_words():
     assert set(goals) <= set(given)
     assert set(goals) <= set(inspect.signature(bayespress.tune).parameters)
     assert {"tolerance", "threads", "out"} <= set(given) & set(inspect.signature(bayespress.compress).parameters)
+
+
+def test_a_recipe_s_compress_table_goes_with_the_run(tmp_path, monkeypatch):
+    import json
+
+    import pytest
+
+    from bayespress.cli.run import run
+    from bayespress.errors import InputError
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "row.toml").write_text('[training]\nepochs = 1\n\n[compress]\nquantizer = "size"\nbudget = 0.1\n')
+    assert run(["train", "--recipe", "row.toml", "-o", "run", "--json"]) == 0
+    assert run(["compress", "run", "--rule", "magnitude", "--budget", "0.2", "-o", "packed", "--json"]) == 0
+    settings = json.loads((tmp_path / "packed" / "packed.json").read_text())["settings"]
+    assert (settings["quantizer"], settings["rule"], settings["budget"]) == ("size", "magnitude", 0.2)
+    (tmp_path / "wrong.toml").write_text("[compress]\nbudgets = 0.1\n")
+    with pytest.raises(InputError, match=r"'budgets' .*did you mean budget"):
+        run(["train", "--recipe", "wrong.toml", "-o", "other"])
+    assert not (tmp_path / "other").exists()
