@@ -88,9 +88,8 @@ def compress(
         compress_trained,
         compress_weights,
         is_weight_file,
-        run_settings,
-        settings_of,
     )
+    from .workflow.compression import settings_of
 
     report = progress or _quiet
     if isinstance(model_or_path, str | PathLike):
@@ -101,7 +100,7 @@ def compress(
                 overwrite=overwrite, progress=report,
             )  # fmt: skip
         return compress_path(
-            path, None if out is None else Path(out), run_settings(path, settings),
+            path, None if out is None else Path(out), settings,
             data_dir=None if data_dir is None else Path(data_dir), trust_code=trust_code, overwrite=overwrite,
             progress=report,
         )  # fmt: skip
@@ -162,14 +161,15 @@ def tune(
     (True, 3)
     """
     from .compress.choose import Goal
-    from .workflow.compress import compress_path, compress_trained, run_settings, settings_of
+    from .workflow.compress import compress_path, compress_trained
+    from .workflow.compression import settings_of
 
     goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
     report = progress or _quiet
     if isinstance(model_or_path, str | PathLike):
         path = Path(model_or_path)
         return compress_path(
-            path, None if out is None else Path(out), run_settings(path, settings), goal=goal, trials=trials,
+            path, None if out is None else Path(out), settings, goal=goal, trials=trials,
             storage=storage, data_dir=None if data_dir is None else Path(data_dir), trust_code=trust_code,
             overwrite=overwrite, progress=report,
         )  # fmt: skip

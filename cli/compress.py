@@ -186,8 +186,7 @@ def compress(
             run, out or run.with_suffix(".bpz"), tolerance, profile, threads, overwrite=overwrite, as_json=as_json
         )
         return
-    from ..workflow.compress import run_settings
-    from ..workflow.compression import compress_run
+    from ..workflow.compression import compress_run, settings_of
 
     # What is not given is the recipe's, and then the default.
     values = {
@@ -195,7 +194,8 @@ def compress(
         "rate_weight": rate_weight, "clusters": clusters, "codebook_start": codebook_start, "shared": shared,
         "retrain": retrain, "learning_rate": learning_rate, "distill": distill, "profile": profile,
     }  # fmt: skip
-    settings = run_settings(run, {name: value for name, value in values.items() if _is_given(context, name)})
+    settings = {name: value for name, value in values.items() if _is_given(context, name)}
+    settings_of(settings)  # refused before anything is read
     search = None
     if searching:
         from ..compress.choose import Goal

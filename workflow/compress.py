@@ -6,13 +6,14 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sized
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import codec
-from ..errors import InputError, unknown_name, user_code
-from .compression import Search, choice_record, compress_run, searched_settings
+from ..errors import InputError, user_code
+from .compression import BATCH, Search, choice_record, compress_run, searched_settings, settings_of
 from .load import LoadedWeights
 
 if TYPE_CHECKING:
@@ -49,28 +50,6 @@ class Loader(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
-
-
-def settings_of(values: dict[str, Any]) -> CompressSettings:
-    """Settings of compression by name. Raises InputError for an unknown name, with the nearest one."""
-    from ..compress.settings import CompressSettings
-
-    known = [field.name for field in fields(CompressSettings)]
-    for name in values:
-        if name not in known:
-            raise unknown_name("setting of compression", name, known)
-    return CompressSettings(**values)
-
-
-def run_settings(run: Path, given: dict[str, Any]) -> CompressSettings:
-    """Settings for a run directory: those of its recipe's [compress] table, changed by `given`.
-
-    Raises InputError for an unknown name in either.
-    """
-    from ..train.run import RECORD, RunRecord
-
-    own = RunRecord.read(run).compress if (run / RECORD).is_file() else {}
-    return settings_of({**own, **given})
 
 
 def compress_trained(
@@ -118,7 +97,7 @@ def compress_trained(
 def compress_path(
     run: Path,
     out: Path | None,
-    settings: CompressSettings,
+    settings: dict[str, Any],
     *,
     goal: Goal | None = None,
     trials: int = TRIALS,
@@ -134,6 +113,7 @@ def compress_path(
     from ..packed_format import PACKED
 
     check_input(run, "run directory")
+    settings_of(settings)  # refused before anything is read
     search = None if goal is None else Search(goal, trials, storage or str(run / "search.db"))
     wanted = [] if out is None else [(out, PACKED)]
     with claimed(wanted, overwrite=overwrite, inputs=(run,), within=True):
@@ -200,7 +180,13 @@ def _labelled(loader: Loader | None, likelihood: Likelihood) -> Labelled | None:
     if loader is None:
         return None
     with user_code("the data loader"):
-        return Labelled(lambda _epoch: loader, len(loader), len(loader.dataset), likelihood.loss, likelihood.soft_nll)
+        return Labelled(
+            lambda _epoch: loader,
+            len(loader),
+            len(loader.dataset),
+            partial(likelihood.loss, where=BATCH),
+            likelihood.soft_nll,
+        )
 
 
 def _error(evaluate: Evaluate, network: nn.Module) -> float:

@@ -7,12 +7,13 @@ to choose settings by (validation), the part to retrain on (train), the part to 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from ..compress.choose import Choice, Goal
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ..train.run import RunRecord
 
 _EXAMPLES = 16  # of the data, that the graph is traced with; the first of them become golden inputs
+BATCH = "A batch to retrain on"  # what it is called in errors
 _HELD_OUT = 0.1  # of the training set, where the run kept nothing back
 
 
@@ -44,10 +46,21 @@ class Search:
     storage: str
 
 
+def settings_of(values: Mapping[str, Any]) -> CompressSettings:
+    """Settings of compression by name. Raises InputError for an unknown name, with the nearest one."""
+    from ..compress.settings import CompressSettings
+
+    known = [field.name for field in fields(CompressSettings)]
+    for name in values:
+        if name not in known:
+            raise unknown_name("setting of compression", name, known)
+    return CompressSettings(**values)
+
+
 def compress_run(
     run: Path,
     out: Path | None = None,
-    settings: CompressSettings | None = None,
+    settings: CompressSettings | Mapping[str, Any] | None = None,
     *,
     data_dir: Path | None = None,
     data: DataSet | None = None,
@@ -59,7 +72,8 @@ def compress_run(
 ) -> Packed:
     """Compress the run directory `run`; its packed directory is written to `out`, where that is given.
 
-    settings    how to compress; a search starts from them
+    settings    how to compress, whole or by name; what is not named is the recipe's, and then the default. A search
+                starts from these
     data_dir    folder of the data set's files, in place of the one that the run names
     data        data set to measure the error on, in place of the one that the run names
     search      searches the settings on held-out data before the network is compressed
@@ -90,7 +104,10 @@ def compress_run(
     data = data or load_data(record.data.name, folder, likelihood=record.likelihood())
     likelihood = _likelihood(record, data)
     network = build_model(record.model.name, record.model.options)
-    settings = settings or CompressSettings()
+    if isinstance(settings, CompressSettings):
+        chosen = settings
+    else:
+        chosen = settings_of({**record.compress, **(settings or {})})
     held_out = record.training.held_out
     notes: tuple[str, ...] = ()
     choice: ChoiceRecord | None = None
@@ -101,7 +118,7 @@ def compress_run(
             "--held-out 0.1 to choose by data that training has not seen.",
         )
     seen = data.held_out(held_out) if held_out else data
-    labelled = _labelled(record, seen, likelihood) if settings.retrain else None
+    labelled = _labelled(record, seen, likelihood) if chosen.retrain else None
     if search is not None:
         chosen_by = seen.part("validation")
 
@@ -115,16 +132,16 @@ def compress_run(
             return measure(before, *chosen_by, likelihood)
 
         found = searched_settings(
-            attempt, error_before, posterior, settings, search, metric=likelihood.metric,
+            attempt, error_before, posterior, chosen, search, metric=likelihood.metric,
             about=sha256(run / POSTERIOR), progress=progress,
         )  # fmt: skip
-        settings, choice = found.chosen.settings, choice_record(found, len(chosen_by.inputs), likelihood.metric)
+        chosen, choice = found.chosen.settings, choice_record(found, len(chosen_by.inputs), likelihood.metric)
     reported_on = data.part(data.reported_on)
     packed = compress_network(
         network,
         posterior,
         data.train.inputs[:_EXAMPLES],
-        settings,
+        chosen,
         evaluate=lambda network: measure(network, *reported_on, likelihood),
         data=labelled,
         progress=progress,
@@ -173,7 +190,8 @@ def _labelled(record: RunRecord, seen: DataSet, likelihood: Likelihood) -> Label
         loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         return loader
 
-    return Labelled(of_epoch, len(loader), len(seen.train.inputs), likelihood.loss, likelihood.soft_nll)  # type: ignore[arg-type]
+    loss = partial(likelihood.loss, where=BATCH)
+    return Labelled(of_epoch, len(loader), len(seen.train.inputs), loss, likelihood.soft_nll)  # type: ignore[arg-type]
 
 
 def searched_settings(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckFailedError, InputError, Interrupted, reason_of, unknown_name
 from ..optuna_study import without_password
-from .compress import settings_of
 from .compression import compress_run
 from .training import named_by
 
@@ -172,7 +171,7 @@ def _measure(
         raise InputError(f"{folder} is there already; name another --out, or remove it.") from None
     try:
         train_run(folder / "run", record, data=data, live=False, trust_code=True)  # checked above
-        settings = settings_of({**record.compress, **knobs})
+        settings = knobs
         packed = compress_run(folder / "run", folder / "packed", settings, data=data, trust_code=True)
     finally:
         if not keep:

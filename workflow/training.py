@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, Interrupted
-from .compress import settings_of
+from .compression import settings_of
 
 if TYPE_CHECKING:
     from ..train.run import RunRecord
