@@ -138,7 +138,8 @@ def test_code_that_the_user_names_or_trusts_is_run(here, command):
 
 
 def test_training_says_how_its_run_is_compressed(here, capfd):
-    run_command(["train", "--model", NAMES["model"], "--data", NAMES["data"], "--epochs", "30", "--learning-rate", "0.05"])
+    names = ["--model", NAMES["model"], "--data", NAMES["data"]]
+    run_command(["train", *names, "--epochs", "30", "--learning-rate", "0.05"])
     assert "--trust-code" in capfd.readouterr().out
 
 
