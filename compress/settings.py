@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..codec import PROFILES
 from ..errors import InputError, unknown_name
+from ..setting_types import check_types
 
 # Pruning rules, each with the threshold that it has unless told otherwise; None for those that need a sparsity.
 RULES: dict[str, float | None] = {
@@ -60,6 +61,7 @@ class CompressSettings:
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
+        check_types(self)
         for what, value, allowed in (
             ("pruning rule", self.rule, RULES),
             ("quantizer", self.quantizer, QUANTIZERS),

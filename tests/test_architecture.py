@@ -17,7 +17,17 @@ from bayespress import codec
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "workflow", "testing", "cli")
 # What each may import of the package beside its own files; cli and api.py may import everything.
-COMMON = {"errors", "files", "labels", "metric", "outputs", "html_report", "plugins", "text"}  # of all but the codec
+COMMON = {
+    "errors",
+    "files",
+    "labels",
+    "metric",
+    "outputs",
+    "html_report",
+    "plugins",
+    "setting_types",
+    "text",
+}  # of all but the codec
 ALLOWED = {
     "codec": {"errors", "files", "outputs", "text"},
     "train": COMMON,
@@ -29,6 +39,7 @@ ALLOWED = {
     "files": {"errors", "text"},
     "optional": {"errors"},
     "plugins": {"errors", "text"},
+    "setting_types": {"errors"},
     "labels": {"errors", "text"},
     "metric": set(),
     "outputs": {"errors", "files", "text"},

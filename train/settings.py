@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import InputError, unknown_name
+from ..setting_types import check_types
 
 KL_WEIGHTINGS = ("uniform", "blundell")
 AUTOCASTS = ("32-true", "bf16-mixed", "16-mixed")
@@ -36,12 +37,7 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting of another type or outside its range."""
-        for field in fields(self):
-            value, whole, text = getattr(self, field.name), field.type == "int", field.type == "str"
-            kinds = (str,) if text else (int,) if whole else (int, float)
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                what = "a string" if text else "a whole number" if whole else "a number"
-                raise InputError(f"Setting {field.name} is {value!r}; it has to be {what}.")
+        check_types(self)
         if self.epochs < 1:
             raise InputError(f"{self.epochs} epochs were asked for; at least 1 is needed.")
         if self.epochs > _MOST_EPOCHS:

@@ -129,6 +129,12 @@ def test_retraining_needs_data_and_a_loss_that_is_finite(data):
     ("settings", "message"),
     [
         ({"retrain": -1}, "-1 epochs of retraining"),
+        ({"retrain": "many"}, "retrain is 'many'; it has to be a whole number"),
+        ({"retrain": True}, "retrain is True; it has to be a whole number"),
+        ({"budget": "0.1"}, "budget is '0.1'; it has to be a number"),
+        ({"shared": 1}, "shared is 1; it has to be true or false"),
+        ({"quantizer": None}, "quantizer is None; it has to be a string"),
+        ({"threshold": []}, r"threshold is \[\]; it has to be a number"),
         ({"learning_rate": 0.0}, "learning rate is 0.0"),
         ({"distill": 1.5}, "distillation is 1.5"),
         ({"retrain": 1, "quantizer": "round-off"}, "Small floats are not retrained"),

@@ -13,8 +13,21 @@ from ...metric import ERROR, Metric
 from .base import Likelihood, as_tensor
 
 
+class _Bernoulli(Likelihood):
+    """Independent Bernoulli targets by their logits: all but what the targets have to look like."""
+
+    def nll(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return _nll(outputs, targets)
+
+    def soft_nll(self, outputs: Tensor, teacher: Tensor) -> Tensor:
+        return _nll(outputs, teacher.sigmoid())
+
+    def tally(self, outputs: Tensor, targets: Tensor) -> tuple[float, int]:
+        return _tally(outputs, targets)
+
+
 @dataclass(frozen=True)
-class Binary(Likelihood):
+class Binary(_Bernoulli):
     """p(y = 1 | output) = sigmoid(output): two classes by a single logit.
 
     Outputs are logits, (n, 1) or (n,); targets are 0 or 1 of any type, or booleans, (n,) or (n, 1). The metric is the
@@ -41,21 +54,12 @@ class Binary(Likelihood):
             )
         return found.reshape(examples, *(shape if shape is not None else (1,)))
 
-    def nll(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return _nll(outputs, targets)
-
-    def soft_nll(self, outputs: Tensor, teacher: Tensor) -> Tensor:
-        return _nll(outputs, teacher.sigmoid())
-
-    def tally(self, outputs: Tensor, targets: Tensor) -> tuple[float, int]:
-        return _tally(outputs, targets)
-
     def fits(self, shape: tuple[int, ...]) -> bool:
         return shape in ((), (1,))
 
 
 @dataclass(frozen=True)
-class MultiLabel(Likelihood):
+class MultiLabel(_Bernoulli):
     """p(y | outputs) = prod_k Bernoulli(y_k; sigmoid(output_k)): several labels, any number of which are true.
 
     Outputs are one logit a label, (n, labels); targets are 0 or 1 of any type, or booleans, (n, labels). The metric is
@@ -82,15 +86,6 @@ class MultiLabel(Likelihood):
                 f"{wanted}); give a 0 or a 1 for each label, or choose the task cross-entropy for class numbers."
             )
         return found
-
-    def nll(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return _nll(outputs, targets)
-
-    def soft_nll(self, outputs: Tensor, teacher: Tensor) -> Tensor:
-        return _nll(outputs, teacher.sigmoid())
-
-    def tally(self, outputs: Tensor, targets: Tensor) -> tuple[float, int]:
-        return _tally(outputs, targets)
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         return len(shape) == 1
