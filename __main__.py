@@ -83,6 +83,9 @@ def _run() -> ExitCode:
     _STOP.install()
     _prepare_streams()
     _silence_background_failures()
+    from .cli.lost_interrupt import watch_for_interrupts
+
+    watch_for_interrupts()
     from .cli.run import run
 
     return run(sys.argv[1:])
@@ -105,7 +108,7 @@ def _failed(error: BaseException) -> ExitCode:
     if os.environ.get(DEBUG):
         _say("".join(traceback.format_exception(error)).rstrip())
     ours = in_one_sentence(error)
-    if isinstance(error, KeyboardInterrupt):  # where the command itself knows more to say, it has said so
+    if isinstance(error, KeyboardInterrupt):  # where the command itself knows more, it has raised Interrupted
         ours = Interrupted(f"{str(ours).rstrip('.')}; begin again with: {_command_line()}")
     _say(f"bayespress: {printable(ours)}")
     return ours.exit_code

@@ -69,7 +69,7 @@ class MissingPackageError(MissingToolError):
     """A Python package that cannot be imported.
 
     package  its name, as Python imports it
-    reason   what the import said
+    reason   message of the failed import
     extra    the extra to name, where several bring the package
     """
 

@@ -51,7 +51,7 @@ def replacing_file(path: Path, *, fresh: bool = False) -> Iterator[Path]:
         raise InputError(f"{path} is a folder, and a file is to be written there; name another place.")
     with _scratch_beside(path) as scratch:
         temporary = scratch / path.name  # some writers look at the ending
-        with _telling(path, scratch):
+        with _naming_errors(path, scratch):
             yield temporary
             _flush_to_disk(temporary)
         if fresh:
@@ -71,7 +71,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     with _scratch_beside(path) as scratch:
         fresh = scratch / "new"
         fresh.mkdir()
-        with _telling(path, scratch):
+        with _naming_errors(path, scratch):
             yield fresh
         try:
             fresh.replace(path)  # works where nothing or an empty folder is
@@ -170,7 +170,7 @@ def _remove_stale(folder: Path) -> None:
                 continue
             descriptor = _try_lock(scratch, os.O_DIRECTORY)
             if descriptor is None:
-                continue  # in use, or on a file system without locks, where nobody can tell
+                continue  # in use, or on a file system without locks, where this cannot be known
             try:
                 retired = scratch / _RETIRED
                 names = [old.name for old in retired.iterdir()] if retired.is_dir() else []
@@ -250,14 +250,14 @@ def _lock_file(place: Path, path: Path) -> int | None:
         except FileNotFoundError:
             current = None
         if current is not None and os.path.samestat(current, os.fstat(descriptor)):
-            with contextlib.suppress(OSError):  # on a full disk, who waits is not told who has it
+            with contextlib.suppress(OSError):  # on a full disk, a waiting process does not learn who has it
                 os.pwrite(descriptor, str(os.getpid()).encode(), 0)
             return descriptor
         os.close(descriptor)
 
 
 @contextlib.contextmanager
-def _telling(path: Path, scratch: Path) -> Iterator[None]:
+def _naming_errors(path: Path, scratch: Path) -> Iterator[None]:
     """Turn a failure to write into `scratch` into an InputError that names `path`."""
     try:
         yield

@@ -44,7 +44,7 @@ class Kind:
 
     what        its name in a sentence, as "a packed directory"
     folder      whether it is a folder, or else a file
-    difference  says of a path what tells it from an output of this kind, as "it holds thesis.txt", or None
+    difference  what distinguishes a path from an output of this kind, as "it holds thesis.txt", or None
     replaceable whether --overwrite may replace one
     """
 

@@ -237,15 +237,13 @@ def _compress_file(
     from ..compress.quantize_file import check_ending, compress_file
     from ..outputs import WEIGHT_FILE, claimed
 
-    def tell(done: int, count: int) -> None:
+    def log(done: int, count: int) -> None:
         if done == count or done % 10 == 0:
             step(f"tensor {done} of {count}")
 
     check_ending(path)
     with claimed([(out, WEIGHT_FILE)], overwrite=overwrite, inputs=(path,)):
-        found = compress_file(
-            path, out, tolerance, profile=profile, threads=threads, progress=tell, overwrite=overwrite
-        )
+        found = compress_file(path, out, tolerance, profile=profile, threads=threads, progress=log, overwrite=overwrite)
     for text in found.notes:
         note(text)
     before, after, errors = path.stat().st_size, found.size, found.errors

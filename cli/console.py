@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..text import printable
+from .lost_interrupt import raise_lost_interrupt
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +41,8 @@ Overwrite = Annotated[
 
 
 def step(text: str) -> None:
-    """One line of progress on standard error."""
+    """One line of progress on standard error. Raises KeyboardInterrupt when a library has discarded one."""
+    raise_lost_interrupt()
     print(f"· {printable(text)}", file=sys.stderr, flush=True)
 
 

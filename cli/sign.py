@@ -20,7 +20,7 @@ def sign(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Sign a bundle, so that others can tell that it comes from you, whole.
+    """Sign a bundle, so that others can check that it comes from you and is unchanged.
 
     Example: [bold]bayespress sign --new-key release.pem[/], once; then
     [bold]bayespress sign lenet.bundle --key release.pem[/], and for others

@@ -187,7 +187,7 @@ def train(
         restart=command_line,
     ):
         train_run(
-            folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy, tell=step,
+            folder, record, resume=resume is not None, live=not as_json, devices=devices, strategy=strategy, log=step,
             named=named, trust_code=trust_code,
         )  # fmt: skip
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:

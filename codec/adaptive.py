@@ -16,7 +16,7 @@ _MEAN_BITS = 5
 _STEPS = 16  # of a gap that have estimates of their own
 # From so many non-zeros on decoding time counts: gaps, which take a fraction of it, may then cost this much more.
 _MANY, _SPARE = 1 << 16, 1.005
-_POSITIONS = 1 << 31  # of which more are told by gaps only
+_POSITIONS = 1 << 31  # beyond this, positions are coded as gaps only
 
 _Write = Callable[[Any, Any, int, Any, Any], int]
 

@@ -16,7 +16,7 @@ _PIECE = 1 << 20  # levels that are widened at a time
 
 
 class EntryLayout(IntEnum):
-    """How the live part of a matrix is stored, as the C decoder tells it; the file's numbers up to ADAPTIVE."""
+    """How the live part of a matrix is stored, as the C decoder reports it; the file's numbers up to ADAPTIVE."""
 
     DENSE = 0
     BY_ROW = 1

@@ -71,7 +71,7 @@ def write(
 
     Tensors are taken one by one, and sections wait on the disk beside `path`: memory holds `threads` tensors and what
     encoding them takes, 8 to 20 bytes an element, however many there are. `count` is their number, for `progress`,
-    where `tensors` cannot tell it. Another `.bpz` file at `path` is replaced only with `overwrite`, and a file of
+    where `tensors` does not know it. Another `.bpz` file at `path` is replaced only with `overwrite`, and a file of
     another kind never. Raises what `encode` raises, and InputError when `path` cannot be written.
     """
     in_all = count if count is not None else len(tensors) if isinstance(tensors, Sequence) else 0

@@ -22,7 +22,7 @@ DENSE_BITS, CONVOLUTION_BITS = 5, 8  # p of relative column indices, as Han et a
 class HanSizes:
     """One matrix under the scheme; sizes in bits.
 
-    nonzero, fillers  entries that stand for weights, and zeros that bridge distances that p bits cannot tell
+    nonzero, fillers  entries that stand for weights, and zeros that bridge distances too long for p bits
     index_bits   p of relative column indices
     rate         r_p of equation 9: |W| / (2 |W != 0| + K + 1), what compressed sparse rows alone come to
     original     |W| p_orig
@@ -66,7 +66,7 @@ def _sizes(tensor: QuantizedTensor) -> HanSizes:
     # IC is a column at the beginning of a row, and behind that what passed since the entry before.
     first = np.diff(rows, prepend=-1) != 0
     distances = np.where(first, columns, np.diff(columns, prepend=0))
-    fillers = np.maximum(-(-distances // furthest) - 1, 0)  # a zero each at the furthest distance that p bits tell
+    fillers = np.maximum(-(-distances // furthest) - 1, 0)  # a zero each at the furthest distance that p bits hold
     values = tensor.value_map.values(levels[rows, columns])
     nonzero, stored = values.size, values.size + int(fillers.sum())
     codebook = np.unique(values).size + int(stored > nonzero)  # the fillers' zero is a value too

@@ -61,7 +61,7 @@ def canonical_codes(lengths: Sequence[int]) -> list[int]:
 
 
 def length_tokens(lengths: Sequence[int]) -> list[int]:
-    """The lengths as the file tells them (FORMAT.md, section 7.2): one token a symbol."""
+    """The lengths as the file stores them (FORMAT.md, section 7.2): one token a symbol."""
     tokens, reference = [], FIRST_REFERENCE
     for length in lengths:
         if length == 0:

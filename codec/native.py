@@ -223,7 +223,7 @@ def _empty(tensor: Any, size: int, dtype: DTypeLike) -> NDArray[Any]:
     """Room for `size` elements. Raises InputError where there is no memory for them."""
     try:
         return np.empty(size, dtype=dtype)
-    except (MemoryError, ValueError):  # ValueError: more than an address can tell
+    except (MemoryError, ValueError):  # ValueError: more than an address can hold
         raise InputError(
             f"{label_of(tensor)} takes {size * np.dtype(dtype).itemsize} bytes of memory, more than there are; "
             "read it as sparse rows, or on a larger machine."

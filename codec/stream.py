@@ -21,7 +21,7 @@ def stream(source: IO[bytes], *, max_elements: int | None = None) -> Iterator[Te
 
     Of a seekable file, which `encode` and `write` make of all but small networks, memory holds the directory and one
     tensor. Each tensor has been checked when it comes; that the file ends too early or goes on is raised behind the
-    tensors before. Another file is read whole before the first tensor comes, since only its end tells whether it is
+    tensors before. Another file is read whole before the first tensor comes, since only its end shows whether it is
     sound. No more is read than the file's directory announces, and one byte.
 
     max_elements  see decode; the default counts the bytes that have come so far

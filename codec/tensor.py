@@ -15,7 +15,7 @@ from .maps import Codebook, Grid, Levels, Minifloat, ValueMap, describe
 
 # Positions are counted in 32 bits while a tensor is encoded; the format itself reaches further.
 MAX_ELEMENTS = 2**32 - 1
-# What the format has room for (FORMAT.md, section 4), told apart from the count by tensors without elements.
+# What the format has room for (FORMAT.md, section 4), counted apart from tensors without elements.
 MAX_EXTENTS = 2**48 - 1
 
 

@@ -130,7 +130,7 @@ def choose(
     start    what is held fixed: all but the settings that are searched
     trials   how many settings to try, those of earlier calls with the same storage counted
     metric   what `attempt` measures
-    about    what tells this search from others in the same storage, as the network's digest
+    about    what identifies this search among others in the same storage, as the network's digest
 
     Raises InputError when no settings come within the goal, naming the closest that was reached.
     """

@@ -1,4 +1,4 @@
-"""Batch norms said with two numbers a channel in place of four.
+"""Batch norms stored as two numbers a channel in place of four.
 
 At inference a batch norm is y = (x - m) / sqrt(v + eps) * g + b. With
 

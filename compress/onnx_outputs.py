@@ -64,7 +64,7 @@ def _session(model: onnx.ModelProto) -> Any:
         raise NotMeasuredError("ONNX Runtime is not installed") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # a model that cannot run is told by us, once
+    options.log_severity_level = 4  # a model that cannot run is reported by us, once
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime and protobuf have many classes for a model that they do not take

@@ -222,7 +222,7 @@ def _take_masks_as_given(network: nn.Module) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what torch.export logs, graphs among it, from the terminal: what fails is told in a sentence of ours."""
+    """Keep what torch.export logs, graphs among it, from the terminal: a failure is reported in one sentence."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

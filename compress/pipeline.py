@@ -49,7 +49,7 @@ def compress_network(
     not give one tensor for these inputs or is not deterministic, and when retraining is asked for without data.
     """
     settings = settings or CompressSettings()
-    tell = progress or (lambda _step: None)
+    log = progress or (lambda _step: None)
     steps: list[StepRecord] = []
     if settings.retrain and data is None:
         raise InputError(f"{settings.retrain} epochs of retraining were asked for without data; give some to train on.")
@@ -64,20 +64,20 @@ def compress_network(
         nonzero = sum(int(torch.count_nonzero(parameter)) for parameter in state.parameters())
         steps.append(StepRecord(name=name, metric=metric, nonzero=nonzero, parameters=parameters, bytes=size))
 
-    tell("trained")
+    log("trained")
     record("trained", original, 4 * parameters)
 
-    tell("threshold")
+    log("threshold")
     pruned = copy.deepcopy(original)
     pruned.load_state_dict({**pruned.state_dict(), **prune(posterior, settings)})
     _check_left(pruned, posterior, settings)
     record("threshold", pruned)
 
-    tell("strike")
+    log("strike")
     struck = shrink(pruned, example)
     record("strike", struck.network)
 
-    tell("levels")
+    log("levels")
     codings = choose_codings(struck, posterior, settings)
     rounded = round_to(struck, posterior, codings, settings)
     # Rounding takes small weights to zero, and with them the last of some units.
@@ -86,13 +86,13 @@ def compress_network(
     record("levels", levelled.network, len(weights))
 
     if settings.retrain and data is not None:
-        tell("retraining")
+        log("retraining")
         network = copy.deepcopy(struck.network)
         # Grids are trained from the means, and codebooks from where k-means put them.
         network.load_state_dict(
             {**network.state_dict(), **{n: t for n, t in rounded.items() if not isinstance(codings[n], codec.Grid)}}
         )
-        codings = retrain(network, codings, data, settings, teacher=original, progress=tell)
+        codings = retrain(network, codings, data, settings, teacher=original, progress=log)
         levelled, weights = _finish(struck, network.state_dict(), codings, example, settings.profile)
         _check_left(levelled.network, posterior, settings)
         record("retrained", levelled.network, len(weights))

@@ -20,8 +20,8 @@ from ..errors import InputError
 from .posterior import Posterior
 from .settings import CompressSettings
 
-_SEED = 0  # of the random rule: which weights it drops is repeatable, and tells nothing about them
-# Rules whose scores are the negative of what their threshold is said in: what lies below it goes.
+_SEED = 0  # of the random rule: which weights it drops is repeatable, and does not depend on them
+# Rules whose scores are the negative of their threshold's unit: weights below the threshold are pruned.
 _BELOW = ("signal-to-noise", "magnitude")
 
 

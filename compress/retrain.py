@@ -3,7 +3,7 @@
 What is trained is what the file will hold. A weight on a grid of step s is s round(u), u its real-valued level; the
 rounding is passed over backwards (Bengio et al. 2013, section 2.3), and the step is trained with the levels. A weight
 that shares a value moves with all that share it (Han et al. 2016, section 3.3). The loss is the length, in nats an
-example, of a message that tells a receiver first the network and then the labels (Hinton and van Camp 1993),
+example, of a message that sends a receiver first the network and then the labels (Hinton and van Camp 1993),
 
     (7)  -mean log p(label | input, s round(u))  +  rate * log 2 * bits(u) / N,
 

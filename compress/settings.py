@@ -9,7 +9,7 @@ from ..codec import PROFILES
 from ..errors import InputError, unknown_name
 from ..setting_types import check_types
 
-# Pruning rules, each with the threshold that it has unless told otherwise; None for those that need a sparsity.
+# Pruning rules, each with its default threshold; None for those that need a sparsity.
 RULES: dict[str, float | None] = {
     "log-alpha": 3.0,
     "signal-to-noise": math.exp(-1.5),  # the same weights as a log alpha of 3

@@ -54,7 +54,7 @@ class _Attempt:
 
 
 def shrink(network: nn.Module, example: Tensor) -> Shrunk:
-    """Remove the dead units of `network` (left as it is), zeros in its weights telling which they are.
+    """Remove the dead units of `network` (left as it is), which the zeros in its weights mark.
 
     example  inputs (n >= 1, ...) that a forward pass accepts; they trace the graph and check the result
 

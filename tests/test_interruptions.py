@@ -62,7 +62,7 @@ def place(tmp_path, monkeypatch):
 
 @by_signal
 def test_a_process_of_its_own(number, tmp_path):
-    # The process tells when it is at work, in a call that a signal interrupts.
+    # The process reports when it is at work, in a call that a signal interrupts.
     program = (
         "import sys, time\nsys.argv = ['bayespress', 'inspect', 'w.bpz']\n"
         "import bayespress.cli.inspect\nfrom bayespress import codec\n"
@@ -115,6 +115,26 @@ def test_train(place, tmp_path):
     command.send(signal.SIGTERM)  # as `timeout` does
     assert "go on with `bayespress train --resume run --trust-code`" in command.sentence(143)
     assert not [name for name in names_below(place) if ".bayespress" in name]
+
+
+def test_an_interrupt_that_the_network_discards(place, tmp_path):
+    # Some libraries catch every exception, KeyboardInterrupt among them. Here the network sends itself the signal, so
+    # that it comes where it is discarded.
+    forward = """
+        type(self).calls = getattr(type(self), "calls", 0) + 1
+        try:
+            if type(self).calls == 10:
+                os.kill(os.getpid(), 2)
+                time.sleep(1)
+        except BaseException:
+            print("discarded")"""
+    source = SOURCE.replace('\n        time.sleep(float(os.environ.get("SLOW_NET", 0)))', forward)
+    assert source != SOURCE
+    (place / "slow_net.py").write_text(source)
+    options = ["--model", "slow_net:network", "--data", "slow_net:data", "--batch-size", 45, "--epochs", 100_000]
+    command = ForkedCommand(["train", *options, "-o", "run"], place, tmp_path / "logs")
+    assert "train --resume run --trust-code`" in command.sentence(130)
+    assert command.out.read_text() == "discarded\n"
 
 
 def test_compress_with_a_search(place, tmp_path, monkeypatch):

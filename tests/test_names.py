@@ -34,8 +34,8 @@ def test_a_table_shows_a_name_and_obeys_nothing(name, capsys):
 
 
 @pytest.mark.parametrize("tell", [console.step, console.note])
-def test_progress_is_one_line_of_text(tell, capsys):
-    tell("trained a\nb \x1b[2J \u202ec")
+def test_progress_is_one_line_of_text(log, capsys):
+    log("trained a\nb \x1b[2J \u202ec")
     assert capsys.readouterr().err[2:] == "trained a\\nb \\x1b[2J \\u202ec\n"
 
 

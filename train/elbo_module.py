@@ -30,12 +30,12 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         settings: FitSettings,
         examples: int,
         report: Callable[[EpochMetrics], None],
-        tell: Callable[[str], None] = lambda _text: None,
+        log: Callable[[str], None] = lambda _text: None,
         likelihood: Likelihood | None = None,
     ) -> None:
         super().__init__()
         self.likelihood = likelihood or CrossEntropy()
-        self.net, self.settings, self.examples, self.report, self.tell = net, settings, examples, report, tell
+        self.net, self.settings, self.examples, self.report, self.write_log = net, settings, examples, report, log
         self._uses_checked = False
         self._nll_sum, self._batches, self._total, self._count = 0.0, 0, 0.0, 0
         self._random_state: Tensor | None = None
@@ -111,7 +111,7 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
                 "of the network that it was copied from, through a function or a weak reference that it keeps."
             )
         if uses.unused:
-            self.tell(f"layers that take no part in the outputs: {', '.join(uses.unused)}")
+            self.write_log(f"layers that take no part in the outputs: {', '.join(uses.unused)}")
 
     def _outputs(self, batch: Any, where: str) -> tuple[Tensor, Tensor, Tensor]:
         """The network's outputs, targets and inputs of a batch, each checked."""

@@ -44,7 +44,7 @@ def fit(
     progress: bool | None = None,
     devices: int | str = 1,
     strategy: str = "auto",
-    tell: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
     **overrides: Any,
 ) -> BayesianNetwork:
     """Train `net` in place by the ELBO and return it in evaluation mode.
@@ -61,7 +61,7 @@ def fit(
     report     called with each epoch's EpochMetrics; what it raises ends training and reaches the caller
     progress   a live bar; by default only when standard output is a terminal
     devices, strategy  Lightning's, for several GPUs or processes; loaders of data.batches share out each batch
-    tell       called with notes: a checkpoint that was not whole, a layer that takes no part; by default warnings.warn
+    log        called with notes: a checkpoint that was not whole, a layer that takes no part; by default warnings.warn
     overrides  fields of FitSettings, as in `fit(net, loader, epochs=200)`
 
     Raises InputError when a loader, batch, target or output is not of that kind, when code of the network or a loader
@@ -81,7 +81,7 @@ def fit(
     """
     folder = None if folder is None else Path(folder)
     settings = FitSettings.of(**{**(vars(settings) if settings else {}), **overrides})
-    tell = tell or (lambda text: warnings.warn(text, stacklevel=3))
+    log = log or (lambda text: warnings.warn(text, stacklevel=3))
     if not isinstance(net, BayesianNetwork):
         raise InputError(f"A {type(net).__name__} was given to train; give what bayesianize returns.")
     alone = devices in (1, "1")
@@ -89,7 +89,7 @@ def fit(
     loaders = [guarded(loader, what) for loader, what in given if loader is not None or loader is train_loader]
     examples = _examples(train_loader, examples)
     net.likelihood = likelihood_of(likelihood)
-    module = ElboModule(net, settings, examples, report or (lambda _metrics: None), tell, net.likelihood)
+    module = ElboModule(net, settings, examples, report or (lambda _metrics: None), log, net.likelihood)
     check_extra_state({} if folder is None else module.state_dict())
     resumed = None
     if resume:
@@ -97,7 +97,7 @@ def fit(
             raise InputError("There is no folder to resume from; give fit its folder=.")
         resumed = read_checkpoint(folder, module.state_dict())
         if resumed.note:
-            tell(resumed.note)
+            log(resumed.note)
     live = sys.stdout.isatty() if progress is None else progress
     callbacks: list[Callback] = [RichProgressBar(leave=False)] if live else []
     if folder is not None:
@@ -176,7 +176,7 @@ def _disk_faults(folder: Path | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Silence the notices that tell a user of ours nothing (devices found, worker counts, step intervals)."""
+    """Silence the notices that are of no use to our users (devices found, worker counts, step intervals)."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     try:

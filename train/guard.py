@@ -61,9 +61,9 @@ def _of_worker(error: Exception) -> Exception:
     if not lines or "in DataLoader worker process" not in lines[0]:
         return error
     kind = type(error).__name__
-    said = [line.removeprefix(f"{kind}: ") for line in lines if line.startswith(f"{kind}: ")]
+    message = [line.removeprefix(f"{kind}: ") for line in lines if line.startswith(f"{kind}: ")]
     try:
-        return type(error)(said[-1] if said else lines[-1])
+        return type(error)(message[-1] if message else lines[-1])
     except Exception:  # a type that is made in another way
         return error
 

@@ -173,7 +173,7 @@ def _settings(record: RunRecord) -> str:
 
 
 def _weights(posterior: Tensors) -> list[str]:
-    """Names of the variational weights, in the network's order as far as names tell it."""
+    """Names of the variational weights, in the network's order as far as names show it."""
     return sorted((name.removesuffix(_VARIANCE) for name in posterior if name.endswith(_VARIANCE)), key=_natural)
 
 

@@ -50,14 +50,14 @@ def train_run(
     live: bool = True,
     devices: str = "1",
     strategy: str = "auto",
-    tell: Callable[[str], None] = lambda _text: None,
+    log: Callable[[str], None] = lambda _text: None,
     named: Collection[str | None] = (),
     trust_code: bool = False,
 ) -> None:
     """Train as `record` says, keeping it up to date in `folder` after each epoch.
 
     data  what to train on, instead of the data set that the record names
-    live  show a progress bar when standard output is a terminal; one line an epoch through `tell` otherwise
+    live  show a progress bar when standard output is a terminal; one line an epoch through `log` otherwise
     devices, strategy  see fit.fit
     named, trust_code  which code a record that was read from a file may name; see trust.check_code
 
@@ -70,7 +70,7 @@ def train_run(
     with stoppable():
         try:
             with _writing(folder, record):
-                _train(folder, record, data, resume, live, devices, strategy, tell)
+                _train(folder, record, data, resume, live, devices, strategy, log)
         except KeyboardInterrupt:
             if not is_main_process():
                 raise
@@ -91,18 +91,18 @@ def _writing(folder: Path, record: RunRecord) -> Iterator[None]:
 
 def _train(
     folder: Path, record: RunRecord, data: DataSet | None, resume: bool, live: bool, devices: str, strategy: str,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:  # fmt: skip
     if data is None:
-        tell(f"reading {record.data.name}")
+        log(f"reading {record.data.name}")
         folder_of_data = Path(record.data.folder) if record.data.folder else None
-        data = load_data(record.data.name, folder_of_data, likelihood=record.likelihood(), tell=tell)
+        data = load_data(record.data.name, folder_of_data, likelihood=record.likelihood(), log=log)
     record.training = suited(record.training, len(data.train.inputs))
     numbers = record.training.model_dump()
     loading = {key: numbers.pop(key) for key in LOADING}
     held_out = numbers.pop("held_out")
     settings = FitSettings.of(**numbers)
-    seen, likelihood = _begun(record, data, held_out, tell)
+    seen, likelihood = _begun(record, data, held_out, log)
     torch.manual_seed(settings.seed)
     network = build_model(record.model.name, record.model.options)
     if record.start is not None:
@@ -112,13 +112,13 @@ def _train(
     _check_fits(network, data, likelihood)
     uses = _uses(network, example)
     for name in uses.read_past:
-        tell(f"{name} is kept deterministic: the network reads its weight past the layer, where it cannot be sampled")
+        log(f"{name} is kept deterministic: the network reads its weight past the layer, where it cannot be sampled")
     net = bayesianize(network, record.method.name, keep=uses.read_past, **record.method.options)
     _check_copy(net, example, uses)
     for note in net.notes:
-        tell(note)
+        log(note)
     if names := net.deterministic():
-        tell(f"deterministic parameters: {', '.join(names)}")
+        log(f"deterministic parameters: {', '.join(names)}")
     train_batches = batches(*seen.train, seed=settings.seed, **loading)
     live = live and sys.stdout.isatty()
     began, before = time.monotonic(), record.seconds
@@ -131,14 +131,14 @@ def _train(
             record.write(folder)
         if not live:
             figure = likelihood.metric
-            tell(
+            log(
                 f"epoch {metrics.epoch + 1}/{settings.epochs}  {figure.name} {figure.text(metrics.metric)}"
                 f"  noise {metrics.sparsity_percent:.1f} %  nll {metrics.nll:.4f}  kl {metrics.kl:.4f}"
             )
 
     record.status = "running"
     if resume and not has_checkpoint(folder / CHECKPOINTS):
-        tell(f"no epoch of {folder} was finished; training from the beginning")
+        log(f"no epoch of {folder} was finished; training from the beginning")
         resume = False
     if not resume and is_main_process():
         # Nothing of an earlier run may be taken for this one's.
@@ -148,7 +148,7 @@ def _train(
         write_initial(network, folder / INITIAL)
         record.write(folder)
     count = f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}"
-    tell(f"training {record.model.name} on {record.data.name}, {count}")
+    log(f"training {record.model.name} on {record.data.name}, {count}")
     fit(
         net,
         train_batches,
@@ -156,14 +156,14 @@ def _train(
         settings,
         likelihood=likelihood,
         folder=folder / CHECKPOINTS, resume=resume, report=after_epoch, progress=live,
-        devices=int(devices) if devices.isdigit() else devices, strategy=strategy, tell=tell,
+        devices=int(devices) if devices.isdigit() else devices, strategy=strategy, log=log,
     )  # fmt: skip
     if not is_main_process():
         return
     _check_finite(net, network)
     for name in _changed_state(net, network):
-        tell(f"{name} changed in training and is not kept in the run directory; later commands use the model's own")
-    # Of the network that is written, not of its twin, should code of the model tell them apart.
+        log(f"{name} changed in training and is not kept in the run directory; later commands use the model's own")
+    # Of the network that is written, not of its twin, in case the model's code distinguishes them.
     reported = measure(net.predictive_network(), *data.part(data.reported_on), likelihood)
     write_posterior(net, folder / POSTERIOR, remedy=f"make room there, then go on with {_going_on(folder, record)}")
     record.final = FinalRecord(
@@ -176,15 +176,13 @@ def _train(
     record.write(folder)
 
 
-def _begun(
-    record: RunRecord, data: DataSet, held_out: float, tell: Callable[[str], None]
-) -> tuple[DataSet, Likelihood]:
+def _begun(record: RunRecord, data: DataSet, held_out: float, log: Callable[[str], None]) -> tuple[DataSet, Likelihood]:
     """The data to train on and the likelihood, both written down in the record."""
     likelihood = record.likelihood() or data.likelihood
     if type(data.likelihood) is not type(likelihood):
         data = replace(data, likelihood=likelihood)
     if held_out and data.validation is not None:
-        tell(f"{data.name} has a validation part of its own, so nothing more of the training part is held out")
+        log(f"{data.name} has a validation part of its own, so nothing more of the training part is held out")
     seen = data.held_out(held_out) if held_out else data
     if record.task is None:
         record.task = Choice(name=name_of(likelihood), options=likelihood.options())

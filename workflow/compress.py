@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..compress.settings import CompressSettings
     from ..train.likelihoods import Likelihood, LikelihoodLike
 
-TRIALS = 30  # settings that a search tries unless told otherwise
+TRIALS = 30  # settings that a search tries by default
 
 
 class Trained(Protocol):

@@ -198,7 +198,7 @@ def _train(
         return
     began = time.monotonic()
     with run_kept_safe(run, resume=previous is not None, overwrite=overwrite or fresh):
-        train_run(run, previous or record, resume=previous is not None, live=live, tell=progress, named=(model,))
+        train_run(run, previous or record, resume=previous is not None, live=live, log=progress, named=(model,))
     progress(f"trained in {time.monotonic() - began:.0f} s")
 
 

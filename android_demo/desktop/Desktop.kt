@@ -222,7 +222,7 @@ private fun fuzz(arguments: List<String>): JsonElement {
     }
 }
 
-/** BUNDLE: what is said to those who call wrongly. */
+/** BUNDLE: what a wrong call is answered. */
 private fun misuse(arguments: List<String>): JsonElement {
     val model = BundleModel.open(Bundle.open(File(arguments[0])))
     val network = model.network

@@ -86,7 +86,7 @@ def _build(
     from ..verify.tolerance import allowed_difference
     from .golden_check import GoldenCheck
 
-    tell = progress or (lambda _step: None)
+    log = progress or (lambda _step: None)
     if kernels not in KERNELS:
         raise unknown_name("kind of kernels", kernels, KERNELS)
     chosen = [target_named(name) for name in dict.fromkeys(targets)]
@@ -95,13 +95,13 @@ def _build(
     record = PackedRecord.read(packed).model_copy(update=dict(described))
     weights = read_bytes(packed / WEIGHTS, "weights file")
     inputs, outputs = _golden(packed, record)
-    tell("reading the network")
+    log("reading the network")
     program = load_program(packed / NETWORK)
     check_interface(program)
     tensors = codec.decode(weights)
     check_weights(program, tensors)
     stored = stored_weights(tensors)
-    tell("checking the exported network")
+    log("checking the exported network")
     function = program_function(program)
     golden = GoldenCheck(program, inputs, outputs, allowed_difference(function, inputs, outputs))
     golden.check_program()
@@ -113,21 +113,21 @@ def _build(
             (folder / name).write_bytes(data)
 
         def compiled(target: Target, into: Path) -> Compiled:
-            tell(f"compiling for {target.name}")
+            log(f"compiling for {target.name}")
             between = Path(tempfile.mkdtemp(prefix="between-", dir=scratch))
             made = compile_network(program, target, into, between, stored, kernels)
             if target.name == "host":
-                tell("checking the compiled network")
+                log("checking the compiled network")
                 golden.check_compiled(made.runner, folder / WEIGHTS, between)
             return made
 
         # This machine and ONNX first: what fails there need not be compiled for others.
         host = target_named("host")
         made = {host.name: compiled(host, _folder_of(host, folder) if host in chosen else Path(scratch) / "host")}
-        tell("exporting ONNX")
+        log("exporting ONNX")
         graph = onnx_graph(program)
         (folder / GRAPH).write_bytes(graph)
-        tell("checking ONNX")
+        log("checking ONNX")
         golden.check_graph(graph, {tensor.name: tensor.values() for tensor in tensors})
         made |= {target.name: compiled(target, _folder_of(target, folder)) for target in chosen if target != host}
         vectors = {GOLDEN_INPUT: inputs, GOLDEN_OUTPUT: outputs, GOLDEN_TOLERANCE: golden.allowed}

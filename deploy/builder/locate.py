@@ -45,7 +45,7 @@ def first_wrong_operator(program: Any, example: Floats, make_run: MakeRun) -> st
                 else:
                     low = middle + 1
         return _described(next(node for node in module.graph.nodes if node.name == names[low])) if names else None
-    except Exception:  # a prefix may be what no exporter takes; the failure itself is told in any case
+    except Exception:  # a prefix may be what no exporter takes; the failure itself is reported in any case
         return None
 
 

@@ -64,7 +64,7 @@ BUNDLE = record_folder(
 
 
 def _zip_difference(path: Path) -> str | None:
-    """What tells a file from a zipped bundle, see outputs.Kind: zips of other things have no manifest of ours."""
+    """How a file differs from a zipped bundle, see outputs.Kind: zips of other things have no manifest of ours."""
     try:
         with unsound_zip(path), zipfile.ZipFile(path) as archive:
             with archive.open(MANIFEST) as member:

@@ -1,4 +1,4 @@
-"""Signing a bundle, so that it can be told who built it: Ed25519 (RFC 8032) over the bytes of its manifest.
+"""Signing a bundle, so that its builder can be verified: Ed25519 (RFC 8032) over the bytes of its manifest.
 
 The manifest covers every other file by SHA-256, so the signature covers the whole bundle. It lies beside the manifest
 as 64 raw bytes.

@@ -63,8 +63,9 @@ class Adb(Remote):
 
     def unreachable(self, finished: Finished) -> BayespressError:
         """See Remote."""
-        said = finished.last_line() or f"adb ended with status {finished.status}"
-        return MissingToolError(f"{self.name} does not answer ({said}); {explained(said) or 'check the connection'}.")
+        message = finished.last_line() or f"adb ended with status {finished.status}"
+        remedy = explained(message) or "check the connection"
+        return MissingToolError(f"{self.name} does not answer ({message}); {remedy}.")
 
     def _phone(self) -> str:
         """The serial of the phone that is meant. Raises MissingToolError unless it is one that is ready."""
@@ -74,7 +75,7 @@ class Adb(Remote):
 
     def _chosen(self, phones: dict[str, str]) -> str:
         listed = ", ".join(f"{short(serial)} ({short(state)})" for serial, state in phones.items())
-        # As adb itself does where it is told no serial.
+        # As adb itself does without a serial.
         wanted = self._wanted or os.environ.get("ANDROID_SERIAL")
         if wanted is None:
             if not phones:
@@ -105,8 +106,8 @@ def _listed(name: str) -> dict[str, str]:
         raise MissingToolError(f"{str(error).partition(';')[0]}; start `adb kill-server` and try again.") from None
     lines = [line.strip() for line in finished.output.decode(errors="replace").splitlines()]
     if finished.status != 0 or _HEADING not in lines:
-        said = finished.last_line() or f"status {finished.status}"
-        raise MissingToolError(f"adb does not list its phones ({said}); start `adb kill-server` and try again.")
-    # Before the heading, and behind a star, adb tells of its server.
+        message = finished.last_line() or f"status {finished.status}"
+        raise MissingToolError(f"adb does not list its phones ({message}); start `adb kill-server` and try again.")
+    # Before the heading, and behind a star, adb prints notes about its server.
     phones = (re.fullmatch(r"([^*\s]\S*)\s+(\S.*)", line) for line in lines[lines.index(_HEADING) + 1 :])
     return {match[1]: match[2] for match in phones if match}

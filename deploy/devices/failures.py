@@ -22,7 +22,7 @@ _SIGNALS = {
     25: "would have written a file larger than is allowed there; raise that limit",
 }
 # What systems say, in small letters, and what to do.
-_SAID = (
+_KNOWN_MESSAGES = (
     ("exec format error", "it is a program for another processor; build for this one"),
     ("not executable: ", "it is a program for another processor; build for this one"),
     ("syntax error", "it is a program for another processor; build for this one"),
@@ -40,13 +40,13 @@ def failure_of(name: str, finished: Finished, remedy: str = "verify the bundle, 
 
     remedy  for a program that broke: what is most likely at fault there
     """
-    status, said = finished.status, finished.last_line()
+    status, message = finished.status, finished.last_line()
     number = -status if status < 0 else status - _SHELL_ADDS
     if number in _SIGNALS:
         return CheckFailedError(f"The runner failed on {name}: it {_SIGNALS[number].format(remedy=remedy)}.")
-    if (known := explained(said)) is not None:
-        return MissingToolError(f"The runner cannot be used on {name}: {known} ({said}).")
-    shown = said or f"status {status}"
+    if (known := explained(message)) is not None:
+        return MissingToolError(f"The runner cannot be used on {name}: {known} ({message}).")
+    shown = message or f"status {status}"
     if status == _SHELL_CANNOT_EXECUTE:
         return MissingToolError(f"The runner cannot be executed on {name} ({shown}); build for its processor.")
     if status == _SHELL_FINDS_NOTHING:
@@ -54,10 +54,10 @@ def failure_of(name: str, finished: Finished, remedy: str = "verify the bundle, 
             f"The runner cannot be started on {name} ({shown}); it lacks a loader for it; build a static target."
         )
     if status < 0 or 0 < number <= _LAST_SIGNAL:
-        said = f"signal {number} ended it"
-    return CheckFailedError(f"The runner failed on {name}: {short(said) or f'it ended with status {status}'}.")
+        message = f"signal {number} ended it"
+    return CheckFailedError(f"The runner failed on {name}: {short(message) or f'it ended with status {status}'}.")
 
 
-def explained(said: str) -> str | None:
-    """Reason and remedy for what a system said; None for anything else."""
-    return next((remedy for words, remedy in _SAID if words in said.lower()), None)
+def explained(message: str) -> str | None:
+    """Reason and remedy for a system's message; None for anything else."""
+    return next((remedy for words, remedy in _KNOWN_MESSAGES if words in message.lower()), None)

@@ -136,7 +136,7 @@ class Remote(ABC):
 
     @abstractmethod
     def unreachable(self, finished: Finished) -> BayespressError:
-        """The error of a connection that gave no answer, from what the program here said."""
+        """The error of a connection that gave no answer, from the message of the program here."""
 
     def connect(self, bundle: Bundle, progress: Progress = silent) -> Session | Unavailable:
         """See Device.connect."""
@@ -174,26 +174,25 @@ class Remote(ABC):
         """What a script printed, on one line. Raises MissingToolError when it fails."""
         finished = self.execute(script, limits, stdin)
         if finished.status != 0:
-            said = finished.last_line() or f"status {finished.status}"
-            remedy = explained(said)
-            raise MissingToolError(
-                f"{self.name} cannot be prepared: {f'{remedy} ({said})' if remedy else f'{said}; check its system'}."
-            )
+            message = finished.last_line() or f"status {finished.status}"
+            remedy = explained(message)
+            reason = f"{remedy} ({message})" if remedy else f"{message}; check its system"
+            raise MissingToolError(f"{self.name} cannot be prepared: {reason}.")
         return short(finished.output.decode(errors="replace").strip())
 
     def check(self, finished: Finished, limits: Limits) -> None:
         """Raise the error of a run that ended badly."""
-        said = finished.last_line()
+        message = finished.last_line()
         if finished.status == NO_FOLDER:
             tried = ", ".join(place.strip('"') for place in self.places)
-            reason = explained(said) or "make one of them writable"
+            reason = explained(message) or "make one of them writable"
             raise MissingToolError(
-                f"{self.name} has no folder to run a program in, of {tried}: {reason} ({said or 'none is there'})."
+                f"{self.name} has no folder to run a program in, of {tried}: {reason} ({message or 'none is there'})."
             )
         if finished.status == NOT_RECEIVED:
-            reason = explained(said) or "check the connection"
+            reason = explained(message) or "check the connection"
             raise MissingToolError(
-                f"{self.name} did not receive the files ({said or 'they are incomplete'}); {reason}."
+                f"{self.name} did not receive the files ({message or 'they are incomplete'}); {reason}."
             )
         if finished.status == _LATE:
             raise over_time(self.name, limits)

@@ -1,8 +1,8 @@
 """What is asked of a device, and the report that comes back: JSON in lines that begin with a marker.
 
-A device is not believed. The marker tells the report from whatever else a shell, an emulator or a driver prints, before
-it, between its lines and after it (runtime/runner_report.h); the JSON must be of the schema below, finite, and agree
-with what was asked.
+A device is not trusted. The marker separates the report from whatever else a shell, an emulator or a driver prints,
+before it, between its lines and after it (runtime/runner_report.h). The JSON must follow the schema below, be finite,
+and agree with the request.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class GpuFacts(_Strict):
 
 
 class MachineFacts(_Strict):
-    """What the system tells of the machine; None where it does not."""
+    """What the system reports about the machine; None where it reports nothing."""
 
     peak_kb: Count | None
     cpu: Text | None

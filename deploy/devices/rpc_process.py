@@ -115,7 +115,7 @@ def _digests(sizes: Sequence[int], module: Any, weights: Any, device: Any) -> It
 
 def _check(status: int) -> None:
     if status != 0:
-        raise _NetworkError(f"the network failed with status {status}, of which bayespress.h tells")
+        raise _NetworkError(f"the network failed with status {status}, which bayespress.h explains")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Ssh(Remote):
 
     def unreachable(self, finished: Finished) -> BayespressError:
         """See Remote."""
-        said = finished.last_line() or f"ssh ended with status {finished.status}"
-        known = next((remedy for words, remedy in _REMEDIES if words in said.lower()), None)
-        remedy = known or explained(said) or "check the connection"
-        return MissingToolError(f"{self.name} does not answer ({said}); {remedy}.")
+        message = finished.last_line() or f"ssh ended with status {finished.status}"
+        known = next((remedy for words, remedy in _REMEDIES if words in message.lower()), None)
+        remedy = known or explained(message) or "check the connection"
+        return MissingToolError(f"{self.name} does not answer ({message}); {remedy}.")

@@ -95,7 +95,7 @@ def bench(
             f"cannot be measured; give 1 to {_LARGEST_BATCH} examples and 1 to {MOST_THREADS} threads."
         )
     chosen = [device_named(name) for name in dict.fromkeys(devices)]
-    tell = progress or (lambda _step: None)
+    log = progress or (lambda _step: None)
     with opened(bundle) as opened_bundle:
         if key is not None:
             check_signature(opened_bundle, public_key(key), key.name)
@@ -103,25 +103,25 @@ def bench(
             raise InputError(difference)
         here = any(device.name == "host" for device in chosen)
         report = (
-            _bench(opened_bundle, packed, seconds, tell, compare)
+            _bench(opened_bundle, packed, seconds, log, compare)
             if here
             else BenchReport(name=opened_bundle.manifest.name, cpu=cpu_name())
         )
         report.devices = [
-            measure(opened_bundle, device, seconds, threads, batches, tell, time_limit) for device in chosen
+            measure(opened_bundle, device, seconds, threads, batches, log, time_limit) for device in chosen
         ]
         return report
 
 
 def _bench(
-    bundle: Bundle, packed: Path | None, seconds: float, tell: Callable[[str], None], compare: Sequence[str]
+    bundle: Bundle, packed: Path | None, seconds: float, log: Callable[[str], None], compare: Sequence[str]
 ) -> BenchReport:
     target = bundle.manifest.targets.get("host")
     if target is None or target.library is None or target.machine != platform.machine():
         raise InputError(f"The bundle has no host build for {platform.machine()}; build it here with -t host.")
     example = np.ascontiguousarray(bundle.real_inputs()[:1])
     weights = bundle.read(WEIGHTS)
-    tell("loading")
+    log("loading")
     compiled = CompiledNetwork(bundle.folder / target.library, weights)
     contenders: dict[str, Callable[[], object]] = {COMPILED: lambda: compiled.run(example)}
     if "onnxruntime" in compare:
@@ -131,7 +131,7 @@ def _bench(
             contenders["ONNX Runtime, shrunk"] = onnx_runner(onnx_session(graph), example)
     if packed is None:
         _check(bundle, contenders)
-        return _measure(bundle, contenders, compiled, seconds, tell)
+        return _measure(bundle, contenders, compiled, seconds, log)
     if read_bytes(packed / WEIGHTS, "weights file") != weights:
         raise InputError(f"{packed} holds other weights than the bundle; build the bundle from it.")
     torch = require("torch")
@@ -140,7 +140,7 @@ def _bench(
     try:
         contenders |= _packed_contenders(packed, example, compare)
         _check(bundle, contenders)
-        return _measure(bundle, contenders, compiled, seconds, tell)
+        return _measure(bundle, contenders, compiled, seconds, log)
     finally:
         torch.set_num_threads(threads)
 
@@ -176,14 +176,14 @@ def _measure(
     contenders: dict[str, Callable[[], object]],
     compiled: CompiledNetwork,
     seconds: float,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> BenchReport:
     times: dict[str, list[int]] = {label: [] for label in contenders}
     for run in contenders.values():
         for _ in range(20):
             run()
     for number in range(_ROUNDS):
-        tell(f"round {number + 1} of {_ROUNDS}") if number % 10 == 0 else None
+        log(f"round {number + 1} of {_ROUNDS}") if number % 10 == 0 else None
         for label, run in contenders.items():
             _run_for(run, seconds / _ROUNDS, times[label])
     base = float(np.median(times[COMPILED]))

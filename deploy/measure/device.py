@@ -28,7 +28,7 @@ def measure(
     seconds: float,
     threads: Sequence[int],
     batches: Sequence[int],
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     time_limit: float = TIME_LIMIT,
 ) -> DeviceReport:
     """Measure on one device.
@@ -49,10 +49,10 @@ def measure(
             raise InputError(f"Device {device.name} {reason}; leave --threads out.")
     for batch in batches if threads else ():
         _check_size(bundle, batch)
-    with connected(device, bundle, tell) as session, tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
+    with connected(device, bundle, log) as session, tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
         # Layers are timed by as many runs again, and warming up takes a twentieth of them.
         return _measured(
-            bundle, device, session, Path(scratch), seconds, threads, batches, tell,
+            bundle, device, session, Path(scratch), seconds, threads, batches, log,
             RunRequest(seconds=time_limit + 3 * seconds),
         )  # fmt: skip
 
@@ -65,16 +65,16 @@ def _measured(
     seconds: float,
     threads: Sequence[int],
     batches: Sequence[int],
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     asked: RunRequest,
 ) -> DeviceReport:
     """See `measure`; `asked` has the time that one run may take."""
-    tell(f"{device.name}: first run")
+    log(f"{device.name}: first run")
     examples = bundle.real_inputs()
     one = _write(scratch / "one.f32", examples[:1])
     counts = device.capabilities.counts_instructions
     if counts:
-        tell(f"{device.name}: counting instructions")
+        log(f"{device.name}: counting instructions")
     first = session.run(one, asked.model_copy(update={"facts": True, "instructions": counts}))
     half = first.gpu is not None and first.gpu.precision == "float16"
     check_outputs(
@@ -85,7 +85,7 @@ def _measured(
     if device.capabilities.emulated:
         return report
     runs = int(min(_MOST, max(_FEWEST, seconds * 1e9 / max(1.0, first.first_ns))))
-    tell(f"{device.name}: {runs} runs")
+    log(f"{device.name}: {runs} runs")
     timed = session.run(one, asked.model_copy(update={"repeat": runs, "warmup": max(2, runs // 20), "layers": True}))
     times = timed.run_ns
     if times is None:
@@ -98,7 +98,7 @@ def _measured(
     for batch in batches if threads else ():
         many = _write(scratch / "many.f32", np.resize(examples, (batch, *examples.shape[1:])))
         for count in threads:
-            tell(f"{device.name}: {batch} examples on {count} threads")
+            log(f"{device.name}: {batch} examples on {count} threads")
             options = {"outputs": False, "repeat": _BATCH_ROUNDS, "warmup": 0, "threads": count}
             batch_times = session.run(many, asked.model_copy(update=options)).batch_ns
             if batch_times is None:

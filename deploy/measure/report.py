@@ -59,7 +59,7 @@ class DeviceReport(_Strict):
     load_us       checking and decoding the weights, and what is computed from them once
     first_us      the first run
     instructions  executed by one run, under emulation
-    facts that the device does not tell are None
+    facts that the device does not report are None
     """
 
     device: Name

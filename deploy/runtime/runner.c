@@ -146,7 +146,7 @@ static const char *kernel_name(const subject *it, size_t index) {
     return bp_kernel_name(index);
 }
 
-/* Go over to the GPU, or tell why not. */
+/* Switch to the GPU, or report why this failed. */
 static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz_size) {
 #ifdef BP_WITH_GPU
     char reason[200] = "";

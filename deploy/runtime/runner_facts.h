@@ -1,4 +1,4 @@
-/* runner_facts.h - what the runner tells besides outputs and times: of the machine, and of the weights as they decode
+/* runner_facts.h - what the runner reports besides outputs and times: of the machine, and of the weights as they decode
  * here. Included by runner.c alone. */
 #ifndef BAYESPRESS_RUNNER_FACTS_H
 #define BAYESPRESS_RUNNER_FACTS_H
@@ -43,7 +43,7 @@ static void print_fact(const char *name, const char *path, const char *key, int 
     report_string(line);
 }
 
-/* What Linux tells any process; null where it does not. */
+/* What Linux reports to any process; null where it reports nothing. */
 static void print_facts(void) {
     char line[160]; /* of this program's own peak: getrusage's is that of the process it was started from */
     const int known = read_line("/proc/self/status", "VmHWM", line, sizeof line);

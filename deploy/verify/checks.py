@@ -51,9 +51,9 @@ def check_time_limit(seconds: float) -> None:
         raise InputError(f"A time limit of {seconds} seconds cannot be kept; give between 0 and {_LONGEST_LIMIT}.")
 
 
-def attempt(name: str, check: Callable[[], str], tell: Callable[[str], None]) -> Check:
+def attempt(name: str, check: Callable[[], str], log: Callable[[str], None]) -> Check:
     """Make a check: it gives what it found, or raises what is wrong."""
-    tell(name)
+    log(name)
     try:
         return Check(name=name, outcome="passed", detail=check())
     except MissingToolError:

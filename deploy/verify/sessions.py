@@ -24,7 +24,7 @@ def onnx_session(model: bytes, threads: int = 1) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # errors only: warnings about thread affinity in containers tell nothing
+    options.log_severity_level = 3  # errors only: warnings about thread affinity in containers have no use here
     return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

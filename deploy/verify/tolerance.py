@@ -96,7 +96,7 @@ class Deviation:
 def deviation(outputs: Floats, expected: Floats, allowed: Floats) -> Deviation:
     """Compare outputs with PyTorch's; all three arrays are of n examples with the same number of elements each.
 
-    The element that is told is the one whose difference is the largest part of what is allowed. Values that are not
+    The element that is reported is the one whose difference is the largest part of what is allowed. Values that are not
     finite fail.
     """
     shape = (len(expected), -1)

@@ -40,7 +40,7 @@ def verify(
     >>> report.passed, [check.name for check in report.checks][:2]
     (True, ['files', 'weights'])
     """
-    tell = progress or (lambda _step: None)
+    log = progress or (lambda _step: None)
     path, key = Path(path), None if key is None else Path(key)
     check_input(path, "bundle or .bpz file")
     check_time_limit(time_limit)
@@ -52,10 +52,10 @@ def verify(
     if is_bundle(path):
         from .verify_bundle import verify_bundle
 
-        return verify_bundle(path, devices, tell, key, time_limit)
+        return verify_bundle(path, devices, log, key, time_limit)
     data = read_bytes(path, "bundle or .bpz file", magic=b"BPZ")
     if key is not None:
         raise InputError(f"{path} holds weights, which are not signed; give the bundle, or no key.")
     if devices:
         raise InputError(f"{path} holds weights and no program for a device; give the bundle, or no device.")
-    return VerifyReport(str(path), [attempt("weights", lambda: check_weights(data), tell)])
+    return VerifyReport(str(path), [attempt("weights", lambda: check_weights(data), log)])

@@ -27,7 +27,7 @@ from .tolerance import check_outputs
 def verify_bundle(
     path: Path,
     names: Sequence[str] | None,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     key: Path | None = None,
     time_limit: float = TIME_LIMIT,
 ) -> VerifyReport:
@@ -36,15 +36,15 @@ def verify_bundle(
     report = VerifyReport(str(path))
     try:
         with opened(path) as bundle:
-            report.checks += _signature(bundle, key, tell)
+            report.checks += _signature(bundle, key, log)
             if all(check.outcome != "failed" for check in report.checks):
-                report.checks.append(attempt("files", lambda: _check_files(bundle), tell))
+                report.checks.append(attempt("files", lambda: _check_files(bundle), log))
             if not report.passed:
                 return report
-            report.checks.append(attempt("weights", lambda: _check_weights(bundle), tell))
-            report.checks.append(_onnx_runtime(bundle, tell))
+            report.checks.append(attempt("weights", lambda: _check_weights(bundle), log))
+            report.checks.append(_onnx_runtime(bundle, log))
             for device in devices:
-                check = _on_device(bundle, device, asked=bool(names), limit=time_limit, tell=tell)
+                check = _on_device(bundle, device, asked=bool(names), limit=time_limit, log=log)
                 if check is not None:
                     report.checks.append(check)
     except CorruptFileError as error:
@@ -52,11 +52,11 @@ def verify_bundle(
     return report
 
 
-def _signature(bundle: Bundle, key: Path | None, tell: Callable[[str], None]) -> list[Check]:
+def _signature(bundle: Bundle, key: Path | None, log: Callable[[str], None]) -> list[Check]:
     """Nothing of a bundle that is not signed, where nobody asked for it."""
     if key is not None:
         public = public_key(key)
-        return [attempt("signature", lambda: check_signature(bundle, public, key.name), tell)]
+        return [attempt("signature", lambda: check_signature(bundle, public, key.name), log)]
     if bundle.signature is not None:
         return [Check("signature", "skipped", "the bundle is signed; give --key to see whether by the right person")]
     return []
@@ -68,13 +68,13 @@ def _check_files(bundle: Bundle) -> str:
     return f"{len(bundle.manifest.files)} files as built"
 
 
-def _onnx_runtime(bundle: Bundle, tell: Callable[[str], None]) -> Check:
+def _onnx_runtime(bundle: Bundle, log: Callable[[str], None]) -> Check:
     name = "golden vectors, ONNX Runtime"
     missing = [module for module in ("onnx", "onnxruntime") if find_spec(module) is None]
     if missing:
         detail = f"{' and '.join(missing)} not installed (pip install 'bayespress[deploy]')"
         return Check(name=name, outcome="skipped", detail=detail)
-    return attempt(name, lambda: _check_onnx(bundle), tell)
+    return attempt(name, lambda: _check_onnx(bundle), log)
 
 
 def _check_onnx(bundle: Bundle) -> str:
@@ -89,11 +89,11 @@ def _check_onnx(bundle: Bundle) -> str:
 
 
 def _on_device(
-    bundle: Bundle, device: Device, *, asked: bool, limit: float, tell: Callable[[str], None]
+    bundle: Bundle, device: Device, *, asked: bool, limit: float, log: Callable[[str], None]
 ) -> Check | None:
     """The golden vectors on one device; None for one that nobody asked for and the bundle was not built for."""
     name = f"golden vectors, {device.description}"
-    session = device.connect(bundle, tell)
+    session = device.connect(bundle, log)
     if isinstance(session, Unavailable):
         if asked:
             raise MissingToolError(f"Device {device.name} cannot be used: {session.reason}.")
@@ -108,7 +108,7 @@ def _on_device(
         return _compare(bundle, report.output_array(), half=half)
 
     with session:
-        return attempt(name, check, tell)
+        return attempt(name, check, log)
 
 
 def _compare_digests(bundle: Bundle, digests: Sequence[int]) -> None:

@@ -45,18 +45,18 @@ def spoilt(folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["conv", "residual", "sequences", "mlp"])
 def test_networks_compute_what_pytorch_computed(name, built, desktop, tmp_path):
-    said = desktop("verify", built(name, "host"), tmp_path)
-    outcomes = {check["name"]: check["outcome"] for check in said["checks"]}
+    reported = desktop("verify", built(name, "host"), tmp_path)
+    outcomes = {check["name"]: check["outcome"] for check in reported["checks"]}
     assert outcomes == {
         "Files": "PASSED", "Decoded weights": "PASSED", "Golden vectors, processor": "PASSED",
         "Golden vectors, GPU": "SKIPPED",
     }  # fmt: skip
-    assert said["kernels"] > 0
+    assert reported["kernels"] > 0
 
 
 def test_a_zip_is_unpacked_and_nothing_else_is_left(archive, desktop, tmp_path):
-    said = desktop("verify", archive, tmp_path / "kept")
-    assert said["target"] == "host"
+    reported = desktop("verify", archive, tmp_path / "kept")
+    assert reported["target"] == "host"
     with opened(archive) as bundle:
         assert [path.name for path in (tmp_path / "kept").iterdir()] == [bundle.manifest.digest]
 
@@ -65,9 +65,9 @@ def test_a_gpu(built, desktop, tmp_path):
     if not list(Path("/etc/OpenCL/vendors").glob("*.icd")):
         pytest.skip("no OpenCL driver is installed (Debian: pocl-opencl-icd)")
     bundle = built("conv", "opencl", "host")
-    said = desktop("verify", bundle, tmp_path, "gpu")
-    assert (said["target"], said["no_gpu"], said["precision"]) == ("opencl", None, "float32")
-    assert [check["outcome"] for check in said["checks"]] == ["PASSED"] * 4
+    reported = desktop("verify", bundle, tmp_path, "gpu")
+    assert (reported["target"], reported["no_gpu"], reported["precision"]) == ("opencl", None, "float32")
+    assert [check["outcome"] for check in reported["checks"]] == ["PASSED"] * 4
     measured = desktop("bench", bundle, tmp_path, tmp_path / "report.json", "gpu")
     assert measured["shares_rise"]
     report = BenchReport.read(tmp_path / "report.json")
@@ -92,18 +92,18 @@ def test_reports_are_what_bench_imports(folder, desktop, tmp_path):
 
 
 def test_ten_thousand_cycles_take_no_memory(folder, desktop):
-    said = desktop("cycles", folder, 10_000)
-    assert said["all_kb"] < said["half_kb"] + 1024, "200 bytes a cycle are less than anything that could be forgotten"
+    reported = desktop("cycles", folder, 10_000)
+    assert reported["all_kb"] < reported["half_kb"] + 1024, "a leak of 200 bytes a cycle would show"
 
 
 def test_four_threads_at_once(folder, desktop):
-    said = desktop("threads", folder, 300)
-    assert max(said["threads"]) <= 1.0, "of what is allowed"
-    assert said["batch"] <= 1.0
+    reported = desktop("threads", folder, 300)
+    assert max(reported["threads"]) <= 1.0, "of what is allowed"
+    assert reported["batch"] <= 1.0
 
 
 def test_wrong_calls_get_a_sentence(folder, desktop):
-    said = desktop("misuse", folder)
+    reported = desktop("misuse", folder)
     wanted = [
         r"An input has \d+ numbers, and 3 were given", r"An output has \d+ numbers, not 1",
         "one place for the time of each kernel", "There is no GPU here", "2 inputs have",
@@ -111,7 +111,7 @@ def test_wrong_calls_get_a_sentence(folder, desktop):
         "Tensor number -1 cannot be decoded", "Tensor number 1000000 cannot be decoded", "was closed; open it again",
         "was closed; open it again",
     ]  # fmt: skip
-    for sentence, pattern in zip(said, wanted, strict=True):
+    for sentence, pattern in zip(reported, wanted, strict=True):
         assert re.search(pattern, sentence), sentence
 
 
@@ -209,16 +209,16 @@ def signed(archive, tmp_path):
 def test_a_signature_is_checked(signed, archive, desktop, tmp_path):
     path, public = signed
     other = new_key(tmp_path / "other.pem")
-    said = desktop("signed", path, tmp_path / "kept", "new", other, public)
-    assert said == {
+    reported = desktop("signed", path, tmp_path / "kept", "new", other, public)
+    assert reported == {
         "outcome": "PASSED", "detail": "the manifest is signed by the owner of release.public.pem",
         "first": "Signature",
     }  # fmt: skip
     assert desktop("signed", path, tmp_path / "kept", "new")["outcome"] == "SKIPPED"
     assert desktop("signed", archive, tmp_path / "kept", "new", public)["outcome"] is None
-    said = desktop("signed", path, tmp_path / "kept", "old", public)
-    assert said["outcome"] == "SKIPPED"
-    assert "this Android version cannot check it" in said["detail"]
+    reported = desktop("signed", path, tmp_path / "kept", "old", public)
+    assert reported["outcome"] == "SKIPPED"
+    assert "this Android version cannot check it" in reported["detail"]
 
 
 def test_a_signature_by_nobody_whom_the_app_trusts_is_refused(signed, archive, desktop, tmp_path):
@@ -245,32 +245,32 @@ def test_the_source_of_a_bundle_is_named(desktop):
         "“lenet.zip”, kept by com.android.externalstorage, chosen here"
     )
     assert desktop("source", "-", "-", "com.evil") == "“a file without a name”, handed over by com.evil"
-    said = desktop("source", "safe\u202egnp.exe\nTrusted!" + "x" * 500, "a\u200bb", "-")
-    assert said.isprintable()
-    assert said.startswith("“safe?gnp.exe?Trusted!x")
-    assert len(said) < 200
+    reported = desktop("source", "safe\u202egnp.exe\nTrusted!" + "x" * 500, "a\u200bb", "-")
+    assert reported.isprintable()
+    assert reported.startswith("“safe?gnp.exe?Trusted!x")
+    assert len(reported) < 200
 
 
 def test_archives_with_changed_bytes(archive, desktop, tmp_path):
     """A byte that neither a hash nor the archive covers may change; all else is refused, and nothing is left."""
-    said = desktop("fuzz", archive, tmp_path / "kept", 500, 1)
-    assert said["refused"] > 400
-    assert said["left"] == 0
+    reported = desktop("fuzz", archive, tmp_path / "kept", 500, 1)
+    assert reported["refused"] > 400
+    assert reported["left"] == 0
 
 
 @pytest.mark.parametrize("keep", [0, 10, 1000, -1])
 def test_cut_archives(keep, archive, desktop, tmp_path):
     data = archive.read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[:keep] if keep >= 0 else data[: len(data) - 40])
-    said = desktop.refused("verify", tmp_path / "cut.zip", tmp_path / "kept")
-    assert "no sound zip archive" in said
+    message = desktop.refused("verify", tmp_path / "cut.zip", tmp_path / "kept")
+    assert "no sound zip archive" in message
     assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_bundles_for_other_devices(folder, built, desktop):
     assert desktop("platform", folder, platform.machine(), "false") == "host"
-    said = desktop.refused("platform", folder, "aarch64", "true")
-    assert said == "The bundle is for host, and has nothing for Android on aarch64; build it for this device."
+    message = desktop.refused("platform", folder, "aarch64", "true")
+    assert message == "The bundle is for host, and has nothing for Android on aarch64; build it for this device."
     phones = built("mlp", "arm64-android", "adreno", "opencl-android", "armv7-android", "arm64-linux")
     assert desktop("platform", phones, "aarch64", "true") == "opencl-android"
     assert desktop("platform", phones, "armv7l", "true") == "armv7-android"
@@ -322,10 +322,10 @@ def test_drawings_are_taken_for_what_they_are(desktop, tmp_path):
     result.write(tmp_path / "packed", name="linear", labels=[str(digit) for digit in range(10)])
     bayespress.build(tmp_path / "packed", ["host"], tmp_path / "it.bundle")
     circle = " ".join(f"{0.5 + 0.22 * math.sin(t / 4):.3f},{0.5 - 0.33 * math.cos(t / 4):.3f}" for t in range(26))
-    hand, *said = desktop(
+    hand, *reported = desktop(
         "recognise", tmp_path / "it.bundle", circle, "0.3,0.3 0.5,0.2 0.65,0.3 0.6,0.5 0.3,0.8 0.7,0.8"
     )
     assert hand["box"] >= 26
     assert 1.2 < hand["radius"] < 2.5
-    assert [each["label"] for each in said] == ["0", "2"]
-    assert all(0.0 < each["certainty"] <= 1.0 for each in said)
+    assert [each["label"] for each in reported] == ["0", "2"]
+    assert all(0.0 < each["certainty"] <= 1.0 for each in reported)

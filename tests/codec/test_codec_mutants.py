@@ -68,7 +68,7 @@ def test_every_check_is_missed(tmp_path):
     assert sound.startswith("0 "), sound[:200]
     with ThreadPoolExecutor(2) as pool:
         judged = list(pool.map(laboratory.judged, mutants, range(len(mutants))))
-    unmissed = [mutant for mutant, said in zip(mutants, judged, strict=True) if said == sound]
+    unmissed = [mutant for mutant, message in zip(mutants, judged, strict=True) if message == sound]
     excused = [mutant for mutant in unmissed if (mutant.file, mutant.check, mutant.behind) in EQUIVALENT]
     surplus = [f"{m.file}:{m.line}: {m.check} (behind: {m.behind})" for m in unmissed if m not in excused]
     assert not surplus, "no file here tells the decoder without these checks from the real one:\n" + "\n".join(surplus)

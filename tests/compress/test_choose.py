@@ -130,7 +130,7 @@ def test_searches_that_cannot_begin(tmp_path):
 
 
 def test_a_trial_whose_error_is_nan_fails_and_the_search_goes_on(tmp_path):
-    known, told = Attempts(), []
+    known, logged = Attempts(), []
 
     def attempt(settings):
         error, size = known(settings)
@@ -138,10 +138,10 @@ def test_a_trial_whose_error_is_nan_fails_and_the_search_goes_on(tmp_path):
 
     found = choose(
         attempt, CompressSettings(), Goal(max_error=2.0), trials=7, storage=str(tmp_path / "s.db"), about="net",
-        progress=told.append,
+        progress=logged.append,
     )  # fmt: skip
     assert found.chosen.metric <= 2.0
-    assert [text for text in told if "trial 5 of 7: The error of these settings is nan" in text]
+    assert [text for text in logged if "trial 5 of 7: The error of these settings is nan" in text]
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,11 @@ def test_a_coarser_budget_gives_a_smaller_file():
 def test_errors_are_reported_after_each_step_and_choose_nothing():
     specimen = ZOO["mlp"]
     network = specimen.network()
-    told, figures = [], iter([1.0, 2.0, 3.0, 99.0])
+    logged, figures = [], iter([1.0, 2.0, 3.0, 99.0])
     packed = compress_network(
-        network, posterior_of(network), specimen.inputs(), evaluate=lambda _: next(figures), progress=told.append
+        network, posterior_of(network), specimen.inputs(), evaluate=lambda _: next(figures), progress=logged.append
     )
-    assert told == ["trained", "threshold", "strike", "levels"] == [step.name for step in packed.steps]
+    assert logged == ["trained", "threshold", "strike", "levels"] == [step.name for step in packed.steps]
     assert [step.metric for step in packed.steps] == [1.0, 2.0, 3.0, 99.0]
     assert packed.steps[0].nonzero > packed.steps[1].nonzero >= packed.steps[2].nonzero >= packed.steps[3].nonzero > 0
     assert packed.steps[-1].bytes == len(packed.weights)

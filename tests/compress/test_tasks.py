@@ -70,15 +70,15 @@ def record(module, **fields):
 def test_a_regression_run_is_trained_compressed_retrained_and_searched(module, tmp_path):
     run, packed = tmp_path / "run", tmp_path / "packed"
     task = {"name": "gaussian", "sigma": 0.1}
-    told = []
-    train_run(run, record(module, task=task, training={"held_out": 0.2}), live=False, tell=told.append)
+    logged = []
+    train_run(run, record(module, task=task, training={"held_out": 0.2}), live=False, log=logged.append)
     found = RunRecord.read(run)
     assert found.measured_by == Metric(name="RMSE")
     assert found.epochs_measured_on == "validation"
     assert found.final.part == "test"
     figures = [each.metric for each in found.metrics]
     assert figures[-1] < 0.5 * figures[0]
-    assert any("RMSE" in line for line in told)
+    assert any("RMSE" in line for line in logged)
     page = run_report(run)
     assert "Test RMSE" in page
     assert "error" not in page.lower()
@@ -181,12 +181,12 @@ def test_a_recipe_search_over_a_regression(module, tmp_path):
         'task = { name = "gaussian", sigma = 0.2 }\n[training]\nepochs = 2\nbatch_size = 50\n'
         '[search]\n"training.learning_rate" = { low = 1e-3, high = 1e-1, log = true }\n'
     )
-    told = []
+    logged = []
     found = search_recipe(
-        str(tmp_path / "recipe.toml"), tmp_path / "search", trials=2, keep=True, trust_code=True, progress=told.append
+        str(tmp_path / "recipe.toml"), tmp_path / "search", trials=2, keep=True, trust_code=True, progress=logged.append
     )
     assert found.measured_by.name == "RMSE"
-    assert not any("%" in line for line in told)
+    assert not any("%" in line for line in logged)
     kept = PackedRecord.read(tmp_path / "search" / "trial-0" / "packed")
     assert kept.part == "validation", "what was held out is no test set"
     assert RunRecord.read(tmp_path / "search" / "trial-0" / "run").final.part == "validation"

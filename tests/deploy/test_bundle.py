@@ -287,9 +287,9 @@ class TestZip:
 
     @pytest.mark.parametrize("name", ["/etc/evil", "..\\evil", "C:evil", "a/../../evil", "golden/\x1b[31m"])
     def test_names_of_members(self, pristine, tmp_path, name):
-        said = refused(self.forged(pristine, tmp_path, **{name: "x"}))
-        assert "is not in the manifest" in said or "is missing" in said
-        assert said.isprintable()
+        message = refused(self.forged(pristine, tmp_path, **{name: "x"}))
+        assert "is not in the manifest" in message or "is missing" in message
+        assert message.isprintable()
         assert {path.name for path in tmp_path.iterdir()} == {"forged.zip"}
 
     def test_a_link_in_an_archive_is_no_file(self, pristine, tmp_path):

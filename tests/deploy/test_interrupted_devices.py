@@ -21,8 +21,8 @@ def hanging(bundle, tmp_path):
     with opened(bundle) as it:
         manifest = it.manifest
     runner, started = bundle / manifest.targets["host"].runner, tmp_path / "started"
-    told = f"echo $$ $! >{started}.part; mv {started}.part {started}"
-    runner.write_text(f"#!/bin/sh\n(trap '' INT TERM; exec sleep 300) &\n{told}\nwait\n")
+    logged = f"echo $$ $! >{started}.part; mv {started}.part {started}"
+    runner.write_text(f"#!/bin/sh\n(trap '' INT TERM; exec sleep 300) &\n{logged}\nwait\n")
     runner.chmod(runner.stat().st_mode | stat.S_IXUSR)
     (bundle / MANIFEST).unlink()
     seal(bundle, manifest)

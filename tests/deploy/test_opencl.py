@@ -111,8 +111,8 @@ def test_values_that_are_looked_up(quantizer, packed, pocl, tmp_path):
 def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_path):
     """PoCL as Debian has it knows no half, and the float32 kernels of the same bundle run."""
     bayespress.build(packed("conv"), ["opencl+fp16-products"], tmp_path / "it.bundle")
-    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
-    assert said["gpu"]["precision"] == "float32"
+    reported = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
+    assert reported["gpu"]["precision"] == "float32"
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert "float16" not in check.detail
 
@@ -123,8 +123,8 @@ def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_pa
 def test_half_precision(name, kernels, packed, intel, tmp_path):
     """By Intel's driver, which has it where the processor does; else it is one more driver to agree with."""
     bayespress.build(packed(name), ["opencl+fp16-products"], tmp_path / "it.bundle", kernels=kernels)
-    said = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
-    assert said["gpu"]["precision"] == ("float16" if intel else "float32")
+    reported = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
+    assert reported["gpu"]["precision"] == ("float16" if intel else "float32")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
     assert check.outcome == "passed", check
     assert ("float16" in check.detail) == intel
@@ -202,25 +202,25 @@ def test_writing_a_cache_follows_no_link(bundled, pocl, tmp_path):
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(bundled, pocl):
-    said = report_in(run(bundled, "--gpu-cache", "/nowhere/kernels.cache").stdout)
-    assert said["gpu"] is not None
+    reported = report_in(run(bundled, "--gpu-cache", "/nowhere/kernels.cache").stdout)
+    assert reported["gpu"] is not None
 
 
 def test_times_by_kernel(bundled, pocl):
-    said = report_in(run(bundled, "--repeat", "5", "--layers").stdout)
-    assert said["run_ns"]["median"] > 0
-    assert [each["kernel"] for each in said["layers"]][-1].endswith("_kernel")
-    assert all(each["mean_ns"] > 0 for each in said["layers"])
+    reported = report_in(run(bundled, "--repeat", "5", "--layers").stdout)
+    assert reported["run_ns"]["median"] > 0
+    assert [each["kernel"] for each in reported["layers"]][-1].endswith("_kernel")
+    assert all(each["mean_ns"] > 0 for each in reported["layers"])
 
 
 def test_without_a_device_the_processor_steps_in_and_says_so(bundled, tmp_path):
     hidden = {"OCL_ICD_VENDORS": str(tmp_path)}
     done = run(bundled, environment=hidden)
-    said = report_in(done.stdout)
-    assert said["gpu"] is None
-    assert done.stderr == f"runner: {said['gpu_reason']}; running on the processor.\n"
+    reported = report_in(done.stdout)
+    assert reported["gpu"] is None
+    assert done.stderr == f"runner: {reported['gpu_reason']}; running on the processor.\n"
     with opened(bundled) as bundle:
-        check_outputs(np.array(said["outputs"], np.float32), bundle.golden_outputs(), bundle.golden_tolerance())
+        check_outputs(np.array(reported["outputs"], np.float32), bundle.golden_outputs(), bundle.golden_tolerance())
 
 
 def test_verify_tells_when_there_is_no_device(bundled, monkeypatch, tmp_path):

@@ -164,14 +164,14 @@ def report(done) -> dict:
 @pytest.mark.parametrize("where", ["here", "armv7"])
 def test_a_sound_call(where, files, request):
     command = request.getfixturevalue(where)
-    said = report(
+    reported = report(
         run(command, files, "w", "x", "--repeat", "200", "--layers", "--threads", "3", "--digests", "--facts")
     )
-    assert said["outputs"] == [[0, 0]] * 3
-    assert said["run_ns"]["repeat"] == 200
-    assert said["run_ns"]["median"] <= said["run_ns"]["p99"]
-    assert said["batch_ns"]["examples"] == 3
-    assert len(said["digests"]) == 1
+    assert reported["outputs"] == [[0, 0]] * 3
+    assert reported["run_ns"]["repeat"] == 200
+    assert reported["run_ns"]["median"] <= reported["run_ns"]["p99"]
+    assert reported["batch_ns"]["examples"] == 3
+    assert len(reported["digests"]) == 1
 
 
 NUMBERS = ["", "-1", " 5", "+5", "5 ", "0x10", "1e3", "100000001", "4294967297", "18446744073709551617", "9" * 400,

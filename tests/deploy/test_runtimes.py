@@ -116,11 +116,11 @@ def test_the_static_library_serves_a_program_of_ones_own(packed, arm, tmp_path):
     app = tmp_path / "app"
     command = [*compiler, "-std=c11", "-static", "-I", target, tmp_path / "app.c", target / "libnetwork.a", "-lm"]
     subprocess.run([*command, "-o", app], check=True)
-    said = subprocess.run([ARM64.path(), app, bundle / "weights.bpz"], capture_output=True, text=True, check=True)
+    reported = subprocess.run([ARM64.path(), app, bundle / "weights.bpz"], capture_output=True, text=True, check=True)
     with torch.no_grad():
         expected = torch.export.load(packed("mlp") / "network.pt2").module()(torch.zeros(1, 1, 4, 4))
     # Six digits are printed behind the point.
-    np.testing.assert_allclose([float(word) for word in said.stdout.split()], expected[0].numpy(), atol=2e-6)
+    np.testing.assert_allclose([float(word) for word in reported.stdout.split()], expected[0].numpy(), atol=2e-6)
 
 
 @pytest.mark.slow
@@ -174,14 +174,14 @@ class TestTheHostBuild:
         x.astype("<f4").tofile(tmp_path / "x.f32")
         command = [pristine / "targets" / "host" / "runner", pristine / "weights.bpz", tmp_path / "x.f32"]
         result = subprocess.run([*command, "--repeat", "50", "--layers"], capture_output=True, text=True, check=True)
-        said = report_in(result.stdout)
-        check_outputs(np.array(said["outputs"], np.float32), expected, allowed)
-        times = said["run_ns"]
+        reported = report_in(result.stdout)
+        check_outputs(np.array(reported["outputs"], np.float32), expected, allowed)
+        times = reported["run_ns"]
         assert 0 < times["min"] <= times["p10"] <= times["median"] <= times["p90"] <= times["p99"]
         assert times["repeat"] == 50
-        assert len(said["layers"]) >= 3
-        assert all(layer["mean_ns"] > 0 for layer in said["layers"])
-        assert said["load_ns"] > 0
+        assert len(reported["layers"]) >= 3
+        assert all(layer["mean_ns"] > 0 for layer in reported["layers"])
+        assert reported["load_ns"] > 0
 
     @pytest.mark.parametrize(
         ("arguments", "code", "message"),

@@ -470,7 +470,7 @@ def test_code_and_nonsense_anywhere_in_a_graph_runs_nothing(saved, tmp_path):
             for name, member in DOCUMENTS.items()
             for place in leaves(json.loads(archive.read(f"{root}/{member}")))
         ]
-    said = []
+    sentences = []
     for _ in range(200):
         name, path, is_key = rng.choice(places)
         value = rng.choice(values)
@@ -478,19 +478,19 @@ def test_code_and_nonsense_anywhere_in_a_graph_runs_nothing(saved, tmp_path):
         try:
             program = load_program(forgery)
         except CorruptFileError as error:
-            said.append(str(error))
+            sentences.append(str(error))
         else:
             with contextlib.suppress(Exception):
                 program.module()(saved[2])
         assert not marker.exists(), (name, path, value)
-    assert len(said) > 150
-    assert all(sentence.isprintable() and len(sentence) < 1000 for sentence in said)
+    assert len(sentences) > 150
+    assert all(sentence.isprintable() and len(sentence) < 1000 for sentence in sentences)
 
 
 def test_changed_bytes_of_an_archive(saved, tmp_path):
     """Another weight, or a sentence: the archive carries checksums that zipfile compares."""
     whole, rng = saved[0].read_bytes(), random.Random(5)
-    path, said = tmp_path / "f.pt2", []
+    path, sentences = tmp_path / "f.pt2", []
     for _ in range(150):
         data = bytearray(whole[: rng.randrange(len(whole))] if rng.random() < 0.2 else whole)
         for _ in range(rng.randrange(1, 4)):
@@ -500,6 +500,6 @@ def test_changed_bytes_of_an_archive(saved, tmp_path):
         try:
             load_program(path)
         except CorruptFileError as error:
-            said.append(str(error))
-    assert said
-    assert all(sentence.isprintable() for sentence in said)
+            sentences.append(str(error))
+    assert sentences
+    assert all(sentence.isprintable() for sentence in sentences)

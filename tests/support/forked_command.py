@@ -99,7 +99,7 @@ class ForkedCommand:
     def sentence(self, code: int) -> str:
         """Its last line, after it ended with this code and without a traceback."""
         ended, errors = self.end()
-        assert ended == code, errors
+        assert ended == code, (ended, self.out.read_text(), errors)
         assert "Traceback" not in errors
         (line,) = [line for line in errors.splitlines() if line.startswith("bayespress: ")]
         return line

@@ -70,7 +70,7 @@ class Started:
         try:
             record = RunRecord.read(folder) if resume else record_of(epochs)
             train_run(
-                folder, record, resume=resume, live=False, tell=lambda text: print(text, flush=True), trust_code=True
+                folder, record, resume=resume, live=False, log=lambda text: print(text, flush=True), trust_code=True
             )
         except BayespressError as error:
             print(f"bayespress: {error}", file=sys.stderr, flush=True)
@@ -180,18 +180,18 @@ class Stop(Exception):  # noqa: N818
 def interrupted(folder, after):
     """A run that ended after so many epochs, as if it had been killed."""
 
-    def tell(text):
+    def log(text):
         if text.startswith(f"epoch {after + 1}/"):
             raise Stop
 
     with contextlib.suppress(Stop):
-        train_run(folder, record_of(6), live=False, tell=tell)
+        train_run(folder, record_of(6), live=False, log=log)
 
 
 def resumed(folder):
-    told = []
-    train_run(folder, RunRecord.read(folder), resume=True, live=False, tell=told.append, trust_code=True)
-    return told
+    logged = []
+    train_run(folder, RunRecord.read(folder), resume=True, live=False, log=logged.append, trust_code=True)
+    return logged
 
 
 @pytest.mark.parametrize(
@@ -214,8 +214,8 @@ def resumed(folder):
 def test_a_bad_checkpoint_is_named_and_the_one_before_is_taken(spoil, message, place, whole_run):
     shutil.copytree(whole_run / "cut", place / "run")
     spoil(place / "run" / "checkpoints" / LAST)
-    told = resumed(place / "run")
-    assert any(message in line and "going on from" in line and PREVIOUS in line for line in told), told
+    logged = resumed(place / "run")
+    assert any(message in line and "going on from" in line and PREVIOUS in line for line in logged), logged
     assert equal(posterior(place / "run"), posterior(whole_run / "run"))
 
 
@@ -272,7 +272,7 @@ def test_an_overwritten_run_does_not_go_on_from_the_old_one(place, whole_run):
             raise Stop
 
     with pytest.raises(Stop):
-        train_run(place / "run", record_of(6), live=False, tell=stop_at_once)
+        train_run(place / "run", record_of(6), live=False, log=stop_at_once)
     assert not (place / "run" / "checkpoints" / LAST).exists()
     assert not (place / "run" / "posterior.safetensors").exists()
     assert any("training from the beginning" in line for line in resumed(place / "run"))

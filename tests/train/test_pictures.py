@@ -173,8 +173,8 @@ def test_what_is_passed_over_is_listed(tmp_path):
     os.mkfifo(cat / "pipe.png")
     (tmp_path / "train" / "eel").mkdir()
     Image.fromarray(GREY).save(tmp_path / "train" / "loose.png")
-    told = []
-    data = picture_folder("it", tmp_path, told.append)
+    logged = []
+    data = picture_folder("it", tmp_path, logged.append)
     assert data.labels == ("cat", "dog")
     assert len(data.train.inputs) == 3
     for reason, count in [
@@ -182,7 +182,7 @@ def test_what_is_passed_over_is_listed(tmp_path):
         ("links that lead nowhere", 2), ("pipes, sockets and devices", 1), ("classes without pictures", 1),
         ("not in the folder of a class", 1),
     ]:  # fmt: skip
-        assert any(line.startswith(f"{reason}: {count} (") for line in told), (reason, told)
+        assert any(line.startswith(f"{reason}: {count} (") for line in logged), (reason, logged)
 
 
 def test_what_is_there_instead_is_said(tmp_path):
@@ -227,10 +227,10 @@ def test_an_archive_with_links_hidden_files_and_odd_members(tmp_path):
         member = tarfile.TarInfo("__MACOSX/p/train/cat/._0.png")
         member.size = 1
         archive.addfile(member, io.BytesIO(b"x"))
-    told = []
-    data = picture_folder("it", path, told.append)
+    logged = []
+    data = picture_folder("it", path, logged.append)
     assert len(data.train.inputs) == 3
-    assert {line.split(": ")[0] for line in told} == {
+    assert {line.split(": ")[0] for line in logged} == {
         "symbolic links in an archive", "pipes, sockets and devices", "links that lead nowhere",
         "hidden or of the system",
     }  # fmt: skip
@@ -260,6 +260,6 @@ def test_a_set_that_does_not_fit_memory_is_refused_at_its_first_picture(tmp_path
 def test_reading_many_pictures_shows_progress(tmp_path, monkeypatch):
     write(tmp_path)
     monkeypatch.setattr("bayespress.train.data.pictures._TELL_EVERY", -1.0)
-    told = []
-    picture_folder("it", tmp_path, told.append)
-    assert "read 3 of 4 pictures" in told
+    logged = []
+    picture_folder("it", tmp_path, logged.append)
+    assert "read 3 of 4 pictures" in logged

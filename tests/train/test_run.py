@@ -47,14 +47,14 @@ def record(tmp_path, monkeypatch):
 
 
 def test_what_training_leaves(record, data, tmp_path):
-    told = []
-    train_run(tmp_path / "run", record(), data=data, live=False, tell=told.append)
+    logged = []
+    train_run(tmp_path / "run", record(), data=data, live=False, log=logged.append)
     found = RunRecord.read(tmp_path / "run")
     assert found.status == "complete"
     assert [metrics.epoch for metrics in found.metrics] == [0, 1, 2]
     assert set(found.metrics[0].nonzero_by_layer) == {"1", "3"}
     assert 0 <= found.final.metric <= 100
-    assert any("epoch 3/3" in line for line in told)
+    assert any("epoch 3/3" in line for line in logged)
     posterior, initial = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("posterior", "initial"))
     assert set(initial) == {"1.weight", "1.bias", "3.weight", "3.bias"}
     assert set(posterior) == set(initial) | {"1.weight/variance", "3.weight/variance"}
@@ -166,9 +166,9 @@ def raises():
 
 def test_layers_that_are_read_past_stay_deterministic_and_the_error_is_of_what_is_written(record, data, tmp_path):
     (tmp_path / "tricky_for_run_test.py").write_text(TRICKY)
-    told = []
-    train_run(tmp_path / "run", record(model="tricky_for_run_test:Reads"), data=data, live=False, tell=told.append)
-    assert any(line.startswith("b is kept deterministic: the network reads its weight past") for line in told)
+    logged = []
+    train_run(tmp_path / "run", record(model="tricky_for_run_test:Reads"), data=data, live=False, log=logged.append)
+    assert any(line.startswith("b is kept deterministic: the network reads its weight past") for line in logged)
     posterior = load_file(tmp_path / "run" / "posterior.safetensors")
     assert "a.weight/variance" in posterior
     assert "b.weight/variance" not in posterior
@@ -176,9 +176,9 @@ def test_layers_that_are_read_past_stay_deterministic_and_the_error_is_of_what_i
 
 def test_extra_state_is_resumed_and_its_change_is_told(record, data, tmp_path):
     (tmp_path / "tricky_for_run_test.py").write_text(TRICKY)
-    told = []
-    train_run(tmp_path / "run", record(model="tricky_for_run_test:Counts"), data=data, live=False, tell=told.append)
-    assert any(line.startswith("_extra_state changed in training and is not kept") for line in told)
+    logged = []
+    train_run(tmp_path / "run", record(model="tricky_for_run_test:Counts"), data=data, live=False, log=logged.append)
+    assert any(line.startswith("_extra_state changed in training and is not kept") for line in logged)
     assert "_extra_state" not in load_file(tmp_path / "run" / "posterior.safetensors")
     started = record(model="tricky_for_run_test:Counts", start=str(tmp_path / "run"))
     train_run(tmp_path / "next", started, data=data, live=False)

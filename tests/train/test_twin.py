@@ -434,9 +434,9 @@ def test_fit_refuses_them_and_says_what_to_do():
     batches = [(X, torch.tensor([0, 1, 1]))]
     with pytest.raises(InputError, match=r"weight of layer tied past the layer.*keep=\['tied'\]"):
         fit(bayesianize(Reads()), batches, epochs=1, examples=3)
-    told = []
-    net = fit(bayesianize(Reads(), keep=["tied"]), batches, epochs=1, examples=3, tell=told.append)
-    assert told == ["layers that take no part in the outputs: spare"]
+    logged = []
+    net = fit(bayesianize(Reads(), keep=["tied"]), batches, epochs=1, examples=3, log=logged.append)
+    assert logged == ["layers that take no part in the outputs: spare"]
     torch.testing.assert_close(net.predictive_network()(X), net(X))
 
 

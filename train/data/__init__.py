@@ -34,13 +34,13 @@ def load_data(
     data_dir: Path | None = None,
     *,
     likelihood: Likelihood | None = None,
-    tell: Callable[[str], None] = lambda _text: None,
+    log: Callable[[str], None] = lambda _text: None,
 ) -> DataSet:
     """The data set of this name.
 
     A name is one of DATA_SETS; `folder:PATH`, pictures in PATH/train/CLASS and PATH/test/CLASS or a tar of them; or
     `module:callable`, a function without arguments that returns a DataSet, or the four tensors train images, train
-    labels, test images and test labels. `tell` is called with notes: files that were passed over, and progress.
+    labels, test images and test labels. `log` is called with notes: files that were passed over, and progress.
 
     likelihood  what the targets are; None takes the data set's own, which is cross-entropy unless it says otherwise
 
@@ -48,17 +48,17 @@ def load_data(
     """
     if ":" in name and not name.startswith(_FOLDER):
         return _from_callable(name, likelihood)
-    found = _named(name, data_dir, tell)
+    found = _named(name, data_dir, log)
     return found if likelihood in (None, found.likelihood) else replace(found, likelihood=likelihood)
 
 
-def _named(name: str, data_dir: Path | None, tell: Callable[[str], None]) -> DataSet:
+def _named(name: str, data_dir: Path | None, log: Callable[[str], None]) -> DataSet:
     if name == "cifar10":
-        return cifar10(data_dir, tell)
+        return cifar10(data_dir, log)
     if name in DATA_SETS:
         return DATA_SETS[name](data_dir)
     if name.startswith(_FOLDER):
-        return picture_folder(name, Path(name.removeprefix(_FOLDER)), tell)
+        return picture_folder(name, Path(name.removeprefix(_FOLDER)), log)
     raise unknown_name("data set", name, DATA_SETS, "folder:PATH or module:callable")
 
 

@@ -29,7 +29,7 @@ _LARGEST = 1 << 28  # bytes of a batch, which has 31 million as published
 _LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def cifar10(data_dir: Path | None = None, tell: Callable[[str], None] = lambda _text: None) -> DataSet:
+def cifar10(data_dir: Path | None = None, log: Callable[[str], None] = lambda _text: None) -> DataSet:
     """50,000 and 10,000 pictures of 3x32x32, from what the named folder (or its subfolder cifar10) holds.
 
     In this order: the folder cifar-10-batches-py or the archive cifar-10-python.tar.gz, as published; a folder with
@@ -44,7 +44,7 @@ def cifar10(data_dir: Path | None = None, tell: Callable[[str], None] = lambda _
         return _data_set({file: _bytes_of(folder / _BATCHES / file) for file in (*_TRAIN, "test_batch")})
     if (folder / _ARCHIVE).is_file():
         return _from_archive(folder / _ARCHIVE)
-    return picture_folder(_NAME, folder if (folder / "train").is_dir() else folder / _PICTURES, tell)
+    return picture_folder(_NAME, folder if (folder / "train").is_dir() else folder / _PICTURES, log)
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""A data set, whole in memory, in the parts that training tells apart, and the checks before it is trained on."""
+"""A data set, whole in memory, in the parts that training needs, and the checks before it is trained on."""
 
 from __future__ import annotations
 

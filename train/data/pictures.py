@@ -18,7 +18,7 @@ from .dataset import DataSet, Part
 from .picture_decode import Pixels, decode
 from .picture_files import PARTS, PassedOver, PictureFile, picture_files
 
-_TELL_EVERY = 5.0  # seconds
+_LOG_EVERY_S = 5.0  # seconds
 
 
 class _Picture(NamedTuple):
@@ -27,13 +27,13 @@ class _Picture(NamedTuple):
     pixels: Pixels
 
 
-def picture_folder(name: str, path: Path, tell: Callable[[str], None] = lambda _text: None) -> DataSet:
+def picture_folder(name: str, path: Path, log: Callable[[str], None] = lambda _text: None) -> DataSet:
     """A data set from a folder, or a tar archive (compressed or not), of train/CLASS/PICTURE and test/CLASS/PICTURE.
 
     Classes are numbered in the order of their names, character by character ("10" comes before "2"), which the
     training part sets. All pictures have one size; where all are grey they become one channel, else three. Inputs are
     from 0 to 1: bytes over 255, and finer values likewise. What of colours, transparency and orientation is done is
-    said in picture_decode.py. `tell` is called with what was passed over, by reason, and with progress.
+    documented in picture_decode.py. `log` is called with what was passed over, by reason, and with progress.
 
     Raises InputError for a part without pictures, pictures of several sizes, classes of the test part that the
     training part has not, and pictures that do not fit memory; CorruptFileError for a picture or an archive that
@@ -43,11 +43,11 @@ def picture_folder(name: str, path: Path, tell: Callable[[str], None] = lambda _
     files = list(picture_files(path, passed))
     _check_parts(path, files, passed)
     found: dict[str, list[_Picture]] = {part: [] for part in PARTS}
-    told = time.monotonic()
+    logged = time.monotonic()
     for number, file in enumerate(files):
-        if time.monotonic() - told > _TELL_EVERY:
-            tell(f"read {number} of {len(files)} pictures")
-            told = time.monotonic()
+        if time.monotonic() - logged > _LOG_EVERY_S:
+            log(f"read {number} of {len(files)} pictures")
+            logged = time.monotonic()
         decoded = decode(file.place, file.read())
         if decoded.frames > 1:
             passed.add("pictures of several frames, of which the first is taken", file.place)
@@ -60,7 +60,7 @@ def picture_folder(name: str, path: Path, tell: Callable[[str], None] = lambda _
     for label in missing:
         passed.add("classes without pictures in test/", label)
     for note in passed.notes():
-        tell(note)
+        log(note)
     channels = max(picture.pixels.shape[0] for pictures in found.values() for picture in pictures)
     train, test = (Part(*_stacked(path, found[part], classes, channels)) for part in ("train", "test"))
     height, width = train.inputs.shape[2:]
@@ -101,7 +101,7 @@ def _check_size(path: Path, found: dict[str, list[_Picture]], file: PictureFile,
 
 
 def _memory() -> int | None:
-    """Bytes of the machine's main memory, where the system tells."""
+    """Bytes of the machine's main memory, where the system reports it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):

@@ -1,6 +1,6 @@
 """Pooling and interpolation, one axis after the other.
 
-Which inputs a window or an interpolated point reads, and with what weights, PyTorch itself tells: it is asked for the
+Which inputs a window or an interpolated point reads, and with what weights, comes from PyTorch itself: it computes the
 axis alone, of numbered or of unit inputs.
 """
 

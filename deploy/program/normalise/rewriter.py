@@ -36,7 +36,7 @@ class Rewriter:
     constants  the known tensors that nodes read, by their placeholders' names
     whole      whether operators that ONNX has are left whole
 
-    What rules are told of the operator that is being rewritten:
+    What rules receive about the operator that is being rewritten:
 
     operator             as it stands in the program
     result               PyTorch's description of its result
@@ -269,7 +269,7 @@ class Rewriter:
         return found
 
     def _contiguous(self, node: fx.Node) -> fx.Node:
-        """The graph's operators give dense tensors in every library; PyTorch's own views need to be told."""
+        """The graph's operators give dense tensors in every library; PyTorch's own views only on request."""
         fake = node.meta["val"]
         if fake.is_contiguous():
             return node

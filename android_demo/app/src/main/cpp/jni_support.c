@@ -34,7 +34,7 @@ void throw_bundle_exception(JNIEnv *env, const char *format, ...) {
     char sentence[600];
     jclass type;
     va_list arguments;
-    if ((*env)->ExceptionCheck(env)) { /* what went wrong first is what is told */
+    if ((*env)->ExceptionCheck(env)) { /* the first error is the one that is reported */
         return;
     }
     type = (*env)->FindClass(env, "dev/bayespress/model/BundleException");

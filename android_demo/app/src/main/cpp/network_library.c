@@ -10,8 +10,8 @@ int network_library_open(network_library *library, const char *path, char *reaso
     memset(library, 0, sizeof *library);
     library->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library->handle == NULL) {
-        const char *said = dlerror();
-        snprintf(reason, reason_size, "%s", said != NULL ? said : "no reason was given");
+        const char *message = dlerror();
+        snprintf(reason, reason_size, "%s", message != NULL ? message : "no reason was given");
         return 0;
     }
     /* A function pointer is copied out of dlsym's void *: C has no cast from one to the other. */

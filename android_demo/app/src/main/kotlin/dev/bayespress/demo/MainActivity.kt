@@ -49,7 +49,7 @@ class MainActivity : Activity() {
 
     override fun onStart() {
         super.onStart()
-        turnTo(findViewById<RadioGroup>(R.id.tabs).checkedRadioButtonId) // what is restored later tells the listener
+        turnTo(findViewById<RadioGroup>(R.id.tabs).checkedRadioButtonId) // the listener is called by what is restored later
         workbench.watch(::show)
         ask()
     }

@@ -38,7 +38,7 @@ class BenchmarkResult(
     val median: Long get() = quantile(0.5)
 }
 
-/** Thrown by [Benchmark.run] when it was told to stop. */
+/** Thrown by [Benchmark.run] when it was asked to stop. */
 class Stopped : Exception("stopped")
 
 /** Times a network on this device. */

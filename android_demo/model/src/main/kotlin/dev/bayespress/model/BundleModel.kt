@@ -8,11 +8,11 @@ class Platform(val machine: String, val android: Boolean) {
     companion object {
         /** The one this runs on. */
         fun current(): Platform {
-            val machine = when (val said = System.getProperty("os.arch").orEmpty()) {
+            val machine = when (val message = System.getProperty("os.arch").orEmpty()) {
                 "amd64" -> "x86_64"
                 "arm64" -> "aarch64"
                 "arm", "armv8l" -> "armv7l" // a 32-bit process, whatever the processor
-                else -> said
+                else -> message
             }
             return Platform(machine, System.getProperty("java.vm.name") == "Dalvik")
         }

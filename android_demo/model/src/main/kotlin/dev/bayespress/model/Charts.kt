@@ -10,18 +10,18 @@ class Charts(private val width: Float) {
             val label = prediction.labels.getOrElse(index) { index.toString() }
             Row(label, share, percent(share), if (index == prediction.best) Tone.ACCENT else Tone.SERIES_1)
         }
-        val said = "${prediction.label} at ${percent(prediction.probabilities[prediction.best])}"
-        return bars(rows, 1.0, SHORT_LABEL, "Class probabilities; the likeliest is $said.")
+        val description = "${prediction.label} at ${percent(prediction.probabilities[prediction.best])}"
+        return bars(rows, 1.0, SHORT_LABEL, "Class probabilities; the likeliest is $description.")
     }
 
     /** A bar for each kernel's median. */
     fun kernels(result: BenchmarkResult): Scene {
         val medians = result.kernels.map { it to it.quantile(0.5).toDouble() }
         val rows = medians.map { (kernel, time) -> Row(kernel.kernel, time, duration(time), Tone.ACCENT) }
-        val said = medians.maxByOrNull { it.second }?.let { (slowest, time) ->
+        val description = medians.maxByOrNull { it.second }?.let { (slowest, time) ->
             " The slowest is ${slowest.kernel} with ${duration(time)}."
         }.orEmpty()
-        return bars(rows, rows.maxOfOrNull { it.value } ?: 1.0, LONG_LABEL, "Median time by kernel.$said")
+        return bars(rows, rows.maxOfOrNull { it.value } ?: 1.0, LONG_LABEL, "Median time by kernel.$description")
     }
 
     /** Where the bytes of the file go: one bar in parts, and what each is. */
@@ -41,8 +41,8 @@ class Charts(private val width: Float) {
             val share = percent(bits.toDouble() / all)
             shapes += Label(width, y, TEXT, "${size((bits + 7) / 8)}, $share", Tone.MUTED, Anchor.END)
         }
-        val said = parts.filter { it.second > 0 }.joinToString { (part, bits) -> "${part.name} ${percent(bits.toDouble() / all)}" }
-        return Scene(width, y + GAP, shapes, "Where the bytes go: $said.")
+        val description = parts.filter { it.second > 0 }.joinToString { (part, bits) -> "${part.name} ${percent(bits.toDouble() / all)}" }
+        return Scene(width, y + GAP, shapes, "Where the bytes go: $description.")
     }
 
     private class Row(val label: String, val value: Double, val text: String, val tone: Tone)

@@ -16,7 +16,7 @@ import java.util.Base64
  */
 class Keyring(private val pems: Map<String, String> = emptyMap()) {
     /**
-     * Who signed a manifest, as far as can be told; null where nobody did.
+     * Who signed a manifest, as far as this can be known; null where nobody did.
      *
      * Throws [BundleException] for a signature that is by none of the keys.
      */
