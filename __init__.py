@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from .compress.packed import Packed
     from .compress.posterior import Posterior
     from .compress.settings import CompressSettings
-    from .deploy.bundle.format import Manifest
+    from .deploy.bundle.manifest import Manifest
     from .deploy.measure.bench import bench
     from .deploy.measure.report import BenchReport
     from .deploy.verify.checks import VerifyReport

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .codec.layout import FileLayout
     from .compress.packed import Packed
     from .compress.pipeline import Evaluate
-    from .deploy.bundle.format import Manifest
+    from .deploy.bundle.manifest import Manifest
     from .packed_format import Preprocessing
     from .train.likelihoods import LikelihoodLike
     from .workflow.compress import Loader, Trained

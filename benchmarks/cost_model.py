@@ -20,7 +20,7 @@ from scipy.optimize import nnls
 from torch import nn
 
 from bayespress import codec
-from bayespress.deploy.builder.build import stored_weights
+from bayespress.deploy.builder.packed_network import stored_weights
 from bayespress.deploy.compile.aot import compile_network
 from bayespress.deploy.compile.cost import dense_work, sparse_work
 from bayespress.deploy.compile.layers import Layer, find_layers

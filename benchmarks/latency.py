@@ -29,7 +29,8 @@ from torch import nn
 from bayespress import codec
 from bayespress.cli.bench import latency_table
 from bayespress.cli.console import show, step, table
-from bayespress.deploy.builder.build import build, stored_weights
+from bayespress.deploy.builder.build import build
+from bayespress.deploy.builder.packed_network import stored_weights
 from bayespress.deploy.bundle.format import opened
 from bayespress.deploy.compile.aot import compile_network
 from bayespress.deploy.compile.targets import target_named

@@ -18,7 +18,7 @@ import torch
 from latency import compressed, interleaved, quantized, show_times
 
 from bayespress import codec
-from bayespress.deploy.builder.build import stored_weights
+from bayespress.deploy.builder.packed_network import stored_weights
 from bayespress.deploy.compile.aot import compile_network
 from bayespress.deploy.compile.layers import Layer, Stored
 from bayespress.deploy.compile.targets import target_named

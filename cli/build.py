@@ -14,7 +14,7 @@ from .console import JsonFlag, Overwrite, print_json, show, size, step, table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..deploy.bundle.format import KernelDecisionRecord, Manifest
+    from ..deploy.bundle.manifest import KernelDecisionRecord, Manifest
 
 
 def build(

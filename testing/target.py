@@ -12,7 +12,8 @@ from ..compress.pipeline import compress_network
 from ..compress.posterior import Posterior
 from ..compress.settings import CompressSettings
 from ..deploy.builder.build import build
-from ..deploy.bundle.format import Bundle, Manifest, opened
+from ..deploy.bundle.format import Bundle, opened
+from ..deploy.bundle.manifest import Manifest
 from ..deploy.compile.targets import target_named
 
 

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..text import printable
 
 if TYPE_CHECKING:
-    from ..deploy.bundle.format import Manifest
+    from ..deploy.bundle.manifest import Manifest
 
 DEFAULT_TARGETS = ("host", "arm64-linux")
 

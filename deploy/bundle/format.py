@@ -1,6 +1,6 @@
 """The bundle: one folder, or the same zipped, with everything a device needs to run a network and check itself.
 
-    manifest.json      Manifest, below; covers every other file by size and SHA-256
+    manifest.json      Manifest (manifest.py); covers every other file by size and SHA-256
     weights.bpz        the weights
     graph.onnx         the graph without them
     golden/            raw little-endian float32: input.f32; output.f32, as PyTorch computed it; tolerance.f32, what
@@ -28,24 +28,19 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Annotated, BinaryIO, Literal
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ...errors import CorruptFileError, InputError, reason_of
+from ...errors import CorruptFileError, InputError
 from ...files import sha256
-from ...html_report import html_table
-from ...metric import ERROR, Metric
 from ...outputs import Kind, record_folder
-from ...packed_format import Preprocessing, StepRecord
 from ...text import printable
-from .source import LARGEST_BUNDLE, LARGEST_FILE, MOST_FILES, PIECE, PLAIN, RUNNABLE, Source, source_of, unsound_zip
+from .manifest import MANIFEST, SIGNATURE, FileEntry, Manifest
+from .source import PIECE, PLAIN, RUNNABLE, Source, source_of, unsound_zip
 
-MANIFEST = "manifest.json"
-SIGNATURE = "manifest.sig"
 GRAPH = "graph.onnx"
 GOLDEN_INPUT = "golden/input.f32"
 GOLDEN_OUTPUT = "golden/output.f32"
@@ -54,7 +49,6 @@ GOLDEN_HALF = "golden/half.f32"
 
 SIGNATURE_SIZE = 64
 _LARGEST_MANIFEST = 4 << 20
-_LONGEST_PATH = 240  # characters
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 BUNDLE = record_folder(
@@ -77,137 +71,6 @@ def _zip_difference(path: Path) -> str | None:
 
 
 ZIPPED_BUNDLE = Kind("a zipped bundle", False, _zip_difference)
-
-
-def _inside(path: str) -> str:
-    """A file's path below the bundle's folder, the same on every system."""
-    parts = PurePosixPath(path).parts
-    plain = path == "/".join(parts) and not any(part in ("..", ".", "/") for part in parts)
-    if not plain or not path or "\\" in path or ":" in path or not path.isprintable() or len(path) > _LONGEST_PATH:
-        raise ValueError(f"'{printable(path[:100])}' is no path inside a bundle")
-    return path
-
-
-_Axis = Annotated[int, Field(ge=0, lt=1 << 31)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileEntry(_Strict):
-    """One file of the bundle, by its path with forward slashes."""
-
-    path: Annotated[str, AfterValidator(_inside)]
-    size: int = Field(ge=0, le=LARGEST_FILE)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-
-
-class KernelDecisionRecord(_Strict):
-    """Whether a layer runs on a dense or a sparse kernel, and what either was expected to take; see cost.py.
-
-    dense_us, sparse_us  None on a GPU, for which there is no model
-    """
-
-    layer: str
-    kernel: Literal["dense", "sparse"]
-    density_percent: float
-    dense_us: float | None
-    sparse_us: float | None
-    reason: str
-
-
-class TargetEntry(_Strict):
-    """What a target has; paths as in FileEntry.
-
-    machine  the processor that its programs run on
-    android  whether the library is for Android's apps
-    gpu      whether they can run the network through OpenCL too
-    gpu_layers  the layers' kernels there
-    half     whether its products there are float16 where the device can
-    """
-
-    machine: str
-    runner: str
-    archive: str
-    header: str
-    library: str | None = None
-    android: bool = False
-    layers: tuple[KernelDecisionRecord, ...] = ()
-    gpu: bool = False
-    gpu_layers: tuple[KernelDecisionRecord, ...] = ()
-    half: bool = False
-
-
-class Manifest(_Strict):
-    """The manifest of a bundle, `manifest.json`: the network, its targets, and a hash of every file."""
-
-    version: Literal[2] = 2
-    name: str
-    input_shape: tuple[_Axis, ...]
-    output_shape: tuple[_Axis, ...]
-    preprocessing: Preprocessing
-    labels: tuple[str, ...]
-    data: str | None
-    original_parameters: int
-    original_bytes: int
-    packed_bytes: int
-    steps: tuple[StepRecord, ...]
-    measured_by: Metric = Field(default=ERROR, description="what the metric of each step is")
-    part: Literal["validation", "test"] | None = Field(
-        default=None, description="of the data set, that the steps were measured on; none where it is not known"
-    )
-    golden_examples: int = Field(ge=0, lt=1 << 31)
-    real_examples: int | None = Field(
-        default=None,
-        ge=0,
-        lt=1 << 31,
-        description="so many golden inputs, the first, are examples of the data; none where all are",
-    )
-    decoded: dict[str, int] = Field(description="CRC-32 of each tensor's values as little-endian float32")
-    targets: dict[str, TargetEntry]
-    files: tuple[FileEntry, ...] = Field(max_length=MOST_FILES)
-    digest: str = Field(default="", description="SHA-256 of this manifest with an empty digest, in canonical form")
-
-    def __repr__(self) -> str:
-        targets = ", ".join(self.targets) or "no target"
-        return f"Manifest({self.name}: {self.packed_bytes:,} bytes of weights, {len(self.files)} files, {targets})"
-
-    def _repr_html_(self) -> str:
-        """A table of the files, for notebooks."""
-        rows = [(file.path, f"{file.size:,}", file.sha256[:12]) for file in self.files]
-        return html_table(("file", "bytes", "SHA-256"), rows, repr(self))
-
-    def canonical(self) -> bytes:
-        """The one way to write this manifest."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
-
-    def sealed(self) -> Manifest:
-        """The same with its digest filled in."""
-        blank = self.model_copy(update={"digest": ""})
-        return self.model_copy(update={"digest": hashlib.sha256(blank.canonical()).hexdigest()})
-
-    @classmethod
-    def parse(cls, data: bytes) -> Manifest:
-        """Read a manifest. Raises CorruptFileError unless it is of this schema, canonical and true to its digest."""
-        try:
-            manifest = cls.model_validate_json(data)
-        except ValidationError as error:
-            raise CorruptFileError(f"{MANIFEST} is damaged ({reason_of(error)}); fetch or build it again.") from None
-        if manifest.sealed().canonical() != data:
-            raise CorruptFileError(f"{MANIFEST} was changed since it was built; fetch or build the bundle again.")
-        covered = {entry.path for entry in manifest.files}
-        if len(covered) != len(manifest.files) or covered & {MANIFEST, SIGNATURE}:
-            raise CorruptFileError(f"{MANIFEST} names a file twice, or itself; build the bundle again.")
-        if sum(entry.size for entry in manifest.files) > LARGEST_BUNDLE:
-            raise CorruptFileError(f"{MANIFEST} names more than {LARGEST_BUNDLE} bytes, too many for a bundle.")
-        for name, target in manifest.targets.items():
-            for path in filter(None, (target.runner, target.archive, target.header, target.library)):
-                if path not in covered:
-                    raise CorruptFileError(
-                        f"{MANIFEST}: {path} of target {name} is not among its files; build the bundle again."
-                    )
-        return manifest
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from ...errors import CorruptFileError, InputError
 from ...files import locked, read_bytes, replacing_file, write_bytes
 from ...optional import require
 from ...outputs import KEY, check_output, output_file, write_output
-from .format import SIGNATURE, Bundle, opened, write_zip
+from .format import Bundle, opened, write_zip
+from .manifest import SIGNATURE
 
 _LARGEST_KEY = 1 << 16  # bytes; one in PEM has about 120
 _PRIVATE, _PUBLIC = "private", "public"

@@ -80,7 +80,7 @@ def compile_network(
     """Compile `program` for `target` into `folder`.
 
     scratch  an empty folder for what lies between
-    stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`; see build.stored_weights
+    stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`; see stored_weights
     kernels  which layers run sparse; see cost.choose
 
     Raises InputError for an operator that TVM refuses, MissingToolError without a C compiler.

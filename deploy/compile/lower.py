@@ -17,12 +17,14 @@ import numpy as np
 from ...errors import InputError
 from ...optional import require
 from ..program.normalise import normalised
+from .find_layers import find_layers
 from .kernels.blocked import Registers
 from .kernels.dense import schedule_kernel
 from .kernels.geometry import LANES
-from .layers import OURS, DecideLayers, Layer, Stored, find_layers, parameter_roles, substitute
+from .layers import DecideLayers, Layer, Stored
 from .plan import ALIGNMENT, Call, Plan, SparseParameter, View
 from .relax_import import compiling, imported
+from .substitute import OURS, parameter_roles, substitute
 from .targets import Target
 
 _FAST_MATH = ("fast-math-reassoc", "fast-math-nsz", "fast-math-contract")

@@ -19,10 +19,11 @@ from ...errors import InputError
 from ...optional import require
 from ..program.normalise import normalised
 from .half import EXTENSION, with_half_products
-from .layers import OURS, DecideLayers, Stored
+from .layers import DecideLayers, Stored
 from .lower import as_module, planned, walk, with_our_kernels
 from .plan import Plan, View
 from .relax_import import compiling, imported
+from .substitute import OURS
 from .targets import Target
 
 # Origins of sub-buffers have to be multiples of a device's CL_DEVICE_MEM_BASE_ADDR_ALIGN: at most so many bytes on

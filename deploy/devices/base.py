@@ -12,7 +12,8 @@ from typing import Protocol, Self
 
 from ...errors import MissingToolError
 from ...packed_format import WEIGHTS
-from ..bundle.format import Bundle, TargetEntry
+from ..bundle.format import Bundle
+from ..bundle.manifest import TargetEntry
 from .failures import failure_of
 from .flags import runner_flags
 from .process import Limits, run_program, short

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from ..bundle.format import Bundle, TargetEntry
+from ..bundle.format import Bundle
+from ..bundle.manifest import TargetEntry
 from .base import Capabilities, Progress, RunnerSession, Session, Unavailable, silent, target_for
 from .process import short
 

@@ -6,7 +6,8 @@ import platform
 from pathlib import Path
 
 from ...errors import CheckFailedError, InputError, MissingToolError
-from ..bundle.format import GOLDEN_INPUT, Bundle, TargetEntry
+from ..bundle.format import GOLDEN_INPUT, Bundle
+from ..bundle.manifest import TargetEntry
 from .base import Capabilities, Progress, RunnerSession, Session, Unavailable, silent
 from .report import PLAIN_RUN, RunnerReport, RunRequest
 

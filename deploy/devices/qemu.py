@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ..bundle.format import Bundle, TargetEntry
+from ..bundle.format import Bundle
+from ..bundle.manifest import TargetEntry
 from .base import Capabilities, Progress, RunnerSession, Session, Unavailable, limits_of, silent
 from .failures import failure_of
 from .process import run_program

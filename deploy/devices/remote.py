@@ -24,7 +24,8 @@ from pathlib import Path
 
 from ...errors import BayespressError, CheckFailedError, MissingToolError
 from ...packed_format import WEIGHTS
-from ..bundle.format import Bundle, TargetEntry
+from ..bundle.format import Bundle
+from ..bundle.manifest import TargetEntry
 from .base import (
     Capabilities,
     Progress,

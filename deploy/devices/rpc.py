@@ -17,7 +17,8 @@ from pathlib import Path
 from ... import codec
 from ...errors import CheckFailedError, InputError, MissingToolError
 from ...packed_format import WEIGHTS
-from ..bundle.format import Bundle, TargetEntry
+from ..bundle.format import Bundle
+from ..bundle.manifest import TargetEntry
 from ..compile.toolchain import c_compiler, run_tool
 from .address import parse_address
 from .base import (

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...packed_format import WEIGHTS
-from ..bundle.format import Bundle, TargetEntry
+from ..bundle.format import Bundle
+from ..bundle.manifest import TargetEntry
 from .base import Capabilities, Progress, Session, Unavailable, run_here, silent
 from .flags import runner_flags
 from .jobs import WasiJob

@@ -15,7 +15,8 @@ from torch import nn
 import bayespress
 from bayespress import codec
 from bayespress.compress.pipeline import compress_network
-from bayespress.deploy.bundle.format import MANIFEST, Manifest, seal
+from bayespress.deploy.bundle.format import seal
+from bayespress.deploy.bundle.manifest import MANIFEST, Manifest
 from bayespress.deploy.bundle.onnx import bundled_onnx
 from bayespress.deploy.compile.targets import target_named
 from bayespress.deploy.measure.report import BenchReport

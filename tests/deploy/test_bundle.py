@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bayespress
-from bayespress.deploy.bundle.format import MANIFEST, Manifest, opened, seal, write_zip
+from bayespress.deploy.bundle.format import opened, seal, write_zip
+from bayespress.deploy.bundle.manifest import MANIFEST, Manifest
 from bayespress.deploy.bundle.source import LARGEST_FILE, MOST_FILES, FolderSource
 from bayespress.deploy.devices.base import target_for
 from bayespress.deploy.verify.tolerance import check_outputs

@@ -9,7 +9,8 @@ import time
 import pytest
 from forked_command import ForkedCommand, names_below
 
-from bayespress.deploy.bundle.format import MANIFEST, opened, seal
+from bayespress.deploy.bundle.format import opened, seal
+from bayespress.deploy.bundle.manifest import MANIFEST
 
 pytestmark = pytest.mark.xdist_group("deploy")
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

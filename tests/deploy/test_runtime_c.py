@@ -14,7 +14,7 @@ from runner_output import report_in
 
 import bayespress
 from bayespress import codec
-from bayespress.deploy.builder.build import stored_weights
+from bayespress.deploy.builder.packed_network import stored_weights
 from bayespress.deploy.compile.aot import compile_network
 from bayespress.deploy.compile.targets import target_named
 from bayespress.deploy.program.export import load_program

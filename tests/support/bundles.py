@@ -6,7 +6,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from bayespress.deploy.bundle.format import MANIFEST, Bundle, opened, seal
+from bayespress.deploy.bundle.format import Bundle, opened, seal
+from bayespress.deploy.bundle.manifest import MANIFEST
 from bayespress.deploy.devices import RunnerReport, RunRequest, connected, device_named
 
 PLAIN_RUN = RunRequest()

@@ -8,7 +8,8 @@ from typing import Any
 from .arithmetic import clamp, int_power
 from .errors import RefusedError
 from .functions import expm1, log1p
-from .rewriter import FLOATS, Number, Rewriter, Value, aten
+from .graph_builder import FLOATS, Number, Value, aten
+from .rewriter import Rewriter
 from .table import takes
 
 _GROUP = "Activations"

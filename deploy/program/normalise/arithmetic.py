@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .errors import RefusedError
 from .functions import floating, narrow, trunc
-from .rewriter import FLOATS, NARROW, Number, Rewriter, Value, aten
+from .graph_builder import FLOATS, NARROW, Number, Value, aten
+from .rewriter import Rewriter
 from .table import takes
 
 _GROUP = "Arithmetic"

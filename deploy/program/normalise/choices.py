@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from .errors import RefusedError
-from .rewriter import NARROW, Number, Rewriter, Value, aten
+from .graph_builder import NARROW, Number, Value, aten
+from .rewriter import Rewriter
 from .table import takes
 
 _GROUP = "Comparisons and choices"

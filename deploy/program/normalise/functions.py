@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .errors import RefusedError
-from .rewriter import FLOATS, NARROW, Number, Rewriter, Value, aten
+from .graph_builder import FLOATS, NARROW, Number, Value, aten
+from .rewriter import Rewriter
 from .table import takes
 
 _GROUP = "Functions of one number"

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from .errors import RefusedError
-from .rewriter import Number, Rewriter, Value, aten
+from .graph_builder import Number, Value, aten
+from .rewriter import Rewriter
 from .table import takes
 
 _GROUP = "Positions"

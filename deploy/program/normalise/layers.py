@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from .errors import RefusedError
+from .graph_builder import FLOATS, Number, Value, aten
 from .reductions import mean
-from .rewriter import FLOATS, Number, Rewriter, Value, aten
+from .rewriter import Rewriter
 from .table import takes
 
 _PRODUCTS, _CONVOLUTIONS, _NORMS = "Products of matrices", "Convolutions", "Normalisation"

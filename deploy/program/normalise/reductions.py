@@ -12,7 +12,8 @@ from torch import Tensor
 from .arithmetic import power
 from .errors import RefusedError
 from .functions import log1p
-from .rewriter import FLOATS, NARROW, Number, Rewriter, Value, aten
+from .graph_builder import FLOATS, NARROW, Number, Value, aten
+from .rewriter import Rewriter
 from .table import takes
 
 _GROUP, _ORDER = "Reductions", "Order and cumulative sums"

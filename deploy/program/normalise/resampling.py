@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from .errors import RefusedError
+from .graph_builder import FLOATS, Value, aten
 from .reductions import amax
-from .rewriter import FLOATS, Rewriter, Value, aten
+from .rewriter import Rewriter
 from .shapes import moved
 from .table import takes
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from .errors import RefusedError
-from .rewriter import HALVES, Number, Rewriter, Value, aten
+from .graph_builder import HALVES, Number, Value, aten
+from .rewriter import Rewriter
 from .table import takes
 
 _SHAPES, _PARTS, _CONSTANTS, _TYPES = "Shapes", "Parts and joins", "Constants", "Types and copies"

@@ -25,9 +25,10 @@ from ....errors import BayespressError, InputError, reason_of
 from ....text import printable
 from . import activations, arithmetic, choices, functions, indexing, layers, reductions, resampling, shapes
 from .errors import RefusedError
+from .graph_builder import HALVES, TYPES, Value
 from .names import with_plain_names
 from .refusals import NAMED, check_one_of_each, name_of, refuse, refuse_unknown, results_of, written_name
-from .rewriter import HALVES, TYPES, Rewriter, Value
+from .rewriter import Rewriter
 from .table import TABLE, Operator
 
 # All modules of rules, in the order of docs/OPERATORS.md.
