@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from raw_results import RawResults, add_json_option
 
 from bayespress import codec
 from bayespress.errors import BayespressError
@@ -109,13 +110,15 @@ def interleaved(calls: dict[str, Callable[[], object]], seconds: float) -> dict[
     return times
 
 
-def report(title: str, tensors: Sequence[codec.Tensor], seconds: float, nncodec: str | None = None) -> None:
+def report(
+    title: str, tensors: Sequence[codec.Tensor], seconds: float, results: RawResults, nncodec: str | None = None
+) -> None:
     """Print one set's lines."""
     sizes = {}
     for profile in codec.PROFILES:
         data = codec.encode(tensors, profile=profile)
         sizes[profile] = len(data)
-        _report(f"{title}, {profile}", tensors, data, seconds)
+        _report(f"{title}, {profile}", tensors, data, seconds, results)
     print(f"  fast against small                  {sizes['fast'] / sizes['small']:6.3f}")
     if nncodec is not None:
         quantized = [tensor for tensor in tensors if isinstance(tensor, codec.QuantizedTensor)]
@@ -123,6 +126,10 @@ def report(title: str, tensors: Sequence[codec.Tensor], seconds: float, nncodec:
             ours = {profile: len(codec.encode(quantized, profile=profile)) for profile in codec.PROFILES}
             fast = codec.encode(quantized, profile="fast")
             speed = peer["seconds"] / _fastest(lambda: codec.decode(fast))
+            results.add(
+                f"{title}, NNCodec", size_bytes=peer["bytes"], decode_seconds=peer["seconds"], our_bytes=ours,
+                fast_speed_ratio=speed,
+            )  # fmt: skip
             print(f"  NNCodec: {peer['bytes']:,} bytes; small against it {ours['small'] / peer['bytes']:.3f}, "
                   f"fast {ours['fast'] / peer['bytes']:.3f}; fast decodes {speed:.1f}x as fast")  # fmt: skip
 
@@ -145,26 +152,30 @@ def nncodec_of(python: str, tensors: Sequence[codec.QuantizedTensor]) -> dict[st
         return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def _report(title: str, tensors: Sequence[codec.Tensor], data: bytes, seconds: float) -> None:
+def _report(title: str, tensors: Sequence[codec.Tensor], data: bytes, seconds: float, results: RawResults) -> None:
     quantized = [tensor for tensor in tensors if isinstance(tensor, codec.QuantizedTensor)]
     raw = sum(4 * tensor.array.size for tensor in tensors if isinstance(tensor, codec.RawTensor))
     entropy = raw + sum(entropy_bytes(tensor.levels) for tensor in quantized)
     print(f"{title}: {len(data):,} bytes")
+    figures: dict[str, float] = {"size_bytes": len(data)}
     if entropy:
+        figures["entropy_bytes"] = entropy
         print(f"  against entropy of mask and levels  {len(data) / entropy:6.3f}   ({entropy:,.1f} bytes)")
     if quantized:
         npz, csr = raw + npz_bytes(quantized), raw + sum(plain_csr(tensor.levels) for tensor in quantized)
+        figures |= {"npz_bytes": npz, "csr_bytes": csr}
         print(f"  against npz of the levels           {len(data) / npz:6.3f}   ({npz:,} bytes)")
         print(f"  against plain CSR                   {len(data) / csr:6.3f}   ({csr:,} bytes)")
     packed = zlib.compress(b"".join(tensor.values().tobytes() for tensor in tensors), 9)
     times = interleaved({"decode": lambda: codec.decode(data), "zlib": lambda: zlib.decompress(packed)}, seconds)
     ours, theirs = (1e6 * statistics.median(times[name]) for name in ("decode", "zlib"))
     low, high = 1e6 * np.percentile(times["decode"], [10, 90])
+    results.add(title, **figures, decode_seconds=ours / 1e6, zlib_seconds=theirs / 1e6)
     print(f"  decode against zlib of the float32  {ours / theirs:6.3f}   ({ours:,.0f} us, p10 {low:,.0f}, "
           f"p90 {high:,.0f}; zlib {theirs:,.0f} us)")  # fmt: skip
 
 
-def large(weights: int = 64_000_000, density: float = 0.05, nncodec: str | None = None) -> None:
+def large(results: RawResults, weights: int = 64_000_000, density: float = 0.05, nncodec: str | None = None) -> None:
     """Print speeds on one large tensor: best of three, since the first call of each finds its memory not yet there."""
     rng = np.random.default_rng(0)
     levels = np.zeros(weights, dtype=np.int32)
@@ -181,6 +192,8 @@ def large(weights: int = 64_000_000, density: float = 0.05, nncodec: str | None 
             path.write_bytes(codec.encode([tensor], profile=profile))
             archive = codec.open(path)
             dense, rows = _fastest(lambda a=archive: a.array("w")), _fastest(lambda a=archive: a.csr("w"))
+            results.add(profile, size_bytes=path.stat().st_size, encode_seconds=encode, dense_seconds=dense,
+                        sparse_rows_seconds=rows, weights=weights, nonzero=where.size)  # fmt: skip
             print(
                 f"  {profile:5} {path.stat().st_size:12,} bytes   encode {1000 * gigabytes / encode:6.0f} MB/s   "
                 f"dense {gigabytes / dense:5.2f} GB/s   sparse rows {where.size / rows / 1e6:6.1f} M non-zeros/s",
@@ -196,10 +209,11 @@ def large(weights: int = 64_000_000, density: float = 0.05, nncodec: str | None 
     plain = tensor.values().tobytes()
     packed = zstandard.ZstdCompressor(level=19).compress(plain)
     seconds = _fastest(lambda: zstandard.ZstdDecompressor().decompress(packed))
+    results.add("zstd -19", size_bytes=len(packed), dense_seconds=seconds)
     print(f"  zstd  {len(packed):12,} bytes   dense {gigabytes / seconds:5.2f} GB/s")
 
 
-def memory(tensors: int = 16, elements: int = 1 << 25) -> None:
+def memory(results: RawResults, tensors: int = 16, elements: int = 1 << 25) -> None:
     """Print the peak memory of compressing a safetensors file of 2 GB, and of decoding the result by tensor."""
     with tempfile.TemporaryDirectory() as folder:
         names = [Path(folder) / name for name in ("net.safetensors", "net.bpz")]
@@ -209,14 +223,17 @@ def memory(tensors: int = 16, elements: int = 1 << 25) -> None:
         print(f"{names[0].stat().st_size / 1e9:.2f} GB in {tensors} tensors")
         base = _peak("import torch, safetensors, bayespress.codec", *names)
         print(f"  imports alone   {base:6.0f} MB")
+        results.add("imports alone", peak_megabytes=base)
         for profile in codec.PROFILES:
             peak = _peak("import sys, pathlib; from bayespress.compress.quantize_file import compress_file; "
                          "compress_file(*map(pathlib.Path, sys.argv[1:3]), 0.01, "
                          f"profile={profile!r})", *names)  # fmt: skip
+            results.add(f"compress, {profile}", peak_megabytes=peak, size_bytes=names[1].stat().st_size)
             print(f"  compress, {profile:5} {peak:6.0f} MB   to {names[1].stat().st_size / 1e9:.2f} GB", flush=True)
         peak = _peak("import sys; from bayespress import codec; "
                      "[None for _ in codec.stream(open(sys.argv[2], 'rb'), max_elements=2**40)]", *names)  # fmt: skip
         print(f"  stream          {peak:6.0f} MB")
+        results.add("stream", peak_megabytes=peak)
 
 
 def _peak(program: str, *arguments: Path) -> float:
@@ -244,29 +261,33 @@ def main() -> int:
     parser.add_argument("--memory", action="store_true", help="peak memory on 2 GB of weights")
     parser.add_argument("--nncodec", metavar="PYTHON", help="an interpreter that has nncodec, to compare with")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timing for each set")
-    options = parser.parse_args()
+    add_json_option(parser)
+    options, results = parser.parse_args(), RawResults()
     try:
         if options.file is not None:
-            report(
-                str(options.file), codec.decode(read_bytes(options.file, ".bpz file")), options.seconds, options.nncodec
-            )
+            tensors = codec.decode(read_bytes(options.file, ".bpz file"))
+            report(str(options.file), tensors, options.seconds, results, options.nncodec)
+            results.write(options.json)
             return 0
     except BayespressError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
     if options.memory:
-        memory()
+        memory(results)
+        results.write(options.json)
         return 0
     if options.large:
-        large(nncodec=options.nncodec)
+        large(results, nncodec=options.nncodec)
+        results.write(options.json)
         return 0
-    report("LeNet-300-100, 1 %, 4 %, 40 %", synthetic((0.01, 0.04, 0.4)), options.seconds, options.nncodec)
+    report("LeNet-300-100, 1 %, 4 %, 40 %", synthetic((0.01, 0.04, 0.4)), options.seconds, results, options.nncodec)
     for density in (0.01, 0.05, 0.1, 0.5):
-        report(f"LeNet-300-100, {density:.0%}", synthetic((density,) * 3), options.seconds, options.nncodec)
+        report(f"LeNet-300-100, {density:.0%}", synthetic((density,) * 3), options.seconds, results, options.nncodec)
     for density in (0.01, 0.05, 0.1, 0.5):
         square = synthetic((density,), {"weight": (1000, 1000)})
-        report(f"1000 x 1000, {density:.0%}", square, options.seconds, options.nncodec)
-    report("VGG, synthetic", vgg_like(), options.seconds, options.nncodec)
+        report(f"1000 x 1000, {density:.0%}", square, options.seconds, results, options.nncodec)
+    report("VGG, synthetic", vgg_like(), options.seconds, results, options.nncodec)
+    results.write(options.json)
     return 0
 
 

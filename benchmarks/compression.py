@@ -15,6 +15,7 @@ import time
 import zlib
 
 import torch
+from raw_results import RawResults, add_json_option
 
 from bayespress.compress.pipeline import compress_network
 from bayespress.compress.posterior import Posterior
@@ -44,7 +45,8 @@ def main() -> None:
     parser.add_argument("--model", default="vgg")
     parser.add_argument("--density", type=float, default=5.0, help="percent of the weights that are kept")
     parser.add_argument("--profile", default="small")
-    options = parser.parse_args()
+    add_json_option(parser)
+    options, results = parser.parse_args(), RawResults()
     torch.manual_seed(0)
     network = build_model(options.model).eval()
     posterior = random_posterior(network, options.density)
@@ -60,6 +62,7 @@ def main() -> None:
     ends = [when for _, when in marks[1:]] + [ended]
     for (name, when), end in zip(marks, ends, strict=True):
         print(f"{name:12}{end - when:8.1f} s")
+        results.add(name, seconds=end - when)
     pruned = b"".join(
         tensor.masked_fill(posterior.log_alpha(name) > 3, 0.0).numpy().tobytes() if name in posterior.variances else b""
         for name, tensor in posterior.values.items()
@@ -70,6 +73,11 @@ def main() -> None:
     print(f"{options.model}: {packed.original_parameters:,} parameters, {packed.steps[-1].nonzero:,} left")
     print(f"compressed in {ended - began:.1f} s, at most {peak:.2f} GB: {len(packed.weights):,} bytes")
     print(f"zlib -9 of the pruned float32 weights: {peer:.1f} s, {size:,} bytes")
+    results.add(
+        options.model, parameters=packed.original_parameters, nonzero=packed.steps[-1].nonzero, seconds=ended - began,
+        peak_gigabytes=peak, size_bytes=len(packed.weights), zlib_seconds=peer, zlib_bytes=size,
+    )  # fmt: skip
+    results.write(options.json)
     print(f"ratio to zlib: {(ended - began) / peer:.2f} of the time, {len(packed.weights) / size:.3f} of the size")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from raw_results import RawResults, add_json_option
 from scipy.optimize import nnls
 from torch import nn
 
@@ -108,7 +109,8 @@ def main() -> None:
     """Measure, fit and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200)
-    arguments = parser.parse_args()
+    add_json_option(parser)
+    arguments, results = parser.parse_args(), RawResults()
     torch.manual_seed(0)
     measured = measure(arguments.rounds)
     kept_out = [each for index, each in enumerate(measured) if index % 4 == 3]
@@ -120,6 +122,7 @@ def main() -> None:
         work, taken = rows(kept_out, group)
         error = np.abs(work @ fits[group] / taken - 1.0)
         found = ", ".join(f"{c:.3g}" for c in fits[group])
+        results.add(group, nanoseconds=list(fits[group]), median_error_percent=100 * float(np.median(error)))
         print(f"{group}: {found}; off by {100 * np.median(error):.0f} % in the median")
     right, lost = 0, []
     for layer, dense, sparse in kept_out:
@@ -128,6 +131,8 @@ def main() -> None:
         right += guess == (sparse < dense)
         lost.append((sparse if guess else dense) / min(sparse, dense))
     print(f"kept out of the fit: the quicker one chosen for {right} of {len(kept_out)} layers")
+    results.add("choice", right=int(right), layers=len(kept_out), lost_percent=100 * float(np.mean(lost)) - 100)
+    results.write(arguments.json)
     print(f"time lost against always choosing right: {100 * np.mean(lost) - 100:.1f} %")
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from peers import peers
+from raw_results import RawResults, add_json_option
 from torch import nn
 
 from bayespress import codec
@@ -104,8 +105,8 @@ def check_same(contenders: dict[str, Callable[[], object]]) -> None:
             raise RuntimeError(f"{label} computes something else")
 
 
-def show_times(title: str, times: dict[str, list[float]]) -> None:
-    """Medians and ratios; the first is 1."""
+def show_times(title: str, times: dict[str, list[float]], results: RawResults) -> None:
+    """Medians and ratios, into `results` too; the first is 1."""
     base = statistics.median(next(iter(times.values())))
     rows = [
         (
@@ -117,6 +118,12 @@ def show_times(title: str, times: dict[str, list[float]]) -> None:
         for name, taken in times.items()
     ]
     show(table(title, ("", "median ms", "p10 to p90", "against compiled"), rows))
+    for name, taken in times.items():
+        p10, median, p90 = (float(each) for each in np.percentile(taken, [10, 50, 90]))
+        results.add(
+            f"{title}: {name}", runs=len(taken), p10_seconds=p10, median_seconds=median, p90_seconds=p90,
+            ratio=median / base,
+        )  # fmt: skip
 
 
 def random_network(name: str) -> tuple[nn.Module, torch.Tensor, float]:
@@ -146,7 +153,7 @@ def quantized(name: str, value: np.ndarray, largest: int = 127) -> codec.Quantiz
     return codec.QuantizedTensor(name, np.where(levels == 0, np.sign(value), levels).astype(np.int8), grid)
 
 
-def measure_network(name: str, seconds: float) -> None:
+def measure_network(name: str, seconds: float, results: RawResults) -> None:
     """One random network, batch 1, one thread."""
     network, example, share = random_network(name)
     program = torch.export.export(network, (example,), strict=False)
@@ -179,7 +186,7 @@ def measure_network(name: str, seconds: float) -> None:
     contenders |= {f"{label}, original": run for label, run in peers(model, program, x).items()}
     check_same({label: run for label, run in contenders.items() if label != "compiled"})
     sparse = sum(decision.kernel == "sparse" for decision in made.decisions)
-    show_times(f"{name}, {100 * share:.0f} % of the weights, batch 1", interleaved(contenders, seconds))
+    show_times(f"{name}, {100 * share:.0f} % of the weights, batch 1", interleaved(contenders, seconds), results)
     show(
         f"largest difference from ONNX Runtime on the same weights, in parts of the largest output, {difference:.1e}; "
         f"{sparse} layers run sparse"
@@ -215,7 +222,7 @@ def show_roofline(
     )
 
 
-def measure_peers(packed: Path, bundle: Path, seconds: float) -> None:
+def measure_peers(packed: Path, bundle: Path, seconds: float, results: RawResults) -> None:
     """Other runtimes for phones, where they are installed, on the network before and after compression."""
     with opened(bundle) as there:
         library = there.manifest.targets["host"].library
@@ -231,10 +238,10 @@ def measure_peers(packed: Path, bundle: Path, seconds: float) -> None:
         check_same({"ONNX Runtime": onnx_runner(onnx_session(model), x)} | found)
         contenders |= {f"{peer}, {label}": run for peer, run in found.items()}
     if len(contenders) > 1:
-        show_times("other runtimes, batch 1, one thread", interleaved(contenders, seconds))
+        show_times("other runtimes, batch 1, one thread", interleaved(contenders, seconds), results)
 
 
-def measure_batch(packed: Path, batch: int, seconds: float) -> None:
+def measure_batch(packed: Path, batch: int, seconds: float, results: RawResults) -> None:
     """A packed directory's network and a built-in one of its name, many examples at once, two threads each."""
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "network.bundle"
@@ -249,7 +256,7 @@ def measure_batch(packed: Path, batch: int, seconds: float) -> None:
     # A packed directory's graphs are of one example; of the original, random weights take the same time.
     original = torch.export.export(build_model(manifest.name).eval(), (torch.from_numpy(examples),), strict=False)
     contenders["ONNX Runtime, original"] = onnx_runner(onnx_session(plain_onnx(original), THREADS), examples)
-    show_times(f"{manifest.name}, batch {batch}, {THREADS} threads each", interleaved(contenders, seconds))
+    show_times(f"{manifest.name}, batch {batch}, {THREADS} threads each", interleaved(contenders, seconds), results)
 
 
 def main() -> None:
@@ -259,21 +266,24 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="for each contender")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--networks", default="", help="of vgg and resnet-18")
-    arguments = parser.parse_args()
+    add_json_option(parser)
+    arguments, results = parser.parse_args(), RawResults()
     torch.set_num_threads(1)
     for packed in arguments.packed:
         if arguments.batch > 1:
-            measure_batch(packed, arguments.batch, arguments.seconds)
+            measure_batch(packed, arguments.batch, arguments.seconds, results)
             continue
         with tempfile.TemporaryDirectory() as scratch:
             bundle = Path(scratch) / "network.bundle"
             manifest = build(packed, ["host"], bundle, progress=step)
             report = bench(bundle, packed, seconds=arguments.seconds, progress=step)
-            measure_peers(packed, bundle, arguments.seconds)
+            measure_peers(packed, bundle, arguments.seconds, results)
         show(f"{manifest.name}, {manifest.packed_bytes:,} bytes", latency_table(report))
+        results.add(f"{manifest.name}: bench", size_bytes=manifest.packed_bytes, **report.model_dump(mode="json"))
         show(f"load and decode {report.decode_us:.0f} µs; process start to all golden outputs {report.start_ms:.1f} ms")
     for name in filter(None, arguments.networks.split(",")):
-        measure_network(name, arguments.seconds)
+        measure_network(name, arguments.seconds, results)
+    results.write(arguments.json)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from latency import compressed, interleaved, quantized, show_times
+from raw_results import RawResults, add_json_option
 
 from bayespress import codec
 from bayespress.deploy.builder.packed_network import stored_weights
@@ -41,7 +42,8 @@ def looked_up(tensor: codec.QuantizedTensor) -> codec.QuantizedTensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0)
-    seconds = parser.parse_args().seconds
+    add_json_option(parser)
+    options, results = parser.parse_args(), RawResults()
     for name, shape in (("mlp-1200", (1, 1, 28, 28)), ("vgg", (1, 3, 32, 32))):
         torch.manual_seed(0)
         network, example = build_model(name).eval(), torch.randn(*shape)
@@ -75,7 +77,9 @@ def main() -> None:
             contenders[kind] = lambda compiled=compiled, x=x: compiled.run(x)
         if not all(np.allclose(output, outputs[0], rtol=1e-4, atol=1e-5) for output in outputs):
             raise RuntimeError("the kinds compute different things")
-        show_times(f"{name}, {100 * SHARE:.0f} % of the weights, all layers sparse", interleaved(contenders, seconds))
+        title = f"{name}, {100 * SHARE:.0f} % of the weights, all layers sparse"
+        show_times(title, interleaved(contenders, options.seconds), results)
+    results.write(options.json)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from raw_results import RawResults, add_json_option
+
 from bayespress.compress.posterior import read_posterior
 from bayespress.compress.prune import prune
 from bayespress.compress.settings import CompressSettings
@@ -28,7 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data-dir", type=Path, help="where the data lies, if not where it did in training")
-    arguments = parser.parse_args()
+    add_json_option(parser)
+    arguments, results = parser.parse_args(), RawResults()
     record = RunRecord.read(arguments.run)
     folder = arguments.data_dir or (Path(record.data.folder) if record.data.folder else None)
     data = load_data(record.data.name, folder)
@@ -45,6 +48,8 @@ def main() -> None:
             )
             errors.append(error_percent(network, data.test.inputs, data.test.targets))
         print(f"{percent:4.0f} %  " + "".join(f"{error:18.2f}" for error in errors), flush=True)
+        results.add(f"{percent:.0f} % pruned", error_percent=dict(zip(_RULES, errors, strict=True)))
+    results.write(arguments.json)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from raw_results import RawResults, add_json_option
 
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.data import batches, load_data
@@ -26,7 +27,8 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path, help="folder with MNIST's IDX files")
     parser.add_argument("--examples", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=150)
-    arguments = parser.parse_args()
+    add_json_option(parser)
+    arguments, results = parser.parse_args(), RawResults()
     images = load_data("mnist", arguments.data_dir).train.inputs[: arguments.examples]
     labels = torch.randint(10, (len(images),), generator=torch.Generator().manual_seed(0))
     print(f"LeNet-300-100, {len(images)} examples, random labels, {arguments.epochs} epochs")
@@ -39,6 +41,8 @@ def main() -> None:
         fit(net, batches(images, labels, 100, seed=0), epochs=arguments.epochs, learning_rate=2e-3, warmup_end=0.3)
         accuracy, pruned = 100.0 - error_percent(net, images, labels), 100.0 - nonzero_percent(net)
         print(f"{method:12} training accuracy {accuracy:6.2f} %   weights pruned {pruned:6.2f} %", flush=True)
+        results.add(method, training_accuracy_percent=accuracy, pruned_percent=pruned)
+    results.write(arguments.json)
 
 
 if __name__ == "__main__":

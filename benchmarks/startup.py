@@ -1,12 +1,13 @@
 """How long commands on files take to start, against Python's own start with numpy.
 
-    python benchmarks/startup.py
+    python benchmarks/startup.py [--json FILE]
 
 Prints medians of interleaved whole processes and their ratio to `python -c "import numpy"`.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from raw_results import RawResults, add_json_option
 
 from bayespress import codec
 
@@ -23,6 +25,9 @@ _ROUNDS = 15
 
 def main() -> None:
     """Time each command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_json_option(parser)
+    options, results = parser.parse_args(), RawResults()
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / "w.bpz"
         weights.write_bytes(codec.encode([codec.RawTensor("w", np.ones(100, np.float32))]))
@@ -43,6 +48,8 @@ def main() -> None:
     for name, taken in times.items():
         median = statistics.median(taken)
         print(f"{name:28} {1000 * median:6.0f} ms  {median / base:5.2f}x")
+        results.add(name, seconds=taken, median_seconds=median, ratio=median / base)
+    results.write(options.json)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from raw_results import RawResults, add_json_option
 from torch import nn
 
 from bayespress.train.bayesian import BayesianNetwork, bayesianize
@@ -73,7 +74,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--shape", default="1,28,28", help="of an input")
-    arguments = parser.parse_args()
+    add_json_option(parser)
+    arguments, results = parser.parse_args(), RawResults()
     torch.manual_seed(0)
     x = torch.rand(arguments.batch, *map(int, arguments.shape.split(",")))
     y = torch.randint(10, (arguments.batch,))
@@ -94,6 +96,8 @@ def main() -> None:
     for name, taken in times.items():
         median = statistics.median(taken)
         print(f"{name:36} {1000 * median:8.2f} ms  {median / base:6.2f}x")
+        results.add(name, seconds=taken, median_seconds=median, ratio=median / base)
+    results.write(arguments.json)
 
 
 if __name__ == "__main__":
