@@ -12,7 +12,7 @@ test -x "$uv_home/bin/uv" || {
 [ "$#" -gt 0 ] || set -- 3.11 3.12 3.13 3.14
 for python in "$@"; do
   for end in lowest-direct highest; do
-    "$uv_home/bin/uv" pip compile --quiet --no-header --no-annotate --only-binary :all: --python-platform linux \
+    "$uv_home/bin/uv" pip compile --quiet --system-certs --no-header --no-annotate --only-binary :all: --python-platform linux \
       --python-version "$python" --resolution "$end" --all-extras pyproject.toml -o "build/resolved-$python-$end.txt"
     echo "Python $python, $end: $(grep -cE '^[a-z]' "build/resolved-$python-$end.txt") packages;" \
       "$(grep -E '^(torch|apache-tvm|apache-tvm-ffi|numpy)==' "build/resolved-$python-$end.txt" | tr '\n' ' ')"

@@ -33,7 +33,7 @@ def test_a_table_shows_a_name_and_obeys_nothing(name, capsys):
     assert len(shown.splitlines()) == len([line for line in shown.split("\n") if line])
 
 
-@pytest.mark.parametrize("tell", [console.step, console.note])
+@pytest.mark.parametrize("log", [console.step, console.note])
 def test_progress_is_one_line_of_text(log, capsys):
     log("trained a\nb \x1b[2J \u202ec")
     assert capsys.readouterr().err[2:] == "trained a\\nb \\x1b[2J \\u202ec\n"

@@ -259,7 +259,7 @@ def test_a_set_that_does_not_fit_memory_is_refused_at_its_first_picture(tmp_path
 
 def test_reading_many_pictures_shows_progress(tmp_path, monkeypatch):
     write(tmp_path)
-    monkeypatch.setattr("bayespress.train.data.pictures._TELL_EVERY", -1.0)
+    monkeypatch.setattr("bayespress.train.data.pictures._LOG_EVERY_S", -1.0)
     logged = []
     picture_folder("it", tmp_path, logged.append)
     assert "read 3 of 4 pictures" in logged
