@@ -270,7 +270,8 @@ def test_cut_archives(keep, archive, desktop, tmp_path):
 def test_bundles_for_other_devices(folder, built, desktop):
     assert desktop("platform", folder, platform.machine(), "false") == "host"
     message = desktop.refused("platform", folder, "aarch64", "true")
-    assert message == "The bundle is for host, and has nothing for Android on aarch64; build it for this device."
+    assert "for host" in message
+    assert "Android on aarch64; build it" in message
     phones = built("mlp", "arm64-android", "adreno", "opencl-android", "armv7-android", "arm64-linux")
     assert desktop("platform", phones, "aarch64", "true") == "opencl-android"
     assert desktop("platform", phones, "armv7l", "true") == "armv7-android"

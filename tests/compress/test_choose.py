@@ -115,7 +115,7 @@ def test_nothing_left_says_why(tmp_path):
         (lambda: Goal(max_bytes=0), "largest file is 0 bytes"),
     ],
 )  # fmt: skip
-def test_goals_that_are_none(make, message):
+def test_rejects_invalid_goals(make, message):
     with pytest.raises(InputError, match=message):
         make()
 

@@ -42,7 +42,8 @@ def test_extremes_that_overflow_are_left_out():
     assert torch.isfinite(found.outputs).all()
     assert found.real == 2
     assert len(found.notes) == 2
-    assert found.notes[0] == "The input of 4 to 8 is no golden input, as Forward gives NaN or infinite values for it."
+    assert "4 to 8" in found.notes[0]
+    assert "Forward gives NaN" in found.notes[0]
 
 
 def test_zeros_that_divide():

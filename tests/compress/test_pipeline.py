@@ -205,7 +205,7 @@ class TestTheFace:
         ('{"version": 1, "name": "x", "surplus": 1}', "not a packed directory's record"),
     ],
 )
-def test_a_record_that_is_none(tmp_path, text, message):
+def test_rejects_invalid_record(tmp_path, text, message):
     (tmp_path / "packed.json").write_text(text)
     with pytest.raises(InputError, match=message):
         PackedRecord.read(tmp_path)

@@ -148,7 +148,7 @@ def test_sparsities_and_rules_out_of_range(sparsity):
         ({}, {"w": [1.0]}, "variance of w has no mean"),
     ],
 )
-def test_a_posterior_that_is_none(values, variances, message):
+def test_rejects_invalid_posterior(values, variances, message):
     tensors = ({name: torch.tensor(numbers) for name, numbers in each.items()} for each in (values, variances))
     with pytest.raises(InputError, match=message):
         Posterior(*tensors)

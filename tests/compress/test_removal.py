@@ -182,7 +182,8 @@ def test_dead_units_that_a_grouped_convolution_needs_are_told():
     shrunk = shrink(network, torch.randn(4, 2, 8, 8))
     assert shrunk.network[0].weight.shape == network[0].weight.shape
     (note,) = shrunk.notes
-    assert note == "Dead units of 0 were not removed: the groups of a grouped convolution must keep equally many."
+    assert "Dead units of 0" in note
+    assert "grouped convolution" in note
     with torch.no_grad():
         network[0].weight[2] = network[0].bias[2] = 0
     shrunk = shrink(network, torch.randn(4, 2, 8, 8))
@@ -355,4 +356,5 @@ def test_outputs_that_are_never_a_number_leave_the_network_whole():
     network = kill(Dense(F.relu, 12, float("nan")))
     shrunk = shrink(network, torch.randn(4, 8))
     assert len(shrunk.network.a.weight) == 12
-    assert shrunk.notes == ("No units were removed: outputs are NaN, and nothing can be checked.",)
+    (note,) = shrunk.notes
+    assert "NaN" in note

@@ -75,7 +75,8 @@ def test_float64_below_the_range_of_float32_is_refused(shape):
 def test_a_row_of_float64_below_the_range_is_refused_and_single_values_are_noted():
     array = RANDOM.standard_normal((8, 8))
     array[3, 4] = 1e-50
-    assert round_tensor("w", array, 0.01).notes == ("Of tensor w 1 values of float64 too small for float32 became 0.",)
+    (note,) = round_tensor("w", array, 0.01).notes
+    assert "tensor w 1 value" in note
     array[3] *= 1e-50
     with pytest.raises(InputError, match="cannot hold; scale them"):
         round_tensor("w", array, 0.01)

@@ -137,7 +137,7 @@ def test_serials(text, serial):
 
 
 @pytest.mark.parametrize("text", ["adb:", "adb:-e", "adb:a b", "adb:a\nb", "adb:\x1b[31m", "adb:" + "a" * 5000])
-def test_serials_that_are_none(text):
+def test_rejects_invalid_serials(text):
     with pytest.raises(InputError, match="is no phone; write it as adb or adb:SERIAL") as caught:
         device_named(text)
     assert str(caught.value).isprintable()
@@ -155,7 +155,7 @@ def test_serials_that_are_none(text):
         ("rpc://::1:9190", "stands in brackets"),
     ],
 )
-def test_rpc_addresses_that_are_none(text, reason):
+def test_rejects_invalid_rpc_addresses(text, reason):
     with pytest.raises(InputError, match=f"is no RPC device: .*{reason}.*; write it as rpc://tracker:9190/key"):
         device_named(text)
 
@@ -181,7 +181,7 @@ def test_keys_are_decoded():
         ("\x1b[31m" + "x" * 10_000, "choose one of host"),
     ],
 )
-def test_names_that_are_none(name, near):
+def test_rejects_invalid_names(name, near):
     with pytest.raises(InputError, match="There is no device") as caught:
         device_named(name)
     assert near in str(caught.value)

@@ -80,7 +80,7 @@ def test_bundles_without_a_target(pristine, name):
         (["--threads", "1", "--batch", "1.5"], "'1.5' is no whole number"),
     ],
 )
-def test_numbers_that_are_none(pristine, arguments, sentence):
+def test_rejects_invalid_numbers(pristine, arguments, sentence):
     done = CliRunner().invoke(app, ["bench", str(pristine), *arguments])
     assert isinstance(done.exception, InputError)
     assert sentence.replace("\\\\", "\\") in str(done.exception).replace("\\\\", "\\")

@@ -210,14 +210,14 @@ class TestBench:
         with pytest.raises(InputError, match=r"graph\.onnx is not the file"):
             bayespress.bench(bundle, seconds=0.05)
 
-    def test_reports_that_are_none(self, tmp_path):
+    def test_rejects_invalid_reports(self, tmp_path):
         (tmp_path / "bench.json").write_text("{}")
         with pytest.raises(InputError, match="is no bench report"):
             BenchReport.read(tmp_path / "bench.json")
 
 
 @pytest.mark.parametrize("value", [-1.0, np.inf, np.nan])
-def test_a_tolerance_that_is_none(bundle, value):
+def test_rejects_invalid_tolerance(bundle, value):
     changed(bundle, "golden/tolerance.f32", lambda values: np.full_like(values, value))
     report = bayespress.verify(bundle, ["host"])
     failed = [check for check in report.checks if check.outcome == "failed"]

@@ -335,7 +335,7 @@ class TestZip:
         lambda fields: fields | {"name": "another"},
     ],
 )
-def test_manifests_that_are_none(pristine, spoil):
+def test_rejects_invalid_manifests(pristine, spoil):
     fields = json.loads((pristine / MANIFEST).read_text())
     with pytest.raises(CorruptFileError, match=r"manifest.json (is damaged|was changed)"):
         Manifest.parse(json.dumps(spoil(fields), indent=2).encode() + b"\n")

@@ -81,7 +81,7 @@ def test_batch_norms_are_folded_when_the_weights_are_loaded():
                for position, view in enumerate(call.views))  # fmt: skip
 
 
-def test_kernels_that_are_none(packed, tmp_path):
+def test_rejects_invalid_kernels(packed, tmp_path):
     with pytest.raises(InputError, match="no kind of kernels 'quick'"):
         bayespress.build(packed("mlp"), ["host"], tmp_path / "x", kernels="quick")
 

@@ -278,7 +278,7 @@ def test_threads_are_the_processor_s(bundled, pocl):
     assert device.layers
 
 
-def test_families_that_are_none():
+def test_rejects_invalid_families():
     with pytest.raises(InputError, match="knows no family of GPUs 'powervr'; there are adreno, mali"):
         target_named("opencl:powervr")
     with pytest.raises(InputError, match="knows no extension 'dotprod'; there are fp16"):

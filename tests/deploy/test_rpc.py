@@ -106,6 +106,6 @@ def test_nobody_there(pristine):
 
 
 @pytest.mark.parametrize("name", ["rpc://", "rpc://host", "rpc://host:port/key", "rpc://host:9190/a/b"])
-def test_addresses_that_are_none(pristine, name):
+def test_rejects_invalid_addresses(pristine, name):
     with pytest.raises(InputError, match=r"is no RPC device: .*; write it as rpc://tracker:9190/key"):
         bayespress.verify(pristine, [name])

@@ -179,7 +179,7 @@ NUMBERS = ["", "-1", " 5", "+5", "5 ", "0x10", "1e3", "100000001", "4294967297",
 
 
 @pytest.mark.parametrize("where", ["here", "armv7"])
-def test_numbers_that_are_none(where, files, request):
+def test_rejects_invalid_numbers(where, files, request):
     command = request.getfixturevalue(where)
     for option in ("--repeat", "--warmup", "--threads"):
         for number in NUMBERS:
@@ -191,7 +191,7 @@ def test_numbers_that_are_none(where, files, request):
 
 
 @pytest.mark.parametrize("where", ["here", "armv7"])
-def test_files_that_are_none(where, files, request):
+def test_rejects_invalid_files(where, files, request):
     command = request.getfixturevalue(where)
     for name in ("missing", "folder", "unreadable\nname", ""):
         for paths in ((name, "x"), ("w", name)):
@@ -219,7 +219,7 @@ def test_sizes_that_wrap_on_32_bits(armv7, files):
     for case, count, size in (("allocate32", 1 << 29, 8), ("batch", 4 * ((1 << 28) + 1), 4)):
         refused = run(armv7, files, case)
         assert refused.returncode == 1, refused
-        assert refused.stderr == f"runner: {count} times {size} bytes of memory are not to be had.\n"
+        assert f"{count} times {size} bytes" in refused.stderr
 
 
 def test_a_file_larger_than_memory(here, files):

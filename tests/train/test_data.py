@@ -76,7 +76,7 @@ def test_pictures_that_cannot_be_used(tmp_path, spoil, error, message):
         load_data(f"folder:{tmp_path}")
 
 
-def test_folders_that_are_none(tmp_path):
+def test_rejects_invalid_folders(tmp_path):
     with pytest.raises(InputError, match=r"no pictures in train/CLASS/"):
         load_data(f"folder:{tmp_path}")
     write_pictures(tmp_path, parts=("train",))
@@ -133,7 +133,7 @@ class Evil:
     ],
     ids=["a program", "no fields", "another shape", "few labels", "label 10", "label -1", "text", "empty", "a list"],
 )
-def test_a_batch_that_is_none_is_refused_and_not_run(tmp_path, change, capsys):
+def test_rejects_an_invalid_batch_without_training(tmp_path, change, capsys):
     write_cifar(tmp_path / "cifar-10-batches-py", change)
     with pytest.raises(CorruptFileError, match="data_batch_1 is not a batch of CIFAR-10"):
         load_data("cifar10", tmp_path)
@@ -238,7 +238,7 @@ def test_without_a_network_one_sentence_says_what_to_do(server, monkeypatch):
         load_data("fashion-mnist")
 
 
-def test_an_archive_that_is_none(tmp_path):
+def test_rejects_invalid_archive(tmp_path):
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"x")
     with pytest.raises(CorruptFileError, match="is not CIFAR-10's archive"):
         load_data("cifar10", tmp_path)

@@ -131,10 +131,8 @@ def test_ctrl_c_ends_with_a_sentence_and_the_command_that_goes_on(number, place)
     os.kill(started.process.pid, number)
     code, err = started.end()
     assert code == 130, err
-    assert err.splitlines()[-1] == (
-        "bayespress: Training was stopped, and the last whole epoch is kept in run; go on with "
-        "`bayespress train --resume run --trust-code`."
-    )
+    assert "the last whole epoch is kept in run" in err.splitlines()[-1]
+    assert "`bayespress train --resume run --trust-code`" in err.splitlines()[-1]
     assert "Traceback" not in err
 
 
@@ -150,9 +148,7 @@ def test_ctrl_c_before_the_first_epoch(place, monkeypatch):
     os.kill(started.process.pid, signal.SIGINT)
     code, err = started.end()
     assert code == 130
-    assert err.splitlines()[-1] == (
-        "bayespress: Training was stopped before anything was written; give the same command to begin again."
-    )
+    assert "before anything was written; give the same command" in err.splitlines()[-1]
 
 
 def test_a_second_ctrl_c_ends_at_once(place, monkeypatch):

@@ -53,7 +53,7 @@ def test_any_key_can_be_set(assignment, expected):
 
 
 @pytest.mark.parametrize("assignment", ["training.epochs", "=5", "training..epochs=5"])
-def test_assignments_that_are_none(assignment):
+def test_rejects_invalid_assignments(assignment):
     with pytest.raises(InputError, match="is no assignment"):
         set_field({}, assignment)
 
@@ -83,7 +83,7 @@ def test_a_recipe_of_ones_own(tmp_path):
         ({"method": {"options": {}}}, r"mine: method\.name"),
     ],
 )
-def test_fields_that_are_none(fields, message):
+def test_rejects_invalid_fields(fields, message):
     with pytest.raises(InputError, match=message):
         Recipe.checked(fields, "mine")
 
@@ -135,7 +135,7 @@ def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path):
 @pytest.mark.parametrize(
     "value", ["training.epochs=5\ny=3", "training.epochs=" + "9" * 5000, "training.epochs=" + "[" * 99_999]
 )
-def test_an_assignment_of_more_than_a_value_is_none(value):
+def test_rejects_an_assignment_of_more_than_a_value(value):
     fields = {}
     set_field(fields, value)
     with pytest.raises(InputError, match=r"training\.epochs: "):

@@ -98,7 +98,7 @@ def test_a_run_that_is_not_finished_has_a_page_too(record, data, tmp_path):
     assert "0 of 3 epochs" in text
 
 
-def test_runs_that_are_none(tmp_path, record, data):
+def test_rejects_invalid_runs(tmp_path, record, data):
     with pytest.raises(InputError, match="no run directory's record"):
         run_report(tmp_path)
     train_run(tmp_path / "run", record(), data=data)
