@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import bayespress
 
 ROOT = Path(__file__).parent.parent
@@ -33,3 +35,10 @@ def test_continuous_integration_calls_the_readme_s_commands():
     for command in ("make test", "make demo"):
         assert command in script
         assert command in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.xdist_group("project-files")
+def test_workers_see_the_groups_of_tests(request):
+    """A group runs on one worker, so that it makes what its tests share once; pytest-xdist marks it in the names."""
+    grouped = getattr(request.config.option, "loadgroup", False)
+    assert request.node.nodeid.endswith("@project-files") == grouped
