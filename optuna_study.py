@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def open_study(
     else.
     """
     try:
-        import optuna
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, in notebooks: no search shows its bars
+            import optuna
     except ImportError as error:
         raise MissingPackageError("optuna", reason_of(error)) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
