@@ -31,6 +31,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(text: str, **_: object) -> str:
+    """Let links to a notebook, as they are right on GitHub, lead to its page (mkdocs calls this by its name)."""
+    return re.sub(r"(\]\([^)\s]+)\.ipynb", r"\1.md", text)
+
+
 @functools.cache  # `mkdocs serve` builds again whenever a file is saved
 def page(source: str, stem: str) -> tuple[str, dict[str, bytes]]:
     """A notebook's page in Markdown, and its pictures by their path beside it."""
