@@ -8,7 +8,7 @@ TYPED := build/typed
 WORKERS ?= 2
 
 C_SOURCES := $(wildcard codec/c/*.[ch] train/kernels/*.[ch]) codec/build_cffi.py train/kernels/build_cffi.py
-C_STYLE := $(wildcard codec/c/*.[ch] train/kernels/*.[ch] deploy/runtime/*.[ch] tests/codec/c/*.[ch] \
+C_STYLE := $(wildcard codec/c/*.[ch] train/kernels/*.[ch] deploy/runtime/*.[ch] tests/codec/c/*.[ch] docs/examples/*.c \
   android_demo/app/src/main/cpp/*.[ch])
 # Of `make check`: what is quick and touches no compiler of foreign processors.
 QUICK_TESTS := tests/codec tests/train tests/compress tests/cli tests/test_*.py

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer.main
 
-from bayespress import codec
 from bayespress.cli.app import app
 
 ROOT = Path(__file__).parents[2]
@@ -36,28 +33,6 @@ def test_quick_start_runs_as_it_stands(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert "0 failed" in done.stdout
     assert 0 < (tmp_path / "digits.bpz").stat().st_size < 20_000  # 6,400 weights in float32 take 25,600
-
-
-def test_c_example_prints_each_tensor(tmp_path: Path):
-    program, weights = tmp_path / "decode_bpz", tmp_path / "net.bpz"
-    levels = np.array([[2, 0], [0, -1]], np.int32)
-    weights.write_bytes(
-        codec.encode(
-            [
-                codec.QuantizedTensor("fc.weight", levels, codec.Grid(0.5)),
-                codec.RawTensor("fc.bias", np.array([0.25], np.float32)),
-            ]
-        )
-    )
-    compiler = shutil.which("cc")
-    assert compiler is not None
-    sources = [ROOT / "docs/examples/decode_bpz.c", *sorted((ROOT / "codec/c").glob("*.c"))]
-    subprocess.run(
-        [compiler, "-std=c99", "-Wall", "-Werror", "-I", ROOT / "codec/c", *sources, "-o", program], check=True
-    )
-    done = subprocess.run([program, weights], capture_output=True, text=True, check=True)
-    assert sorted(done.stdout.splitlines()) == ["fc.bias 1 0.25", "fc.weight 4 1"]
-    assert subprocess.run([program, tmp_path / "none"], capture_output=True).returncode == 2
 
 
 def test_commands_page_lists_every_option():
