@@ -18,7 +18,7 @@ class BitFields:
         self.widths.append(width)
 
     def put_golomb(self, number: int, order: int = 0) -> None:
-        """Append an exponential Golomb number (FORMAT.md, section 2.3)."""
+        """Append an exponential Golomb number (FORMAT.md, section 2.5)."""
         prefix = golomb_prefix(number, order)
         self.put(0, prefix)
         self.put(1, 1)

@@ -1,4 +1,4 @@
-"""Names as the file has them: what they share with the one before, and abbreviated endings (FORMAT.md, section 4.1)."""
+"""Names as the file has them: what they share with the one before, and abbreviated endings (FORMAT.md, section 4.2)."""
 
 from __future__ import annotations
 

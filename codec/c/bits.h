@@ -67,7 +67,7 @@ static inline bpz_status bpzi_bits_read(bpzi_bits *bits, unsigned count, uint32_
     return BPZ_OK;
 }
 
-/* An exponential Golomb number of order k, 0 to 31 (FORMAT.md, section 2.3). */
+/* An exponential Golomb number of order k, 0 to 31 (FORMAT.md, section 2.5). */
 bpz_status bpzi_bits_golomb(bpzi_bits *bits, unsigned k, uint32_t *value);
 
 #endif /* BPZ_BITS_H */

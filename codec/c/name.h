@@ -1,4 +1,4 @@
-/* name.h - private: names of tensors, told by what they share with the one before (FORMAT.md, section 4.1). */
+/* name.h - private: names of tensors, told by what they share with the one before (FORMAT.md, section 4.2). */
 #ifndef BPZ_NAME_H
 #define BPZ_NAME_H
 

@@ -1,4 +1,4 @@
-"""Files of version 2 that must decode to the same tensors for ever, and the worked example of FORMAT.md.
+"""Files of version 2 that must decode to the same tensors for ever.
 
 golden/<name>.hex is the file; golden/<name>.json its tensors. A failure here means that the format changed:
 that takes a new version, not new golden files.
@@ -7,7 +7,6 @@ that takes a new version, not new golden files.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from bayespress import codec
 from bayespress.codec import reference
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
-FORMAT = Path(__file__).resolve().parents[2] / "codec" / "FORMAT.md"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.hex"))
 
 
@@ -60,14 +58,3 @@ def test_layout_accounts_for_every_byte(name):
     layout = codec.layout(data)
     assert sum(layout.by_stream().values()) == layout.size == len(data)
     assert json.loads(json.dumps(layout.as_dict()))["size"] == len(data)
-
-
-def test_the_example_of_the_format_document():
-    section = FORMAT.read_text().split("## 10. A whole file")[1].split("## 11")[0]
-    lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
-    words = [re.match(r"((?:[0-9A-F]{2} ?)+)(?:\s{2,}|$)", line) for line in lines[:10]]
-    data = bytes.fromhex("".join(match[1] for match in words if match))
-    levels = np.array([[0, 0, 3], [0, -1, 0]], dtype=np.int32)
-    assert data == codec.encode([codec.QuantizedTensor("w", levels, codec.Grid(0.5))])
-    stream = "".join(re.match(r"[01 ]+?(?=\s{2,})", line)[0].replace(" ", "") for line in lines[10:])
-    assert stream == f"{int.from_bytes(data[14:18], 'big'):032b}"

@@ -10,7 +10,7 @@ from bayespress.errors import InputError
 
 
 def by_definition(small: codec.Minifloat, level: int) -> float:
-    """FORMAT.md, section 5.1."""
+    """FORMAT.md, section 5.2."""
     exponent, mantissa = divmod(abs(level), 1 << small.mantissa_bits)
     unit = 2.0**small.unit
     size = mantissa * unit if exponent == 0 else (2**small.mantissa_bits + mantissa) * unit * 2.0 ** (exponent - 1)

@@ -7,11 +7,11 @@ from codec_files import CODEBOOK_SHORT, GRID, MINIFLOAT
 from codec_forced import forced_stream
 
 
-def by_gap(build, bits, *, k=0, kind=GRID) -> bytes:
+def by_gap(build, bits, *, gap_bits=0, kind=GRID) -> bytes:
     """Of a matrix of 2 by 3 with one non-zero, from the bits that the model decodes."""
-    coded = forced_stream(bits, rows=2, columns=3, nonzero=1, k=k)
+    coded = forced_stream(bits, rows=2, columns=3, nonzero=1, gap_bits=gap_bits)
     fields = [(byte, 8) for byte in coded]
-    return stream(build, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (1, 1), (k, 5), (0, 7), *fields, kind=kind)
+    return stream(build, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (1, 1), (gap_bits, 5), (0, 7), *fields, kind=kind)
 
 
 def by_position(build, bits, *, nonzero) -> bytes:
@@ -80,7 +80,7 @@ BAD_ADAPTIVE: Cases = {
     ),
     "a gap to the position behind the last": (
         CORRUPT,
-        lambda b: by_gap(b, [0, 1, 1, 0], k=3),
+        lambda b: by_gap(b, [0, 1, 1, 0], gap_bits=3),
     ),
     "fewer survivors than non-zeros": (
         CORRUPT,

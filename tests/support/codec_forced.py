@@ -5,47 +5,48 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from bayespress.codec.reference_adaptive import AdaptiveStream
+from bayespress.codec.reference_adaptive import Model, RangeDecoder
 from bayespress.errors import CorruptFileError
 
 
-class _Forced:
-    """FORMAT.md, section 9.1, from the writer's side: narrows an interval by the bits that it is given."""
+class _ForcedCoder(RangeDecoder):
+    """FORMAT.md, section 9.2, from the writer's side: narrows the interval by the bits that it is given."""
 
     def __init__(self, bits: Iterable[int]) -> None:
+        super().__init__(b"")
         self.bits: Iterator[int] = iter(bits)
-        self.low, self.range, self.multiplied = 0, 2**64 - 1, 0
+        self.low = 0
 
-    def bit(self, p: int) -> int:
-        bound = (self.range >> 16) * p
+    def decode_bit(self, probability: int) -> int:
+        bound = (self.range >> 16) * probability
         bit = next(self.bits)
         if bit:
             self.range = bound
         else:
             self.low += bound
             self.range -= bound
-        self._widen()
+        self._renormalise()
         return bit
 
-    def plain(self, count: int) -> int:
+    def decode_plain(self, count: int) -> int:
         number = 0
         for _ in range(count):
             bit = next(self.bits)
             self.range >>= 1
             self.low += bit * self.range
             number = 2 * number + bit
-        self._widen()
+        self._renormalise()
         return number
 
-    def _widen(self) -> None:
+    def _renormalise(self) -> None:
         if self.range < 2**32:
             self.range <<= 32
             self.low <<= 32
-            self.multiplied += 1
+            self.renormalisations += 1
 
-    def stream(self) -> bytes:
+    def shortest_stream(self) -> bytes:
         """The shortest stream in the interval."""
-        size = 8 + 4 * self.multiplied
+        size = 8 + 4 * self.renormalisations
         for zeros in range(8 * size, -1, -8):
             rounded = -(-self.low >> zeros) << zeros
             if rounded < self.low + self.range:
@@ -59,18 +60,17 @@ def forced_stream(
     rows: int,
     columns: int,
     nonzero: int,
-    mean: int = 0,
-    signed: bool = True,
-    k: int | None = None,
+    mean_code: int = 0,
+    is_codebook: bool = False,
+    gap_bits: int | None = None,
 ) -> bytes:
-    """The stream that a decoder of such a matrix reads these bits from; it must not want more of them.
+    """The stream from which a decoder of such a matrix reads these bits; there must be as many as it asks for.
 
-    k  of the gaps; None for a bit for each position
+    gap_bits  of the layout by gap; None for the layout by position
     """
-    stream = AdaptiveStream(b"", rows, columns, nonzero, mean, signed, k)
-    coder = _Forced(bits)
-    stream.coder = coder  # type: ignore[assignment]
-    with contextlib.suppress(CorruptFileError):  # what the model refuses itself
-        for _ in stream.levels():
+    coder = _ForcedCoder(bits)
+    model = Model(rows, columns, nonzero, mean_code, is_codebook, gap_bits)
+    with contextlib.suppress(CorruptFileError):  # what the model itself rejects
+        for _ in model.levels(coder):
             pass
-    return coder.stream()
+    return coder.shortest_stream()
