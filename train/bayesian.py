@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ..errors import InputError, reason_of, unknown_name, user_code
 from ..text import printable
+from .compiled import uncompile_parts, uncompiled_name
 from .layers import VariationalLayer
 from .likelihoods import Likelihood
 from .methods import Method, method_named
@@ -170,6 +171,9 @@ def bayesianize(
     `BayesianNetwork.notes` says why a Linear or ConvNd did: it shares its weight with another module, its weight is
     frozen, its class extends Linear or ConvNd or its forward was replaced, or it is named in `keep`.
 
+    A network that torch.compile returned, or that has such parts, is taken apart: what is returned is not compiled, and
+    `torch.compile` of it trains compiled, see `fit`.
+
     keep     names of layers that stay deterministic, as `network.named_modules()` has them
     options  settings of the method
 
@@ -194,9 +198,10 @@ def bayesianize(
             f"Settings {', '.join(options)} were given beside a method that has its own; give one of both."
         )
     check_network(network)
-    original, network = _copied(network), _copied(network)
+    # A compiled network would run the layers that it was compiled with, so it is the module inside that is copied.
+    original, network = uncompile_parts(_copied(network)), uncompile_parts(_copied(network))
     owners = Owners(network)
-    kept = _named_layers(network, keep)
+    kept = _named_layers(network, [uncompiled_name(name) for name in keep])
     count, notes = 0, []
     for name, module in network.named_modules():
         if not is_layer(module):
@@ -224,11 +229,6 @@ def check_network(network: nn.Module) -> None:
     for name, module in network.named_modules():
         if isinstance(module, VariationalLayer):
             raise InputError(f"{name or 'The network'} is variational already; give the network that it was made from.")
-        if type(module).__name__ == "OptimizedModule":  # importing its class would take a second
-            raise InputError(
-                f"{name or 'The network'} is compiled by torch.compile; give the module that was compiled, and compile "
-                "what bayesianize returns."
-            )
         check_layer(name, module)
     for name, parameter in network.named_parameters():
         if isinstance(parameter, UninitializedParameter):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
 from ..errors import CorruptFileError, InputError, reason_of
+from ..files import replacing_file
 
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
 _FIELDS = {
     "state_dict": dict, "optimizer_states": list, "lr_schedulers": list, "loops": dict, "epoch": int,
-    "global_step": int, "random_state": Tensor, "prior_started": bool,
+    "global_step": int, "random_state": Tensor, "prior_started": bool, "optimizer": str,
 }  # fmt: skip
 
 
@@ -40,41 +40,42 @@ class Checkpoint:
 
 
 class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
-    """Lightning's way to its checkpoints. Its own writes by way of another file system, and not to the disk."""
+    """Lightning's way to its checkpoints. Its own writes by way of another file system, and not to the disk.
 
-    def __init__(self, resumed: Checkpoint | None = None) -> None:
+    folder   where training goes on from, if anywhere; of a checkpoint elsewhere, as a callback of the caller's may
+             write, none is kept beside it
+    resumed  what is gone on from
+    """
+
+    def __init__(self, folder: Path | None = None, resumed: Checkpoint | None = None) -> None:
+        self._folder = None if folder is None else folder.resolve()
         self._resumed = resumed
         # A file that is not whole must not take the place of the one before, which is.
         self._newest_is_whole = resumed is not None and resumed.path.name == LAST
+        self._reads_back = False
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002
-        """Write `checkpoint`; what was at `path` becomes the previous one. Raises InputError if that fails."""
+        """Write `checkpoint`; what was at `path` becomes the previous one.
+
+        Raises InputError if that fails, and for content that could not be read again.
+        """
         path = Path(path)
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        temporary = path.with_name(f".{path.name}-{os.getpid()}")
+        last = path.name == LAST and path.parent.resolve() == self._folder
+        if last and not self._reads_back:  # the first time only: later ones have the same kinds of content
+            _check_reads_back(checkpoint)
+            self._reads_back = True
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for abandoned in path.parent.glob(f".{path.name}-*"):  # by a process that was killed
-                abandoned.unlink(missing_ok=True)
-            try:
-                with temporary.open("xb") as stream:
-                    stream.write(buffer.getbuffer())
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                if self._newest_is_whole:
+            with replacing_file(path) as temporary:
+                torch.save(checkpoint, temporary)
+                if last and self._newest_is_whole:
                     with contextlib.suppress(FileNotFoundError):
                         path.replace(path.with_name(PREVIOUS))
-                temporary.replace(path)
-                self._newest_is_whole = True
-            finally:
-                temporary.unlink(missing_ok=True)
-            _sync_folder(path.parent)
-        except OSError as error:
+        except (InputError, OSError, RuntimeError) as error:  # PyTorch's own writer hides what the system said
             raise InputError(
-                f"The checkpoint {path} cannot be written ({error.strerror}); make room there, then go on with "
+                f"The checkpoint {path} cannot be written ({reason_of(error)}); make room there, then go on with "
                 "--resume from the one before."
             ) from error
+        self._newest_is_whole = self._newest_is_whole or last
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:  # noqa: ARG002
         """What `read_checkpoint` found."""
@@ -85,16 +86,6 @@ class WholeCheckpoints(CheckpointIO):  # type: ignore[misc]
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint."""
         Path(path).unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames last through a power cut, where the file system has a way to."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -177,15 +168,39 @@ def _read(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
 def check_extra_state(state: Mapping[str, Any]) -> None:
     """Refuse extra state of modules that a checkpoint could not be read with. Raises InputError."""
     extra = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
-    if not extra:
+    if extra and (reason := _why_lost(extra)) is not None:
+        raise _unkept(f"{', '.join(extra)} (from get_extra_state)", reason)
+
+
+def _check_reads_back(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse what a callback, an optimiser or a schedule adds and a checkpoint could not be read with.
+
+    Raises InputError that names it.
+    """
+    if (reason := _why_lost(checkpoint)) is None:
         return
+    for name, value in checkpoint.items():
+        parts = {f"{name} of {key}": part for key, part in value.items()} if name == "callbacks" else {name: value}
+        for part, held in parts.items():
+            if _why_lost(held) is not None:
+                raise _unkept(f"The state {part}", reason)
+    raise _unkept("What training keeps", reason)
+
+
+def _why_lost(value: Any) -> str | None:
+    """Why torch.load, which builds no objects of unknown classes, could not read this again; None if it could."""
     buffer = io.BytesIO()
     try:
-        torch.save(extra, buffer)
+        torch.save(value, buffer)
         buffer.seek(0)
         torch.load(buffer, weights_only=True)
     except Exception as error:  # whatever pickling an object of the user's raises
-        raise InputError(
-            f"{', '.join(extra)} (from get_extra_state) cannot be kept in a checkpoint ({reason_of(error)}); return "
-            "numbers, strings, tensors, or lists and dicts of them."
-        ) from error
+        return reason_of(error)
+    return None
+
+
+def _unkept(what: str, reason: str) -> InputError:
+    return InputError(
+        f"{what} cannot be kept in a checkpoint ({reason}); return numbers, strings, tensors, or lists and dicts of "
+        "them."
+    )

@@ -9,20 +9,28 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch import Tensor
 
 from ..errors import InputError, user_code
 from .bayesian import BayesianNetwork
+from .checkpoints import Checkpoint
 from .elbo import blundell_weight, kl_warmup, negative_elbo
 from .evaluate import nonzero_by_layer, nonzero_percent
 from .guard import described, outputs_of, split_batch
 from .likelihoods import CrossEntropy, Likelihood
+from .optimizers import OptimizerFactory, adam, check_resumed, optimizer_name, own_optimizer
 from .probe import uses_of
 from .settings import EpochMetrics, FitSettings
 
 
 class ElboModule(lightning.LightningModule):  # type: ignore[misc]
-    """The Bayesian network, its ELBO and its optimiser, in the shape that Lightning trains."""
+    """The Bayesian network, its ELBO and its optimiser, in the shape that Lightning trains.
+
+    optimizer  makes the optimiser from parameter groups; None for Adam
+    compiled   the network as torch.compile returned it, which then runs in place of `net`
+    resumed    checkpoint that training goes on from; set before training
+    """
 
     def __init__(
         self,
@@ -32,8 +40,16 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         report: Callable[[EpochMetrics], None],
         log: Callable[[str], None] = lambda _text: None,
         likelihood: Likelihood | None = None,
+        *,
+        optimizer: OptimizerFactory | None = None,
+        compiled: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__()
+        self.make_optimizer = optimizer
+        self.resumed: Checkpoint | None = None
+        # In a tuple, out of sight of nn.Module: its parameters are those of `net`, under other names.
+        self._runs = (net if compiled is None else compiled,)
+        self._steps = 0
         self.likelihood = likelihood or CrossEntropy()
         self.net, self.settings, self.examples, self.report, self.write_log = net, settings, examples, report, log
         self._uses_checked = False
@@ -43,9 +59,17 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         self._step_kl_weight = 0.0
 
     def configure_optimizers(self) -> Any:
-        """Adam with a learning rate that falls linearly to zero, stepped by batch."""
+        """Adam, or the caller's own, with learning rates that fall linearly to zero, stepped by batch."""
         groups = self.net.method.parameter_groups(self.net, self.settings.learning_rate)
-        optimizer = torch.optim.Adam(groups, fused=True)
+        if self.make_optimizer is not None:
+            optimizer = own_optimizer(self.make_optimizer, groups)
+        else:
+            # Under mixed precision Lightning does not clip the gradients of a fused optimiser.
+            fused = self.settings.autocast == "32-true" or not self.trainer.gradient_clip_val
+            optimizer = adam(groups, fused=fused)
+        if self.resumed is not None:
+            held = self.resumed.content
+            check_resumed(optimizer, held["optimizer"], held["optimizer_states"][0], self.resumed.path)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.0, 1.0 - step / steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -117,7 +141,7 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         """The network's outputs, targets and inputs of a batch, each checked."""
         inputs, given = split_batch(batch, where)
         inputs = inputs.to(self.device)
-        outputs = outputs_of(self.net, inputs, where, self.likelihood)
+        outputs = outputs_of(self._runs[0], inputs, where, self.likelihood)
         targets = self.likelihood.targets(given, len(inputs), tuple(outputs.shape[1:]), where)
         return outputs, targets.to(self.device), inputs
 
@@ -130,11 +154,20 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
     def on_after_backward(self) -> None:
         """Add the KL's gradient to that of the log loss."""
         if self._adds_gradient():
-            self.net.add_kl_gradient(self._step_kl_weight / self.examples)
+            # Lightning divides the loss of each batch by the number of batches whose gradients make one step.
+            batches = int(self.trainer.accumulate_grad_batches)
+            self.net.add_kl_gradient(self._step_kl_weight / self.examples / batches)
 
     def on_fit_start(self) -> None:
-        """Every backward pass is followed by `on_after_backward`, so layers may leave work to it."""
-        if self._adds_gradient():
+        """Every backward pass is followed by `on_after_backward`, so layers may leave work to it.
+
+        Not where several passes add up to one step: what is left to do must be done once. And not in a compiled
+        network, whose compiler saves the same work itself.
+        """
+        accumulates = self.trainer.accumulate_grad_batches != 1 or any(
+            isinstance(each, GradientAccumulationScheduler) for each in self.trainer.callbacks
+        )
+        if self._adds_gradient() and not accumulates and self._runs[0] is self.net:
             self.net.defer_gradients(True)
 
     def on_fit_end(self) -> None:
@@ -151,8 +184,11 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         return int(self.trainer.world_size) == 1 and self.settings.autocast != "16-mixed"
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:  # noqa: ARG002
-        """Let the method hold its bounds and follow its schedule."""
-        self.net.after_step(self.trainer.global_step / int(self.trainer.estimated_stepping_batches))
+        """Let the method hold its bounds and follow its schedule, after each step of the optimiser."""
+        steps = int(self.trainer.global_step)
+        if steps != self._steps:
+            self._steps = steps
+            self.net.after_step(steps / int(self.trainer.estimated_stepping_batches))
 
     def _share(self, examples: int) -> float:
         """This process's part of the batch relative to an equal part."""
@@ -186,10 +222,22 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
             torch.set_rng_state(self._random_state)
             self._random_state = None
         self._nll_sum, self._batches = 0.0, 0
+        self._total, self._count = 0.0, 0  # an epoch may be without validation
 
     def on_validation_epoch_start(self) -> None:
         """Start counting afresh."""
         self._total, self._count = 0.0, 0
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metric, for callbacks that watch it here, as EarlyStopping does."""
+        if (figure := self._figure()) is not None:
+            self.log(self.likelihood.metric.name, figure, prog_bar=True)
+
+    def _figure(self) -> float | None:
+        """The metric on the validation batches of all processes; None without any."""
+        sums = (torch.tensor(n, dtype=torch.float64) for n in (self._total, self._count))
+        total, count = (float(self.trainer.strategy.reduce(each, reduce_op="sum")) for each in sums)
+        return self.likelihood.figure(total, round(count)) if count else None
 
     def on_train_epoch_end(self) -> None:
         """Report and log the epoch."""
@@ -202,22 +250,18 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
             )
         reduce = self.trainer.strategy.reduce
         nll = float(reduce(torch.tensor(self._nll_sum / max(1, self._batches)), reduce_op="mean"))
-        sums = (torch.tensor(n, dtype=torch.float64) for n in (self._total, self._count))
-        total, count = (float(reduce(each, reduce_op="sum")) for each in sums)
         metrics = EpochMetrics(
             epoch=self.current_epoch,
             nll=nll,
             kl=kl,
             kl_weight=self.kl_weight(self._batches),
-            metric=self.likelihood.figure(total, round(count)) if count else None,
+            metric=self._figure(),
             sparsity_percent=100.0 - nonzero_percent(self.net),
             nonzero_by_layer=nonzero_by_layer(self.net),
             mixture=None if self.net.prior is None else self.net.prior.components(),
         )
         shown = {"nll": metrics.nll, "kl": metrics.kl, "sparsity": metrics.sparsity_percent}
-        if metrics.metric is not None:
-            shown[self.likelihood.metric.name] = metrics.metric
-        self.log_dict(shown, prog_bar=True, rank_zero_only=True)
+        self.log_dict(shown, prog_bar=True)  # the same in all processes
         if is_main_process():
             self.report(metrics)  # what it raises is the caller's own way to stop (optuna.TrialPruned) and passes
 
@@ -225,9 +269,13 @@ class ElboModule(lightning.LightningModule):  # type: ignore[misc]
         """Keep the random state, so that a resumed run draws what an uninterrupted one draws."""
         checkpoint["random_state"] = torch.get_rng_state()
         checkpoint["prior_started"] = self._prior_started
+        checkpoint["optimizer"] = optimizer_name(self.trainer.optimizers[0])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the random state until training starts."""
+        """Remember the random state until training starts; say which callbacks' states find no callback."""
+        kept = {each.state_key for each in self.trainer.callbacks}
+        if lost := [key for key in checkpoint.get("callbacks", {}) if key not in kept]:
+            self.write_log(f"the checkpoint has the state of callbacks that were not given now: {', '.join(lost)}")
         self._random_state = checkpoint["random_state"]
         self._prior_started = checkpoint["prior_started"]
 

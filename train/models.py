@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, reason_of, unknown_name, user_code
 from ..plugins import imported
+from .compiled import uncompile_parts
 
 
 def lenet_300_100() -> nn.Module:
@@ -128,7 +129,7 @@ def build_model(name: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
         ) from error.__cause__
     if not isinstance(network, nn.Module):
         raise InputError(f"Model {name} gave a {type(network).__name__}, and an nn.Module is needed.")
-    return network
+    return uncompile_parts(network)  # so that its parameters have the names that bayesianize gives them
 
 
 def _named(**layers: nn.Module) -> nn.Sequential:

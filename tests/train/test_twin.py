@@ -279,7 +279,6 @@ def test_compiled(mode):
         (lambda: nn.Sequential(nn.LazyConv2d(3, 1), nn.Linear(2, 2)), r"Layer 0\.0 \(LazyConv2d\) has no weight yet"),
         (lambda: nn.Linear(4, 2, device="meta"), "meta device"),
         (lambda: attributed(), "has an attribute 'log_variance'"),
-        (lambda: torch.compile(nn.Linear(4, 2)), "is compiled by torch.compile"),
         (lambda: bayesianize(nn.Linear(4, 2)), "is variational already"),
         (lambda: locked(), "cannot be copied"),
     ],
