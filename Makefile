@@ -13,7 +13,7 @@ C_STYLE := $(wildcard codec/c/*.[ch] train/kernels/*.[ch] deploy/runtime/*.[ch] 
 # Of `make check`: what is quick and touches no compiler of foreign processors.
 QUICK_TESTS := tests/codec tests/train tests/compress tests/cli tests/test_*.py
 STAGES := codec train compress deploy workflow testing cli
-MODULES := _version api errors extras files html_report labels metric optional optuna_study outputs packed_format plugins setting_types text __main__
+MODULES := _version api errors extras files html_report labels metric optional optuna_study outputs packed_format plugins setting_types signatures text __main__
 
 .PHONY: help setup demo check test docs intel-opencl android-tools android-pictures arm-python reproduce-mnist lint typecheck check-tests clean
 .DEFAULT_GOAL := help
@@ -62,7 +62,7 @@ lint: setup
 typecheck: setup
 	@mkdir -p $(TYPED) && ln -sfn ../.. $(TYPED)/bayespress
 	cd $(TYPED) && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml \
-	  -m bayespress $(STAGES:%=-p bayespress.%) $(MODULES:%=-m bayespress.%)
+	  -m bayespress $(STAGES:%=-p bayespress.%) $(MODULES:%=-m bayespress.%) -m bayespress.tests.typed_interface
 
 check-tests: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)

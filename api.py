@@ -10,14 +10,16 @@ bayespress.build(packed, targets=["host", "arm64-linux"], out="net.bundle")
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
+from .compress.settings import CompressOptions, CompressSettings
 from .errors import InputError
 from .files import StrPath
 from .optional import needs
+from .signatures import shows_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,9 +40,51 @@ def _quiet(_step: str) -> None:
     """Progress that nobody asked for."""
 
 
+@overload
+def compress(
+    model_or_path: Trained | Callable[..., Any],
+    example: Tensor,
+    *,
+    evaluate: Evaluate | None = None,
+    loader: Loader | None = None,
+    likelihood: LikelihoodLike | None = None,
+    out: StrPath | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **settings: Unpack[CompressOptions],
+) -> Packed: ...
+
+
+@overload
+def compress(
+    model_or_path: StrPath,
+    *,
+    out: StrPath | None = None,
+    data_dir: StrPath | None = None,
+    trust_code: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **settings: Unpack[CompressOptions],
+) -> Packed | LoadedWeights: ...
+
+
+@overload
+def compress(
+    model_or_path: StrPath,
+    *,
+    out: StrPath | None = None,
+    tolerance: float,
+    threads: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    profile: str = "small",
+) -> LoadedWeights: ...
+
+
+@shows_settings(CompressSettings)
 @needs("compress")
 def compress(
-    model_or_path: Trained | StrPath,
+    model_or_path: Trained | Callable[..., Any] | StrPath,
     example: Tensor | None = None,
     *,
     evaluate: Evaluate | None = None,
@@ -49,16 +93,17 @@ def compress(
     out: StrPath | None = None,
     data_dir: StrPath | None = None,
     tolerance: float | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     trust_code: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[CompressOptions],
 ) -> Packed | LoadedWeights:
     """Prune, shrink and quantise a trained network.
 
-    model_or_path  what `bayesianize` returned and `fit` trained; or the path of a run directory that `bayespress train`
-                   wrote; or the path of a file of weights: .safetensors, .pt (a state dict) or .onnx
+    model_or_path  what `bayesianize` returned and `fit` trained, compiled by torch.compile or not; or the path of a run
+                   directory that `bayespress train` wrote; or the path of a file of weights: .safetensors, .pt (a state
+                   dict) or .onnx
     example        of a network: inputs (n, ...) as it takes them, a few from the data
     evaluate       of a network: a function that gives the error of a module, in percent or in the unit of the
                    likelihood's metric; it is called after each step
@@ -67,15 +112,17 @@ def compress(
     out            of a path: packed directory to write, or .bpz file of a file of weights (by default beside it)
     data_dir       of a run directory: folder of the data set's files
     tolerance, threads  of a file of weights: relative error that each row and column may have (by default 0.01), and
-                   tensors that are rounded at once
+                   tensors that are rounded at once (by default 1)
     trust_code     import the module:callable that a run directory names
     overwrite      replace an earlier output at `out`; a file of another kind is never replaced
     progress       called with one line of text as each step begins
-    settings       fields of CompressSettings, as `budget=0.1, retrain=10`
+    settings       fields of CompressSettings, as `budget=0.1, retrain=10`. Of a run directory those that are not given
+                   are its recipe's, and then the defaults; of a file of weights only `profile` can be given
 
     Returns a Packed, which `save`s a .bpz and which `build` takes; of a file of weights, its decoded tensors.
 
-    Raises InputError for a network without a posterior, for an unknown setting and when no weight is left.
+    Raises InputError for a network without a posterior, for an unknown setting, for an argument that is for another
+    kind of input, and when no weight is left.
 
     >>> import torch, bayespress
     >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
@@ -92,18 +139,23 @@ def compress(
     from .workflow.compression import settings_of
 
     report = progress or _quiet
+    of_network = {"example": example, "evaluate": evaluate, "loader": loader, "likelihood": likelihood}
+    of_run, of_weights = {"data_dir": data_dir, "trust_code": trust_code}, {"tolerance": tolerance, "threads": threads}
     if isinstance(model_or_path, str | PathLike):
         path = Path(model_or_path)
         if is_weight_file(path):
+            _refuse({**of_network, **of_run}, f"{path} is a file of weights")
             return compress_weights(
-                path, None if out is None else Path(out), settings, tolerance=tolerance, threads=threads,
+                path, None if out is None else Path(out), dict(settings), tolerance=tolerance, threads=threads or 1,
                 overwrite=overwrite, progress=report,
             )  # fmt: skip
+        _refuse({**of_network, **of_weights}, f"{path} is a run directory")
         return compress_path(
-            path, None if out is None else Path(out), settings,
+            path, None if out is None else Path(out), dict(settings),
             data_dir=None if data_dir is None else Path(data_dir), trust_code=trust_code, overwrite=overwrite,
             progress=report,
         )  # fmt: skip
+    _refuse({**of_run, **of_weights}, "A network was given")
     packed = compress_trained(
         model_or_path,
         _given(example),
@@ -118,9 +170,10 @@ def compress(
     return packed
 
 
+@shows_settings(CompressSettings)
 @needs("compress")
 def tune(
-    model_or_path: Trained | StrPath,
+    model_or_path: Trained | Callable[..., Any] | StrPath,
     example: Tensor | None = None,
     *,
     max_error: float | None = None,
@@ -136,7 +189,7 @@ def tune(
     trust_code: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
-    **settings: Any,
+    **settings: Unpack[CompressOptions],
 ) -> Packed:
     """Compress by the settings that a search finds: the smallest file for an error, or the lowest error for a size.
 
@@ -168,11 +221,14 @@ def tune(
     report = progress or _quiet
     if isinstance(model_or_path, str | PathLike):
         path = Path(model_or_path)
+        of_network = {"example": example, "evaluate": evaluate, "loader": loader, "likelihood": likelihood}
+        _refuse(of_network, f"{path} is a run directory")
         return compress_path(
-            path, None if out is None else Path(out), settings, goal=goal, trials=trials,
+            path, None if out is None else Path(out), dict(settings), goal=goal, trials=trials,
             storage=storage, data_dir=None if data_dir is None else Path(data_dir), trust_code=trust_code,
             overwrite=overwrite, progress=report,
         )  # fmt: skip
+    _refuse({"data_dir": data_dir, "trust_code": trust_code}, "A network was given")
     packed = compress_trained(
         model_or_path, _given(example), settings_of(settings), evaluate=evaluate, loader=loader, likelihood=likelihood,
         goal=goal, trials=trials, storage=storage, progress=report,
@@ -310,6 +366,13 @@ def _given(example: Tensor | None) -> Tensor:
     if example is None:
         raise InputError("A network needs an example; give a few inputs (n, ...) from the data as the second argument.")
     return example
+
+
+def _refuse(arguments: Mapping[str, object], because: str) -> None:
+    """Raise InputError for the first argument that was given although it is for another kind of input."""
+    for name, value in arguments.items():
+        if value is not None and value is not False:
+            raise InputError(f"{because}, and {name}= is for another kind of input; leave it out.")
 
 
 def _check_labels(record: Any, labels: Sequence[str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypedDict
 
-from ..codec import PROFILES
 from ..errors import InputError, unknown_name
 from ..setting_types import check_types
 
@@ -61,6 +61,8 @@ class CompressSettings:
 
     def __post_init__(self) -> None:
         """Raises InputError for a setting outside its range."""
+        from ..codec import PROFILES  # here, so that `import bayespress` shows these settings without NumPy
+
         check_types(self)
         for what, value, allowed in (
             ("pruning rule", self.rule, RULES),
@@ -100,3 +102,21 @@ class CompressSettings:
         if self.threshold is not None:
             return self.threshold
         return math.nan if usual is None else usual
+
+
+class CompressOptions(TypedDict, total=False):
+    """The fields of CompressSettings as keyword arguments, for type checkers; a test compares the two."""
+
+    rule: str
+    threshold: float | None
+    sparsity: float | None
+    quantizer: str
+    budget: float
+    rate_weight: float
+    clusters: int
+    codebook_start: str
+    shared: bool
+    retrain: int
+    learning_rate: float
+    distill: float
+    profile: str

@@ -26,6 +26,7 @@ COMMON = {
     "html_report",
     "plugins",
     "setting_types",
+    "signatures",
     "text",
 }  # of all but the codec
 ALLOWED = {
@@ -40,6 +41,7 @@ ALLOWED = {
     "optional": {"errors"},
     "plugins": {"errors", "text"},
     "setting_types": {"errors"},
+    "signatures": set(),
     "labels": {"errors", "text"},
     "metric": set(),
     "outputs": {"errors", "files", "text"},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import inspect
 import subprocess
 import sys
+import typing
 from importlib import import_module
 
 import numpy as np
@@ -14,6 +16,8 @@ import torch
 from torch import nn
 
 import bayespress
+from bayespress.compress.settings import CompressOptions
+from bayespress.train.settings import FitOptions
 
 FUNCTIONS = ("bayesianize", "bench", "build", "compress", "fit", "inspect", "load", "predict_samples", "report", "tune",
              "verify")  # fmt: skip
@@ -40,6 +44,46 @@ def test_functions_have_an_example(name):
     assert ">>>" in (inspect.getdoc(getattr(bayespress, name)) or "")
 
 
+@pytest.mark.parametrize(
+    ("function", "settings"),
+    [("compress", "CompressSettings"), ("tune", "CompressSettings"), ("fit", "FitSettings")],
+)
+def test_signatures_list_each_setting_with_its_default(function, settings):
+    parameters = inspect.signature(getattr(bayespress, function)).parameters
+    for field in dataclasses.fields(getattr(bayespress, settings)):
+        shown = parameters[field.name]
+        assert (shown.kind, shown.default, shown.annotation) == (shown.KEYWORD_ONLY, field.default, field.type)
+    assert not [each for each in parameters.values() if each.kind is each.VAR_KEYWORD]
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"), [(CompressOptions, bayespress.CompressSettings), (FitOptions, bayespress.FitSettings)]
+)
+def test_typed_options_are_the_fields_of_the_settings(options, settings):
+    assert typing.get_type_hints(options) == typing.get_type_hints(settings)
+    assert not options.__required_keys__
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "offending"),
+    [
+        ("network", {"tolerance": 0.1}, "tolerance="),
+        ("network", {"data_dir": "data"}, "data_dir="),
+        ("run", {"threads": 2}, "threads="),
+        ("run", {"evaluate": lambda _network: 1.0}, "evaluate="),
+        ("weights", {"trust_code": True}, "trust_code="),
+        ("weights", {"likelihood": "gaussian"}, "likelihood="),
+    ],
+)
+def test_rejects_arguments_for_another_kind_of_input(kind, arguments, offending, trained, tmp_path):
+    torch.save({"weight": torch.randn(4, 3)}, tmp_path / "net.pt")
+    (tmp_path / "run").mkdir()
+    given = {"network": (trained, torch.randn(2, 6)), "run": (tmp_path / "run",), "weights": (tmp_path / "net.pt",)}
+    with pytest.raises(bayespress.InputError, match=offending) as caught:
+        bayespress.compress(*given[kind], **arguments)
+    assert "leave it out" in str(caught.value)
+
+
 def test_help_teaches():
     program = "import bayespress; help(bayespress)"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
@@ -49,7 +93,8 @@ def test_help_teaches():
 
 
 DOCUMENTED = (
-    "bayespress.api", "bayespress.errors", "bayespress.metric", "bayespress.train.evaluate",
+    "bayespress.api", "bayespress.errors", "bayespress.metric", "bayespress.signatures", "bayespress.train.evaluate",
+    "bayespress.train.compiled",
     "bayespress.train.data.dataset", "bayespress.train.likelihoods", "bayespress.train.likelihoods.bernoulli",
     "bayespress.train.likelihoods.cross_entropy", "bayespress.train.likelihoods.custom",
     "bayespress.train.likelihoods.gaussian", "bayespress.train.likelihoods.pixels",

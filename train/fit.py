@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import lightning
 from lightning.pytorch.callbacks import Callback
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InputError, reason_of
 from ..files import StrPath
+from ..signatures import shows_settings
 from .bayesian import BayesianNetwork
 from .checkpoints import check_extra_state, read_checkpoint
 from .compiled import uncompiled
@@ -26,12 +27,13 @@ from .interrupt import leaving_the_trainer
 from .likelihoods import LikelihoodLike, likelihood_of
 from .optimizers import OptimizerFactory
 from .progress_bar import progress_bar
-from .settings import EpochMetrics, FitSettings
+from .settings import EpochMetrics, FitOptions, FitSettings
 from .trainer import checked_arguments, checked_callbacks, chosen_logger, make_trainer
 
 __all__ = ["EpochMetrics", "FitSettings", "fit", "is_main_process"]
 
 
+@shows_settings(FitSettings)
 def fit(
     net: BayesianNetwork | Callable[..., Any],
     train_loader: Iterable[tuple[Tensor, Tensor]],
@@ -51,7 +53,7 @@ def fit(
     strategy: str = "auto",
     trainer_arguments: Mapping[str, Any] | None = None,
     log: Callable[[str], None] | None = None,
-    **overrides: Any,
+    **overrides: Unpack[FitOptions],
 ) -> BayesianNetwork:
     """Train `net` in place by the ELBO and return it in evaluation mode.
 
@@ -78,7 +80,7 @@ def fit(
     devices, strategy  Lightning's, for several GPUs or processes; loaders of data.batches share out each batch
     trainer_arguments  of Lightning's Trainer, those that are not set here, as {"gradient_clip_val": 1.0}
     log        called with notes: a checkpoint that was not whole, a layer that takes no part; by default warnings.warn
-    overrides  fields of FitSettings, as in `fit(net, loader, epochs=200)`
+    overrides  fields of FitSettings, as in `fit(net, loader, epochs=200)`, in place of those of `settings`
 
     Raises InputError when a loader, batch, target, output or optimizer is not of that kind, when code of the network,
     of a loader or of the optimizer raises, for an argument of the Trainer that is unknown or set here, when a weight is

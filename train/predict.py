@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..html_report import html_table
 from .bayesian import BayesianNetwork
+from .compiled import uncompiled
 from .likelihoods import CrossEntropy
 
 _SHOWN = 10  # inputs in a notebook's table
@@ -40,10 +42,11 @@ class Prediction(NamedTuple):
         return html_table(head, rows, repr(self))
 
 
-def predict_samples(net: BayesianNetwork, x: Tensor, n: int) -> Prediction:
+def predict_samples(net: BayesianNetwork | Callable[..., Any], x: Tensor, n: int) -> Prediction:
     """Average the softmax outputs of `n` networks drawn from the posterior.
 
-    x  inputs (batch, ...); deterministic layers (batch norm, dropout) are in evaluation mode
+    net  what `bayesianize` returned, or that network compiled by torch.compile, which then runs compiled
+    x    inputs (batch, ...); deterministic layers (batch norm, dropout) are in evaluation mode
 
     Raises InputError when fewer than one sample is asked for, and for a network that was trained by a likelihood other
     than cross-entropy, whose outputs are no logits of classes.
@@ -57,13 +60,16 @@ def predict_samples(net: BayesianNetwork, x: Tensor, n: int) -> Prediction:
     """
     if n < 1:
         raise InputError(f"{n} samples were asked for; at least 1 is needed.")
-    if not isinstance(net.likelihood, CrossEntropy | None):
+    bayesian = uncompiled(net)
+    if not isinstance(bayesian, BayesianNetwork):
+        raise InputError(f"A {type(bayesian).__name__} was given to predict by; give what bayesianize returned.")
+    if not isinstance(bayesian.likelihood, CrossEntropy | None):
         raise InputError(
             f"Prediction gives probabilities of classes, and the network was trained by the likelihood "
-            f"{net.likelihood.name}; average its outputs within `with net.sampling():` instead."
+            f"{bayesian.likelihood.name}; average its outputs within `with net.sampling():` instead."
         )
     mean = entropy = torch.zeros(())
-    with torch.no_grad(), net.sampling():
+    with torch.no_grad(), bayesian.sampling():
         for _ in range(n):
             log_probabilities = torch.log_softmax(net(x), -1)
             mean = mean + log_probabilities.exp() / n

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict
 
 from ..errors import InputError, unknown_name
 from ..setting_types import check_types
@@ -64,6 +64,18 @@ class FitSettings:
             if name not in known:
                 raise unknown_name("setting of training", name, known)
         return cls(**values)
+
+
+class FitOptions(TypedDict, total=False):
+    """The fields of FitSettings as keyword arguments, for type checkers; a test compares the two."""
+
+    epochs: int
+    learning_rate: float
+    warmup_start: float
+    warmup_end: float
+    kl_weighting: str
+    autocast: str
+    seed: int
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -53,7 +53,7 @@ class Loader(Protocol):
 
 
 def compress_trained(
-    net: Trained,
+    given: Trained | Callable[..., Any],
     example: Tensor,
     settings: CompressSettings,
     *,
@@ -68,7 +68,9 @@ def compress_trained(
     """Compress a network in memory; with `goal`, by the settings that a search finds. See api.compress and api.tune."""
     from ..compress.pipeline import compress_network
     from ..compress.posterior import Posterior
+    from ..train.compiled import uncompiled
 
+    net: Trained = uncompiled(given)
     if not (hasattr(net, "point_network") and hasattr(net, "posterior_tensors")):
         raise InputError(f"The network is a {type(net).__name__} without a posterior; give what bayesianize returned.")
     network, posterior = net.point_network(), Posterior.from_tensors(net.posterior_tensors())
@@ -97,7 +99,7 @@ def compress_trained(
 def compress_path(
     run: Path,
     out: Path | None,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     *,
     goal: Goal | None = None,
     trials: int = TRIALS,
@@ -133,7 +135,7 @@ def is_weight_file(path: Path) -> bool:
 def compress_weights(
     path: Path,
     out: Path | None,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     *,
     tolerance: float | None = None,
     threads: int = 1,
