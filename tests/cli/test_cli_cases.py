@@ -18,10 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked_command import ForkedCommand
 from safetensors.numpy import save_file
 
+# What the heavy commands load when they need it, loaded once for all of them.
+import bayespress.compress.pipeline
+import bayespress.train.training_run  # noqa: F401
 from bayespress import codec
 
+# These import torch and Lightning, which takes seconds: they run in a copy of this process, which has them.
+HEAVY = ("train", "compress", "search", "demo")
 CASES = sorted((Path(__file__).parent / "cases").glob("*.case"))
 
 
@@ -65,18 +71,22 @@ def workplace(tmp_path_factory):
     return folder
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: str, folder: Path, logs: Path) -> subprocess.CompletedProcess[str]:
     words = shlex.split(command)
     assert words[0] == "bayespress"
+    if words[1] in HEAVY:
+        forked = ForkedCommand(words[1:], folder, logs)
+        code, errors = forked.end()
+        return subprocess.CompletedProcess(words, code, forked.out.read_text(), errors)
     return subprocess.run(
         [sys.executable, "-m", "bayespress", *words[1:]], cwd=folder, capture_output=True, text=True, check=False
     )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
-def test_case(case, workplace):
+def test_case(case, workplace, tmp_path):
     for each in re.split(r"^\$ ", case.read_text(), flags=re.M)[1:]:
-        check(each.splitlines(), workplace)
+        check(each.splitlines(), workplace, tmp_path)
 
 
 def contents(folder):
@@ -86,10 +96,10 @@ def contents(folder):
     }
 
 
-def check(lines, workplace):
+def check(lines, workplace, logs):
     command, code, *expected = lines
     before = contents(workplace)
-    result = run(command, workplace)
+    result = run(command, workplace, logs)
     shown = f"stdout:\n{result.stdout}\nstderr:\n{result.stderr}"
     assert result.returncode == int(code.removeprefix("exit ")), shown
     assert "Traceback" not in result.stderr, shown
