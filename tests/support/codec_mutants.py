@@ -7,6 +7,8 @@ by itself, and so are `return a && b ? BPZ_OK : BPZ_ERROR_...;` and the passing 
 from __future__ import annotations
 
 import re
+import resource
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from codec_sources import C_SOURCES, C_TESTS
 # What a function of the decoder returns to say that it refuses.
 _REFUSAL = re.compile(r"BPZ_ERROR_|return status;|return BPZ_NO_NUMBER|return UINT64_MAX|return 0;|exit\(")
 _WRITER = {"encode.c", "bpz_encode.h"}  # not the decoder's
+_LONGEST_S = 20  # of a program on all files; a sound one takes less than 1 s
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,17 @@ class Laboratory:
     def _judge(self, program: Path, objects: dict[str, Path]) -> str:
         subprocess.run(["gcc", str(self.driver), *map(str, objects.values()), "-o", str(program)], check=True)
         try:
-            done = subprocess.run([str(program)], input=self.files, capture_output=True, timeout=20, check=False)
+            done = subprocess.run(
+                [str(program)], input=self.files, capture_output=True, timeout=_LONGEST_S, check=False,
+                preexec_fn=_limit_cpu_time,
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
             return "no end"
+        if done.returncode == -signal.SIGXCPU:
+            return "no end"
         return f"{done.returncode} {done.stdout.decode(errors='replace')}"
+
+
+def _limit_cpu_time() -> None:
+    """End a mutant that loops, even when the process that would stop it was killed."""
+    resource.setrlimit(resource.RLIMIT_CPU, (_LONGEST_S, _LONGEST_S + 1))
