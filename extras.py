@@ -5,10 +5,10 @@ from __future__ import annotations
 PACKAGES = {
     "train": ("torch", "lightning", "PIL", "pooch", "sklearn", "tensorboard"),
     "compress": ("torch", "onnx", "optuna", "torch_pruning"),
-    "report": ("matplotlib",),
+    "report": ("altair", "jinja2", "PIL", "vl_convert"),
     "deploy": (
-        "torch", "tvm", "tvm_ffi", "cryptography", "matplotlib", "onnx", "onnxruntime", "onnxscript", "wasmtime",
-        "ziglang",
+        "torch", "altair", "cryptography", "jinja2", "onnx", "onnxruntime", "onnxscript", "tvm", "tvm_ffi",
+        "vl_convert", "wasmtime", "ziglang",
     ),
 }  # fmt: skip
 ALL = "all"

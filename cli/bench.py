@@ -108,9 +108,9 @@ def bench(
             text = report.model_dump_json(indent=2) + "\n"
             write_output(out, BENCH_REPORT, text, overwrite=overwrite, inputs=inputs)
         if plot is not None:
-            from ..deploy.measure.picture import bench_svg
+            from ..deploy.measure.picture import bench_picture
 
-            write_output(plot, PICTURE, bench_svg(report), overwrite=overwrite, inputs=inputs)
+            write_output(plot, PICTURE, bench_picture(report), overwrite=overwrite, inputs=inputs)
     if as_json:
         print_json(report)
     else:

@@ -63,27 +63,35 @@ def _record(name: str) -> PackedRecord:
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "$\\frac{", "\u202ea\x1b]0;title\x07\n_"])
 def test_a_report_is_well_formed_whatever_the_names(name):
-    from bayespress.compress.report import report_html
+    from bayespress.compress.report import packed_page, packed_picture
 
-    page = report_html(_record(name), _layout())
-    ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    page = packed_page(_record(name), _layout()).html(interactive=False)
+    drawn = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(drawn) == 3
+    for svg in (*drawn, packed_picture(_record(name), _layout())):
+        ET.fromstring(svg)
     assert "<script" not in page
     assert not re.search("[\x00-\x09\x0b-\x1f\u202a-\u202e]", page)
     assert page.count("<h1>") == 1
 
 
 def test_bars_of_one_shown_name_stay_two_bars():
-    """matplotlib merges categories of one name; ours stand at places of their own."""
-    from bayespress.deploy.measure.picture import bench_svg
-    from bayespress.deploy.measure.report import BenchReport, Latency
+    from bayespress.deploy.measure.picture import bench_picture
+    from bayespress.deploy.measure.report import BenchReport, LayerTime
+    from bayespress.html_report.charts import Bar, bar_chart, specification
 
-    rows = [
-        Latency(label="$a$", runs=1, median_us=us, p10_us=us, p90_us=us, ratio=us) for us in (1.0, 7.0)
-    ]  # fmt: skip
-    picture = bench_svg(BenchReport(name="<n>", cpu="c", rows=rows))
+    bars = [Bar("$a$\u202e", 1.0), Bar("$a$\\u202e", 7.0)]
+    rows = specification(bar_chart(bars, "µs"))["data"]["values"]
+    assert [(row["name"], row["place"], row["value"]) for row in rows] == [
+        ("$a$\\u202e", 0, 1.0),
+        ("$a$\\u202e", 1, 7.0),
+    ]
+    device = {"device": "d", "description": "d", "emulated": False, "cpu": None, "governor": None,
+              "temperature_c": None, "peak_kb": None, "workspace_bytes": 0, "median_us": 8.0,
+              "layers": [LayerTime(kernel="$a$", mean_us=1.0)]}  # fmt: skip
+    picture = bench_picture(BenchReport(name="<n>", cpu="c", devices=[device]))
     ET.fromstring(picture)
-    assert picture.count("<!--  7.0x -->") == 1
-    assert picture.count("<!-- $a$ -->") == 2, "both are named, and not as mathematics"
+    assert ">$a$</text>" in picture, "named, and not as mathematics"
 
 
 def test_json_escapes_and_keeps_names(capsys):

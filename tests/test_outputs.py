@@ -154,11 +154,11 @@ def test_a_file_is_replaced_only_by_one_of_its_kind(here, name):
 
 
 def test_pictures_of_ours_are_known_by_their_creator(here):
-    from bayespress.html_report import new_figure, svg_of
+    from bayespress.html_report.charts import Bar, bar_chart, picture
 
-    with new_figure(1) as (figure, _axes):
-        outputs.write_output(here / "p.svg", outputs.PICTURE, svg_of(figure))
-        outputs.write_output(here / "p.svg", outputs.PICTURE, svg_of(figure), overwrite=True)
+    drawn = picture([("bars", bar_chart([Bar("one", 1.0)], "value"))], "title")
+    outputs.write_output(here / "p.svg", outputs.PICTURE, drawn)
+    outputs.write_output(here / "p.svg", outputs.PICTURE, drawn, overwrite=True)
     (here / "p.svg").write_text("<?xml version='1.0'?><svg/>")
     with pytest.raises(InputError, match=r"is not a picture of bayespress"):
         outputs.check_output(here / "p.svg", outputs.PICTURE, overwrite=True)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMPORT_NAMES = {
     "apache-tvm": "tvm", "apache-tvm-ffi": "tvm_ffi", "pillow": "PIL", "scikit-learn": "sklearn",
-    "torch-pruning": "torch_pruning",
+    "torch-pruning": "torch_pruning", "vl-convert-python": "vl_convert",
 }  # fmt: skip
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import base64
+import hashlib
+import html
+import json
 import os
 import pickle
 import re
@@ -10,6 +14,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
+from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
 
@@ -19,10 +24,11 @@ import pytest
 import torch
 from onnx import helper
 
-from bayespress import html_report
 from bayespress.compress.quantize_file import compress_file
 from bayespress.deploy.program.export import fill_weights
 from bayespress.errors import CorruptFileError, InputError
+from bayespress.html_report.charts import Bar, Line, bar_chart, line_chart, table_chart
+from bayespress.html_report.page import Card, Chart, Page, Picture, Section, Table, Text
 from bayespress.optuna_study import finished, open_study
 from bayespress.train.data import sources
 
@@ -32,7 +38,7 @@ PACKAGE = [
     *ROOT.glob("*.py"),
     *(
         path
-        for part in ("cli", "codec", "compress", "deploy", "train", "workflow")
+        for part in ("cli", "codec", "compress", "deploy", "html_report", "train", "workflow")
         for path in (ROOT / part).rglob("*.py")
     ),
 ]
@@ -263,10 +269,67 @@ def test_temporary_folders_are_private():
         assert used <= {"TemporaryDirectory", "TemporaryFile", "mkdtemp", "NamedTemporaryFile", "mkstemp"}, path
 
 
-def test_pages_run_no_script():
-    text = html_report.page("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", [("<b>", "<p>fine</p>")])
-    assert "<script" not in text
-    assert "<img" not in text
-    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)[1]
-    assert policy.startswith("default-src 'none'; ")
-    assert "script-src" not in policy
+HOSTILE = ("<script>alert(1)</script>", "</script><script>alert(2)</script>", "<img src=x onerror=alert(3)>",
+           "\"><svg onload=alert(4)>", "{{ 7 * 7 }}", "<!--<script>")  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """The elements of a page with their attributes, and the text of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.lasttag == "script":
+            self.scripts[-1] += data
+
+    def handle_endtag(self, tag):
+        self.lasttag = tag if tag != "script" else ""
+
+
+def hostile_page(*, interactive: bool) -> str:
+    """A page with every name of HOSTILE wherever a page takes text."""
+    bars = [Bar(name, 1.0, name) for name in HOSTILE]
+    lines = [Line(name, [(0.0, 1.0), (1.0, 2.0)]) for name in HOSTILE]
+    parts = [Table(HOSTILE, [HOSTILE], HOSTILE[0]), *(Text(name) for name in HOSTILE),
+             Chart(HOSTILE[0], bar_chart(bars, HOSTILE[1], name=HOSTILE[2], group=HOSTILE[3]), HOSTILE[1]),
+             Chart(HOSTILE[2], line_chart(lines, HOSTILE[1], HOSTILE[5])),
+             Chart("", table_chart([[1] * 6] * 6, HOSTILE, *HOSTILE[:3])),
+             Picture(HOSTILE[1], b"PNG", HOSTILE[2])]  # fmt: skip
+    cards = [Card(name, name, name) for name in HOSTILE]
+    page = Page(HOSTILE[0], HOSTILE[1], cards, [Section(name, parts) for name in HOSTILE[:2]])
+    return page.html(interactive=interactive)
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+def test_pages_run_no_script_but_their_own(interactive):
+    page = Elements(hostile_page(interactive=interactive))
+    kinds = [attributes.get("type") for tag, attributes in page.found if tag == "script"]
+    assert kinds == (["application/json", None] if interactive else [])
+    policy = next(each["content"] for _, each in page.found if each.get("http-equiv") == "Content-Security-Policy")
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'", "no network, no frames, no workers"
+    assert rules["img-src"] == "data:"
+    assert "unsafe-eval" not in policy
+    if interactive:
+        data, script = page.scripts
+        assert "<" not in data
+        assert len(json.loads(data)["specifications"]) == 6
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert rules["script-src"] == f"'sha256-{digest}'", "this script and no other, and none in an attribute"
+    else:
+        assert "script-src" not in rules
+    for tag, attributes in page.found:
+        assert not [name for name in attributes if name.startswith("on")], tag
+        assert not [name for name in ("href", "src", "xlink:href", "action") if name in attributes and tag != "img"]
+        assert tag != "img" or attributes["src"].startswith("data:image/png;base64,")
+    texts = hostile_page(interactive=False)
+    assert all(texts.count(html.escape(name)) > 3 for name in HOSTILE)

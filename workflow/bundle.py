@@ -36,7 +36,7 @@ def build_packed(
     Returns the manifest and the path of the bundle. Errors as in deploy.builder.build.
     """
     from .. import codec
-    from ..compress.report import report_html
+    from ..compress.report import packed_page
     from ..deploy.builder.build import build as build_bundle
     from ..files import check_input, read_bytes
     from ..outputs import check_output
@@ -53,7 +53,8 @@ def build_packed(
         DEFAULT_TARGETS if targets is None else targets,
         path,
         progress=progress,
-        extras={"report.html": report_html(record, layout).encode()},
+        # Without its script: a bundle goes into apps, and the charts are SVG in it.
+        extras={"report.html": packed_page(record, layout).html(interactive=False).encode()},
         kernels=kernels,
         described=described,
         overwrite=overwrite,

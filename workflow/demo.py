@@ -13,7 +13,7 @@ from ..errors import InputError
 from .bundle import DEFAULT_TARGETS, build_packed
 from .compression import compress_run
 from .kinds import BENCH_REPORT
-from .report import report_packed
+from .report import write_report
 from .training import file_name, new_record, run_kept_safe
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _demo(
     latency = bench(bundle, packed, seconds=1.0, progress=lambda text: progress(f"bench: {text}"))
     write_output(bench_json, BENCH_REPORT, latency.model_dump_json(indent=2) + "\n", overwrite=True)
     checks = verify(bundle, progress=lambda text: progress(f"verify: {text}"))
-    report_packed(packed, page, bench_json, overwrite=True)
+    write_report(packed, page, bench_json, overwrite=True)
     layout = codec.layout((packed / WEIGHTS).read_bytes())
     return DemoResult(record, layout, latency, checks, notes, bundle, page)
 

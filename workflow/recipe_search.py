@@ -239,20 +239,20 @@ def _record(fields: Mapping[str, Any], chosen: Mapping[str, Any]) -> Any:
 
 def _plot(study: Any, path: Path, metric: Metric) -> None:
     from ..files import write_text
-    from ..html_report import BLUE, GREY, new_figure, plain, svg_of
+    from ..html_report.charts import picture, scatter_chart
     from ..optuna_study import finished
     from ..outputs import PICTURE, check_output
 
     done = finished(study)
     best = sorted(study.best_trials, key=lambda trial: trial.values[1])
-    with new_figure(1, width=6.0, height=4.0) as (figure, (axes,)):
-        axes.scatter([t.values[1] for t in done], [t.values[0] for t in done], s=14, color=GREY, label="trials")
-        axes.step([t.values[1] for t in best], [t.values[0] for t in best], where="post", color=BLUE, label="best")
-        axes.scatter([t.values[1] for t in best], [t.values[0] for t in best], s=18, color=BLUE)
-        axes.set(xlabel="bytes", ylabel=plain(metric.title("held-out")), xscale="log")
-        axes.legend(frameon=False)
-        check_output(path, PICTURE, overwrite=True)
-        write_text(path, svg_of(figure))  # without a lock: workers of one search draw the same picture
+    groups = {"trials": done, "beaten by none": best}
+    chart = scatter_chart(
+        {name: [(trial.values[1], trial.values[0]) for trial in trials] for name, trials in groups.items()},
+        "bytes", metric.title("held-out"), log_x=True,
+    )  # fmt: skip
+    check_output(path, PICTURE, overwrite=True)
+    # Without a lock: workers of one search draw the same picture.
+    write_text(path, picture([("All trials of the search", chart)], study.study_name))
 
 
 def words(settings: Mapping[str, Any]) -> str:

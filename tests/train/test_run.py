@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from bayespress.errors import CorruptFileError, InputError
 from bayespress.train.data import DataSet
-from bayespress.train.report import run_report
+from bayespress.train.report import run_page
 from bayespress.train.run import RunRecord
 from bayespress.train.training_run import train_run
 
@@ -79,13 +79,16 @@ def test_a_run_starts_from_another(record, data, tmp_path):
 @pytest.mark.parametrize("method", ["sparse-vd", "soft-weight-sharing", "dynamic-network-surgery"])
 def test_the_page_of_a_run(model, method, record, data, tmp_path):
     train_run(tmp_path / "run", record(model=f"net_for_run_test:{model}", method=method), data=data)
-    text = run_report(tmp_path / "run")
-    assert text.count("<svg") == (6 if method == "soft-weight-sharing" else 5)
-    assert "http:" not in text.replace("https:", "http:").replace("http://www.w3.org", "").replace(
-        "http://purl.org", ""
-    ).replace("http://creativecommons.org", ""), "nothing is fetched"
-    assert f"by {method}" in text
-    assert run_report(tmp_path / "run") == text
+    page = run_page(tmp_path / "run")
+    parts = {section.title: [part.kind for part in section.parts] for section in page.sections}
+    assert parts["Weights before and after"] == ["chart", "chart"]
+    assert parts["Filters before and after"] == ["picture"]
+    assert ("Mixture components" in parts) == (method == "soft-weight-sharing")
+    assert parts["Signal-to-noise ratio"] == ["text" if method == "dynamic-network-surgery" else "chart"]
+    assert f"by {method}" in page.title
+    text = page.html(interactive=False)
+    assert text.count("<svg") == sum(kinds.count("chart") for kinds in parts.values())
+    assert run_page(tmp_path / "run").html(interactive=False) == text
 
 
 def test_a_run_that_is_not_finished_has_a_page_too(record, data, tmp_path):
@@ -93,18 +96,19 @@ def test_a_run_that_is_not_finished_has_a_page_too(record, data, tmp_path):
     (tmp_path / "run" / "posterior.safetensors").unlink()
     fields = json.loads((tmp_path / "run" / "run.json").read_text())
     (tmp_path / "run" / "run.json").write_text(json.dumps(fields | {"status": "running", "final": None, "metrics": []}))
-    text = run_report(tmp_path / "run")
-    assert text.count("<svg") == 0
-    assert "0 of 3 epochs" in text
+    page = run_page(tmp_path / "run")
+    assert not [part for section in page.sections for part in section.parts if part.kind == "chart"]
+    assert "not complete: 0 of 3 epochs" in page.lead
+    assert "<script" not in page.html(), "a page without charts needs no script"
 
 
 def test_rejects_invalid_runs(tmp_path, record, data):
     with pytest.raises(InputError, match="no run directory's record"):
-        run_report(tmp_path)
+        run_page(tmp_path)
     train_run(tmp_path / "run", record(), data=data)
     (tmp_path / "run" / "posterior.safetensors").write_bytes(b"x")
     with pytest.raises(CorruptFileError, match="not a whole safetensors file"):
-        run_report(tmp_path / "run")
+        run_page(tmp_path / "run")
 
 
 def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(record, data, tmp_path):

@@ -11,7 +11,7 @@ import torch
 from bayespress.cli.run import run as run_command
 from bayespress.errors import BayespressError, CorruptFileError, InputError
 from bayespress.train.data import DataSet
-from bayespress.train.report import run_report
+from bayespress.train.report import run_page
 from bayespress.train.run import RunRecord
 from bayespress.train.training_run import train_run
 from bayespress.train.trust import check_code, code_names
@@ -117,7 +117,7 @@ def test_a_run_directory_names_no_code(here, command):
 
 
 def test_a_report_imports_nothing(here):
-    assert "trust_for_test:network" in run_report(foreign_run(here / "run"))
+    assert "trust_for_test:network" in run_page(foreign_run(here / "run")).html()
     assert not (here / "ran").exists()
 
 
