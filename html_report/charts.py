@@ -7,6 +7,8 @@ the data have names of ours; what strangers named stands in the data alone, wher
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,11 +23,14 @@ NUMBER = ",.6~r"  # d3-format: six digits at most, grouped, never as a power of 
 COLOURS = tuple(f"var(--c{number})" for number in range(10))
 STRONG, ACCENT, MUTED = COLOURS[0], COLOURS[1], COLOURS[9]
 MOST_POINTS = 100  # of a line; a page has to stay below a megabyte
+_MOST_OF_ALL = 600  # points of all lines of a chart
 MOST_NAMES = 30  # bars, or lines, of one chart
 _HEIGHT = 240  # pixels
 _ROW = 26  # pixels of a bar with its gap
 _STATIC_WIDTH = 420  # pixels, where no window gives the width
 _TEXT = "currentColor"
+_MARK = re.compile(r'<(path|line) aria-label="([^"]*)"([^>]*?)/>')
+_IDENTIFIER = re.compile(r'id="(\w+)"')
 _FONT = "system-ui, sans-serif"
 _TITLED = {"labelColor": _TEXT, "titleColor": _TEXT, "labelFont": _FONT, "titleFont": _FONT, "titleFontWeight": 600}
 # What all charts share; the page hands it to the script once.
@@ -75,7 +80,8 @@ def bar_chart(bars: Sequence[Bar], value: str, *, name: str = "", group: str = "
     log   needs positive values
     """
     alt = require("altair")
-    places = list(dict.fromkeys(bar.name for bar in bars))[:MOST_NAMES]
+    given = list(dict.fromkeys(bar.name for bar in bars))
+    places = given[:MOST_NAMES]
     rows: list[dict[str, Any]] = [
         {"name": printable(bar.name), "value": bar.value, "group": printable(bar.group),
          "place": places.index(bar.name), "low": bar.low, "high": bar.high, "muted": not bar.strong}
@@ -88,7 +94,7 @@ def bar_chart(bars: Sequence[Bar], value: str, *, name: str = "", group: str = "
             del row[key]
     names = [printable(place) for place in places]
     label = f"{_javascript(names)}[datum.value]"  # bars of one shown name stay bars of their own
-    scale = alt.Scale(type="log", domain=[1, max(10.0, *(bar.value for bar in bars))]) if log else alt.Undefined
+    scale = alt.Scale(type="log", domain=[1, max([10.0, *(bar.value for bar in bars)])]) if log else alt.Undefined
     x = alt.X("value:Q", title=value, scale=scale, axis=_axis(log=log))
     y = alt.Y("place:O", title=None, axis=alt.Axis(labelExpr=label, grid=False, ticks=False, domain=False))
     shown = [alt.Tooltip("name:N", title=name or "name"), alt.Tooltip("value:Q", title=value)]
@@ -115,7 +121,7 @@ def bar_chart(bars: Sequence[Bar], value: str, *, name: str = "", group: str = "
     elif not group:
         text = base.mark_text(align="left", dx=4).encode(x=x, y=y, text=alt.Text("value:Q"), tooltip=shown)
         chart = alt.layer(chart, text)
-    return chart.properties(width="container", height=max(60, _ROW * len(places)))
+    return chart.properties(width="container", height=max(60, _ROW * len(places)), **_cut(len(places), len(given)))
 
 
 @dataclass(frozen=True)
@@ -137,8 +143,16 @@ def line_chart(
     dots   every point is marked
     """
     alt = require("altair")
+    most = min(MOST_POINTS, _MOST_OF_ALL // max(1, min(len(lines), MOST_NAMES)))
     shown = [
-        (line, [(place, value) for place, value in _thinned(line.points) if value is not None and math.isfinite(value)])
+        (
+            line,
+            [
+                (place, value)
+                for place, value in _thinned(line.points, most)
+                if value is not None and math.isfinite(value)
+            ],
+        )
         for line in lines[:MOST_NAMES]
     ]
     values = [value for _, points in shown for _, value in points]
@@ -165,7 +179,7 @@ def line_chart(
     curve = base.mark_line(interpolate="step" if step else "linear").encode(**channels)
     # Points that are not seen are what the pointer meets.
     points = base.mark_point(size=40 if dots else 60, opacity=1 if dots else 0).encode(**channels, tooltip=tips)
-    return alt.layer(curve, points).properties(width="container", height=_HEIGHT)
+    return alt.layer(curve, points).properties(width="container", height=_HEIGHT, **_cut(len(shown), len(lines)))
 
 
 def scatter_chart(
@@ -271,8 +285,16 @@ def chart_svg(chart: Any) -> str:
     _set_width(given)
     given.setdefault("padding", 10)  # the reader's fonts may be wider than those that were measured
     drawn: str = require("vl_convert").vegalite_to_svg(given, config=dict(CONFIG), allowed_base_urls=[])
-    drawn = re.sub(r'(<(?:path|line)) aria-label="([^"]*)"([^>]*?)/>', r"\1\3><title>\2</title></\1>", drawn)
-    return drawn.replace("</<", "</")
+    drawn = _MARK.sub(lambda mark: f"<{mark[1]}{mark[3]}><title>{_figures(mark[2])}</title></{mark[1]}>", drawn)
+    # Vega numbers what is referred to within a process; a page has several charts, and the same chart the same text.
+    prefix = hashlib.sha256(json.dumps(given).encode()).hexdigest()[:8]
+    numbers = {name: f"{prefix}-{place}" for place, name in enumerate(dict.fromkeys(_IDENTIFIER.findall(drawn)))}
+    return re.sub(r'(id="|url\(#)(\w+)', lambda found: found[1] + numbers.get(found[2], found[2]), drawn)
+
+
+def _figures(label: str) -> str:
+    """What Vega says of a mark, without the place of a bar, which is a number of ours."""
+    return "; ".join(part for part in label.split("; ") if not part.startswith("place: "))
 
 
 def _set_width(given: dict[str, Any]) -> None:
@@ -314,17 +336,18 @@ def _axis(*, log: bool = False) -> Any:
 
 def _javascript(names: Sequence[str]) -> str:
     """A list of strings as a Vega expression."""
-    import json
-
     return json.dumps(list(names))
 
 
-def _thinned(points: Sequence[tuple[float, float | None]]) -> Sequence[tuple[float, float | None]]:
-    """At most MOST_POINTS of the points, evenly, with the last one."""
-    if len(points) <= MOST_POINTS:
-        return points
-    every = math.ceil(len(points) / MOST_POINTS)
+def _thinned(points: Sequence[tuple[float, float | None]], most: int) -> Sequence[tuple[float, float | None]]:
+    """At most so many of the points, evenly, with the last one."""
+    every = math.ceil(len(points) / most) or 1
     return points[(len(points) - 1) % every :: every]
+
+
+def _cut(shown: int, given: int) -> dict[str, Any]:
+    """The title that says how much of what was given is shown, where that is not all."""
+    return {} if shown == given else {"title": {"text": "", "subtitle": f"The first {shown:,} of {given:,}"}}
 
 
 def _short(value: float) -> float:

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from ...html_report.charts import Bar, bar_chart
 from ...html_report.figures import Latency, latency_cards, latency_charts, metric_cards, size_cards, steps_table
 from ...html_report.page import Card, Chart, Page, Part, Section, Table
-from .manifest import GRAPH, KernelDecisionRecord, Manifest, TargetEntry
+from .format import GRAPH
+from .manifest import KernelDecisionRecord, Manifest, TargetEntry
 
 _WEIGHTS = "weights.bpz"
 
