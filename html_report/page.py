@@ -103,7 +103,6 @@ class Page:
 
         Raises MissingPackageError when a package of the extra `report` is missing.
         """
-        markup = require("markupsafe").Markup
         charts: list[dict[str, Any]] = []
         sections = [
             {
@@ -114,10 +113,10 @@ class Page:
             for section in self.sections
             if section.parts
         ]
-        script = markup(chart_script()) if interactive and charts else None
+        script = _markup(chart_script()) if interactive and charts else None
         text: str = _template().render(
-            page=self, sections=sections, version=__version__, style=markup(_style()), script=script,
-            charts={"config": CONFIG, "specifications": charts}, policy=markup(policy(script)),
+            page=self, sections=sections, version=__version__, style=_markup(_style()), script=script,
+            charts={"config": CONFIG, "specifications": charts}, policy=_markup(policy(script)),
         )  # fmt: skip
         return text + "\n"
 
@@ -142,7 +141,7 @@ def _shown(part: Part, charts: list[dict[str, Any]], *, interactive: bool) -> di
         if interactive:
             charts.append(specification(part.chart))
         else:
-            shown["svg"] = require("markupsafe").Markup(chart_svg(part.chart))
+            shown["svg"] = _markup(chart_svg(part.chart))
         shown["number"] = len(charts)
     return shown
 
@@ -156,6 +155,12 @@ def _text_columns(table: Table) -> list[bool]:
     ]  # fmt: skip
 
 
+def _markup(text: str) -> Any:
+    """Text that the template takes as HTML: all of it was made, and escaped, here."""
+    require("jinja2")  # brings markupsafe, and is what the error names
+    return require("markupsafe").Markup(text)
+
+
 @cache
 def _style() -> str:
     return files(__package__).joinpath("templates", "page.css").read_text("utf-8")
@@ -163,10 +168,10 @@ def _style() -> str:
 
 @cache
 def _template() -> Any:
-    jinja2, markup = require("jinja2"), require("markupsafe").Markup
+    jinja2 = require("jinja2")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.ChainableUndefined, loader=jinja2.PackageLoader(__package__)
     )
-    environment.filters["explained"] = lambda text: markup(explained(text))
+    environment.filters["explained"] = lambda text: _markup(explained(text))
     environment.filters["printable"] = printable
     return environment.get_template("page.html")

@@ -82,6 +82,8 @@ def test_the_wheel_runs_and_the_source_archive_teaches(archives):
     assert "-cp311-abi3-" in wheel.name
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"bayespress/_version.py", "bayespress/codec/_bpz.abi3.so", "bayespress/train/kernels/_kl.abi3.so"} <= names
+    assert {f"bayespress/html_report/templates/{name}" for name in ("charts.js", "page.css", "page.html")} <= names
+    assert "bayespress/docs/glossary.md" in names, "pages explain terms by it"
     assert not [name for name in names if Path(name).name in ("setup.py", "build_cffi.py") or "/tests/" in name]
     with tarfile.open(source) as archive:
         members = {name.partition("/")[2] for name in archive.getnames()}
