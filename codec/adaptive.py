@@ -13,7 +13,7 @@ from .codes import Histogram
 from .csr import EntryLayout, Live
 
 _MEAN_BITS = 5
-_STEPS = 16  # of a gap that have estimates of their own
+_STEPS = 16  # steps of a gap with slots of their own
 # From so many non-zeros on decoding time counts: gaps, which take a fraction of it, may then cost this much more.
 _MANY, _SPARE = 1 << 16, 1.005
 _POSITIONS = 1 << 31  # beyond this, positions are coded as gaps only

@@ -161,7 +161,7 @@ def _merge(symbols: NDArray[Any], counts: NDArray[np.int64]) -> tuple[NDArray[np
 
 
 def gap_histogram(gaps: Histogram, index_bits: int) -> Histogram:
-    """What the index stream holds when gaps of 2^p - 1 or more are written with fillers."""
+    """The index numbers of these gaps, of which 2^index_bits - 1 and more are written with fillers."""
     filler = (1 << index_bits) - 1
     if int(gaps.numbers[-1]) < filler:
         return gaps

@@ -119,20 +119,20 @@ def value_numbers(levels: Levels, *, signed: bool, skip_zero: bool) -> NDArray[n
 
 
 def mask_fields(live: NDArray[np.bool_]) -> BitFields:
-    """The cheapest form of a mask: none, raw bits, or runs."""
+    """The shortest form of a mask (FORMAT.md, section 6.2): none, bits, or runs."""
     fields = BitFields()
     if live.all():
         fields.put(0, 2)
         return fields
     starts = np.flatnonzero(np.diff(live, prepend=~live[0]))
     runs = np.diff(starts, append=live.size) - 1
-    order = min(range(8), key=lambda k: sum(golomb_size(int(run), k) for run in runs))
+    run_order = min(range(8), key=lambda order: sum(golomb_size(int(run), order) for run in runs))
     by_runs = BitFields()
     by_runs.put(2, 2)
-    by_runs.put(order, 3)
+    by_runs.put(run_order, 3)
     by_runs.put(int(live[0]), 1)
     for run in runs:
-        by_runs.put_golomb(int(run), order)
+        by_runs.put_golomb(int(run), run_order)
     if by_runs.size <= 2 + live.size:
         return by_runs
     fields.put(1, 2)

@@ -91,7 +91,7 @@ def write(
             file.write(front)
             crc = zlib.crc32(front)
             for entry, own in zip(entries, checksums, strict=True):
-                crc = _copy(spool, file, entry.size, crc)
+                crc = _copy(spool, file, entry.content_size, crc)
                 if checked:
                     file.write(_checksum(own))
             if not checked:
@@ -139,7 +139,7 @@ def _encoded(
 
 def _front(entries: Sequence[Entry], seekable: bool | None) -> tuple[bytes, bool]:
     """All before the first section, and whether each section has a checksum."""
-    checked = sum(entry.size for entry in entries) >= SEEKABLE_FROM if seekable is None else seekable
+    checked = sum(entry.content_size for entry in entries) >= SEEKABLE_FROM if seekable is None else seekable
     before, listed = "", bytearray()
     for entry in entries:
         listed += entry.packed(before)

@@ -1,4 +1,4 @@
-"""A tensor as the file has it: an entry of the directory, and a section (FORMAT.md, sections 4 and 5)."""
+"""A tensor as the file has it: a directory entry and a section (FORMAT.md, sections 4 and 5)."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from .names import name_bytes
 from .plan import smallest_payload
 from .tensor import RawTensor, Tensor
 
-# The kinds' numbers.
+# Kinds (FORMAT.md, section 4.1).
 RAW_FLOAT32, RAW_FLOAT16, RAW_BFLOAT16, RAW_INT8 = range(4)
 GRID, GRID_SHORT, CODEBOOK, CODEBOOK_SHORT, MINIFLOAT = range(4, 9)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the directory says of a tensor.
+    """A directory entry.
 
-    nonzero  levels that are not 0; None for a raw tensor
-    size     of its section in bytes, without a checksum
+    nonzero       levels that are not 0; None for a raw tensor
+    content_size  bytes of value map and payload together
     """
 
     name: str
     kind: int
     shape: tuple[int, ...]
     nonzero: int | None
-    size: int
+    content_size: int
 
     def packed(self, before: str) -> bytes:
-        """The entry behind that of the tensor called `before`, which is empty for the first."""
+        """The bytes of the entry; `before` is the name of the entry before it, empty for the first."""
         head = bytes([self.kind << 4 | len(self.shape)]) + name_bytes(self.name.encode(), before.encode())
         numbers = list(self.shape)
         if self.nonzero is not None:
-            numbers += [self.nonzero, self.size]
+            numbers += [self.nonzero, self.content_size]
         return head + b"".join(varint(number) for number in numbers)
 
 
@@ -56,7 +56,7 @@ def encoded(tensor: Tensor, *, profile: str) -> tuple[Entry, bytes]:
 
 
 def _raw(values: NDArray[np.float32]) -> tuple[int, bytes]:
-    """Values in the narrowest type that holds them bit for bit."""
+    """The kind and the bytes of plain values, in the narrowest type that holds them bit for bit."""
     bits = np.ascontiguousarray(values).reshape(-1).view(np.uint32)
     with np.errstate(over="ignore", invalid="ignore"):
         narrow = np.ascontiguousarray(values).reshape(-1)
@@ -70,7 +70,7 @@ def _raw(values: NDArray[np.float32]) -> tuple[int, bytes]:
 
 
 def _map(value_map: ValueMap) -> tuple[int, bytes]:
-    """The kind's number, and the map's bytes."""
+    """The kind and the bytes of a value map."""
     if isinstance(value_map, Grid):
         bits = np.array([value_map.step], dtype=np.float32).view(np.uint32)
         return (GRID_SHORT, _short(bits)) if _is_short(bits) else (GRID, bits.astype("<u4").tobytes())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 MAX_CODE_LENGTH = 12
 MAX_SYMBOLS = 4096
-FIRST_REFERENCE = 3
+FIRST_REFERENCE_LENGTH = 3
 
 
 def code_lengths(frequencies: Mapping[int, int]) -> list[int]:
@@ -61,14 +61,15 @@ def canonical_codes(lengths: Sequence[int]) -> list[int]:
 
 
 def length_tokens(lengths: Sequence[int]) -> list[int]:
-    """The lengths as the file stores them (FORMAT.md, section 7.2): one token a symbol."""
-    tokens, reference = [], FIRST_REFERENCE
+    """The lengths as the file stores them (FORMAT.md, section 7.2): one token for each symbol."""
+    tokens, reference_length = [], FIRST_REFERENCE_LENGTH
     for length in lengths:
         if length == 0:
             tokens.append(1)
-        elif length == reference:
+        elif length == reference_length:
             tokens.append(0)
         else:
-            tokens.append(2 * (length - reference) if length > reference else 2 * (reference - length) + 1)
-            reference = length
+            longer = length - reference_length
+            tokens.append(2 * longer if longer > 0 else 1 - 2 * longer)
+            reference_length = length
     return tokens

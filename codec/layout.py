@@ -30,7 +30,7 @@ class TensorLayout:
     """One tensor's entry in the directory and its section.
 
     kind        "raw", with what the values are stored as behind it, "grid", "codebook" or "minifloat"
-    index_bits  p of the relative indices; None where there are none
+    index_bits  width of the index numbers; None where there are none
     step        of a grid, else None
     entries     "dense", "by row", "running", "adaptive" or "adaptive gaps"; None where nothing is stored, or raw values
     streams     bytes of each stream, in STREAMS' order; a bit is an eighth

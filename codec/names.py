@@ -1,4 +1,4 @@
-"""Names as the file has them: what they share with the one before, and abbreviated endings (FORMAT.md, section 4.2)."""
+"""Names as the file has them: the difference to the name before, and abbreviations (FORMAT.md, section 4.2)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from itertools import takewhile
 
 from .bits import varint
 
-_LONGEST = 20  # bytes of the longest abbreviated ending
+_LONGEST = 20  # bytes of the longest abbreviation, written out
 ABBREVIATIONS = (b".weight", b".bias", b".running_mean", b".running_var", b".num_batches_tracked")
 
 
 def name_bytes(name: bytes, before: bytes) -> bytes:
-    """The bytes of `name` behind an entry called `before` (empty: there is none), as few as can be."""
+    """The fewest bytes that store `name` after an entry called `before` (empty: there is none)."""
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, before, strict=False)))
-    # Sharing less may be shorter where an abbreviated ending begins in what is shared and goes on behind it.
-    return min((_spelled(name, shared) for shared in range(common, max(common - _LONGEST, -1), -1)), key=len)
+    # Sharing less can be shorter: where an abbreviation begins within the shared bytes and ends after them.
+    return min((_spelled(name, shared_size) for shared_size in range(common, max(common - _LONGEST, -1), -1)), key=len)
 
 
-def _spelled(name: bytes, shared: int) -> bytes:
-    rest = name[shared:]
+def _spelled(name: bytes, shared_size: int) -> bytes:
+    stored = name[shared_size:]
     for code, text in enumerate(ABBREVIATIONS, 1):
-        rest = rest.replace(text, bytes([code]))
-    head = bytes([min(shared, 15) << 4 | min(len(rest), 15)])
-    return head + b"".join(varint(count - 15) for count in (shared, len(rest)) if count >= 15) + rest
+        stored = stored.replace(text, bytes([code]))
+    head = bytes([min(shared_size, 15) << 4 | min(len(stored), 15)])
+    return head + b"".join(varint(size - 15) for size in (shared_size, len(stored)) if size >= 15) + stored

@@ -59,11 +59,12 @@ def written(stages: Sequence[Stage]) -> bytes:
 
 
 def _index_width(gaps: Histogram, spare: float) -> tuple[float, int]:
-    """Estimated bits of the index stream, and its p: the widest within `spare` of the smallest, as a fraction."""
+    """Estimated bits of the index stream, and index_bits: the widest within the fraction `spare` of the smallest."""
     widest = min(31, (int(gaps.numbers[-1]) + 1).bit_length())
-    estimates = [(estimated_size(gap_histogram(gaps, p)), p) for p in range(1, widest + 1)]
+    estimates = [(estimated_size(gap_histogram(gaps, bits)), bits) for bits in range(1, widest + 1)]
     limit = (1.0 + spare) * min(estimates)[0]
-    return max(((size, p) for size, p in estimates if size <= limit), key=lambda item: item[1] if spare else -item[0])
+    within = [(size, bits) for size, bits in estimates if size <= limit]
+    return max(within, key=lambda item: item[1] if spare else -item[0])
 
 
 def _plan(stage: Stage) -> _Plan:
@@ -78,10 +79,10 @@ def _plan(stage: Stage) -> _Plan:
     if stage.gaps is not None:
         # The estimate is good to a few bits: its neighbours are tried with the real codes.
         tried = []
-        for p in range(max(1, stage.index_bits - 1), min(31, stage.index_bits + 1) + 1):
-            histogram = gap_histogram(stage.gaps, p)
+        for bits in range(max(1, stage.index_bits - 1), min(31, stage.index_bits + 1) + 1):
+            histogram = gap_histogram(stage.gaps, bits)
             code = best_code(histogram)
-            tried.append((code.size(histogram), p, code))
+            tried.append((code.size(histogram), bits, code))
         size, index_bits, index = min(tried, key=lambda item: item[:2])
         size -= index.description.size
         head.put(index_bits, 5)

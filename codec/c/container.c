@@ -1,4 +1,13 @@
-/* container.c - the file around the sections: magic, directory, finding a tensor. */
+/* container.c - the file around the sections: magic, version, directory, checksums, and finding a tensor (FORMAT.md,
+ * section 3).
+ *
+ * bpz_open does all checks that need the whole file, so that later calls on a tensor depend on its section alone. The
+ * order is the one of FORMAT.md, section 3.2: the few fields before the first checksum, the checksum, all entries, the
+ * names, the length. Only then is anything of the file believed.
+ *
+ * A seekable file can also be opened by its directory alone, for readers of a stream; bpz_window then says where its
+ * sections are found. bpz_open is the case in which the window is the whole file.
+ */
 #include <string.h>
 
 #include "checksum.h"
@@ -7,11 +16,12 @@
 
 #define BPZ_VERSION    2u
 #define BPZ_HEAD       4u  /* magic and version */
-#define BPZ_MOST_HEAD  18u /* with the two numbers behind it */
-/* An entry at most: kind; name with its head and two counts of two bytes; extents, non-zeros and size. */
+#define BPZ_MOST_HEAD  18u /* with the two varints after them, at most */
+/* Bytes of an entry at most: kind and rank; a name with its head and two sizes of two bytes; extents, nonzero and
+ * content_size. */
 #define BPZ_MOST_ENTRY (1u + 5u + BPZ_MAX_NAME + 7u * (BPZ_MAX_RANK + 2u))
 
-/* memcmp is more of libc than a freestanding program must bring. */
+/* Whether two blocks of `size` bytes are equal. A freestanding program must bring memcpy and memset, and no memcmp. */
 static int is_same(const void *one, const void *other, size_t size) {
     const uint8_t *left = one, *right = other;
     while (size != 0 && *left++ == *right++) size--;
@@ -44,7 +54,8 @@ const char *bpz_status_text(bpz_status status) {
     return "an unknown status";
 }
 
-/* Magic, version, the number of tensors and, of a seekable file, the size of the entries. */
+/* Read magic, version, tensor_count, is_seekable and, in a seekable file, entries_size (0 in others). `file` is set up
+ * but for what the entries say. */
 static bpz_status read_head(bpz_file *file, const uint8_t *data, size_t size, uint64_t *entries_size) {
     uint64_t number;
     bpz_status status;
@@ -65,15 +76,15 @@ static bpz_status read_head(bpz_file *file, const uint8_t *data, size_t size, ui
         status = bpzi_varint_read(data, &offset, size, entries_size);
         if (status != BPZ_OK) return status;
     }
-    /* Refused before anybody waits for the bytes, or sets memory aside for them. */
+    /* Rejected before a caller waits for these bytes, or allocates memory for them. */
     if (*entries_size > (uint64_t)file->tensor_count * BPZ_MOST_ENTRY) return BPZ_ERROR_CORRUPT;
     file->first_entry = offset;
     return BPZ_OK;
 }
 
-/* Walk all entries, which end at or before directory_size. The sections follow `behind` bytes further on. Names are not
- * compared. */
-static bpz_status walk_entries(bpz_file *file, size_t behind) {
+/* Walk through all entries, which must end at or before directory_size, and set what follows from them. Between the
+ * last entry and the first section lie `checksum_size` bytes. Names are not compared. */
+static bpz_status walk_entries(bpz_file *file, size_t checksum_size) {
     bpz_tensor tensor;
     bpzi_before_first(file, &tensor);
     while (tensor.index + 1u < file->tensor_count) {
@@ -82,19 +93,21 @@ static bpz_status walk_entries(bpz_file *file, size_t behind) {
         if (tensor.section_offset + tensor.section_size > BPZ_MAX_NUMBER) return BPZ_ERROR_CORRUPT;
     }
     file->directory_size = tensor.next_entry;
-    file->first_section = tensor.next_entry + behind;
-    /* Section offsets so far were relative to the first one. */
+    file->first_section = tensor.next_entry + checksum_size;
+    /* first_section was 0 during the walk, so the offsets counted from the first section. */
     file->size = tensor.section_offset + tensor.section_size + file->first_section;
     return BPZ_OK;
 }
 
-static bpz_status read_entries(bpz_file *file, size_t behind) {
-    const bpz_status status = walk_entries(file, behind);
+/* The same, and compare the names. */
+static bpz_status read_entries(bpz_file *file, size_t checksum_size) {
+    const bpz_status status = walk_entries(file, checksum_size);
     if (status != BPZ_OK) return status;
     return bpzi_names_are_distinct(file) ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-/* A seekable file's directory, of which `size` bytes are there. */
+/* Open a seekable file by its first `size` bytes. The directory is known by entries_size, and the entries must fill
+ * it. */
 static bpz_status open_directory(bpz_file *file, size_t size, uint64_t entries_size) {
     bpz_status status;
     size_t end;
@@ -109,7 +122,7 @@ static bpz_status open_directory(bpz_file *file, size_t size, uint64_t entries_s
     return file->directory_size == end ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-/* A file under one checksum. */
+/* Open a file under one checksum, of `size` bytes. */
 static bpz_status open_compact(bpz_file *file, size_t size) {
     bpz_status status;
     size_t end;
@@ -144,7 +157,7 @@ bpz_status bpz_open_directory(bpz_file *file, const void *data, size_t size, siz
     status = read_head(file, data, size, &entries_size);
     if (status != BPZ_OK) return status;
     if (!file->is_seekable) return BPZ_ERROR_UNSUPPORTED;
-    *needed = file->first_entry + (size_t)entries_size + BPZ_CHECKSUM_BYTES; /* small: see read_head */
+    *needed = file->first_entry + (size_t)entries_size + BPZ_CHECKSUM_BYTES; /* at most 1.4 MB, see read_head */
     return open_directory(file, size, entries_size);
 }
 
@@ -156,7 +169,7 @@ bpz_status bpz_announced_size(const void *data, size_t size, uint64_t *announced
     status = read_head(&file, data, size, &entries_size);
     if (status != BPZ_OK) return status;
     file.directory_size = size;
-    status = walk_entries(&file, BPZ_CHECKSUM_BYTES); /* in front of the sections or behind them */
+    status = walk_entries(&file, BPZ_CHECKSUM_BYTES); /* in both forms: before the sections, or after them */
     *announced = file.size;
     return status;
 }
@@ -175,7 +188,7 @@ bpz_status bpz_tensor_at(const bpz_file *file, uint32_t index, bpz_tensor *tenso
     if (file == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
     bpzi_before_first(file, tensor);
     do {
-        const bpz_status status = bpz_next(file, tensor); /* refuses to go behind the last */
+        const bpz_status status = bpz_next(file, tensor); /* fails after the last */
         if (status != BPZ_OK) return status;
     } while (tensor->index != index);
     return BPZ_OK;

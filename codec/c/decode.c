@@ -1,27 +1,36 @@
-/* decode.c - the decoding calls: a section into elements. */
+/* decode.c - the decoding calls of bpz.h and bpz_levels.h (FORMAT.md, sections 5 and 6).
+ *
+ * Each call checks its arguments and the room of its outputs, then verifies and reads the section, then decodes.
+ * Arguments come first, so that a wrong call never depends on the file, and an output that is too small is reported
+ * before a byte is written. Nothing is kept between calls: what one needs is on its stack (under five kilobytes) and in
+ * the workspace.
+ */
 #include <string.h>
 
 #include "decoder.h"
 
 size_t bpz_workspace_size(void) { return sizeof(bpzi_workspace); }
 
+/* Read both masks. All later arithmetic on positions fits 64 bits: live rows times live columns is at most count. */
 static bpz_status read_masks(bpzi_decoder *self, uint64_t rows) {
     bpz_status status = bpzi_mask_read(&self->row_mask, &self->bits, rows);
-    if (status == BPZ_OK) status = bpzi_mask_read(&self->first_column, &self->bits, self->columns);
+    if (status == BPZ_OK) status = bpzi_mask_read(&self->column_mask_start, &self->bits, self->columns);
     if (status != BPZ_OK) return status;
-    return self->nonzero > self->row_mask.live * self->first_column.live ? BPZ_ERROR_CORRUPT : BPZ_OK;
+    return self->nonzero > self->row_mask.live * self->column_mask_start.live ? BPZ_ERROR_CORRUPT : BPZ_OK;
 }
 
+/* Read the fields of the adaptive layout (FORMAT.md, section 9.1) up to its padding. */
 static bpz_status read_adaptive_head(bpzi_decoder *self) {
     bpz_status status = bpzi_bits_read(&self->bits, BPZ_MEAN_BITS, &self->mean_code);
-    if (status == BPZ_OK) status = bpzi_bits_read(&self->bits, 1, &self->by_gap);
-    if (status == BPZ_OK && self->by_gap) status = bpzi_bits_read(&self->bits, 5, &self->gap_bits);
+    if (status == BPZ_OK) status = bpzi_bits_read(&self->bits, 1, &self->is_by_gap);
+    if (status == BPZ_OK && self->is_by_gap) status = bpzi_bits_read(&self->bits, 5, &self->gap_bits);
     return status;
 }
 
+/* Read the descriptions of the codes, and index_bits, of the other layouts. */
 static bpz_status read_codes(bpzi_decoder *self, bpzi_workspace *workspace, uint32_t *index_bits) {
     bpz_status status = BPZ_OK;
-    if (self->layout == BPZ_LAYOUT_ROWS) {
+    if (self->layout == BPZ_LAYOUT_BY_ROW) {
         status = bpzi_code_read(&self->row_code, &self->bits, workspace->tables.rows, workspace->tables.lengths);
         if (status != BPZ_OK) return status;
     }
@@ -36,7 +45,7 @@ static bpz_status read_codes(bpzi_decoder *self, bpzi_workspace *workspace, uint
     return bpzi_code_read(&self->value_code, &self->bits, workspace->tables.values, workspace->tables.lengths);
 }
 
-/* The descriptions before the entries: layout, masks, index width, codes. */
+/* Read all fields before the entries. */
 static bpz_status read_head(bpzi_decoder *self, uint64_t rows, bpzi_workspace *workspace) {
     const uint64_t start = bpzi_bits_left(&self->bits);
     uint64_t before;
@@ -51,11 +60,12 @@ static bpz_status read_head(bpzi_decoder *self, uint64_t rows, bpzi_workspace *w
     bit_usage->index_bits = 0;
     status = self->layout == BPZ_LAYOUT_ADAPTIVE ? read_adaptive_head(self)
                                                  : read_codes(self, workspace, &bit_usage->index_bits);
-    bit_usage->layout = self->layout + self->by_gap;
+    bit_usage->layout = self->layout + self->is_by_gap;
     bit_usage->tables = start - bpzi_bits_left(&self->bits) - bit_usage->masks;
     return status;
 }
 
+/* Decode a bit stream of at least one non-zero into `out`. */
 static bpz_status decode_stream(const bpz_tensor *tensor, const bpzi_section *section, const bpzi_output *out,
                                 bpzi_workspace *workspace, bpz_bit_usage *bit_usage) {
     bpzi_decoder self;
@@ -73,9 +83,9 @@ static bpz_status decode_stream(const bpz_tensor *tensor, const bpzi_section *se
     if (self.layout == BPZ_LAYOUT_ADAPTIVE) {
         status = bpzi_adaptive_read(&self, section->payload, section->payload_size, workspace);
     } else {
-        status = self.layout == BPZ_LAYOUT_DENSE  ? bpzi_dense_read(&self)
-                 : self.layout == BPZ_LAYOUT_ROWS ? bpzi_rows_read(&self)
-                                                  : bpzi_running_read(&self, workspace->tables.fast);
+        status = self.layout == BPZ_LAYOUT_DENSE    ? bpzi_dense_read(&self)
+                 : self.layout == BPZ_LAYOUT_BY_ROW ? bpzi_by_row_read(&self)
+                                                    : bpzi_running_read(&self, workspace->tables.fast);
         if (status == BPZ_OK && bpzi_bits_left(&self.bits) >= 8u) status = BPZ_ERROR_CORRUPT;
         if (status == BPZ_OK) status = bpzi_padding_read(&self);
     }
@@ -83,6 +93,7 @@ static bpz_status decode_stream(const bpz_tensor *tensor, const bpzi_section *se
     return status;
 }
 
+/* Decode plain values. Levels are asked of them only where the values are integers. */
 static bpz_status decode_raw(const bpz_tensor *tensor, const bpzi_section *section, bpz_element element, uint8_t *out) {
     const int is_level = element == BPZ_INT8 || element == BPZ_INT32;
     const unsigned size = bpzi_element_size(element);
@@ -104,7 +115,7 @@ static bpz_status decode_raw(const bpz_tensor *tensor, const bpzi_section *secti
     return BPZ_OK;
 }
 
-/* What every call that reads a section needs. */
+/* The arguments of every call that reads a section. */
 static bpz_status check_arguments(const bpz_file *file, const bpz_tensor *tensor, const void *workspace,
                                   size_t workspace_size) {
     if (file == NULL || tensor == NULL) return BPZ_ERROR_ARGUMENT;
@@ -127,7 +138,7 @@ bpz_status bpz_value_map_of(const bpz_file *file, const bpz_tensor *tensor, bpz_
     return status;
 }
 
-/* bpz_decode; `bit_usage` may be NULL. */
+/* bpz_decode; `bit_usage` may be NULL. The array is cleared first, and layouts put the non-zeros only. */
 static bpz_status decode_dense(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, void *out,
                                size_t out_count, void *workspace, size_t workspace_size, bpz_bit_usage *bit_usage) {
     bpzi_section section;
@@ -136,7 +147,8 @@ static bpz_status decode_dense(const bpz_file *file, const bpz_tensor *tensor, b
     if (status != BPZ_OK) return status;
     if (out == NULL || element > BPZ_INT32) return BPZ_ERROR_ARGUMENT;
     if ((uintptr_t)out % bpzi_element_size(element) != 0) return BPZ_ERROR_ARGUMENT;
-    /* More than the machine can address: its caller may have been misled by a product that wrapped around. */
+    /* More bytes than the machine can address. A caller who multiplied them may have allocated what was left of the
+     * product. */
     if (tensor->count > SIZE_MAX / bpzi_element_size(element)) return BPZ_ERROR_UNSUPPORTED;
     if (out_count < tensor->count) return BPZ_ERROR_BUFFER_TOO_SMALL;
     status = bpzi_section_read(&section, file, tensor, workspace);

@@ -1,14 +1,20 @@
-/* decode_adaptive.c - the adaptive layout, decoded (FORMAT.md, section 9). */
+/* decode_adaptive.c - the adaptive layout (FORMAT.md, section 9).
+ *
+ * A range-coded stream has no end that its bits would show: after its bytes it continues with zeros, and every stream
+ * decodes to something. So the end is checked afterwards: no byte may be left that the last interval does not need.
+ * Flags are bounded by the matrix, gaps by the positions that are left, and values by 31 bits of exponent and 31
+ * digits; no stream makes decoding longer than its matrix allows.
+ */
 #include "decoder.h"
 
-/* Sign and magnitude as a level; a codebook's are its indices. */
+/* Sign and magnitude as a level. BPZ_ERROR_CORRUPT outside int32. */
 static bpz_status signed_level(uint32_t negative, uint32_t magnitude, int32_t *level) {
     if (magnitude > (uint32_t)INT32_MAX + negative) return BPZ_ERROR_CORRUPT;
     *level = negative ? (int32_t)-(int64_t)magnitude : (int32_t)magnitude;
     return BPZ_OK;
 }
 
-/* Read a value and put it at the current position. */
+/* Read a value and put it at the present position. */
 static inline bpz_status read_value(bpzi_decoder *self, bpzi_model *model, bpzi_coder *coder, uint8_t *above) {
     const uint64_t before = self->bit_usage == NULL ? 0 : bpzi_coder_bits_used(coder);
     uint32_t negative = 0, magnitude = 0;
@@ -20,16 +26,17 @@ static inline bpz_status read_value(bpzi_decoder *self, bpzi_model *model, bpzi_
     return status == BPZ_OK ? bpzi_put(self, level) : status;
 }
 
+/* Section 9.8. */
 static bpz_status read_by_position(bpzi_decoder *self, bpzi_model *model, bpzi_coder *coder) {
-    const uint64_t columns = self->first_column.live;
+    const uint64_t columns = self->column_mask_start.live;
     uint64_t row, column, nonzero = 0;
     for (row = 0; row < self->row_mask.live; row++) {
         if (row != 0) bpzi_next_row(self, 1);
-        bpzi_model_row(model);
+        bpzi_model_begin_row(model);
         for (column = 0; column < columns; column++) {
             bpz_status status;
             if (column != 0) bpzi_mask_skip(&self->column_mask, 1);
-            if (!bpzi_model_survives(model, coder, 0, column, 0)) continue;
+            if (!bpzi_model_flag(model, coder, 0, column, 0)) continue;
             nonzero++;
             status = read_value(self, model, coder, bpzi_model_above(model, column));
             if (status != BPZ_OK) return status;
@@ -38,24 +45,25 @@ static bpz_status read_by_position(bpzi_decoder *self, bpzi_model *model, bpzi_c
     return nonzero == self->nonzero ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-/* Elements of levels that are common, by magnitude and sign; returns how many. */
+/* Fill the table of elements of small levels, by magnitude << 1 | negative; returns its length. It ends before the
+ * first level that has no element, which the general path then rejects if it occurs. */
 static uint32_t fill_words(const bpzi_decoder *self, uint32_t *words) {
     uint32_t known;
     for (known = 0; known < BPZ_WORDS; known++) {
         int32_t level = (int32_t)(known >> 1);
         if (known & 1u) level = -level;
-        if (level < 0 && self->out.map->kind == BPZ_KIND_CODEBOOK) continue; /* does not occur */
+        if (level < 0 && self->out.map->kind == BPZ_KIND_CODEBOOK) continue; /* a codebook has no signs */
         if (bpzi_output_level(self->out.map, self->out.element, level, &words[known]) != BPZ_OK) break;
     }
     return known;
 }
 
-/* Without masks, and without an account: elements of common levels come from a table. */
+/* Section 9.9 without masks, and without counting bits: elements of small levels come from a table. */
 static bpz_status read_fast(bpzi_decoder *self, bpzi_workspace *workspace, bpzi_coder *coder_) {
-    const uint64_t positions = self->row_mask.live * self->first_column.live;
+    const uint64_t positions = self->row_mask.live * self->column_mask_start.live;
     const uint32_t known = fill_words(self, workspace->adaptive.words);
     bpzi_model *const model = &workspace->adaptive.model;
-    bpzi_coder coder = *coder_; /* a copy whose address stays here lives in registers */
+    bpzi_coder coder = *coder_; /* a copy whose address does not leave this function can live in registers */
     bpzi_flat_output flat = bpzi_flat_output_begin(&self->out, self->columns);
     uint64_t entry, position = 0;
     for (entry = 0; entry < self->nonzero; entry++) {
@@ -84,13 +92,15 @@ static bpz_status read_fast(bpzi_decoder *self, bpzi_workspace *workspace, bpzi_
     return BPZ_OK;
 }
 
+/* Section 9.9. */
 static bpz_status read_by_gap(bpzi_decoder *self, bpzi_workspace *workspace, bpzi_coder *coder) {
-    const uint64_t positions = self->row_mask.live * self->first_column.live;
+    const uint64_t positions = self->row_mask.live * self->column_mask_start.live;
     bpzi_model *const model = &workspace->adaptive.model;
     uint64_t entry, position = 0;
     bpzi_cursor cursor = {0, 0};
     bpzi_model_begin_gaps(model, self->gap_bits);
-    if (self->bit_usage == NULL && self->row_mask.mode == BPZ_MASK_NONE && self->first_column.mode == BPZ_MASK_NONE) {
+    if (self->bit_usage == NULL && self->row_mask.mode == BPZ_MASK_NONE &&
+        self->column_mask_start.mode == BPZ_MASK_NONE) {
         return read_fast(self, workspace, coder);
     }
     for (entry = 0; entry < self->nonzero; entry++) {
@@ -110,21 +120,21 @@ static bpz_status read_by_gap(bpzi_decoder *self, bpzi_workspace *workspace, bpz
 bpz_status bpzi_adaptive_read(bpzi_decoder *self, const uint8_t *payload, size_t payload_size,
                               bpzi_workspace *workspace) {
     bpzi_model *const model = &workspace->adaptive.model;
-    const uint64_t columns = self->first_column.live;
+    const uint64_t columns = self->column_mask_start.live;
     bpzi_coder coder;
     size_t size;
     bpz_status status = bpzi_padding_read(self);
     if (status != BPZ_OK) return status;
     size = (size_t)(bpzi_bits_left(&self->bits) / 8u);
-    /* The zeros that end a stream are not stored. */
+    /* Zeros at the end are implied, and must not be stored. */
     if (size != 0 && payload[payload_size - 1u] == 0) return BPZ_ERROR_CORRUPT;
-    bpzi_coder_decode(&coder, payload + (payload_size - size), size);
+    bpzi_coder_begin_decoding(&coder, payload + (payload_size - size), size);
     bpzi_model_begin(model, columns, self->row_mask.live * columns, self->nonzero, self->mean_code,
                      self->out.map->kind != BPZ_KIND_CODEBOOK);
-    status = self->by_gap ? read_by_gap(self, workspace, &coder) : read_by_position(self, model, &coder);
+    status = self->is_by_gap ? read_by_gap(self, workspace, &coder) : read_by_position(self, model, &coder);
     if (status != BPZ_OK) return status;
-    /* Four bytes settle the last interval; a writer's stream has no more. */
-    if (size > coder.passed + 4u) return BPZ_ERROR_CORRUPT;
+    /* The last interval is at least 2^32 wide, so four bytes after those that were shifted out name a place in it. */
+    if (size > coder.shifted_bytes + 4u) return BPZ_ERROR_CORRUPT;
     if (self->bit_usage != NULL) {
         if (self->bit_usage->values > 8u * (uint64_t)size) self->bit_usage->values = 8u * (uint64_t)size;
         self->bit_usage->indices = 8u * (uint64_t)size - self->bit_usage->values;

@@ -1,8 +1,10 @@
-/* decode_fast.h - private: the running layout without masks, decoded at speed.
+/* decode_fast.h - private: the running layout without masks, decoded fast.
  *
- * The plain decoder asks at each number whether the stream still holds it. Here one look at the bytes that are left
- * vouches for a whole entry, elements come from a table, and whatever is out of the ordinary is left to the plain decoder:
- * the end of the stream, rare levels, bad values. What both read, they read alike.
+ * The general decoder asks at each number whether the stream still holds it, and calls a function to put each element.
+ * Here one comparison with the bytes that are left serves an entry, or several short ones; elements come from a table
+ * by value number, and are stored by position. Whatever is unusual is left to the general decoder: the end of the
+ * stream, rare levels, wide codes, levels without a value. It continues at the entry where this decoder stopped, and
+ * may hand back to it: both read the same entries in the same way.
  */
 #ifndef BPZ_DECODE_FAST_H
 #define BPZ_DECODE_FAST_H
@@ -10,11 +12,11 @@
 #include "code.h"
 #include "flat_output.h"
 
-#define BPZ_FAST_VALUES 512u
+#define BPZ_FAST_VALUES 512u /* value numbers in the table of elements: 2 kB */
 
 typedef struct bpzi_fast {
-    uint32_t *words; /* elements, by their bits, of value numbers below `known` */
-    uint32_t known;  /* at most BPZ_FAST_VALUES; 0 where this decoder is of no use */
+    uint32_t *words; /* elements by their bits, by value number */
+    uint32_t known;  /* value numbers in the table, at most BPZ_FAST_VALUES; 0 when this decoder cannot be used */
     const bpzi_code *index_code, *value_code;
     bpzi_output *out;
     uint32_t filler;
@@ -25,8 +27,8 @@ typedef struct bpzi_fast {
     uint64_t position; /* the first position not yet passed */
 } bpzi_fast;
 
-/* Read entries from `entry` on as far as this decoder goes, and leave `bits`, `entry` and `position` behind the last.
- * BPZ_ERROR_CORRUPT when an index is out of range. */
+/* Read entries from `entry` on as far as this decoder goes, and leave `bits`, `entry` and `position` after the last of
+ * them. BPZ_ERROR_CORRUPT for an index past the matrix. */
 bpz_status bpzi_fast_running(bpzi_fast *fast, bpzi_bits *bits);
 
 #endif /* BPZ_DECODE_FAST_H */

@@ -1,4 +1,8 @@
-/* directory.c - a tensor's entry in the directory. */
+/* directory.c - reads directory entries.
+ *
+ * Sizes and products cannot wrap around: extents are at most 2^48 - 1, their product is compared before each
+ * multiplication, and the sum of sections is compared with 2^48 after each entry (container.c).
+ */
 #include "directory.h"
 
 #include <string.h>
@@ -7,8 +11,8 @@
 
 BPZ_STATIC_ASSERT(rank_fits_its_nibble, BPZ_MAX_RANK <= 15);
 
-/* Extents, their product, and the matrix view. An extent of 0 makes the count 0, and the others stay bounded: a reader
- * multiplies them too, to lay out its array. */
+/* Read the extents, and compute count, rows and columns. When an extent is 0 the count is 0, but the product of the
+ * others is bounded all the same: a reader multiplies them to lay out an array, and would overflow. */
 static bpz_status read_shape(bpz_tensor *tensor, const uint8_t *data, size_t *offset, size_t end) {
     uint64_t product = 1; /* of the extents that are not 0 */
     uint32_t axis;
@@ -31,8 +35,8 @@ static bpz_status read_shape(bpz_tensor *tensor, const uint8_t *data, size_t *of
 }
 
 bpz_status bpzi_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offset, size_t end, int is_seekable) {
-    const uint64_t section = tensor->section_offset + tensor->section_size;
-    uint64_t size;
+    const uint64_t section = tensor->section_offset + tensor->section_size; /* after the section of the entry before */
+    uint64_t content_size;
     size_t before;
     bpz_status status;
 
@@ -58,18 +62,17 @@ bpz_status bpzi_entry_read(bpz_tensor *tensor, const uint8_t *data, size_t offse
 
     before = offset;
     if (bpzi_kind_is_raw(tensor->kind)) {
-        size = tensor->count * bpzi_raw_width(tensor->kind);
+        content_size = tensor->count * bpzi_raw_width(tensor->kind);
     } else {
-        status = bpzi_varint_read(data, &offset, end, &size);
+        status = bpzi_varint_read(data, &offset, end, &content_size);
         if (status != BPZ_OK) return status;
     }
     tensor->frame_bytes = (uint32_t)(1u + (offset - before));
     if (is_seekable) {
-        size += BPZ_CHECKSUM_BYTES;
         tensor->frame_bytes += BPZ_CHECKSUM_BYTES;
     }
     tensor->section_offset = section;
-    tensor->section_size = size;
+    tensor->section_size = content_size + (is_seekable ? BPZ_CHECKSUM_BYTES : 0u);
     tensor->next_entry = offset;
     return BPZ_OK;
 }

@@ -1,8 +1,14 @@
-/* encode.c - the encoder's primitives. */
+/* encode.c - the primitives of the encoder (bpz_encode.h): bits, entries of the prefix-coded layouts, and adaptive
+ * streams.
+ *
+ * What to write is decided in Python, where it is easy to try every layout and code; this file does the part that goes
+ * through each weight. The adaptive streams are written by the code that decodes them (adaptive_model.h).
+ */
 #include "bpz_encode.h"
 
 #include "adaptive_model.h"
 
+/* Append the lowest `width` bits of a number, in pieces that end where a byte does. */
 static bpz_status put_bits(bpz_writer *writer, uint32_t number, unsigned width) {
     if (width > BPZ_BITS_READ_MAX) return BPZ_ERROR_ARGUMENT;
     if (writer->bit_count + width > (uint64_t)writer->capacity * 8u) return BPZ_ERROR_BUFFER_TOO_SMALL;
@@ -18,6 +24,7 @@ static bpz_status put_bits(bpz_writer *writer, uint32_t number, unsigned width) 
     return BPZ_OK;
 }
 
+/* Append a number in its code. BPZ_ERROR_ARGUMENT when it has none. */
 static bpz_status put_number(bpz_writer *writer, const bpz_write_code *code, uint32_t number) {
     if (code->lengths == NULL) {
         if (number < code->base || (uint64_t)(number - code->base) >> code->raw_bits != 0) return BPZ_ERROR_ARGUMENT;
@@ -68,6 +75,7 @@ bpz_status bpz_write_entries(bpz_writer *writer, const bpz_entries *entries, con
 
 size_t bpz_adaptive_workspace_size(void) { return sizeof(bpzi_model); }
 
+/* Check what both adaptive writers are given, and begin their model. */
 static bpz_status begin(const bpz_matrix *matrix, bpzi_model *model, size_t workspace_size) {
     if (matrix->nonzero == 0 || matrix->mean_code >= 1u << BPZ_MEAN_BITS) return BPZ_ERROR_ARGUMENT;
     if (workspace_size < sizeof *model) return BPZ_ERROR_BUFFER_TOO_SMALL;
@@ -76,23 +84,24 @@ static bpz_status begin(const bpz_matrix *matrix, bpzi_model *model, size_t work
     return BPZ_OK;
 }
 
-/* Any place in the interval ends the stream, and zeros at its end are implied: the place with the most of them. */
+/* End a stream. Any number of the last interval will do, and zeros at its end are not stored: so take the one with the
+ * most zero bytes. Rounding `low` up to a multiple of 2^56, 2^48, ... until it stays within the interval finds it. */
 static bpz_status end(bpzi_coder *coder, size_t *size) {
-    uint64_t rounded = 0, zeros = UINT64_MAX >> 8; /* behind at least one byte */
+    uint64_t rounded = 0, zeros = UINT64_MAX >> 8; /* after the first byte, at most */
     unsigned byte;
     while (zeros != 0) {
-        rounded = (0u - coder->at) & zeros; /* up to the next multiple */
+        rounded = (0u - coder->low) & zeros; /* up to the next multiple */
         if (rounded < coder->range) break;
         zeros >>= 8;
     }
-    bpzi_coder_add(coder, zeros != 0 ? rounded : 0);
-    for (byte = 0; byte < 8; byte++, coder->at <<= 8) {
-        if (coder->passed < coder->capacity) coder->out[coder->passed] = (uint8_t)(coder->at >> 56);
-        if (coder->at == 0) break;
-        coder->passed++;
+    bpzi_coder_raise_low(coder, zeros != 0 ? rounded : 0);
+    for (byte = 0; byte < 8; byte++, coder->low <<= 8) {
+        if (coder->shifted_bytes < coder->capacity) coder->out[coder->shifted_bytes] = (uint8_t)(coder->low >> 56);
+        if (coder->low == 0) break;
+        coder->shifted_bytes++;
     }
-    if (coder->passed > coder->capacity) return BPZ_ERROR_BUFFER_TOO_SMALL;
-    *size = (size_t)coder->passed;
+    if (coder->shifted_bytes > coder->capacity) return BPZ_ERROR_BUFFER_TOO_SMALL;
+    *size = (size_t)coder->shifted_bytes;
     while (*size != 0 && coder->out[*size - 1u] == 0) (*size)--;
     return BPZ_OK;
 }
@@ -104,14 +113,14 @@ bpz_status bpz_write_adaptive(const bpz_matrix *matrix, const int32_t *levels, u
     uint64_t row, column;
     const bpz_status status = begin(matrix, model, workspace_size);
     if (status != BPZ_OK) return status;
-    bpzi_coder_encode(&coder, out, capacity);
+    bpzi_coder_begin_encoding(&coder, out, capacity);
     for (row = 0; row < matrix->rows; row++) {
-        bpzi_model_row(model);
+        bpzi_model_begin_row(model);
         for (column = 0; column < matrix->columns; column++, levels++) {
             uint32_t negative = *levels < 0;
             uint32_t magnitude = negative ? 0u - (uint32_t)*levels : (uint32_t)*levels;
             if (negative && !matrix->is_signed) return BPZ_ERROR_ARGUMENT;
-            if (bpzi_model_survives(model, &coder, 1, column, magnitude != 0)) {
+            if (bpzi_model_flag(model, &coder, 1, column, magnitude != 0)) {
                 bpzi_model_value(model, &coder, 1, bpzi_model_above(model, column), &negative, &magnitude);
             }
         }
@@ -128,7 +137,7 @@ bpz_status bpz_write_gaps(const bpz_matrix *matrix, uint32_t gap_bits, const uin
     if (status != BPZ_OK) return status;
     if (gap_bits > 31) return BPZ_ERROR_ARGUMENT;
     bpzi_model_begin_gaps(model, gap_bits);
-    bpzi_coder_encode(&coder, out, capacity);
+    bpzi_coder_begin_encoding(&coder, out, capacity);
     for (entry = 0; entry < matrix->nonzero; entry++) {
         uint32_t negative = matrix->is_signed ? values[entry] & 1u : 0;
         uint32_t magnitude = (matrix->is_signed ? values[entry] >> 1 : values[entry]) + 1u;

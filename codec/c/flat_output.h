@@ -1,5 +1,8 @@
-/* flat_output.h - private: entries of a matrix without masks into their places, by position, without a division or a call for
- * each. */
+/* flat_output.h - private: puts entries of a matrix without masks in their places by position, for the fast paths.
+ *
+ * For sparse rows a position has to become a row and a column. Entries are in order, so most lie in the row of the one
+ * before: `row_end` tells so with a comparison, and a division is needed only at the first entry of a row.
+ */
 #ifndef BPZ_FLAT_OUTPUT_H
 #define BPZ_FLAT_OUTPUT_H
 
@@ -7,11 +10,12 @@
 
 typedef struct bpzi_flat_output {
     bpzi_output *out;
-    unsigned size;    /* of an element */
-    uint64_t columns; /* of the matrix */
-    uint64_t row_end; /* sparse rows: the position behind the present row */
+    unsigned size;    /* bytes of an element */
+    uint64_t columns; /* columns of the matrix */
+    uint64_t row_end; /* sparse rows: the first position after the present row */
 } bpzi_flat_output;
 
+/* Begin where `out` stands; `columns` is not 0. */
 static inline bpzi_flat_output bpzi_flat_output_begin(bpzi_output *out, uint64_t columns) {
     bpzi_flat_output flat;
     flat.out = out;
@@ -21,7 +25,7 @@ static inline bpzi_flat_output bpzi_flat_output_begin(bpzi_output *out, uint64_t
     return flat;
 }
 
-/* Put the element of entry number `entry` at a position; the caller vouches for both. */
+/* Put the element of entry number `entry` at a position. The caller has checked both against the room. */
 static inline void bpzi_flat_output_put(bpzi_flat_output *flat, uint64_t position, uint64_t entry, uint32_t word) {
     bpzi_output *const out = flat->out;
     if (out->columns == NULL) {

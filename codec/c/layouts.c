@@ -1,14 +1,20 @@
-/* layouts.c - entries under prefix codes, in one pass (FORMAT.md, section 8). */
+/* layouts.c - the entries of the prefix-coded layouts, in one pass (FORMAT.md, section 8).
+ *
+ * This is the general path: it handles masks, every code and every level, and counts bits where that is asked for. Each
+ * loop is bounded by the positions of the matrix, whatever the stream says: an entry moves on by at least one position,
+ * and so does a filler.
+ */
 #include <string.h>
 
 #include "decoder.h"
 
-/* Bits since `before` were left, added to one account. */
-static void spend(uint64_t *account, const bpzi_bits *bits, uint64_t before) {
-    *account += before - bpzi_bits_left(bits);
+/* Add the bits that were read since `before` bits were left to one count. */
+static void count_bits(uint64_t *count, const bpzi_bits *bits, uint64_t before) {
+    *count += before - bpzi_bits_left(bits);
 }
 
-/* A value number as a level. `skipped` is 1 where zero has no number of its own, else 0. */
+/* A value number as a level (section 8.5). `skipped` is 1 where zero has no value number, else 0. BPZ_ERROR_CORRUPT
+ * outside int32. */
 static bpz_status level_of(uint32_t kind, uint32_t number, uint32_t skipped, int32_t *level) {
     const uint64_t shifted = (uint64_t)number + skipped;
     if (kind == BPZ_KIND_CODEBOOK) {
@@ -26,20 +32,20 @@ static bpz_status level_of(uint32_t kind, uint32_t number, uint32_t skipped, int
     return BPZ_OK;
 }
 
-/* Read one value and put it at the current position. */
+/* Read one value number and put its level at the present position. */
 static bpz_status read_value(bpzi_decoder *self, uint32_t skipped, int32_t *level) {
     const uint64_t before = bpzi_bits_left(&self->bits);
     uint32_t number;
     bpz_status status = bpzi_code_next(&self->value_code, &self->bits, &number);
     if (status != BPZ_OK) return status;
-    if (self->bit_usage != NULL) spend(&self->bit_usage->values, &self->bits, before);
+    if (self->bit_usage != NULL) count_bits(&self->bit_usage->values, &self->bits, before);
     status = level_of(self->out.map->kind, number, skipped, level);
     if (status != BPZ_OK) return status;
     return bpzi_put(self, *level);
 }
 
-/* Positions between the previous non-zero and the next. Each filler moves on by at least one position, so
- * that no more than `limit` of them are read whatever the bits say. */
+/* Read a gap (section 8.4); `limit` positions are left. Each filler passes over at least one of them, so no more than
+ * `limit` are read. */
 static bpz_status read_gap(bpzi_decoder *self, uint64_t limit, uint64_t *gap) {
     const uint64_t before = bpzi_bits_left(&self->bits);
     uint32_t number;
@@ -51,7 +57,7 @@ static bpz_status read_gap(bpzi_decoder *self, uint64_t limit, uint64_t *gap) {
         *gap += number;
         if (*gap >= limit) return BPZ_ERROR_CORRUPT;
     } while (number == self->filler);
-    if (self->bit_usage != NULL) spend(&self->bit_usage->indices, &self->bits, before);
+    if (self->bit_usage != NULL) count_bits(&self->bit_usage->indices, &self->bits, before);
     return BPZ_OK;
 }
 
@@ -60,7 +66,7 @@ bpz_status bpzi_dense_read(bpzi_decoder *self) {
     int32_t level;
     for (row = 0; row < self->row_mask.live; row++) {
         if (row != 0) bpzi_next_row(self, 1);
-        for (column = 0; column < self->first_column.live; column++) {
+        for (column = 0; column < self->column_mask_start.live; column++) {
             bpz_status status;
             if (column != 0) bpzi_mask_skip(&self->column_mask, 1);
             status = read_value(self, 0, &level);
@@ -71,19 +77,19 @@ bpz_status bpzi_dense_read(bpzi_decoder *self) {
     return nonzero == self->nonzero ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-bpz_status bpzi_rows_read(bpzi_decoder *self) {
-    const uint64_t columns = self->first_column.live;
+bpz_status bpzi_by_row_read(bpzi_decoder *self) {
+    const uint64_t columns = self->column_mask_start.live;
     uint64_t row, left = self->nonzero;
     for (row = 0; row < self->row_mask.live; row++) {
         const uint64_t before = bpzi_bits_left(&self->bits);
-        uint64_t next = 0, column = 0, gap; /* the first column not yet passed, and the cursor's */
+        uint64_t next = 0, column = 0, gap; /* the first column not passed yet, and the one that the mask is at */
         uint32_t in_row;
         bpz_status status;
         int32_t level;
         if (row != 0) bpzi_next_row(self, 1);
         status = bpzi_code_next(&self->row_code, &self->bits, &in_row);
         if (status != BPZ_OK) return status;
-        if (self->bit_usage != NULL) spend(&self->bit_usage->rows, &self->bits, before);
+        if (self->bit_usage != NULL) count_bits(&self->bit_usage->rows, &self->bits, before);
         if (in_row > left || in_row > columns) return BPZ_ERROR_CORRUPT;
         left -= in_row;
         for (; in_row != 0; in_row--) {
@@ -99,12 +105,12 @@ bpz_status bpzi_rows_read(bpzi_decoder *self) {
     return left == 0 ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-/* What the fast decoder needs, where it is of use: no masks to follow, and no account of the bits wanted. */
+/* Set up the fast decoder. It is used without masks, and when bits are not counted; otherwise `known` stays 0. */
 static bpzi_fast fast_for(bpzi_decoder *self, uint32_t *words) {
     bpzi_fast fast;
     int32_t level;
     memset(&fast, 0, sizeof fast);
-    fast.positions = self->row_mask.live * self->first_column.live;
+    fast.positions = self->row_mask.live * self->column_mask_start.live;
     fast.columns = self->columns;
     fast.nonzero = self->nonzero;
     fast.filler = self->filler;
@@ -112,7 +118,8 @@ static bpzi_fast fast_for(bpzi_decoder *self, uint32_t *words) {
     fast.value_code = &self->value_code;
     fast.out = &self->out;
     fast.words = words;
-    if (self->bit_usage != NULL || self->row_mask.mode != BPZ_MASK_NONE || self->first_column.mode != BPZ_MASK_NONE) {
+    if (self->bit_usage != NULL || self->row_mask.mode != BPZ_MASK_NONE ||
+        self->column_mask_start.mode != BPZ_MASK_NONE) {
         return fast;
     }
     while (fast.known < BPZ_FAST_VALUES && level_of(self->out.map->kind, fast.known, 1, &level) == BPZ_OK &&
@@ -122,6 +129,7 @@ static bpzi_fast fast_for(bpzi_decoder *self, uint32_t *words) {
     return fast;
 }
 
+/* The fast decoder reads as far as it can, one entry is read here, and the fast decoder is asked again. */
 bpz_status bpzi_running_read(bpzi_decoder *self, uint32_t *words) {
     bpzi_cursor cursor = {0, 0};
     bpzi_fast fast = fast_for(self, words);

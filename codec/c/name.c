@@ -1,17 +1,17 @@
-/* name.c - names of tensors. */
+/* name.c - reads names, and checks that they are UTF-8. */
 #include "name.h"
 
 #include <string.h>
 
 #include "number.h"
 
-/* Bytes below 0x20 stand for what names of parameters end with; the others of these mean nothing. */
+/* What the stored bytes 1 to 5 stand for. */
 static const char abbreviations[][sizeof ".num_batches_tracked"] = {
     ".weight", ".bias", ".running_mean", ".running_var", ".num_batches_tracked",
 };
 #define BPZ_ABBREVIATIONS (sizeof abbreviations / sizeof abbreviations[0])
 
-/* UTF-8 as RFC 3629 has it: shortest form, no surrogates, nothing above U+10FFFF. */
+/* UTF-8 as RFC 3629 has it: shortest forms, no surrogates, nothing above U+10FFFF. */
 static int is_utf8(const char *chars, size_t size) {
     const uint8_t *const text = (const uint8_t *)chars;
     size_t at = 0;
@@ -43,7 +43,7 @@ static int is_utf8(const char *chars, size_t size) {
     return 1;
 }
 
-/* A nibble, or 15 and what is more than 15 behind it. */
+/* A size of four bits; 15 is followed by what to add to it. */
 static bpz_status read_count(uint32_t nibble, const uint8_t *data, size_t *offset, size_t end, size_t *count) {
     uint64_t more = 0;
     if (nibble == 15) {
@@ -55,24 +55,25 @@ static bpz_status read_count(uint32_t nibble, const uint8_t *data, size_t *offse
     return BPZ_OK;
 }
 
-static bpz_status read_head(const uint8_t *data, size_t *offset, size_t end, size_t *shared, size_t *stored) {
+/* Both sizes. The stored bytes lie before `end`. */
+static bpz_status read_head(const uint8_t *data, size_t *offset, size_t end, size_t *shared_size, size_t *stored_size) {
     uint8_t head;
     bpz_status status;
     if (*offset >= end) return BPZ_ERROR_TRUNCATED;
     head = data[(*offset)++];
-    status = read_count(head >> 4, data, offset, end, shared);
-    if (status == BPZ_OK) status = read_count(head & 15u, data, offset, end, stored);
-    if (status == BPZ_OK && *stored > end - *offset) status = BPZ_ERROR_TRUNCATED;
+    status = read_count(head >> 4, data, offset, end, shared_size);
+    if (status == BPZ_OK) status = read_count(head & 15u, data, offset, end, stored_size);
+    if (status == BPZ_OK && *stored_size > end - *offset) status = BPZ_ERROR_TRUNCATED;
     return status;
 }
 
 bpz_status bpzi_name_read(char *name, size_t *length, const uint8_t *data, size_t *offset, size_t end) {
-    size_t shared, stored, at, checked;
-    const bpz_status status = read_head(data, offset, end, &shared, &stored);
+    size_t shared_size, stored_size, at, checked;
+    const bpz_status status = read_head(data, offset, end, &shared_size, &stored_size);
     if (status != BPZ_OK) return status;
-    if (shared > *length) return BPZ_ERROR_CORRUPT;
-    at = shared;
-    for (; stored != 0; stored--) {
+    if (shared_size > *length) return BPZ_ERROR_CORRUPT;
+    at = shared_size;
+    for (; stored_size != 0; stored_size--) {
         const uint8_t byte = data[(*offset)++];
         char plain[2] = {0, 0};
         const char *part = plain;
@@ -88,8 +89,9 @@ bpz_status bpzi_name_read(char *name, size_t *length, const uint8_t *data, size_
     }
     name[at] = 0;
     *length = at;
-    /* What is shared was checked with the name before; its last character may have been cut. */
-    for (checked = shared; checked != 0;) {
+    /* The shared bytes were checked as a part of the name before, but their last character may have been cut: check
+     * from where it begins. */
+    for (checked = shared_size; checked != 0;) {
         if (((uint8_t)name[--checked] & 0xC0u) != 0x80u) break;
     }
     return at != 0 && is_utf8(name + checked, at - checked) ? BPZ_OK : BPZ_ERROR_CORRUPT;

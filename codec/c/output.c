@@ -1,4 +1,4 @@
-/* output.c - levels into elements, and elements into their places. */
+/* output.c - turns levels into elements, and puts them in their places. */
 #include "output.h"
 
 #define BPZ_HALF_INFINITY 0x7C00u
@@ -10,7 +10,8 @@ bpz_status bpzi_output_float(bpz_element element, uint32_t *word) {
 }
 
 bpz_status bpzi_output_level(const bpz_value_map *map, bpz_element element, int32_t level, uint32_t *word) {
-    /* The value is asked for even where the level is wanted: a bad one is bad in every form. */
+    /* The value is computed even when the level is asked for: a level without a value is an error for every type of
+     * element. */
     const bpz_status status = bpzi_value_of(map, level, word);
     if (status != BPZ_OK) return status;
     if (element == BPZ_FLOAT32 || element == BPZ_FLOAT16) return bpzi_output_float(element, word);
@@ -26,7 +27,8 @@ bpz_status bpzi_output_put(bpzi_output *output, uint64_t row, uint64_t column, u
     if (output->columns == NULL) {
         bpzi_store(output->out, size, row * columns + column, word);
     } else if (level != 0) {
-        if (output->entries == output->capacity) return BPZ_ERROR_CORRUPT; /* more non-zeros than the entry says */
+        if (output->entries == output->capacity)
+            return BPZ_ERROR_CORRUPT; /* more non-zeros than the directory entry says */
         while (output->row < row) output->row_pointer[++output->row] = (uint32_t)output->entries;
         output->columns[output->entries] = (uint32_t)column;
         bpzi_store(output->out, size, output->entries++, word);

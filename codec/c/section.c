@@ -1,10 +1,16 @@
-/* section.c - a tensor's section, and what its levels mean. */
+/* section.c - finds the section of a tensor, reads its value map, and turns levels into values.
+ *
+ * A codebook is not copied: its values are read from the file when a level asks for one. They are checked once, when
+ * the map is read. A grid's product is the only floating-point arithmetic of the decoder; all other values are made by
+ * their bits (number.h).
+ */
 #include "section.h"
 
 #include <string.h>
 
 #include "checksum.h"
 
+/* Bytes of a stored value. */
 static size_t stored_width(uint32_t storage) {
     return storage == BPZ_STORED_FLOAT32 ? 4u : storage == BPZ_STORED_INT8 ? 1u : 2u;
 }
@@ -23,13 +29,15 @@ uint32_t bpzi_stored_value(const uint8_t *values, uint32_t storage, size_t index
     }
 }
 
+/* The three value maps. `payload` is the whole content of the section, and each sets `map_size` to the bytes of its
+ * map. */
 static bpz_status read_grid(bpzi_section *section, int is_short) {
     const uint8_t *const bytes = section->payload;
     uint32_t word;
     section->map_size = is_short ? 2 : 4;
     if (section->payload_size < section->map_size) return BPZ_ERROR_TRUNCATED;
     word = is_short ? (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 24 : bpzi_word_at(bytes);
-    if (!is_short && (word & 0xFFFFu) == 0) return BPZ_ERROR_CORRUPT; /* the short form serves */
+    if (!is_short && (word & 0xFFFFu) == 0) return BPZ_ERROR_CORRUPT; /* GRID_SHORT would hold it */
     section->map.kind = BPZ_KIND_GRID;
     section->map.step = bpzi_float_of(word);
     /* Positive: sign clear, and not zero. */
@@ -38,20 +46,20 @@ static bpz_status read_grid(bpzi_section *section, int is_short) {
 
 static bpz_status read_codebook(bpzi_section *section, int is_short) {
     bpz_value_map *const map = &section->map;
-    uint64_t stored;
+    uint64_t stored_count;
     size_t offset = 0, index;
-    const bpz_status status = bpzi_varint_read(section->payload, &offset, section->payload_size, &stored);
+    const bpz_status status = bpzi_varint_read(section->payload, &offset, section->payload_size, &stored_count);
     if (status != BPZ_OK) return status;
-    if (stored >= BPZ_MAX_CODEBOOK) return BPZ_ERROR_CORRUPT;
+    if (stored_count >= BPZ_MAX_CODEBOOK) return BPZ_ERROR_CORRUPT;
     map->kind = BPZ_KIND_CODEBOOK;
     map->storage = is_short ? BPZ_STORED_BFLOAT16 : BPZ_STORED_FLOAT32;
-    if ((section->payload_size - offset) / stored_width(map->storage) < stored) return BPZ_ERROR_TRUNCATED;
+    if ((section->payload_size - offset) / stored_width(map->storage) < stored_count) return BPZ_ERROR_TRUNCATED;
     map->codebook = section->payload + offset;
-    map->codebook_count = (uint32_t)stored + 1u;
-    for (index = 0; index < stored; index++) {
+    map->codebook_count = (uint32_t)stored_count + 1u;
+    for (index = 0; index < stored_count; index++) {
         if (!bpzi_is_finite(bpzi_stored_value(map->codebook, map->storage, index))) return BPZ_ERROR_CORRUPT;
     }
-    section->map_size = offset + (size_t)stored * stored_width(map->storage);
+    section->map_size = offset + (size_t)stored_count * stored_width(map->storage);
     return BPZ_OK;
 }
 
@@ -64,15 +72,15 @@ static bpz_status read_minifloat(bpzi_section *section) {
     map->mantissa_bits = section->payload[0] & 15u;
     map->unit = (int32_t)section->payload[1] - 149;
     if (map->exponent_bits == 0) return BPZ_ERROR_CORRUPT;
-    /* The largest magnitude is below 2^(unit + m + 2^e - 1), and has to be below 2^128: no unit serves 9 exponent bits. */
+    /* The largest magnitude is below 2^(unit + mantissa_bits + 2^exponent_bits - 1), which must not exceed 2^128. This
+     * rejects 9 and more exponent bits too, whatever the unit. */
     return map->unit + (int32_t)map->mantissa_bits + (1 << map->exponent_bits) - 1 <= 128 ? BPZ_OK : BPZ_ERROR_CORRUPT;
 }
 
-/* The section's bytes where the window has them, without its checksum, which must match. `table` as
- * bpzi_checksum_matches has it. */
+/* The bytes of the section within the window, without its checksum, which must match. */
 static bpz_status find_section(const bpz_file *file, const bpz_tensor *tensor, uint32_t *table, const uint8_t **bytes,
                                size_t *size) {
-    /* Of a section before the window this is a number beyond any window's size. */
+    /* For a section before the window this wraps around to a number beyond the size of any window. */
     const uint64_t from = tensor->section_offset - file->window_offset;
     if (from > file->window_size || tensor->section_size > file->window_size - from) return BPZ_ERROR_ARGUMENT;
     *bytes = file->window + from;
@@ -116,6 +124,7 @@ bpz_status bpzi_section_read(bpzi_section *section, const bpz_file *file, const 
     return tensor->nonzero == 0 && section->payload_size != 0 ? BPZ_ERROR_CORRUPT : BPZ_OK;
 }
 
+/* The value of a minifloat's level: exact, as bpzi_scaled requires. */
 static bpz_status minifloat_of(const bpz_value_map *map, int32_t level, uint32_t *word) {
     const uint32_t negative = level < 0, magnitude = negative ? 0u - (uint32_t)level : (uint32_t)level;
     const uint32_t exponent = magnitude >> map->mantissa_bits;
@@ -133,7 +142,7 @@ bpz_status bpzi_value_of(const bpz_value_map *map, int32_t level, uint32_t *word
         return bpzi_is_finite(*word) ? BPZ_OK : BPZ_ERROR_CORRUPT;
     }
     if (map->kind == BPZ_KIND_MINIFLOAT) return minifloat_of(map, level, word);
-    /* A negative level is a large number without a sign. */
+    /* As an unsigned number a negative level is above every count. */
     if ((uint32_t)level >= map->codebook_count) return BPZ_ERROR_CORRUPT;
     *word = level == 0 ? 0 : bpzi_stored_value(map->codebook, map->storage, (size_t)level - 1u);
     return BPZ_OK;

@@ -334,7 +334,7 @@ def numbers_of(source: str, name: str) -> list[int]:
 def test_tables_are_those_of_their_formulas_and_of_the_c_decoder():
     source = (C_SOURCES / "adaptive_model.c").read_text()
     assert PROGRAM["LOGISTIC"] == reference_adaptive.LOGISTIC == numbers_of(source, "logistic")
-    assert PROGRAM["POWER_OF_MEAN"] == reference_adaptive.POWER_OF_MEAN == numbers_of(source, "geometric")
+    assert PROGRAM["POWER_OF_MEAN"] == reference_adaptive.POWER_OF_MEAN == numbers_of(source, "power_of_mean")
 
 
 def test_log_odds():
