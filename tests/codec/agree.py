@@ -1,4 +1,4 @@
-"""Forged files through every reader of the codec: all must give one answer.
+"""Decode forged files with every reader of the codec: all of them must give the same result.
 
     python tests/codec/agree.py --files 10000000 --reference 300000
 
@@ -47,7 +47,7 @@ class DisagreementError(Exception):
 
 @dataclass(frozen=True)
 class Shown:
-    """A file that agree.c hands over, with what the C library made of it: per tensor two statuses and a CRC-32."""
+    """A file that agree.c printed, with the result of the C library: for each tensor two statuses and a CRC-32."""
 
     data: bytes
     status: int
@@ -55,7 +55,7 @@ class Shown:
 
 
 def build(folder: Path, *flags: str, compiler: str = "gcc") -> Path:
-    """The program."""
+    """Compile agree.c and return its path."""
     program = folder / "agree"
     sources = [str(C_TESTS / "agree.c"), *map(str, sorted(C_SOURCES.glob("*.c")))]
     command = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", "-O2", *flags, f"-I{C_SOURCES}", *sources]
@@ -64,7 +64,7 @@ def build(folder: Path, *flags: str, compiler: str = "gcc") -> Path:
 
 
 def corpus() -> bytes:
-    """Sound files as the program reads them."""
+    """Valid files, in the form that the program reads."""
     golden = [bytes.fromhex(path.read_text()) for path in sorted(GOLDEN.glob("*.hex"))]
     return b"".join(struct.pack("<I", len(data)) + data for data in [*golden, *sample_files()])
 
@@ -83,7 +83,7 @@ def shown(output: bytes) -> Iterator[Shown]:
 
 
 def answer(read: Callable[[], list[codec.Tensor]]) -> list[codec.Tensor] | type[BayespressError]:
-    """What a reader delivers, or how it refuses."""
+    """The tensors that a reader returns, or the type of the error that it raises."""
     try:
         return read()
     except CorruptFileError:
@@ -93,7 +93,7 @@ def answer(read: Callable[[], list[codec.Tensor]]) -> list[codec.Tensor] | type[
 
 
 def described(tensors: list[codec.Tensor]) -> list[tuple[object, ...]]:
-    """All that two readers must have in common."""
+    """Everything in which two readers must agree."""
     return [
         (
             tensor.name,
@@ -106,7 +106,7 @@ def described(tensors: list[codec.Tensor]) -> list[tuple[object, ...]]:
 
 
 def check_csr(archive: codec.Archive, tensors: list[codec.Tensor]) -> bool:
-    """Whether sparse rows hold what the tensors hold."""
+    """Whether sparse rows have the same contents as the tensors."""
     for tensor in tensors:
         if not isinstance(tensor, codec.QuantizedTensor):
             continue
@@ -122,7 +122,7 @@ def check_csr(archive: codec.Archive, tensors: list[codec.Tensor]) -> bool:
 
 
 def check(one: Shown) -> str:
-    """Compare Python's readers, the C library's verdict and the reference; says which way they agreed."""
+    """Compare the Python readers, the C library and the reference; return the common result."""
 
     def need(condition: bool, what: str) -> None:
         if not condition:
@@ -161,7 +161,7 @@ def check(one: Shown) -> str:
 
 
 def run_round(program: Path, every: int, seed: int, files: int) -> tuple[Counter[str], list[int]]:
-    """One run of the program and the comparison of what it shows. Raises DisagreementError."""
+    """Run the program once and compare what it prints. Raises DisagreementError."""
     command = [str(program), str(seed), str(files), str(every)]
     done = subprocess.run(command, input=corpus(), capture_output=True, check=False)
     if done.returncode != 0:
@@ -180,7 +180,7 @@ def run_round(program: Path, every: int, seed: int, files: int) -> tuple[Counter
 def agree(
     program: Path, files: int, reference_files: int, *, seed: int = 1, workers: int = 1, report: Callable[[str], None]
 ) -> Counter[str]:
-    """All rounds; the number of files by what became of them. Raises DisagreementError."""
+    """Run all rounds; return the number of files by result. Raises DisagreementError."""
     every = max(1, files // reference_files) if reference_files else 0
     total: Counter[str] = Counter()
     sizes = [min(ROUND, files - start) for start in range(0, files, ROUND)]

@@ -1,4 +1,4 @@
-"""What the codec's tests share: file builders and the C driver."""
+"""Fixtures of the codec tests: file builders and the C driver."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def sanitized(tmp_path_factory) -> Run:
 
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory) -> Run:
-    """The driver in buffers that end where memory does."""
+    """The driver with buffers that end at an unmapped page."""
     return local(tmp_path_factory.mktemp("guarded"), "-O2", "-DGUARDED", "-D_DEFAULT_SOURCE")
 
 
 @pytest.fixture(scope="session")
 def foreign(tmp_path_factory) -> Callable[[str], Run]:
-    """The driver on another machine, by Zig's target and under qemu."""
+    """The driver for another machine, compiled by Zig and run under qemu."""
 
     def make(machine: str) -> Run:
         emulator = shutil.which(f"qemu-{machine}-static")

@@ -1,4 +1,4 @@
-"""A few thousand forged files through every reader; tests/codec/agree.py takes millions."""
+"""Decode a few thousand forged files with every reader; tests/codec/agree.py can decode millions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_all_readers_give_one_answer(tmp_path):
 
 
 @pytest.mark.slow
-def test_forged_files_under_the_sanitizers_too(tmp_path):
+def test_forged_files_under_the_sanitizers_of_clang(tmp_path):
     if shutil.which("clang") is None:
         pytest.skip("clang with its sanitizers is not installed")
     flags = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

@@ -19,7 +19,7 @@ def path(tmp_path, samples):
     return path
 
 
-def test_tensors_are_decoded_when_asked_for(path, samples):
+def test_tensors_are_decoded_on_access(path, samples):
     whole = {tensor.name: tensor for tensor in codec.decode(samples[0])}
     with codec.open(path) as archive:
         assert list(archive) == list(whole)
@@ -36,7 +36,7 @@ def test_tensors_are_decoded_when_asked_for(path, samples):
 
 
 @pytest.mark.parametrize("threads", [1, 4, None])
-def test_all_at_once_in_file_order(tmp_path, threads):
+def test_arrays_come_in_file_order(tmp_path, threads):
     rng = np.random.default_rng(0)
     tensors = [
         codec.QuantizedTensor(f"w{n}", rng.integers(-3, 4, (20 * n + 1, 30)).astype(np.int32), codec.Grid(0.5))
@@ -64,7 +64,7 @@ def test_threads_share_an_archive(path):
     assert not wrong
 
 
-def test_what_is_no_file_is_refused(tmp_path, samples):
+def test_rejects_invalid_files(tmp_path, samples):
     with pytest.raises(InputError, match=r"missing\.bpz cannot be read \(No such file"):
         codec.open(tmp_path / "missing.bpz")
     with pytest.raises(InputError, match="cannot be read"):
@@ -79,7 +79,7 @@ def test_what_is_no_file_is_refused(tmp_path, samples):
 
 
 def dense_of(shape, row_pointer, columns, values):
-    """The matrix of sparse rows, by the definition."""
+    """The dense matrix of sparse rows, computed by definition."""
     rows = shape[0] if len(shape) > 1 else 1
     matrix = np.zeros((rows, int(np.prod(shape)) // max(1, rows)), dtype=np.float32)
     for row in range(rows if matrix.size else 0):

@@ -22,7 +22,7 @@ from bayespress.errors import CorruptFileError
 
 
 def expected(data: bytes) -> str:
-    """The driver's line for a good file, by the reference decoder."""
+    """The line that the driver must print for a valid file, computed with the reference decoder."""
     words = ["0"]
     for tensor in reference.decode(data):
         statuses = "9/0" if isinstance(tensor, codec.RawTensor) else "0/0"
@@ -38,7 +38,7 @@ def fnv1a(data: bytes) -> int:
 
 
 def mutations(whole: bytes, count: int, seed: int) -> list[bytes]:
-    """Damaged files whose checksums are right, so that the checks behind them are reached."""
+    """Damaged files with matching checksums, so that the checks after them are reached."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(count):
@@ -122,7 +122,7 @@ def test_the_decoder_is_small_on_a_phone(tmp_path):
 
 
 def loaded_bytes(elf: bytes) -> int:
-    """Bytes of a 64-bit little-endian object's sections that are loaded (SHF_ALLOC), unwind tables left out."""
+    """Bytes of the loaded sections (SHF_ALLOC) of a 64-bit little-endian object, without unwind tables."""
     (table,) = struct.unpack_from("<Q", elf, 40)
     entry, count, names_at = struct.unpack_from("<HHH", elf, 58)
     headers = [struct.unpack_from("<IIQQQQ", elf, table + entry * index) for index in range(count)]
@@ -149,8 +149,8 @@ def test_noise_and_cuts_under_the_sanitizers(sanitized, samples):
 @pytest.mark.parametrize(
     "machine", ["aarch64", *(pytest.param(name, marks=pytest.mark.slow) for name in ("arm", "s390x"))]
 )
-def test_other_machines_decode_alike(foreign, guarded, samples, build, machine):
-    """aarch64 is what a phone is, arm what an older one is (32 bits); s390x is big-endian."""
+def test_other_machines_decode_the_same(foreign, guarded, samples, build, machine):
+    """aarch64 stands for phones, arm for older ones with 32 bits, and s390x for big-endian machines."""
     run = foreign(machine)
     assert run(samples) == [expected(data) for data in samples]
     bad = [make(build) for _, make in (BAD_FILES | BAD_STREAMS | BAD_ADAPTIVE).values()]

@@ -1,4 +1,4 @@
-"""Tensors without elements: every reader gives one answer, and what the encoder writes can be read."""
+"""Tensors without elements: all readers agree on them, and can read what the encoder writes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READERS = {
 
 
 def answers(data: bytes) -> set[object]:
-    """The shapes that each reader delivers, or the error that it raises; one where all agree."""
+    """The set of results of all readers, shapes or the type of an error; it has one element when they agree."""
     found: set[object] = set()
     for read in READERS.values():
         try:
@@ -42,7 +42,7 @@ def answers(data: bytes) -> set[object]:
     "shape",
     [(0,), (3, 0), (0, 5), (0, 0), (2, 0, 3), (LARGEST, 0), (0, LARGEST), (2**24, 2**23, 0), (0, 2**24, 1, 2**23)],
 )
-def test_all_readers_take_it(build, kind, shape):
+def test_all_readers_accept_empty_tensors(build, kind, shape):
     assert answers(build.file(build.record(kind=kind, shape=shape, nonzero=0))) == {(shape,)}
     assert answers(build.seekable(build.record(kind=kind, shape=shape, nonzero=0))) == {(shape,)}
 
@@ -59,12 +59,12 @@ def test_all_readers_take_it(build, kind, shape):
         (2, LARGEST, 0, 0),
     ],
 )
-def test_all_readers_refuse_it(build, kind, shape):
+def test_rejects_invalid_shapes_of_empty_tensors(build, kind, shape):
     assert answers(build.file(build.record(kind=kind, shape=shape, nonzero=0))) == {CorruptFileError}
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 5), (LARGEST, 0), (0, 2**24, 2**23)])
-def test_what_is_written_can_be_read(shape):
+def test_written_empty_tensors_can_be_read(shape):
     written = [
         codec.QuantizedTensor("grid", np.zeros(shape, dtype=np.int8), codec.Grid(0.5)),
         codec.QuantizedTensor("book", np.zeros(shape, dtype=np.int32), codec.Codebook(np.zeros(1, dtype=np.float32))),
@@ -76,7 +76,7 @@ def test_what_is_written_can_be_read(shape):
 
 
 @pytest.mark.parametrize("shape", [(2**48, 0), (0, 2**60), (2**47, 2**15, 0), (2**62, 0)])
-def test_what_could_not_be_read_is_not_written(shape):
+def test_rejects_empty_tensors_that_no_reader_would_accept(shape):
     for tensor in (
         codec.QuantizedTensor("w", np.zeros(shape, dtype=np.int8), codec.Grid(0.5)),
         codec.RawTensor("w", np.zeros(shape, dtype=np.int8)),
@@ -90,7 +90,7 @@ def test_what_could_not_be_read_is_not_written(shape):
     [((3, 0), 3), ((0,), 1), ((0, 5), 0), ((0, 0), 0), ((4, 2, 0), 4), ((0, LARGEST), 0), ((1, 0), 1)],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8, np.int32])
-def test_sparse_rows_have_a_pointer_more_than_rows(tmp_path, build, shape, rows, dtype):
+def test_sparse_rows_have_one_pointer_more_than_rows(tmp_path, build, shape, rows, dtype):
     (tmp_path / "net.bpz").write_bytes(build.file(build.record(shape=shape, nonzero=0)))
     row_pointer, columns, values = codec.open(tmp_path / "net.bpz").csr("w", dtype)
     assert row_pointer.tolist() == [0] * (rows + 1)
@@ -98,7 +98,7 @@ def test_sparse_rows_have_a_pointer_more_than_rows(tmp_path, build, shape, rows,
     assert values.dtype == dtype
 
 
-def test_row_pointers_have_the_limit_of_elements(tmp_path, build):
+def test_row_pointers_are_limited_as_elements_are(tmp_path, build):
     """A file of 30 bytes must not ask for a petabyte of row pointers."""
     (tmp_path / "net.bpz").write_bytes(build.file(build.record(shape=(2**47, 0), nonzero=0)))
     archive = codec.open(tmp_path / "net.bpz")

@@ -1,4 +1,4 @@
-"""Files of version 2 that must decode to the same tensors for ever.
+"""Golden files: files of version 2 that must decode to the same tensors in every later release.
 
 golden/<name>.hex is the file; golden/<name>.json its tensors. A failure here means that the format changed:
 that takes a new version, not new golden files.
@@ -25,7 +25,7 @@ def read(name: str) -> bytes:
 
 
 def described(tensor: codec.Tensor) -> dict[str, object]:
-    """A tensor as its golden JSON has it; floats in hexadecimal, which is exact."""
+    """A tensor in the form of the golden JSON files; floats are hexadecimal, and so exact."""
     shape = list(tensor.values().shape)
     if isinstance(tensor, codec.RawTensor):
         return {"name": tensor.name, "shape": shape, "raw": [float(v).hex() for v in tensor.array.ravel()]}

@@ -1,4 +1,4 @@
-"""The stages of Han's scheme, by hand."""
+"""The stages of the storage scheme of Han et al., compared with numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bayespress import codec
 from bayespress.cli.app import app
 
 
-def test_a_matrix_by_hand():
+def test_a_matrix_computed_by_hand():
     """Two rows of 70: 7 at columns 3 and 67 of the first, 9 at column 40 of the second."""
     levels = np.zeros((2, 70), dtype=np.int32)
     levels[0, [3, 67]], levels[1, 40] = 7, 9

@@ -1,4 +1,4 @@
-"""What the encoder refuses, the types, the Huffman codes, and what an import costs."""
+"""Input that the encoder rejects, value types, Huffman codes, and what an import loads."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def book(*values: float) -> codec.Codebook:
         ),
     ],
 )
-def test_encode_refuses(tensors, message):
+def test_rejects_invalid_tensors(tensors, message):
     with pytest.raises(InputError, match=message):
         codec.encode(tensors)
 
 
-def test_encode_refuses_an_unknown_profile():
+def test_rejects_an_unknown_profile():
     with pytest.raises(InputError, match="no profile 'tiny'; choose one of small"):
         codec.encode([], profile="tiny")
 
 
 @pytest.mark.parametrize("step", [0.0, -1.0, float("nan"), float("inf"), 1e-60, 1e60])
-def test_grid_refuses(step):
+def test_rejects_invalid_grid_steps(step):
     with pytest.raises(InputError, match="positive finite float32"):
         codec.Grid(step)
 
@@ -79,12 +79,12 @@ def test_grid_refuses(step):
         (np.zeros(2), "float32"),
     ],
 )
-def test_codebook_refuses(values, message):
+def test_rejects_invalid_codebooks(values, message):
     with pytest.raises(InputError, match=message):
         codec.Codebook(values)
 
 
-def test_decode_refuses_what_is_not_bytes():
+def test_rejects_input_that_is_not_bytes():
     with pytest.raises(InputError, match="not as a str"):
         codec.decode("BPZ")
 
@@ -126,7 +126,7 @@ def test_a_code_that_must_be_limited_is_still_optimal_among_the_short():
 
 
 def _cheapest(weights: list[int]) -> int:
-    """Cost of the best code of at most 12 bits, by trying how many leaves end at each depth."""
+    """Cost of the best code of at most 12 bits, found by trying all numbers of leaves at each depth."""
     prefix = [0]
     for weight in weights:
         prefix.append(prefix[-1] + weight)
@@ -145,7 +145,7 @@ def _cheapest(weights: list[int]) -> int:
 
 
 @pytest.mark.parametrize("frequencies", [{}, {3: 5}, {0: 1, 4096: 1}, {0: 0, 1: 2}])
-def test_codes_that_cannot_be(frequencies):
+def test_rejects_invalid_huffman_frequencies(frequencies):
     with pytest.raises(ValueError, match="two symbols or more"):
         code_lengths(frequencies)
 

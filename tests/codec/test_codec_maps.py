@@ -10,7 +10,7 @@ from bayespress.errors import InputError
 
 
 def by_definition(small: codec.Minifloat, level: int) -> float:
-    """FORMAT.md, section 5.2."""
+    """The value of a level by FORMAT.md, section 5.2."""
     exponent, mantissa = divmod(abs(level), 1 << small.mantissa_bits)
     unit = 2.0**small.unit
     size = mantissa * unit if exponent == 0 else (2**small.mantissa_bits + mantissa) * unit * 2.0 ** (exponent - 1)
@@ -55,12 +55,12 @@ def test_nearest_is_nearest():
 
 
 @pytest.mark.parametrize("arguments", [(0, 3, 0), (9, 3, 0), (2, 16, 0), (2, -1, 0), (2, 2, -150), (8, 0, 0)])
-def test_minifloats_that_cannot_be(arguments):
+def test_rejects_invalid_minifloats(arguments):
     with pytest.raises(InputError, match="minifloat"):
         codec.Minifloat(*arguments)
 
 
-def test_levels_outside_a_minifloat():
+def test_rejects_levels_outside_a_minifloat():
     with pytest.raises(InputError, match=r"levels from -9 to 0, and its minifloat reaches to 7"):
         codec.encode([codec.QuantizedTensor("w", np.int32([0, -9]), codec.Minifloat(2, 1, 0))])
 
@@ -89,7 +89,7 @@ def test_float16_is_rounded_as_numpy_does(archive, name):
 
 
 def test_float16_of_every_kind_of_number(tmp_path):
-    """Ties, subnormals, and what rounds to 0: each float32 near the numbers of float16."""
+    """Ties, subnormal numbers, and numbers that round to 0: every float32 next to a float16 number."""
     halves = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
     middles = (halves[1:] + halves[:-1]) / 2
     around = [np.nextafter(middles, np.float32(side)) for side in (0, 9e9)]
@@ -99,7 +99,7 @@ def test_float16_of_every_kind_of_number(tmp_path):
     np.testing.assert_array_equal(decoded.view(np.uint16), values.astype(np.float16).view(np.uint16))
 
 
-def test_levels(archive):
+def test_levels_as_int8_and_int32(archive):
     np.testing.assert_array_equal(archive.array("w", np.int8), archive["w"].levels)
     np.testing.assert_array_equal(archive.array("wide", np.int32), archive["wide"].levels)
     np.testing.assert_array_equal(archive.array("whole", np.int8), np.arange(-128, 128))
@@ -118,7 +118,7 @@ def test_levels(archive):
         ("w", "words", "not to words"),
     ],
 )
-def test_elements_that_do_not_fit(archive, name, dtype, message):
+def test_rejects_elements_that_do_not_fit(archive, name, dtype, message):
     with pytest.raises(InputError, match=message):
         archive.array(name, dtype)
 

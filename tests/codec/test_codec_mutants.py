@@ -1,4 +1,4 @@
-"""Each check of the C decoder, taken out in turn, must change what the decoder says of some file or call here."""
+"""Each check of the C decoder is removed in turn; the result for some file or call here must change."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ EQUIVALENT = {
 
 
 def corpus() -> bytes:
-    """Bad files for each reason, golden files and samples; in front what verdicts.c wants for its misuse."""
+    """The file that verdicts.c uses for wrong calls, invalid files for each reason, golden files and samples."""
     weights = codec.QuantizedTensor("w", np.array([[1, 0], [0, -3]], dtype=np.int32), codec.Grid(0.5))
     first = codec.encode([weights, codec.RawTensor("r", np.float32([1.5, 2]))], seekable=True)
     build = FileBuilder()
@@ -58,7 +58,7 @@ def corpus() -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_check_is_missed(tmp_path):
+def test_removing_any_check_changes_a_result(tmp_path):
     if shutil.which("gcc") is None:
         pytest.skip("gcc, which builds the decoders, is not installed")
     mutants = all_mutants()

@@ -1,4 +1,4 @@
-"""Names of tensors: how few bytes they take, that they are compared in linear time, and shown on one line."""
+"""Names of tensors: their stored bytes, comparison in linear time, and display on one line."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_repeated_name_is_found_wherever_it_is(build, count):
 @pytest.mark.parametrize(
     "pair", [("layer48001.weight", "layer53360.weight"), ("layer68177.weight", "layer77676.weight")]
 )
-def test_names_of_one_fingerprint_are_two_names(pair):
+def test_different_names_with_equal_fingerprints_are_accepted(pair):
     """Their SipHash-2-4 under a key of zeros ends in the same 32 bits."""
     data = codec.encode(zeros(["a", *pair, "b"]))
     assert [tensor.name for tensor in codec.decode(data)] == ["a", *pair, "b"]

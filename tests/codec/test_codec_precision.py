@@ -1,4 +1,4 @@
-"""Precision from posterior variance: a grid's step costs what it promises, and small floats keep their digits."""
+"""Precision from posterior variance: the cost of rounding to a grid, and the error of small floats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bayespress.errors import InputError
 
 @pytest.mark.parametrize("budget", [0.001, 0.03, 1.0])
 def test_rounding_costs_the_budget(budget):
-    """Equation (1) measured on random weights of very different variances, against equation (2)'s promise."""
+    """The cost of equation (1), measured on random weights of very different variances, is that of equation (2)."""
     random = np.random.default_rng(0)
     variance = np.exp(random.normal(size=200_000) * 1.5 - 8)
     step = grid_step(variance, budget)

@@ -1,4 +1,4 @@
-"""One bad file for each reason to reject, with the status that says so."""
+"""One invalid file for each reason to reject it, with the expected status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CASES = BAD_FILES | BAD_STREAMS | BAD_ADAPTIVE
 
 
 @pytest.mark.parametrize("reason", CASES)
-def test_bad_file(build, reason):
+def test_rejects_invalid_file(build, reason):
     status, make = CASES[reason]
     data = make(build)
     with pytest.raises(StatusError, match="cannot be read") as caught:
@@ -28,7 +28,7 @@ def test_bad_file(build, reason):
         reference.decode(data)
 
 
-def test_the_good_file_that_the_bad_ones_vary(build):
+def test_the_valid_file_that_invalid_ones_vary(build):
     data = stream(build, *plain(build))
     for decode in (codec.decode, reference.decode):
         (tensor,) = decode(data)
@@ -41,7 +41,7 @@ def test_every_status_has_a_case_and_a_sentence():
 
 
 @pytest.mark.parametrize("decode", [codec.decode, reference.decode])
-def test_a_small_file_does_not_get_gigabytes(build, decode):
+def test_declared_elements_are_limited_by_the_file_size(build, decode):
     data = build.file(build.record(nonzero=0, shape=(2**31 - 1,)))
     assert len(data) < 60
     with pytest.raises(InputError, match=r"2147483647 elements"):

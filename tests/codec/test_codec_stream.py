@@ -1,4 +1,4 @@
-"""Writing and reading piece by piece, and files larger than what memory should hold."""
+"""Writing and reading in pieces, and files that declare more than memory holds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tensors(count=6):
 
 @pytest.mark.parametrize("seekable", [None, True, False])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_written_is_encoded(tmp_path, seekable, threads):
+def test_write_and_encode_give_the_same_bytes(tmp_path, seekable, threads):
     path, seen = tmp_path / "net.bpz", []
     size = codec.write(path, tensors(), lambda *now: seen.append(now), seekable=seekable, threads=threads, count=6)
     assert path.read_bytes() == codec.encode(list(tensors()), seekable=seekable)
@@ -36,12 +36,12 @@ def test_written_is_encoded(tmp_path, seekable, threads):
     assert [entry.name for entry in tmp_path.iterdir()] == ["net.bpz"]
 
 
-def test_large_files_are_seekable_by_themselves():
+def test_large_files_are_seekable_by_default():
     assert codec.encode(list(tensors(1)))[4] & 1 == 0
     assert codec.encode(list(tensors()))[4] & 1 == 1
 
 
-def test_what_goes_wrong_leaves_the_old_file(tmp_path):
+def test_a_failed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "net.bpz"
     path.write_bytes(b"BPZ, old")
 
@@ -120,7 +120,7 @@ def test_a_stream_gives_a_tensor_before_the_next_has_come():
 
 
 @pytest.mark.parametrize("seekable", [True, False])
-def test_streams_that_end_early_or_late_or_are_damaged(seekable):
+def test_rejects_damaged_streams(seekable):
     data = codec.encode(list(tensors(2)), seekable=seekable)
     for bad in (b"", data[:3], data[:9], data[:30], data[:-1], data + b"x", data[:-9] + b"x" + data[-8:]):
         with pytest.raises(CorruptFileError, match="cannot be read"):
@@ -129,13 +129,13 @@ def test_streams_that_end_early_or_late_or_are_damaged(seekable):
         list(codec.stream(io.BytesIO(data), max_elements=9))
 
 
-def test_a_stream_of_text_is_refused():
+def test_rejects_a_stream_of_text():
     with pytest.raises(InputError, match="gives str, and bytes are needed; open it in binary mode"):
         list(codec.stream(io.StringIO("BPZ")))
 
 
-def test_a_stream_that_promises_much_gets_no_memory_for_it(build):
-    """The default limit goes by the size of a file: here that of which has come, and not what the directory says."""
+def test_declared_elements_of_a_stream_are_limited_by_the_bytes_read(build):
+    """The default limit follows from the bytes that were read, not from the size that the directory declares."""
     huge = build.record(shape=(2**40,), nonzero=0)
     entry, section = build.record(name=b"v", size=2**40)
     data = build.seekable(huge, (entry, section))
@@ -143,7 +143,7 @@ def test_a_stream_that_promises_much_gets_no_memory_for_it(build):
         list(codec.stream(io.BytesIO(data)))
 
 
-def test_one_bad_section_spoils_no_other(tmp_path):
+def test_one_bad_section_leaves_the_others_readable(tmp_path):
     data = bytearray(codec.encode(list(tensors())))
     start, size = sections_of(bytes(data))[2]
     data[start + size // 2] ^= 4
@@ -166,7 +166,7 @@ def test_a_sound_file_verifies(tmp_path):
 
 
 def test_more_elements_than_32_bits_count(build, tmp_path):
-    """2^32 elements, two of which are not 0: gaps of more than 2^31, and rows that nobody decodes densely."""
+    """2^32 elements, two of which are not 0: gaps above 2^31, decoded to sparse rows only."""
     rows, columns, filler = 2**20, 2**12, 2**31 - 1
     fixed_31, fixed_0 = ((0, 1), (31, 6), 0), ((0, 1), (0, 6), 0)
     gap = rows * columns - 1 - 5 - 1
@@ -184,7 +184,7 @@ def test_more_elements_than_32_bits_count(build, tmp_path):
     assert row_pointer[-1] == 2
 
 
-def test_columns_that_32_bits_cannot_tell_are_refused(build, tmp_path):
+def test_rejects_sparse_rows_of_2_to_the_33_columns(build, tmp_path):
     (tmp_path / "net.bpz").write_bytes(build.file(build.record(shape=(2**33,), nonzero=0)))
     with pytest.raises(InputError, match="has no sparse rows"):
         codec.open(tmp_path / "net.bpz", max_elements=2**40).csr("w")
@@ -203,7 +203,7 @@ def test_narrow_levels(dtype):
 
 
 def test_the_lowest_level_of_all(tmp_path):
-    """-2^31 has no value number beside that of zero, so that no dense layout takes it."""
+    """-2^31 has no value number in the dense layout."""
     levels = np.full((4, 4), -(2**31), dtype=np.int32)
     levels[0, 0] = 0
     for profile in codec.PROFILES:
@@ -212,7 +212,7 @@ def test_the_lowest_level_of_all(tmp_path):
 
 
 class Asked(io.RawIOBase):
-    """A source that remembers the most that was asked of it at once; `endless` gives zeros for ever behind the data."""
+    """A source that records the largest read; with `endless`, zeros follow the data without end."""
 
     def __init__(self, data: bytes, *, endless: bool = False) -> None:
         self.data, self.at, self.endless = data, 0, endless
@@ -240,7 +240,7 @@ PROMISES = {
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_a_size_in_the_file_is_not_asked_of_the_source_at_once(tmp_path, promise):
+def test_a_declared_size_is_read_in_pieces(tmp_path, promise):
     data = bytes.fromhex(PROMISES[promise])
     source = Asked(data)
     with pytest.raises(CorruptFileError, match="cannot be read"):
@@ -270,12 +270,12 @@ def test_an_endless_stream_is_read_no_further_than_its_file(seekable):
 
 
 @pytest.mark.parametrize("head", ["", "42505a02", "42505a0201", "42505a0202410177", "42505a028040", "42505a0281408002"])
-def test_an_endless_stream_of_zeros_is_refused(head):
+def test_rejects_an_endless_stream_of_zeros(head):
     with pytest.raises(CorruptFileError, match="cannot be read"):
         list(codec.stream(Asked(bytes.fromhex(head), endless=True)))
 
 
-def test_what_memory_cannot_hold_is_told_in_a_sentence(tmp_path, build):
+def test_rejects_arrays_larger_than_memory_with_a_sentence(tmp_path, build):
     (tmp_path / "net.bpz").write_bytes(build.file(build.record(shape=(2**47,), nonzero=0)))
     archive = codec.open(tmp_path / "net.bpz", max_elements=2**47)
     with pytest.raises(InputError, match="takes 562949953421312 bytes of memory"):

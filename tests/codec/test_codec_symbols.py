@@ -1,4 +1,4 @@
-"""What the C codec exports is what its headers declare, and its files include and call each other in no circle."""
+"""The C codec exports what its headers declare, and its files include and call each other without circles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One bad file for each reason to refuse a range-coded stream."""
+"""One invalid file for each reason to reject a range-coded stream."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from codec_forced import forced_stream
 
 
 def by_gap(build, bits, *, gap_bits=0, kind=GRID) -> bytes:
-    """Of a matrix of 2 by 3 with one non-zero, from the bits that the model decodes."""
+    """A file by gap of a 2 by 3 matrix with one non-zero; `bits` are what the range decoder returns."""
     coded = forced_stream(bits, rows=2, columns=3, nonzero=1, gap_bits=gap_bits)
     fields = [(byte, 8) for byte in coded]
     return stream(build, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (1, 1), (gap_bits, 5), (0, 7), *fields, kind=kind)
 
 
 def by_position(build, bits, *, nonzero) -> bytes:
-    """Of a matrix of 2 by 3."""
+    """A file by position of a 2 by 3 matrix; `bits` are what the range decoder returns."""
     coded = forced_stream(bits, rows=2, columns=3, nonzero=nonzero)
     fields = [(byte, 8) for byte in coded]
     return stream(build, ADAPTIVE, NO_MASK, NO_MASK, (0, 5), (0, 1), (0, 4), *fields, nonzero=nonzero)

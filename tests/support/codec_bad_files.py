@@ -1,4 +1,4 @@
-"""One bad file for each reason to refuse a file, an entry of its directory, or a value map."""
+"""One invalid file for each reason to reject a file, a directory entry, or a value map."""
 
 from __future__ import annotations
 

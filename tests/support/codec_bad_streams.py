@@ -1,4 +1,4 @@
-"""One bad file for each reason to refuse a stream of layouts 0 to 2: masks, codes, entries, padding."""
+"""One invalid file for each reason to reject a prefix-coded stream: masks, codes, entries, padding."""
 
 from __future__ import annotations
 

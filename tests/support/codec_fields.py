@@ -1,4 +1,4 @@
-"""The fields of hand-built streams, and the statuses that the C decoder refuses with."""
+"""Fields of hand-built bit streams, and the statuses of the C decoder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stream(build, *fields, nonzero=1, shape=(2, 3), kind=GRID, value_map=None) -
 
 
 def plain(build) -> tuple:
-    """The fields of a good stream: one non-zero, at index 4, of level -1."""
+    """The fields of a valid stream with one non-zero: level -1 at position 4."""
     return (RUNNING, NO_MASK, NO_MASK, P3, *fixed(3), *fixed(1), (4, 3), (1, 1))
 
 

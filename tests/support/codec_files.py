@@ -16,7 +16,7 @@ def seal(body: bytes) -> bytes:
 
 
 def pack(fields: BitFields) -> bytes:
-    """Bits as bytes, independent of the C writer."""
+    """Bits as bytes, computed without the C writer."""
     text = "".join(f"{n:b}".zfill(w)[-w:] for n, w in zip(fields.numbers, fields.widths, strict=True) if w)
     text += "0" * (-len(text) % 8)
     return bytes(int(text[at : at + 8], 2) for at in range(0, len(text), 8))
@@ -33,12 +33,12 @@ MAPS = {
 
 
 class FileBuilder:
-    """Hand-built files, field by field, correct in all that a test does not spoil."""
+    """Builds files field by field, valid except where a test asks otherwise."""
 
     def record(
         self, *, kind=GRID, name=b"w", shape=(2, 3), nonzero=1, value_map=None, payload=b"", size=None
     ) -> tuple[bytes, bytes]:
-        """An entry and its section."""
+        """A directory entry and its section."""
         section = (MAPS.get(kind, b"") if value_map is None else value_map) + payload
         entry = bytes([kind << 4 | len(shape), len(name)]) + name + b"".join(varint(extent) for extent in shape)
         if kind >= GRID:
@@ -46,12 +46,12 @@ class FileBuilder:
         return entry, section
 
     def file(self, *records: tuple[bytes, bytes], count: int | None = None) -> bytes:
-        """Under one checksum."""
+        """A file under one checksum."""
         body = b"BPZ\2" + varint(2 * (len(records) if count is None else count))
         return seal(body + b"".join(entry for entry, _ in records) + b"".join(section for _, section in records))
 
     def seekable(self, *records: tuple[bytes, bytes], size: int | None = None, behind: bytes = b"") -> bytes:
-        """With a checksum for each section."""
+        """A seekable file."""
         entries = b"".join(entry for entry, _ in records)
         front = b"BPZ\2" + varint(2 * len(records) + 1) + varint(len(entries) if size is None else size) + entries
         return seal(front) + b"".join(seal(section) for _, section in records) + behind
@@ -68,7 +68,7 @@ class FileBuilder:
 
 
 def parts_of(data: bytes) -> list[bytearray]:
-    """What of a sound file lies under each checksum: all; of a seekable file magic to count, entries, and sections."""
+    """The parts of a valid file without checksums: everything, or magic to count, entries, and each section."""
     if not data[4] & 1:
         return [bytearray(data[:-4])]
     behind = 6 if data[4] & 0x80 else 5
@@ -89,7 +89,7 @@ def sections_of(data: bytes) -> list[tuple[int, int]]:
 
 
 def sealed(parts: list[bytearray]) -> bytes:
-    """A file of such parts, with right checksums whatever they hold."""
+    """A file of these parts with matching checksums."""
     if len(parts) == 1:
         return seal(bytes(parts[0]))
     front, entries, *sections = (bytes(part) for part in parts)

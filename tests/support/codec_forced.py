@@ -1,4 +1,4 @@
-"""Range-coded streams that make the decoder see chosen bits, whatever its estimates: what an encoder never writes."""
+"""Range-coded streams from which the decoder reads chosen bits, also those that no encoder writes."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _LONGEST_S = 20  # of a program on all files; a sound one takes less than 1 s
 
 @dataclass(frozen=True)
 class Mutant:
-    """A source with one check taken out.
+    """A source without one of its checks.
 
     file    the source's name
     check   the condition, its white space made single spaces
@@ -47,12 +47,12 @@ class Mutant:
 
 
 def without_comments(source: str) -> str:
-    """The source with comments made spaces, so that places stay."""
+    """The source with spaces instead of comments, so that all offsets stay."""
     return re.sub(r"/\*.*?\*/", lambda found: re.sub(r"[^\n]", " ", found[0]), source, flags=re.DOTALL)
 
 
 def closing(source: str, start: int) -> int:
-    """The place of the bracket that closes the one at `start`."""
+    """The offset of the bracket that closes the one at `start`."""
     depth = 0
     for at in range(start, len(source)):
         depth += (source[at] in "([{") - (source[at] in ")]}")
@@ -62,7 +62,7 @@ def closing(source: str, start: int) -> int:
 
 
 def parts(source: str, start: int, end: int, operator: str) -> Iterator[tuple[int, int]]:
-    """The places of the operands of `operator` between `start` and `end`, outside inner brackets."""
+    """The offsets of the operands of `operator` between `start` and `end`, outside inner brackets."""
     at = first = start
     while at < end:
         if source[at] in "([{":
@@ -137,11 +137,11 @@ class Laboratory:
         self._compile(C_TESTS / "verdicts.c", self.driver, C_SOURCES)
 
     def sound(self) -> str:
-        """What the decoder says as it is."""
+        """The results of the unchanged decoder."""
         return self._judge(self.folder / "sound", self.objects)
 
     def judged(self, mutant: Mutant, number: int) -> str:
-        """What the mutant says; how it ended where it did not end well."""
+        """The results of the mutant, or how it ended."""
         folder = self.folder / str(number)
         folder.mkdir()
         if mutant.file.endswith(".h"):

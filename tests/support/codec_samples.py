@@ -1,4 +1,4 @@
-"""Sound `.bpz` files of the encoder, for tests that read or damage them."""
+"""Valid `.bpz` files of the encoder, for tests that read or damage them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the codec's C lies, and how strictly the tests compile it."""
+"""Paths of the C sources of the codec, and the warnings with which the tests compile them."""
 
 from __future__ import annotations
 
