@@ -1,4 +1,4 @@
-"""Code of the user's that is named as `module:callable`: networks, data sets, methods, losses, devices."""
+"""Code of the user's that is named as `module:callable`: networks, data sets, methods, losses, targets, devices."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ def imported(name: str, what: str) -> Callable[..., Any]:
 
     Raises InputError when there is none, and when the module raises anything while it is imported.
     """
+    factory = imported_object(name, what, "callable")
+    if not callable(factory):
+        raise _lacks(name, what, "callable")
+    return factory  # type: ignore[no-any-return]
+
+
+def imported_object(name: str, what: str, kind: str = "object") -> Any:
+    """Whatever stands in the module under the name after the colon; `kind` says what is expected there.
+
+    Raises InputError as `imported` does.
+    """
     module_name, _, attribute = name.partition(":")
     here = os.getcwd()  # noqa: PTH109 - sys.path holds strings
     if here not in sys.path:
@@ -38,7 +49,12 @@ def imported(name: str, what: str) -> Callable[..., Any]:
             f"{what} {name}: module {module_name} cannot be imported ({reason_of(error.__cause__)}); run from the "
             "folder that holds it."
         ) from error.__cause__
-    factory = getattr(module, attribute, None)
-    if not callable(factory):
-        raise InputError(f"{what} {name}: {module_name} has no callable {attribute!r}; check what follows the colon.")
-    return factory  # type: ignore[no-any-return]
+    found = getattr(module, attribute, None)
+    if found is None:
+        raise _lacks(name, what, kind)
+    return found
+
+
+def _lacks(name: str, what: str, kind: str) -> InputError:
+    module_name, _, attribute = name.partition(":")
+    return InputError(f"{what} {name}: {module_name} has no {kind} {attribute!r}; check what follows the colon.")

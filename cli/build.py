@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..deploy.compile.targets import targets_help
 from ..text import shell_word
 from .console import JsonFlag, Overwrite, print_json, show, size, step, table
 
@@ -24,7 +25,8 @@ def build(
         typer.Option("--out", "-o", help="Bundle to write; *.zip gives one file.", show_default="NAME.bundle"),
     ] = None,
     target: Annotated[
-        list[str] | None, typer.Option("--target", "-t", help="What to compile for; repeat for several.")
+        list[str] | None,
+        typer.Option("--target", "-t", help=f"What to compile for; repeat for several: {targets_help()}."),
     ] = None,
     kernels: Annotated[
         str, typer.Option(help="For layers that can be either: dense, sparse, or auto, by what it will take.")

@@ -8,16 +8,18 @@ from .console import JsonFlag, print_json, show, table
 def targets(as_json: JsonFlag = False) -> None:
     """List what `build` can compile for, and whether what each needs is installed.
 
+    A target of your own is named as module:target, a bayespress.deploy.compile.targets.Target in a module of yours.
+
     Example: [bold]bayespress targets[/]
 
     A processor and extensions may follow a target's name: [bold]bayespress build packed -t
     arm64-linux:cortex-a76+dotprod[/]; a GPU's fp16 has products computed in float16 where the device can, sums staying
     float32: [bold]-t adreno+fp16-products[/]
     """
-    from ..deploy.compile.targets import TARGETS
+    from ..deploy.compile.targets import all_targets
     from ..deploy.compile.toolchain import missing_for
 
-    rows = [(each, missing_for(each)) for each in TARGETS.values()]
+    rows = [(each, missing_for(each)) for each in all_targets()]
     if as_json:
         print_json(
             [

@@ -100,7 +100,7 @@ DOCUMENTED = (
     "bayespress.train.likelihoods.gaussian", "bayespress.train.likelihoods.pixels",
     "bayespress.train.bayesian", "bayespress.train.fit",
     "bayespress.train.predict", "bayespress.compress.packed", "bayespress.deploy.measure.bench",
-    "bayespress.deploy.verify.verify", "bayespress.codec.encode",
+    "bayespress.deploy.verify.verify", "bayespress.codec.encode", "bayespress.deploy.compile.targets",
 )  # fmt: skip
 
 

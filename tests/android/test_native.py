@@ -12,14 +12,14 @@ from elftools.elf.elffile import ELFFile
 
 from bayespress.deploy.bundle.format import opened
 from bayespress.deploy.compile.android import API, PAGE_BYTES, link_for_android, system_names
-from bayespress.deploy.compile.targets import TARGETS
+from bayespress.deploy.compile.targets import all_targets, target_named
 from bayespress.deploy.compile.toolchain import c_compiler
 from bayespress.deploy.devices.qemu import ARM64
 
 pytestmark = [pytest.mark.xdist_group("android"), pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "android_demo"
-ANDROID = {name: target for name, target in TARGETS.items() if target.android}
+ANDROID = {target.name: target for target in all_targets() if target.android}
 CPP = APP / "app" / "src" / "main" / "cpp"
 STRICT = (
     "-std=gnu99",
@@ -45,7 +45,7 @@ def libraries(built):
 @pytest.fixture(scope="module")
 def jni(java, tmp_path_factory):
     """The JNI library for a phone of 64 bits; on 32, the headers that stand in for bionic's have another time_t."""
-    target = TARGETS["arm64-android"]
+    target = target_named("arm64-android")
     scratch = tmp_path_factory.mktemp("jni")
     headers = java.parent / "include"
     compiler = [*c_compiler(target.triple), *target.flags, *STRICT]
@@ -113,7 +113,7 @@ def test_the_jni_library_is_one_too_and_offers_what_kotlin_calls(jni):
 
 def test_a_library_that_wants_more_is_not_linked(tmp_path):
     """reallocarray came with API 29."""
-    compiler = c_compiler(TARGETS["arm64-android"].triple)
+    compiler = c_compiler(target_named("arm64-android").triple)
     (tmp_path / "it.c").write_text("void *reallocarray(void *, unsigned long, unsigned long);\n"
                                    "void *bp_it(void) { return reallocarray(0, 1, 1); }\n")  # fmt: skip
     subprocess.run([*compiler, "-fPIC", "-c", tmp_path / "it.c", "-o", tmp_path / "it.o"], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import shutil
 
@@ -9,6 +10,8 @@ import pytest
 
 import bayespress
 from bayespress.deploy.bundle.format import opened
+from bayespress.deploy.compile import targets
+from bayespress.deploy.compile.targets import Target, all_targets, register_target, target_named, targets_help
 from bayespress.deploy.devices import (
     Capabilities,
     DeviceEntry,
@@ -106,3 +109,78 @@ class TestTargets(TargetContract):
     @pytest.fixture
     def device(self, target):
         return {"host": "host", "wasm32-wasi": "wasm"}.get(target)
+
+
+# WebAssembly without vectors, which the package has no target for.
+PLAIN_WASM = Target(
+    "wasm32-plain", "WebAssembly without vectors", {"kind": "llvm", "mtriple": "wasm32-unknown-wasi"}, "wasm32-wasi",
+    "wasm32", registers=(4, 16), features={"simd": "+simd128"},
+)  # fmt: skip
+
+
+@pytest.fixture
+def registry_of_targets(monkeypatch):
+    """Targets that a test registers are gone after it."""
+    monkeypatch.setattr(targets, "_TARGETS", dict(targets._TARGETS))
+
+
+@pytest.mark.slow
+class TestOwnTarget(TargetContract):
+    """One that the package does not know: registered, and named by its module."""
+
+    @pytest.fixture(params=["wasm32-plain", f"{__name__}:PLAIN_WASM"])
+    def target(self, request, registry_of_targets):
+        if ":" not in request.param:
+            register_target(PLAIN_WASM)
+        return request.param
+
+    @pytest.fixture
+    def device(self):
+        return "wasm"
+
+
+def test_a_target_of_ones_own_is_registered(registry_of_targets):
+    register_target(PLAIN_WASM)
+    assert all_targets()[-1] is PLAIN_WASM
+    assert "wasm32-plain" in targets_help()
+    assert target_named("wasm32-plain") is PLAIN_WASM
+    assert target_named("wasm32-plain+simd").compiler["mattr"] == ["+simd128"]
+    with pytest.raises(InputError, match="'wasm32-plain' is registered already"):
+        register_target(PLAIN_WASM)
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a+b", "../up", ".hidden", "with space"])
+def test_rejects_invalid_names_of_targets(name, registry_of_targets):
+    with pytest.raises(InputError, match="letters") as caught:
+        register_target(dataclasses.replace(PLAIN_WASM, name=name))
+    assert repr(name) in str(caught.value)
+
+
+def test_rejects_a_target_with_too_few_registers(registry_of_targets):
+    with pytest.raises(InputError, match="4 registers of 4 floats"):
+        register_target(dataclasses.replace(PLAIN_WASM, registers=(4, 4)))
+
+
+def test_a_target_of_ones_own_is_named_by_its_module(monkeypatch, tmp_path):
+    (tmp_path / "lab_targets.py").write_text(
+        "from bayespress.deploy.compile.targets import target_named\nfrom dataclasses import replace\n"
+        "BOARD = replace(target_named('arm64-linux'), name='board')\n"
+        "def made():\n    return BOARD\n"
+        "HOST = replace(BOARD, name='host')\nTEXT = 'arm64-linux'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    board = target_named("lab_targets:BOARD")
+    assert (board.name, board.machine) == ("board", "aarch64")
+    assert target_named("lab_targets:made") == board
+    fast = target_named("lab_targets:BOARD+dotprod")
+    assert (fast.name, fast.folder, fast.compiler["mattr"][-1]) == ("board+dotprod", "board-dotprod", "+dotprod")
+    for name, offending in (
+        ("lab_targets:HOST", "'host'"),
+        ("lab_targets:TEXT", "str"),
+        ("lab_targets:absent", "'absent'"),
+        ("lab_targets:BOARD+sse", "'sse'"),
+        ("absent_module:BOARD", "absent_module"),
+    ):
+        with pytest.raises(InputError, match=offending):
+            target_named(name)

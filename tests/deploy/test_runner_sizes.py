@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bayespress import codec
-from bayespress.deploy.compile.targets import TARGETS
+from bayespress.deploy.compile.targets import target_named
 from bayespress.deploy.compile.toolchain import c_compiler
 from bayespress.deploy.devices.qemu import ARMV7
 
@@ -123,7 +123,7 @@ def armv7(tmp_path_factory):
     """The runner of a 32-bit machine, in emulation."""
     if ARMV7.path() is None:
         pytest.skip("qemu-arm, which runs 32-bit ARM programs, is not installed (Debian: qemu-user-static)")
-    target = TARGETS["armv7-linux"]
+    target = target_named("armv7-linux")
     folder = tmp_path_factory.mktemp("armv7")
     return [str(ARMV7.path()), str(compiled([*c_compiler(target.triple), *target.flags], folder, "-static"))]
 
