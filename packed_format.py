@@ -23,8 +23,10 @@ from .errors import InputError, reason_of
 from .files import read_bytes, write_text
 from .metric import ERROR, Metric
 from .outputs import record_folder
+from .record_version import other_version
 
 RECORD = "packed.json"
+VERSION: Literal[2] = 2  # of PackedRecord; raised whenever a field changes
 WEIGHTS = "weights.bpz"
 NETWORK = "network.pt2"
 ORIGINAL = "original.pt2"
@@ -127,7 +129,7 @@ class ChoiceRecord(_Strict):
 class PackedRecord(_Strict):
     """`packed.json`."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = VERSION
     name: str
     input_shape: tuple[int, ...] = Field(description="of one example, without the batch axis")
     output_shape: tuple[int, ...] = Field(description="of one example, without the batch axis")
@@ -167,12 +169,17 @@ class PackedRecord(_Strict):
 
     @classmethod
     def read(cls, folder: Path) -> PackedRecord:
-        """Read and check `folder/packed.json`. Raises InputError when it is missing or not of this schema."""
+        """Read and check `folder/packed.json`.
+
+        Raises InputError when it is missing, of another version or not of this schema.
+        """
         path = folder / RECORD
         data = read_bytes(path, "packed directory's record", _LARGEST_RECORD)
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
+            if (older := other_version(error, path, VERSION, "run `bayespress compress` again")) is not None:
+                raise older from None
             raise InputError(
                 f"{path} is not a packed directory's record: {reason_of(error)}; run `bayespress compress` again."
             ) from None

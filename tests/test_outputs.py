@@ -18,8 +18,8 @@ from bayespress.workflow.kinds import BENCH_REPORT, run_directory
 
 WEIGHTS = codec.encode([codec.RawTensor("w", np.arange(20, dtype=np.float32))])
 RECORDS = {
-    "packed.json": {"version": 1, "original_parameters": 1, "packed_bytes": 1},
-    "run.json": {"version": 1, "method": {}, "model": {}, "data": {}, "training": {}, "status": "complete"},
+    "packed.json": {"version": 2, "original_parameters": 1, "packed_bytes": 1},
+    "run.json": {"version": 2, "method": {}, "model": {}, "data": {}, "training": {}, "status": "complete"},
     "manifest.json": {
         "version": 1, "digest": "", "targets": {}, "files": [{"path": "weights.bpz"}, {"path": "golden/input.f32"}]
     },

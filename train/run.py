@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from ..errors import InputError, reason_of
 from ..files import read_bytes, replacing_file, write_text
 from ..metric import ERROR, Metric
+from ..record_version import other_version
 from .bayesian import BayesianNetwork
 from .data import PartName
 from .likelihoods import Likelihood, likelihood_of
 from .recipe import Recipe
 
 RECORD = "run.json"
+VERSION: Literal[2] = 2  # of RunRecord; raised whenever a field changes
 POSTERIOR = "posterior.safetensors"
 INITIAL = "initial.safetensors"
 _LARGEST_RECORD = 64 << 20  # bytes: some 300,000 epochs
@@ -82,7 +84,7 @@ class EpochRecord(_Strict):
 class RunRecord(Recipe):
     """`run.json`: the recipe, and what came of it."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = VERSION
     status: Literal["running", "complete"] = "running"
     final: FinalRecord | None = None
     measured_by: Metric = Field(default=ERROR, description="what `metric` is, in each epoch and in `final`")
@@ -109,11 +111,16 @@ class RunRecord(Recipe):
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
-        """Read and check `folder/run.json`. Raises InputError when it is missing or not of this schema."""
+        """Read and check `folder/run.json`.
+
+        Raises InputError when it is missing, of another version or not of this schema.
+        """
         data = read_bytes(folder / RECORD, "run directory's record", _LARGEST_RECORD)
         try:
             record = cls.model_validate_json(data)
         except ValidationError as error:
+            if (older := other_version(error, folder / RECORD, VERSION, "train again")) is not None:
+                raise older from None
             raise InputError(
                 f"{folder / RECORD} is not a run's record: {reason_of(error)}; train again or name another run."
             ) from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,8 @@ from bayespress.compress.settings import CompressSettings
 from bayespress.errors import InputError
 from bayespress.packed_format import PackedRecord
 from zoo import ZOO, posterior_of
+
+RECORDS = Path(__file__).parent.parent / "support" / "records"  # as versions before this one wrote them
 
 
 def packed_specimen(name, **settings):
@@ -201,14 +205,22 @@ class TestTheFace:
     ("text", "message"),
     [
         ("{", "not a packed directory's record"),
-        ('{"version": 2}', "version"),
-        ('{"version": 1, "name": "x", "surplus": 1}', "not a packed directory's record"),
+        ('{"version": "2"}', "not a packed directory's record"),
+        ('{"version": 2, "name": "x", "surplus": 1}', "not a packed directory's record"),
+        ('{"version": 3, "name": "x"}', r"version 3.*a later bayespress.*version 2; install that"),
     ],
 )
 def test_rejects_invalid_record(tmp_path, text, message):
     (tmp_path / "packed.json").write_text(text)
     with pytest.raises(InputError, match=message):
         PackedRecord.read(tmp_path)
+
+
+def test_rejects_a_record_of_version_1(tmp_path):
+    shutil.copy(RECORDS / "packed-version-1.json", tmp_path / "packed.json")
+    with pytest.raises(InputError, match=r"version 1, .*version 2") as caught:
+        PackedRecord.read(tmp_path)
+    assert "bayespress compress" in str(caught.value)
 
 
 def points(name):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from bayespress.train.data import DataSet
 from bayespress.train.report import run_page
 from bayespress.train.run import RunRecord
 from bayespress.train.training_run import train_run
+
+RECORDS = Path(__file__).parent.parent / "support" / "records"  # as versions before this one wrote them
 
 NETWORK = """
 from torch import nn
@@ -222,3 +226,20 @@ def test_what_is_held_out_is_always_the_same_part(data):
     torch.testing.assert_close(whole, data.train.inputs.flatten(1).sum(1).sort().values)
     with pytest.raises(InputError, match="is empty"):
         data.held_out(0.0)
+
+
+def test_rejects_a_record_of_version_1(tmp_path):
+    shutil.copy(RECORDS / "run-version-1.json", tmp_path / "run.json")
+    with pytest.raises(InputError, match=r"version 1, .*version 2; train again"):
+        RunRecord.read(tmp_path)
+
+
+def test_rejects_invalid_records(tmp_path):
+    for text, offending in (
+        ("{", "the whole file"),
+        ('{"version": "2"}', "version"),
+        ('{"version": 2, "surplus": 1}', "surplus"),
+    ):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(InputError, match=rf"not a run's record: {offending}.*; train again"):
+            RunRecord.read(tmp_path)
