@@ -13,7 +13,7 @@ C_STYLE := $(wildcard codec/c/*.[ch] train/kernels/*.[ch] deploy/runtime/*.[ch] 
 # Of `make check`: what is quick and touches no compiler of foreign processors.
 QUICK_TESTS := tests/codec tests/train tests/compress tests/cli tests/test_*.py
 STAGES := codec train compress deploy workflow testing cli html_report
-MODULES := _version api errors extras files labels metric optional optuna_study outputs packed_format plugins record_version setting_types signatures text __main__
+MODULES := _version api confusion errors extras files labels metric optional optuna_study outputs packed_format plugins record_version setting_types signatures text __main__
 
 .PHONY: help setup demo check test docs intel-opencl android-tools android-pictures arm-python reproduce-mnist lint typecheck check-tests clean
 .DEFAULT_GOAL := help

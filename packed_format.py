@@ -19,6 +19,7 @@ from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .confusion import Confusion
 from .errors import InputError, reason_of
 from .files import read_bytes, write_text
 from .metric import ERROR, Metric
@@ -149,6 +150,10 @@ class PackedRecord(_Strict):
     )
     layers: tuple[LayerRecord, ...] = ()
     papers: PapersRecord | None = None
+    confusion_before: Confusion | None = Field(
+        default=None, description="of the network as given, on `part`; none where it has no classes, or too many"
+    )
+    confusion: Confusion | None = Field(default=None, description="the same after the last step")
     choice: ChoiceRecord | None = Field(default=None, description="none when the settings were given")
     real_examples: int | None = Field(
         default=None,

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..confusion import Confusion
 from ..errors import InputError, reason_of
 from ..files import StrPath
 from ..html_report import html_table
@@ -55,6 +56,7 @@ class Packed:
     golden    examples (n >= 1, ...) from the data whose outputs every runtime must reproduce; None takes `example`
     preprocessing, labels, data  of the data set: how raw values become inputs, the names of classes, its name
     measured_by, part  what the steps' metric is, and the part of the data set that it was measured on, where known
+    confusion_before, confusion  which class is taken for which, before and after compression, where that was measured
     choice    how the settings were chosen, where a search chose them
 
     >>> import pathlib, tempfile, torch, bayespress
@@ -82,6 +84,8 @@ class Packed:
     choice: ChoiceRecord | None = None
     measured_by: Metric = ERROR
     part: Literal["validation", "test"] | None = None
+    confusion_before: Confusion | None = None
+    confusion: Confusion | None = None
 
     def __repr__(self) -> str:
         metric = self.steps[-1].metric if self.steps else None
@@ -149,6 +153,8 @@ class Packed:
             data=self.data,
             measured_by=self.measured_by,
             part=self.part,
+            confusion_before=self.confusion_before,
+            confusion=self.confusion,
             original_parameters=self.original_parameters,
             original_bytes=4 * self.original_parameters,
             packed_bytes=len(self.weights),

@@ -9,6 +9,7 @@ from ..codec.layout import STREAMS
 from ..html_report.charts import Bar, bar_chart, picture, scatter_chart
 from ..html_report.figures import (
     Latency,
+    class_parts,
     latency_cards,
     latency_charts,
     metric_cards,
@@ -32,6 +33,7 @@ def packed_page(record: PackedRecord, layout: FileLayout, latency: Latency | Non
     sections = [
         Section("", _charts(record, layout, latency)),
         Section("Steps", [steps_table(record.steps, record.measured_by, record.part)] if record.steps else []),
+        Section("Errors by class", _classes(record)),
         *([_search(record.choice, record.measured_by)] if record.choice is not None else []),
         Section("Layers", [_layers(record.layers)] if record.layers else []),
         Section("Tensors of the file", [_tensors(layout)]),
@@ -67,6 +69,11 @@ def _charts(record: PackedRecord, layout: FileLayout, latency: Latency | None) -
     """What the page begins with, and all that the picture has."""
     steps, metric = record.steps, record.measured_by
     return [nonzero_chart(steps), *metric_charts(steps, metric, record.part), _bytes(layout), *latency_charts(latency)]
+
+
+def _classes(record: PackedRecord) -> list[Chart | Table]:
+    before, after = (None if found is None else found.counts for found in (record.confusion_before, record.confusion))
+    return class_parts(before, after, record.labels, record.part)
 
 
 def _bytes(layout: FileLayout) -> Chart:

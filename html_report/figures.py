@@ -118,7 +118,7 @@ def latency_charts(latency: Latency | None) -> list[Chart]:
     return [Chart("Latency", bar_chart(bars, "median, µs", name="runtime"), note)]
 
 
-def class_sections(
+def class_parts(
     before: Sequence[Sequence[int]] | None,
     after: Sequence[Sequence[int]] | None,
     labels: Sequence[str],

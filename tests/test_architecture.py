@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "workflow", "testing", "cli", "html_report")
 # What each may import of the package beside its own files; cli and api.py may import everything.
 COMMON = {
+    "confusion",
     "errors",
     "files",
     "html_report",
@@ -46,6 +47,7 @@ ALLOWED = {
     "record_version": {"errors"},
     "signatures": set(),
     "labels": {"errors", "text"},
+    "confusion": set(),
     "metric": set(),
     "outputs": {"errors", "files", "text"},
     "html_report": {"_version", "metric", "optional", "text"},

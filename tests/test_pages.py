@@ -16,7 +16,7 @@ from bayespress.deploy.measure.report import BenchReport, DeviceReport
 from bayespress.errors import InputError
 from bayespress.html_report import charts
 from bayespress.html_report.charts import Bar, Line
-from bayespress.html_report.figures import class_sections
+from bayespress.html_report.figures import class_parts
 from bayespress.html_report.glossary import explained, glossary, parse_glossary
 from bayespress.html_report.page import MOST_ROWS, Chart, Page, Section, Table
 from bayespress.packed_format import Preprocessing
@@ -144,14 +144,14 @@ def test_a_bench_page_says_what_is_known_of_each_device():
 
 
 def test_errors_by_class():
-    matrix, table = class_sections([[8, 2], [1, 9]], [[7, 3], [0, 10]], ("cat", "dog"), "test")
+    matrix, table = class_parts([[8, 2], [1, 9]], [[7, 3], [0, 10]], ("cat", "dog"), "test")
     assert table.rows == [("cat", "10", "20.00 %", "30.00 %", "dog: 3"), ("dog", "10", "10.00 %", "0.00 %", "")]
     tiles = charts.specification(matrix.chart)["data"]["values"]
     assert {(tile["row"], tile["column"], tile["count"], tile["share"]) for tile in tiles} == {
         ("0: cat", "0: cat", 7, 70.0), ("0: cat", "1: dog", 3, 30.0), ("1: dog", "1: dog", 10, 100.0)
     }  # fmt: skip
-    assert class_sections(None, None, (), "test") == []
-    assert class_sections(None, [[0, 0], [1, 0]], (), None)[1].rows[0] == ("0", "0", "–", "")
+    assert class_parts(None, None, (), "test") == []
+    assert class_parts(None, [[0, 0], [1, 0]], (), None)[1].rows[0] == ("0", "0", "–", "")
 
 
 def test_the_page_is_chosen_by_what_is_there(tmp_path):

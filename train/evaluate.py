@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..confusion import Confusion
 from ..errors import InputError
 from .bayesian import BayesianNetwork
 from .guard import outputs_of
@@ -15,10 +17,20 @@ from .likelihoods import CrossEntropy, Likelihood
 _BATCH = 1000
 
 
-def measure(network: nn.Module, inputs: Tensor, targets: Any, likelihood: Likelihood) -> float:
-    """The likelihood's metric of a network; inputs (n, ...), and targets as the likelihood takes them.
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network comes to on labelled data.
 
-    Raises InputError for an empty set, and for targets or outputs of another kind, NaN among them.
+    metric     the likelihood's
+    confusion  which classes are taken for which; None where there are no classes, or more than a record keeps
+    """
+
+    metric: float
+    confusion: Confusion | None
+
+
+def measure(network: nn.Module, inputs: Tensor, targets: Any, likelihood: Likelihood) -> float:
+    """The likelihood's metric of a network; see `evaluate`.
 
     >>> import torch
     >>> from bayespress.train.evaluate import measure
@@ -26,10 +38,26 @@ def measure(network: nn.Module, inputs: Tensor, targets: Any, likelihood: Likeli
     >>> measure(torch.nn.Identity(), torch.zeros(4, 1), torch.full((4,), 2.0), Gaussian())
     2.0
     """
+    return evaluate(network, inputs, targets, likelihood).metric
+
+
+def evaluate(network: nn.Module, inputs: Tensor, targets: Any, likelihood: Likelihood) -> Evaluation:
+    """The metric and the confusion matrix of a network; inputs (n, ...), and targets as the likelihood takes them.
+
+    Raises InputError for an empty set, and for targets or outputs of another kind, NaN among them.
+
+    >>> import torch
+    >>> from bayespress.train.evaluate import evaluate
+    >>> from bayespress.train.likelihoods import CrossEntropy
+    >>> found = evaluate(torch.nn.Identity(), torch.eye(2), [0, 0], CrossEntropy())
+    >>> found.metric, found.confusion.counts
+    (50.0, ((1, 1), (0, 0)))
+    """
     if len(inputs) == 0:
         raise InputError("There are no examples to measure the error on; give at least one.")
     network.eval()
     total, count, known = 0.0, 0, None
+    pairs: Tensor | None = None
     with torch.inference_mode():
         for number, batch in enumerate(torch.split(inputs, _BATCH)):
             first = number * _BATCH
@@ -44,9 +72,12 @@ def measure(network: nn.Module, inputs: Tensor, targets: Any, likelihood: Likeli
                 known = likelihood.targets(targets, len(inputs), tuple(outputs.shape[1:]), where)
             of_batch, seen = likelihood.tally(outputs, known[first : first + len(batch)])
             total, count = total + of_batch, count + seen
+            counted = likelihood.confusion(outputs, known[first : first + len(batch)])
+            pairs = counted if pairs is None or counted is None else pairs + counted
     if count == 0:
         raise InputError("The data to measure the error on has no target that counts; give one that is not ignored.")
-    return likelihood.figure(total, count)
+    confusion = None if pairs is None else Confusion(counts=tuple(map(tuple, pairs.tolist())))
+    return Evaluation(likelihood.figure(total, count), confusion)
 
 
 def error_percent(network: nn.Module, images: Tensor, labels: Any) -> float:

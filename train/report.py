@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from ..errors import CorruptFileError
 from ..html_report.charts import ACCENT, MUTED, STRONG, Line, density_chart, line_chart
+from ..html_report.figures import class_parts
 from ..html_report.page import Card, Chart, Page, Part, Picture, Section, Table, Text
 from ..optional import require
 from .run import INITIAL, POSTERIOR, EpochRecord, RunRecord
@@ -36,7 +37,11 @@ def run_page(folder: Path) -> Page:
     """
     record = RunRecord.read(folder)
     posterior, initial = _tensors(folder / POSTERIOR), _tensors(folder / INITIAL)
-    sections = []
+    sections: list[Section] = []
+    final = record.final
+    if final is not None and final.confusion is not None:
+        by_class = class_parts(None, final.confusion.counts, final.labels, final.part)
+        sections.append(Section("Errors by class", by_class))
     if record.metrics:
         sections += [Section("Training", _curves(record)), Section("Weights left, by layer", [_sparsity(record)])]
     if posterior:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..confusion import Confusion
 from ..errors import InputError, reason_of
 from ..files import read_bytes, replacing_file, write_text
 from ..metric import ERROR, Metric
@@ -61,6 +62,10 @@ class FinalRecord(_Strict):
     constant: float | None = Field(
         default=None, description="error of always answering the most frequent class; none where there are no classes"
     )
+    confusion: Confusion | None = Field(
+        default=None, description="on the same part; none where there are no classes, or too many to keep counts of"
+    )
+    labels: tuple[str, ...] = Field(default=(), description="names of its classes")
 
     @property
     def at_chance(self) -> bool:

@@ -17,7 +17,7 @@ from ..errors import InputError, Interrupted, reason_of, user_code
 from .bayesian import BayesianNetwork, bayesianize, check_network
 from .checkpoints import has_checkpoint, remove_checkpoints
 from .data import DataSet, batches, load_data
-from .evaluate import constant_error, measure, nonzero_percent
+from .evaluate import constant_error, evaluate, nonzero_percent
 from .fit import EpochMetrics, FitSettings, fit, is_main_process
 from .interrupt import stoppable
 from .likelihoods import CrossEntropy, Likelihood, name_of
@@ -164,13 +164,15 @@ def _train(
     for name in _changed_state(net, network):
         log(f"{name} changed in training and is not kept in the run directory; later commands use the model's own")
     # Of the network that is written, not of its twin, in case the model's code distinguishes them.
-    reported = measure(net.predictive_network(), *data.part(data.reported_on), likelihood)
+    reported = evaluate(net.predictive_network(), *data.part(data.reported_on), likelihood)
     write_posterior(net, folder / POSTERIOR, remedy=f"make room there, then go on with {_going_on(folder, record)}")
     record.final = FinalRecord(
-        metric=reported,
+        metric=reported.metric,
         part=data.reported_on,
         nonzero_percent=nonzero_percent(net),
         constant=constant_error(data.part(data.reported_on).targets, likelihood),
+        confusion=reported.confusion,
+        labels=() if reported.confusion is None else tuple(data.labels),
     )
     record.status = "complete"
     record.write(folder)

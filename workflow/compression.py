@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, unknown_name
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..compress.choose import Choice, Goal
     from ..compress.packed import Packed
     from ..compress.posterior import Posterior
@@ -90,7 +92,7 @@ def compress_run(
     from ..files import sha256
     from ..packed_format import Preprocessing
     from ..train.data import load_data
-    from ..train.evaluate import measure
+    from ..train.evaluate import Evaluation, evaluate, measure
     from ..train.models import build_model
     from ..train.run import POSTERIOR, RunRecord
     from ..train.trust import check_code
@@ -137,12 +139,18 @@ def compress_run(
         )  # fmt: skip
         chosen, choice = found.chosen.settings, choice_record(found, len(chosen_by.inputs), likelihood.metric)
     reported_on = data.part(data.reported_on)
+    states: list[Evaluation] = []  # of each step, the first before compression
+
+    def reported(network: nn.Module) -> float:
+        states.append(evaluate(network, *reported_on, likelihood))
+        return states[-1].metric
+
     packed = compress_network(
         network,
         posterior,
         data.train.inputs[:_EXAMPLES],
         chosen,
-        evaluate=lambda network: measure(network, *reported_on, likelihood),
+        evaluate=reported,
         data=labelled,
         progress=progress,
     )
@@ -157,6 +165,8 @@ def compress_run(
         choice=choice,
         measured_by=likelihood.metric,
         part="test" if data.test is not None else "validation",
+        confusion_before=states[0].confusion,
+        confusion=states[-1].confusion,
     )
     if out is not None:
         progress("exporting the graph")

@@ -44,6 +44,17 @@ def test_the_demo_says_what_a_user_wants_to_see(made):
     assert {row["label"] for row in summary["latency"]} >= {"compiled", "ONNX Runtime, original", "PyTorch, shrunk"}
     page = (folder / "report.html").read_text()
     assert len(page.encode()) < 1_000_000
+    packed, run = (json.loads((folder / name).read_text()) for name in ("packed/packed.json", "run/run.json"))
+    examples = 360  # of the digits' test part
+    for counts, metric in (
+        (run["final"]["confusion"]["counts"], run["final"]["metric"]),
+        (packed["confusion_before"]["counts"], summary["metric_before"]),
+        (packed["confusion"]["counts"], summary["metric_after"]),
+    ):
+        assert sum(map(sum, counts)) == examples
+        wrong = examples - sum(row[place] for place, row in enumerate(counts))
+        assert 100 * wrong / examples == pytest.approx(metric)
+    assert "Errors by class" in page
     assert "median of one example on" in page
 
 

@@ -6,14 +6,16 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.distributions import Bernoulli, Categorical, Independent, Normal
 
+from bayespress.confusion import MOST_CLASSES, Confusion
 from bayespress.errors import InputError
 from bayespress.testing import LikelihoodContract
 from bayespress.train.bayesian import bayesianize
 from bayespress.train.data import DataSet, batches, load_data
-from bayespress.train.evaluate import measure
+from bayespress.train.evaluate import evaluate, measure
 from bayespress.train.fit import fit
 from bayespress.train.likelihoods import (
     Binary,
@@ -229,3 +231,32 @@ def test_data_and_losses_of_ones_own_by_name(tmp_path, monkeypatch):
     likelihood = likelihood_of("own_task_for_test:absolute")
     assert name_of(likelihood) == "own_task_for_test:absolute"
     assert likelihood.nll(torch.zeros(2, 1), torch.ones(2)).item() == 1.0
+
+
+@pytest.mark.parametrize(("likelihood", "outputs", "targets", "counts"), [
+    (CrossEntropy(), [[2.0, 0, 0], [0, 2, 0], [0, 2, 0]], [0, 1, 2], [[1, 0, 0], [0, 1, 0], [0, 1, 0]]),
+    (Binary(), [[1.0], [1.0], [-1.0]], [1, 0, 0], [[1, 1], [0, 1]]),
+    (PixelCrossEntropy(ignore=9), [[[[2.0, 2, 0]], [[0, 0, 2]]]], [[[0, 1, 9]]], [[1, 0], [1, 0]]),
+])  # fmt: skip
+def test_the_confusion_matrix_counts_classes_by_prediction(likelihood, outputs, targets, counts):
+    outputs = torch.tensor(outputs)
+    found = evaluate(torch.nn.Identity(), outputs, torch.tensor(targets), likelihood)
+    assert found.confusion.counts == tuple(map(tuple, counts))
+    assert found.confusion.error_percent == pytest.approx(found.metric)
+
+
+def test_the_confusion_matrix_is_of_all_batches():
+    targets = torch.arange(2500) % 3
+    outputs = torch.nn.functional.one_hot((targets + (torch.arange(2500) < 100)) % 3).float()
+    found = evaluate(torch.nn.Identity(), outputs, targets, CrossEntropy())
+    assert sum(map(sum, found.confusion.counts)) == 2500
+    assert found.confusion.error_percent == pytest.approx(4.0) == pytest.approx(found.metric)
+
+
+def test_there_is_no_confusion_matrix_without_classes_or_with_too_many():
+    assert evaluate(torch.nn.Identity(), torch.zeros(4, 1), torch.ones(4), Gaussian()).confusion is None
+    assert evaluate(torch.nn.Identity(), torch.zeros(4, 2), torch.ones(4, 2), MultiLabel()).confusion is None
+    many = torch.zeros(4, MOST_CLASSES + 1)
+    assert evaluate(torch.nn.Identity(), many, torch.zeros(4, dtype=torch.long), CrossEntropy()).confusion is None
+    with pytest.raises(ValidationError, match="2 rows"):
+        Confusion(counts=[[1, 2], [3]])

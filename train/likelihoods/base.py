@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...confusion import MOST_CLASSES
 from ...errors import InputError
 from ...metric import Metric
 from ...text import printable
@@ -53,6 +54,10 @@ class Likelihood(ABC):
         """The metric from the sums of `tally` over all batches: by default the share of `total`, in percent."""
         return 100.0 * total / count
 
+    def confusion(self, outputs: Tensor, targets: Tensor) -> Tensor | None:  # noqa: ARG002
+        """What a batch adds to the confusion matrix, see `confusion_counts`; by default None: there are no classes."""
+        return None
+
     def soft_nll(self, outputs: Tensor, teacher: Tensor) -> Tensor:  # noqa: ARG002
         """The log loss when a teacher's outputs stand for the targets, for distillation.
 
@@ -87,6 +92,24 @@ class Likelihood(ABC):
     def options(self) -> dict[str, Any]:
         """The options by name, for the record of a run."""
         return asdict(self)
+
+
+def confusion_counts(predicted: Tensor, targets: Tensor, classes: int) -> Tensor | None:
+    """How many examples of each class were taken for each class, (classes, classes), the class first.
+
+    predicted, targets  class numbers, of the same shape
+
+    Returns None for more than MOST_CLASSES classes, whose counts no record keeps.
+
+    >>> import torch
+    >>> from bayespress.train.likelihoods.base import confusion_counts
+    >>> confusion_counts(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    if classes > MOST_CLASSES:
+        return None
+    pairs = targets.flatten().long() * classes + predicted.flatten().long()
+    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def as_tensor(targets: Any, examples: int, where: str) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...metric import ERROR, Metric
-from .base import Likelihood, as_tensor
+from .base import Likelihood, as_tensor, confusion_counts
 
 
 class _Bernoulli(Likelihood):
@@ -53,6 +53,9 @@ class Binary(_Bernoulli):
                 "the task multi-label."
             )
         return found.reshape(examples, *(shape if shape is not None else (1,)))
+
+    def confusion(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
+        return confusion_counts(outputs > 0.0, targets > 0.5, 2)
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         return shape in ((), (1,))

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...errors import InputError
 from ...labels import class_labels
 from ...metric import ERROR
-from .base import Likelihood
+from .base import Likelihood, confusion_counts
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class CrossEntropy(Likelihood):
 
     def tally(self, outputs: Tensor, targets: Tensor) -> tuple[float, int]:
         return int((outputs.argmax(1) != targets).sum()), len(targets)
+
+    def confusion(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
+        return confusion_counts(outputs.argmax(1), targets, outputs.shape[1])
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         return len(shape) == 1

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...metric import Metric
-from .base import Likelihood, as_tensor, type_of
+from .base import Likelihood, as_tensor, confusion_counts, type_of
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,16 @@ class PixelCrossEntropy(Likelihood):
         return F.cross_entropy(outputs, teacher.softmax(1), reduction="sum") / max(1, len(outputs))
 
     def tally(self, outputs: Tensor, targets: Tensor) -> tuple[float, int]:
-        known = torch.ones_like(targets, dtype=torch.bool) if self.ignore is None else targets != self.ignore
+        known = self._known(targets)
         return int(((outputs.argmax(1) != targets) & known).sum()), int(known.sum())
+
+    def confusion(self, outputs: Tensor, targets: Tensor) -> Tensor | None:
+        known = self._known(targets)
+        return confusion_counts(outputs.argmax(1)[known], targets[known], outputs.shape[1])
+
+    def _known(self, targets: Tensor) -> Tensor:
+        """Which pixels count."""
+        return torch.ones_like(targets, dtype=torch.bool) if self.ignore is None else targets != self.ignore
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         return len(shape) >= 2
