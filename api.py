@@ -117,7 +117,8 @@ def compress(
     overwrite      replace an earlier output at `out`; a file of another kind is never replaced
     progress       called with one line of text as each step begins
     settings       fields of CompressSettings, as `budget=0.1, retrain=10`. Of a run directory those that are not given
-                   are its recipe's, and then the defaults; of a file of weights only `profile` can be given
+                   are its recipe's, and then the defaults; where that recipe names a goal, the others are searched as
+                   `tune` does. Of a file of weights only `profile` can be given
 
     Returns a Packed, which `save`s a .bpz and which `build` takes; of a file of weights, its decoded tensors.
 
@@ -136,7 +137,7 @@ def compress(
         compress_weights,
         is_weight_file,
     )
-    from .workflow.compression import settings_of
+    from .workflow.compress_table import settings_of
 
     report = progress or _quiet
     of_network = {"example": example, "evaluate": evaluate, "loader": loader, "likelihood": likelihood}
@@ -215,7 +216,7 @@ def tune(
     """
     from .compress.choose import Goal
     from .workflow.compress import compress_path, compress_trained
-    from .workflow.compression import settings_of
+    from .workflow.compress_table import settings_of
 
     goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
     report = progress or _quiet

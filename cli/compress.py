@@ -12,6 +12,7 @@ from ..compress.settings import CompressSettings
 from ..errors import InputError
 from ..optuna_study import without_password
 from ..text import shell_word
+from ..workflow.compress_table import TRIALS
 from .console import DataDir, JsonFlag, Overwrite, TrustCode, note, print_json, show, size, step, table
 from .interrupt import resumable
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ..metric import Metric
     from ..packed_format import ChoiceRecord, PackedRecord
 
-_TRIALS = 30
 _DEFAULTS = CompressSettings()
 _SEARCH, _PRUNING, _PRECISION = "Search", "Pruning", "Precision"
 _RETRAINING, _OWN = "Retraining", "Weights of your own"
@@ -60,7 +60,7 @@ def compress(
         int | None,
         typer.Option(
             help="How many settings to try; alone, for the knee of the curve.",
-            show_default=str(_TRIALS),
+            show_default=str(TRIALS),
             rich_help_panel=_SEARCH,
         ),
     ] = None,
@@ -165,7 +165,8 @@ def compress(
     Weights that are noise are dropped, dead units leave the network, and what is left is rounded to a grid that
     follows the posterior variance. A search measures the error on the part of the training set that `train
     --held-out` kept back, and goes on where an earlier one with the same goal stopped. The test error is reported
-    after each step and chooses nothing. Weights without a posterior are rounded to one grid a tensor; `bayespress
+    after each step and chooses nothing. A recipe may name settings and a goal in its table `compress`; what is given
+    here takes precedence. Weights without a posterior are rounded to one grid a tensor; `bayespress
     decode` gives them back.
     """
     from ..files import check_input
@@ -186,7 +187,8 @@ def compress(
             run, out or run.with_suffix(".bpz"), tolerance, profile, threads, overwrite=overwrite, as_json=as_json
         )
         return
-    from ..workflow.compression import compress_run, settings_of
+    from ..workflow.compress_table import settings_of, wanted_search
+    from ..workflow.compression import compress_run
 
     # What is not given is the recipe's, and then the default.
     values = {
@@ -196,15 +198,11 @@ def compress(
     }  # fmt: skip
     settings = {name: value for name, value in values.items() if _is_given(context, name)}
     settings_of(settings)  # refused before anything is read
-    search = None
-    if searching:
-        from ..compress.choose import Goal
-        from ..workflow.compression import Search
-
-        goal = Goal(max_error=max_error, max_loss=max_loss, max_bytes=max_bytes)
-        search = Search(goal, _TRIALS if trials is None else trials, storage or str(run / "search.db"))
     out = out or run / "packed"
     with claimed([(out, PACKED)], overwrite=overwrite, inputs=(run,), within=True), contextlib.ExitStack() as stack:
+        search = wanted_search(
+            run, settings, max_error=max_error, max_loss=max_loss, max_bytes=max_bytes, trials=trials, storage=storage
+        )
         if search is not None:
             kept = f"the trials that were finished are kept in {without_password(search.storage)}"
             stack.enter_context(resumable(kept))

@@ -11,6 +11,10 @@
     [training]                       # see Training
     epochs = 100
 
+    [compress]                       # what `compress` does with the run, see workflow/compress_table.py
+    retrain = 10
+    max_bytes = 1553
+
 Recipes that come with the package lie in train/recipes/ and are named by their path there, without its ending.
 """
 
@@ -127,7 +131,8 @@ class Recipe(_Strict):
     training: Training = Training()
     start: str | None = Field(default=None, description="run directory whose network training starts from")
     compress: dict[str, Any] = Field(
-        default_factory=dict, description="settings that `compress` takes for this run, see compress/settings.py"
+        default_factory=dict,
+        description="settings and goal that `compress` takes for this run, see workflow/compress_table.py",
     )
 
     @classmethod

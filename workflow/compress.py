@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import codec
 from ..errors import InputError, user_code
-from .compression import BATCH, Search, choice_record, compress_run, searched_settings, settings_of
+from .compress_table import TRIALS, Search, settings_of, wanted_search
+from .compression import BATCH, choice_record, compress_run, searched_settings
 from .load import LoadedWeights
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ..compress.retrain import Labelled
     from ..compress.settings import CompressSettings
     from ..train.likelihoods import Likelihood, LikelihoodLike
-
-TRIALS = 30  # settings that a search tries by default
 
 
 class Trained(Protocol):
@@ -109,16 +108,22 @@ def compress_path(
     overwrite: bool,
     progress: Callable[[str], None],
 ) -> Packed:
-    """Compress a run directory; `out` is locked while it is written. See api.compress and api.tune."""
+    """Compress a run directory; `out` is locked while it is written. See api.compress and api.tune.
+
+    goal  what a search looks for; None takes the search of the run's recipe, if that has one
+    """
     from ..files import check_input
     from ..outputs import claimed
     from ..packed_format import PACKED
 
     check_input(run, "run directory")
     settings_of(settings)  # refused before anything is read
-    search = None if goal is None else Search(goal, trials, storage or str(run / "search.db"))
     wanted = [] if out is None else [(out, PACKED)]
     with claimed(wanted, overwrite=overwrite, inputs=(run,), within=True):
+        if goal is not None:
+            search: Search | None = Search(goal, trials, storage or str(run / "search.db"))
+        else:
+            search = wanted_search(run, settings)
         return compress_run(
             run, out, settings, data_dir=data_dir, search=search, overwrite=overwrite, trust_code=trust_code,
             progress=progress,

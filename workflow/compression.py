@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, unknown_name
+from ..errors import InputError
+from .compress_table import Search, settings_of, table_settings
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..compress.choose import Choice, Goal
+    from ..compress.choose import Choice
     from ..compress.packed import Packed
     from ..compress.posterior import Posterior
     from ..compress.retrain import Labelled
@@ -32,31 +33,6 @@ if TYPE_CHECKING:
 _EXAMPLES = 16  # of the data, that the graph is traced with; the first of them become golden inputs
 BATCH = "A batch to retrain on"  # what it is called in errors
 _HELD_OUT = 0.1  # of the training set, where the run kept nothing back
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search for settings.
-
-    goal     what the search looks for
-    trials   how many settings to try, those that `storage` has already counted
-    storage  SQLite file or database URL that keeps the trials
-    """
-
-    goal: Goal
-    trials: int
-    storage: str
-
-
-def settings_of(values: Mapping[str, Any]) -> CompressSettings:
-    """Settings of compression by name. Raises InputError for an unknown name, with the nearest one."""
-    from ..compress.settings import CompressSettings
-
-    known = [field.name for field in fields(CompressSettings)]
-    for name in values:
-        if name not in known:
-            raise unknown_name("setting of compression", name, known)
-    return CompressSettings(**values)
 
 
 def compress_run(
@@ -78,7 +54,8 @@ def compress_run(
                 starts from these
     data_dir    folder of the data set's files, in place of the one that the run names
     data        data set to measure the error on, in place of the one that the run names
-    search      searches the settings on held-out data before the network is compressed
+    search      searches the settings on held-out data before the network is compressed; see wanted_search for that of
+                the recipe
     overwrite   replace a packed directory at `out`
     named, trust_code  whether a `module:callable` that the run names may be imported; see train.trust.check_code
     progress    called with one line of text as each step begins
@@ -109,7 +86,7 @@ def compress_run(
     if isinstance(settings, CompressSettings):
         chosen = settings
     else:
-        chosen = settings_of({**record.compress, **(settings or {})})
+        chosen = settings_of({**table_settings(record.compress), **(settings or {})})
     held_out = record.training.held_out
     notes: tuple[str, ...] = ()
     choice: ChoiceRecord | None = None

@@ -171,8 +171,7 @@ def _measure(
         raise InputError(f"{folder} is there already; name another --out, or remove it.") from None
     try:
         train_run(folder / "run", record, data=data, live=False, trust_code=True)  # checked above
-        settings = knobs
-        packed = compress_run(folder / "run", folder / "packed", settings, data=data, trust_code=True)
+        packed = compress_run(folder / "run", folder / "packed", knobs, data=data, trust_code=True)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)

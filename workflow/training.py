@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, Interrupted
-from .compression import settings_of
+from .compress_table import check_table
 
 if TYPE_CHECKING:
     from ..train.run import RunRecord
@@ -29,7 +29,7 @@ def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequ
     for assignment in assignments:
         set_field(fields, assignment)
     record = RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
-    settings_of(record.compress)  # a wrong setting is refused before hours of training
+    check_table(record.compress)  # a wrong setting is refused before hours of training
     return record
 
 

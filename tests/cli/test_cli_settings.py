@@ -67,3 +67,34 @@ def test_a_recipe_s_compress_table_goes_with_the_run(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"'budgets' .*did you mean budget"):
         run(["train", "--recipe", "wrong.toml", "-o", "other"])
     assert not (tmp_path / "other").exists()
+
+
+def test_a_recipe_s_goal_is_searched_unless_the_settings_are_given(tmp_path, monkeypatch):
+    """Train and compress by one file, as a published row is."""
+    import json
+
+    import bayespress
+    from bayespress.cli.run import run
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "row.toml").write_text(
+        "[training]\nepochs = 1\nheld_out = 0.1\nwarmup_start = 0.9\nwarmup_end = 1.0\n\n"
+        "[compress]\nmax_bytes = 900000\ntrials = 2\nprofile = 'fast'\n"
+    )
+    assert run(["train", "--recipe", "row.toml", "-o", "run", "--json"]) == 0
+
+    def packed(*options):
+        assert run(["compress", "run", "-o", "packed", "--overwrite", "--json", *options]) == 0
+        return json.loads((tmp_path / "packed" / "packed.json").read_text())
+
+    searched = packed()
+    assert "900,000" in searched["choice"]["goal"]
+    assert len(searched["choice"]["points"]) == 2
+    assert searched["settings"]["profile"] == "fast"
+    in_python = bayespress.compress("run")  # the same search, whose trials are kept
+    assert (len(in_python.weights), in_python.choice.goal) == (
+        searched["packed_bytes"], searched["choice"]["goal"],
+    )  # fmt: skip
+    given = packed("--budget", "0.2")
+    assert given["choice"] is None
+    assert (given["settings"]["budget"], given["settings"]["profile"]) == (0.2, "fast")
