@@ -1,4 +1,9 @@
-/* gpu.c - brings the weights to the OpenCL device and runs the network there. */
+/* gpu.c - copies the weights to the OpenCL device, and runs the network there (bayespress_gpu.h).
+ *
+ * Weights are decoded one at a time into memory of the host, of the size of one weight, and copied to their place in
+ * the buffer of weights. A run enqueues the input, all launches and the output; OpenCL executes them in order, and only
+ * reading the output waits.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +11,7 @@
 #include "gpu.h"
 #include "weights.h"
 
+/* Enqueue a launch. `event` receives its event, or is NULL. */
 static bp_status start(bp_gpu *gpu, size_t launch, bpi_cl *event) {
     const bpi_gpu_launch *each = &gpu->model->launches[launch];
     return gpu->cl.clEnqueueNDRangeKernel(gpu->queue, gpu->kernels[launch], 3, NULL, each->items, each->group, 0, NULL,
@@ -14,12 +20,13 @@ static bp_status start(bp_gpu *gpu, size_t launch, bpi_cl *event) {
                : BP_ERROR_DEVICE;
 }
 
+/* Copy `size` bytes into the buffer of weights, and wait; 0 when it fails. */
 static int write_weights(bp_gpu *gpu, size_t offset, size_t size, const void *data) {
     return size == 0 || gpu->cl.clEnqueueWriteBuffer(gpu->queue, gpu->weights, CL_TRUE_, offset, size, data, 0, NULL,
                                                      NULL) == CL_SUCCESS_;
 }
 
-/* Decode a weight to `values`, which has room for it, and bring it over. */
+/* Decode a dense weight to `values`, which has room for it, and copy it to the device. */
 static bp_status load_dense(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *tensor, const bpi_parameter *parameter,
                             float *values, void *workspace) {
     const size_t count = (size_t)tensor->count;
@@ -29,11 +36,11 @@ static bp_status load_dense(bp_gpu *gpu, const bpz_file *file, const bpz_tensor 
     return write_weights(gpu, parameter->offset, count * sizeof(float), values) ? BP_OK : BP_ERROR_DEVICE;
 }
 
-/* The same of one that is kept as sparse rows. `memory` has room for all of its arrays, four bytes an element. */
+/* The same for a sparse weight. `memory` has room for all of its arrays, with four bytes for each element. */
 static bp_status load_rows(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *tensor, const bpi_parameter *parameter,
                            uint32_t *memory, void *workspace) {
     const bpi_sparse *sparse = parameter->sparse;
-    bpz_status why;
+    bpz_status decode_status;
     bp_status status;
     bpi_rows into;
     into.values = memory;
@@ -41,12 +48,12 @@ static bp_status load_rows(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *
     into.columns = memory + 2 * (size_t)sparse->entries;
     into.rows = memory + 3 * (size_t)sparse->entries;
     into.value_table = (float *)(void *)(into.rows + parameter->shape[0] + 1);
-    status = bpi_decode_rows(file, tensor, parameter, &into, workspace, bpz_workspace_size(), &why);
+    status = bpi_decode_rows(file, tensor, parameter, &into, workspace, bpz_workspace_size(), &decode_status);
     if (status == BP_OK) {
         const size_t value_size = sparse->stored == BP_VALUES ? sizeof(float) : 1;
         const size_t entries = into.rows[parameter->shape[0]];
         if (!write_weights(gpu, parameter->offset, entries * value_size, into.values) ||
-            !write_weights(gpu, sparse->input_offsets_offset, entries * sparse->place_size, into.input_offsets) ||
+            !write_weights(gpu, sparse->input_offsets_offset, entries * sparse->offset_size, into.input_offsets) ||
             !write_weights(gpu, sparse->rows_offset, (parameter->shape[0] + (size_t)1) * sizeof(uint32_t), into.rows) ||
             !write_weights(gpu, sparse->value_table_offset, bpi_value_table_size(sparse) * sizeof(float),
                            into.value_table)) {
@@ -56,12 +63,13 @@ static bp_status load_rows(bp_gpu *gpu, const bpz_file *file, const bpz_tensor *
     return status;
 }
 
+/* Find, decode and copy one weight. */
 static bp_status load_parameter(bp_gpu *gpu, const bpz_file *file, const bpi_parameter *parameter, void *workspace) {
     bpz_tensor tensor;
-    bpz_status why;
+    bpz_status decode_status;
     size_t elements;
     void *memory;
-    bp_status status = bpi_find_weight(file, parameter, &tensor, &why);
+    bp_status status = bpi_find_weight(file, parameter, &tensor, &decode_status);
     if (status != BP_OK) {
         return status;
     }
@@ -110,6 +118,7 @@ bp_status bp_gpu_load(bp_gpu *gpu, const void *bpz, size_t bpz_size) {
     return status == BP_OK && gpu->cl.clFinish(gpu->queue) != CL_SUCCESS_ ? BP_ERROR_DEVICE : status;
 }
 
+/* Nanoseconds between begin and end of a launch, by the clock of the device. */
 static uint64_t taken(const bp_gpu *gpu, bpi_cl event) {
     uint64_t began = 0, ended = 0;
     gpu->cl.clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_START_, sizeof began, &began, NULL);

@@ -1,4 +1,10 @@
-/* gpu_open.c - finds an OpenCL device, and compiles the kernels for it or takes them from the cache. */
+/* gpu_open.c - finds an OpenCL device, and compiles the kernels for it or takes them from the cache.
+ *
+ * Opening goes through a fixed list of steps: library, device, context, queue, kernels, buffers. A step that fails
+ * names the problem; bp_gpu_open then closes what was made so far. The kernels are those of the first linked network
+ * whose extension the device has and whose source its compiler accepts: a network with float16 products comes first,
+ * one with float32 serves all.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +12,8 @@
 #include "gpu.h"
 #include "kernel_cache.h"
 
+/* The FNV-1a hash, continued from `hash`. It detects that a cache is of something else; it need not resist forgery, see
+ * kernel_cache.c. */
 static uint64_t fnv1a(uint64_t hash, const void *data, size_t size) {
     const unsigned char *bytes = data;
     size_t i;
@@ -15,7 +23,7 @@ static uint64_t fnv1a(uint64_t hash, const void *data, size_t size) {
     return hash;
 }
 
-/* Of everything that a binary depends on: source, device, driver. */
+/* A key of everything that a compiled program depends on: source, device, driver. */
 static uint64_t cache_key(const bp_gpu *gpu) {
     char driver[128] = {0};
     uint64_t hash = fnv1a(0xcbf29ce484222325u, gpu->model->source, gpu->model->source_size);
@@ -24,7 +32,7 @@ static uint64_t cache_key(const bp_gpu *gpu) {
     return fnv1a(hash, driver, strlen(driver));
 }
 
-/* The first GPU of all platforms, or else the first device. */
+/* Find the first GPU of all platforms, or else the first device; 0 when there is none. */
 static int find_device(bp_gpu *gpu) {
     bpi_cl platforms[8];
     bpi_cl_uint count = 0, i;
@@ -46,6 +54,7 @@ static int find_device(bp_gpu *gpu) {
     return 0;
 }
 
+/* Make `program`, from the cache or from source; 0 when the device rejects it. */
 static int compile(bp_gpu *gpu, const char *cache) {
     bpi_cl_int error = -1;
     const uint64_t key = cache != NULL ? cache_key(gpu) : 0;
@@ -70,7 +79,8 @@ static int compile(bp_gpu *gpu, const char *cache) {
     return 1;
 }
 
-/* Whether the device's list of extensions has this one; NULL asks for none. */
+/* Whether the device has an extension; NULL stands for none. Names in the list are separated by spaces, and one may
+ * begin with another, so a match has to be a whole name. */
 static int has_extension(const bp_gpu *gpu, const char *extension) {
     char *list, *found;
     size_t size = 0, length;
@@ -91,7 +101,7 @@ static int has_extension(const bp_gpu *gpu, const char *extension) {
     return has;
 }
 
-/* Compile the first of the linked networks that the device takes. */
+/* Compile the first linked network that the device accepts. */
 static int choose_model(bp_gpu *gpu, const char *cache) {
     size_t i;
     for (i = 0; i < bpi_linked_gpu_model_count; i++) {
@@ -113,6 +123,8 @@ static int make_arrays(bp_gpu *gpu) {
     return gpu->kernels != NULL && gpu->views != NULL;
 }
 
+/* Two buffers for the regions, and a sub-buffer for each view: a kernel sees its argument from its beginning. Buffers
+ * of no bytes do not exist in OpenCL, so each is a byte longer than needed, or has one. */
 static int make_buffers(bp_gpu *gpu) {
     bpi_cl_int weights_error = -1, arena_error = -1;
     size_t i;
@@ -139,6 +151,7 @@ static int make_buffers(bp_gpu *gpu) {
     return 1;
 }
 
+/* A kernel object for each launch, with its arguments: they do not change between runs. */
 static int make_kernels(bp_gpu *gpu) {
     size_t i;
     uint32_t argument;
@@ -160,6 +173,7 @@ static int make_kernels(bp_gpu *gpu) {
     return 1;
 }
 
+/* All steps. Returns the problem, or NULL. */
 static const char *open_device(bp_gpu *gpu, const char *cache) {
     bpi_cl_int error = -1;
     if (!bpi_opencl_find(&gpu->cl)) {

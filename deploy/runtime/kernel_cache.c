@@ -1,8 +1,9 @@
-/* kernel_cache.c - 8 bytes of magic, 8 of the key in this machine's order, the binary.
+/* kernel_cache.c - a compiled OpenCL program in a file: 8 bytes of magic, 8 bytes of the key in the byte order of the
+ * machine, and the binary of the driver.
  *
- * A binary is a program, and drivers run what they are given. So a cache is believed only where nobody else can have
- * written it: a regular file of this user, which no other may write to; and it is written under a name that nobody can
- * foresee, readable by this user alone, before it takes its place.
+ * A binary is a program, and drivers run what they are given. So a cache is trusted only when nobody else can have
+ * written it: it must be a regular file of this user, without write permission for others. It is written under a name
+ * that nobody can foresee, readable by this user alone, and then renamed: a reader sees the old file or the new one.
  */
 #define _XOPEN_SOURCE 700 /* mkstemp, O_NOFOLLOW */
 
@@ -19,7 +20,8 @@ enum { HEAD = 16, LARGEST_BINARY = 1 << 28 };
 
 static const char magic[8] = {'B', 'P', 'C', 'L', '0', '0', '0', '1'};
 
-/* Open a cache that only this user can have written, and give the binary's size; NULL where there is none. */
+/* Open a cache that only this user can have written; `*size` receives the bytes of its binary. NULL when there is none.
+ * The checks are of the opened file, and no link is followed, so that it cannot be exchanged in between. */
 static FILE *open_own(const char *path, size_t *size) {
     struct stat status;
     FILE *file = NULL;

@@ -1,8 +1,14 @@
-/* model.h - the tables that the code generator fills: a network as a list of kernel calls over one memory plan.
+/* model.h - private: the tables that the code generator fills (deploy/compile). A network is a list of kernel calls
+ * over one plan of memory.
  *
- * Memory has two regions: `weights`, written by loading and only read afterwards, and `arena`, which a run writes. All
- * offsets are bytes into one of them, multiples of 64. Generated files are trusted: they come from the same
- * build as the kernels.
+ * Why tables. The compiler lowers a network without control flow to a fixed sequence of kernels, with all shapes known
+ * and all buffers placed. What is left to do at run time is to call functions in order; a table does this in a few
+ * hundred bytes, where an interpreter for graphs would take megabytes.
+ *
+ * Memory has two regions. `weights` is written when weights are loaded and only read afterwards, so that forks share
+ * it. `arena` is written by every run. All offsets are bytes into one of them, and multiples of 64 (BP_ALIGNMENT).
+ *
+ * Generated files are trusted: they come from the same build as the kernels.
  */
 #ifndef BAYESPRESS_MODEL_H
 #define BAYESPRESS_MODEL_H
@@ -10,7 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- the part of TVM's C ABI that kernels are called through (tvm_ffi/c_api.h and dlpack.h) ---- */
+/* ---- the part of TVM's C ABI that kernels are called by (tvm_ffi/c_api.h and dlpack.h) ----
+ *
+ * The layouts are repeated here, so that no header of TVM is needed to build a bundle. */
 
 typedef struct bpi_dl_tensor {
     void *data;
@@ -44,7 +52,8 @@ typedef int (*bpi_function)(void *self, const bpi_any *arguments, int32_t count,
 
 /* ---- the tables ---- */
 
-/* A tensor that a kernel is given: where it lies, its element type as DLPack codes it, and `rank` extents. */
+/* An argument of a kernel: a tensor at `offset` of a region, its element type by the codes of DLPack, and `rank`
+ * extents. */
 typedef struct bpi_view {
     size_t offset;
     int32_t rank;
@@ -52,42 +61,52 @@ typedef struct bpi_view {
     const int64_t *shape;
 } bpi_view;
 
+/* A call of a kernel, with view_count arguments from first_view on. */
 typedef struct bpi_kernel {
     const char *name;
     bpi_function function;
     uint32_t first_view, view_count;
 } bpi_kernel;
 
-/* What a sparse weight's values are, and with them its `meaning`: floats, and the float 1; int8_t levels of a grid, and
- * its step; levels of anything else, and the values of all 256 of them, the negative ones behind the others. */
+/* What the values of a sparse weight are, and its value_table:
+ *
+ *     BP_VALUES       floats; the table is the float 1
+ *     BP_GRID_LEVELS  int8_t levels of a grid; the table is its step
+ *     BP_LEVELS       int8_t levels of another value map; the table has the values of all 256 levels, indexed by the
+ *                     level as a uint8_t */
 enum { BP_VALUES = 0, BP_GRID_LEVELS = 1, BP_LEVELS = 2 };
 
-/* A weight that is kept as compressed sparse rows: row starts of int32_t, places of int32_t or uint16_t; its values are
- * where its parameter lies. An entry of column c meets the input at c / inner * channel_stride + table[c % inner]. */
+/* A weight that stays sparse on the device: row pointers of int32_t, an input offset for each entry, and its value.
+ * Kernels do not need the column of an entry but the element of the input that it is multiplied with, which is computed
+ * once, when weights are loaded: column c meets the input at c / inner * channel_stride + table[c % inner]. The values
+ * lie at the offset of the parameter. */
 typedef struct bpi_sparse {
     size_t input_offsets_offset, rows_offset, value_table_offset;
-    uint32_t entries; /* room for so many */
-    int stored;
-    uint32_t place_size; /* 2 or 4 bytes */
+    uint32_t entries;     /* entries that there is room for */
+    int stored;           /* BP_VALUES, BP_GRID_LEVELS or BP_LEVELS */
+    uint32_t offset_size; /* bytes of an input offset: 2 (uint16_t) or 4 (int32_t) */
     uint32_t inner, channel_stride;
     const uint32_t *table;
 } bpi_sparse;
 
-/* A weight, by its name in the .bpz; in the region of weights. */
+/* A weight, by its name in the .bpz. It lies in the region of weights. */
 typedef struct bpi_parameter {
     const char *name;
     size_t offset;
     uint32_t rank;
     uint32_t shape[8];
-    const bpi_sparse *sparse; /* NULL: every element is there */
+    const bpi_sparse *sparse; /* NULL for a dense weight: all elements as float32 */
 } bpi_parameter;
 
-/* A number that is part of the graph and not of the weights; in the region of weights all the same. */
+/* Numbers that belong to the graph and not to the .bpz. They are copied into the region of weights, where kernels find
+ * them. */
 typedef struct bpi_constant {
     const void *data;
     size_t size, offset;
 } bpi_constant;
 
+/* A network. The first once_count kernels depend on weights alone, and run when these are loaded; the others make up a
+ * run. */
 typedef struct bpi_model {
     const bpi_parameter *parameters;
     size_t parameter_count;
@@ -100,9 +119,10 @@ typedef struct bpi_model {
     size_t once_count; /* so many of them come first and run when the weights are loaded */
     size_t input_offset, input_size, output_offset, output_size; /* sizes in floats */
     size_t weights_size, arena_size;
-    size_t scratch_size; /* what the hungriest kernel asks for while it runs */
+    size_t scratch_size; /* the most that one kernel asks for while it runs */
 } bpi_model;
 
+/* Defined in the generated source that is linked in. */
 extern const bpi_model bpi_linked_model;
 
 #endif /* BAYESPRESS_MODEL_H */

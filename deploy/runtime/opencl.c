@@ -1,10 +1,11 @@
-/* opencl.c - finds OpenCL. */
+/* opencl.c - finds the OpenCL library of the system. */
 #include "opencl.h"
 
 #include <dlfcn.h>
 #include <string.h>
 
-/* Where systems keep it: Linux, Android's Adreno, Mali and Pixel drivers, and drivers that hide it in the GLES library. */
+/* Where it lies: on Linux; with the Adreno, Mali and Pixel drivers of Android; and within the OpenGL ES library of some
+ * drivers. */
 static const char *const libraries[] = {
     "libOpenCL.so.1",
     "libOpenCL.so",
@@ -16,6 +17,7 @@ static const char *const libraries[] = {
     "/vendor/lib/egl/libGLES_mali.so",
 };
 
+/* Look up all functions; 0 when one is missing. */
 static int load(bpi_opencl *cl, void *library) {
     /* A function pointer is copied out of dlsym's void *: C has no cast from one to the other. */
 #define BP_FIND(name, result, arguments)                                                                               \
@@ -36,7 +38,7 @@ int bpi_opencl_find(bpi_opencl *cl) {
     for (i = 0; i < sizeof libraries / sizeof *libraries; i++) {
         void *library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
         if (library != NULL && load(cl, library)) {
-            return 1; /* stays open: drivers do not bear being closed */
+            return 1; /* not closed again: some drivers crash when they are */
         }
     }
     return 0;

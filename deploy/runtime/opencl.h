@@ -1,4 +1,9 @@
-/* opencl.h - the part of OpenCL 1.2 that we call, found in the system's library at run time. */
+/* opencl.h - private: the part of OpenCL 1.2 that the runtime calls, found in the library of the system at run time.
+ *
+ * Linking with OpenCL would need its headers at build time and its library on every device, also where the network runs
+ * on the processor. So the declarations are repeated here, under names of our own, and the functions are looked up by
+ * name. The list BP_OPENCL_FUNCTIONS is written once: it makes the structure of pointers, and the loop that fills it.
+ */
 #ifndef BAYESPRESS_OPENCL_H
 #define BAYESPRESS_OPENCL_H
 

@@ -1,7 +1,8 @@
-/* rpc.c - the network as functions that TVM's RPC server calls. In no library of ours: `bench --device rpc://…` links it
- * with one, for the server's machine, and sends it there.
+/* rpc.c - the network as functions that TVM's RPC server calls. Not part of the libraries of a bundle: `bench --device
+ * rpc://...` links this file with one of them, for the machine of the server, and sends the result there.
  *
- * One network a process, as the server loads one module at a time. Functions give a bp_status.
+ * The server loads one module at a time, so there is one network for each process. Every function returns a bp_status,
+ * or a size, as an integer result.
  */
 #define _POSIX_C_SOURCE 200112L
 
@@ -13,8 +14,8 @@
 #include "model.h"
 
 #define EXPORTED      __attribute__((visibility("default")))
-#define TYPE_INTEGER  1  /* tvm_ffi/c_api.h: kTVMFFIInt */
-#define TYPE_TENSOR   70 /* kTVMFFITensor: an object, whose tensor lies behind its header */
+#define TYPE_INTEGER  1  /* kTVMFFIInt of tvm_ffi/c_api.h */
+#define TYPE_TENSOR   70 /* kTVMFFITensor: an object, whose DLTensor follows its header */
 #define OBJECT_HEADER 24
 
 static bp_network network;
@@ -42,6 +43,7 @@ static size_t count_of(const bpi_any *argument) {
     return count;
 }
 
+/* Return an integer. */
 static int give(bpi_any *result, int64_t number) {
     memset(result, 0, sizeof *result);
     result->type_index = TYPE_INTEGER;
@@ -49,7 +51,7 @@ static int give(bpi_any *result, int64_t number) {
     return 0;
 }
 
-/* (bytes of the .bpz) */
+/* Arguments: the bytes of the .bpz. Load them. */
 EXPORTED int __tvm_ffi_bayespress_load(void *self, const bpi_any *arguments, int32_t count, bpi_any *result) {
     bp_status status;
     (void)self;
@@ -65,7 +67,7 @@ EXPORTED int __tvm_ffi_bayespress_load(void *self, const bpi_any *arguments, int
     return give(result, status);
 }
 
-/* (input, output) */
+/* Arguments: input, output. Run once. */
 EXPORTED int __tvm_ffi_bayespress_run(void *self, const bpi_any *arguments, int32_t count, bpi_any *result) {
     (void)self;
     if (count != 2 || !loaded || count_of(&arguments[0]) != bp_input_size() ||
@@ -75,7 +77,8 @@ EXPORTED int __tvm_ffi_bayespress_run(void *self, const bpi_any *arguments, int3
     return give(result, bp_run(&network, data_of(&arguments[0]), data_of(&arguments[1])));
 }
 
-/* (bytes of the .bpz, number of a tensor, its values): for digests of what this machine decodes */
+/* Arguments: the bytes of the .bpz, the number of a tensor, an array for its values. Decode it, so that the client can
+ * compare what this machine decodes. */
 EXPORTED int __tvm_ffi_bayespress_decode(void *self, const bpi_any *arguments, int32_t count, bpi_any *result) {
     bpz_file file;
     bpz_tensor tensor;
@@ -99,7 +102,7 @@ EXPORTED int __tvm_ffi_bayespress_decode(void *self, const bpi_any *arguments, i
     return give(result, status == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS);
 }
 
-/* () */
+/* No arguments. The bytes of the workspace. */
 EXPORTED int __tvm_ffi_bayespress_workspace(void *self, const bpi_any *arguments, int32_t count, bpi_any *result) {
     (void)self, (void)arguments, (void)count;
     return give(result, (int64_t)bp_workspace_size());

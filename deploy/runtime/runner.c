@@ -1,15 +1,24 @@
-/* runner.c - a program around the library: reads a .bpz and inputs, prints outputs and times as JSON.
+/* runner.c - a program around the library: loads a .bpz, runs inputs, and prints outputs and times as JSON.
  *
  *     runner WEIGHTS.bpz INPUT.f32 [--repeat N] [--warmup N] [--layers] [--threads N] [--digests] [--facts]
  *                                  [--no-outputs] [--gpu] [--gpu-cache FILE]
  *
- * The report on standard output is the JSON that deploy/devices/report.py describes, in lines with a marker.
+ * It is what `verify` and `bench` start on every device: one static program, without Python or a runtime of TVM, that
+ * reads two files. The report on standard output is the JSON that deploy/devices/report.py describes, in lines with a
+ * marker (runner_report.h).
  *
- * INPUT.f32 holds one or several inputs as little-endian float32. --digests adds a CRC-32 of each tensor as it decodes
- * here, --facts what the system says of the machine. --no-outputs runs the first input alone and prints no output.
- * --gpu runs on the first OpenCL device, where the runner was built for one, and on the processor, saying why, where
- * there is none. Exit status: 0 done, 1 the weights or the network failed, 2 bad usage or a file that cannot be read.
- * Errors are one sentence on standard error.
+ * INPUT.f32     one or several inputs as little-endian float32
+ * --repeat N    measure N runs of the first input, after --warmup N runs (10) that are not counted
+ * --layers      with --repeat: the mean time of each kernel too
+ * --threads N   with --repeat: all inputs as a batch on N threads too
+ * --digests     a CRC-32 of each tensor as it is decoded here
+ * --facts       what the system knows of the machine
+ * --no-outputs  run the first input only, and print no output
+ * --gpu         run on the first OpenCL device; on the processor, with the reason, when there is none or the runner was
+ *               built without OpenCL. --gpu-cache FILE keeps compiled kernels.
+ *
+ * Exit status: 0 done, 1 the weights or the network failed, 2 wrong usage or a file that cannot be read. Errors are one
+ * sentence on standard error.
  */
 #define _POSIX_C_SOURCE 200112L
 
@@ -34,7 +43,8 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Room for `count` things of `size` bytes each, whose product may be more than a size_t holds on 32 bits. */
+/* Memory for `count` elements of `size` bytes each, aligned to BP_ALIGNMENT. Their product may exceed a size_t of 32
+ * bits. */
 static void *checked_alloc(uint64_t count, size_t size) {
     void *block = NULL;
     const uint64_t most = SIZE_MAX - BP_ALIGNMENT;
@@ -46,17 +56,18 @@ static void *checked_alloc(uint64_t count, size_t size) {
     return block;
 }
 
-/* The place of `percent` of 100 among `count` sorted times; their product is more than an unsigned long on 32 bits. */
+/* The index of a percentile among `count` sorted times. The product may exceed an unsigned long of 32 bits. */
 static size_t percentile(unsigned long count, unsigned percent) { return (size_t)((uint64_t)count * percent / 100); }
 
-/* The whole file or pipe, in memory that any type may lie in. */
+/* The contents of a file or pipe, in memory that is aligned for any type. Grows by doubling, since a pipe has no
+ * size. */
 static void *read_file(const char *path, size_t *size) {
     FILE *file = fopen(path, "rb");
     unsigned char *data = NULL;
     size_t capacity = 1u << 16, count = 1;
     *size = 0;
     while (file != NULL && count > 0) {
-        unsigned char *larger = capacity > 0 ? realloc(data, capacity) : NULL; /* 0: doubled past what can be counted */
+        unsigned char *larger = capacity > 0 ? realloc(data, capacity) : NULL; /* 0: doubling has wrapped around */
         if (larger == NULL) {
             fprintf(stderr, "runner: there is no memory for %s, of more than %zu bytes.\n", path, *size);
             exit(EXIT_FAILED);
@@ -109,7 +120,7 @@ typedef struct subject {
 #endif
 } subject;
 
-/* Run once; `nanoseconds` by kernel, or NULL. */
+/* Run once. `nanoseconds` receives the time of each kernel, or is NULL. */
 static void run(const subject *it, const float *input, float *output, uint64_t *nanoseconds) {
     bp_status status;
 #ifdef BP_WITH_GPU
@@ -175,7 +186,7 @@ static void open_gpu(subject *it, const char *cache, const void *bpz, size_t bpz
     fprintf(stderr, "runner: %s; running on the processor.\n", reason);
 }
 
-/* Those of all inputs; or run the first alone, and print none. */
+/* Run all inputs and print their outputs; with `silent`, run the first and print none. */
 static void print_outputs(const subject *it, const float *inputs, size_t examples, int silent) {
     float *output = checked_alloc(bp_output_size(), sizeof(float));
     size_t example, i;
@@ -190,7 +201,7 @@ static void print_outputs(const subject *it, const float *inputs, size_t example
         }
         report("%s[", example == 0 ? "" : ", ");
         for (i = 0; i < bp_output_size(); i++) {
-            /* JSON knows no NaN or infinity. */
+            /* JSON has no NaN and no infinity; x - x is NaN for both. */
             if (output[i] - output[i] != 0.0f) {
                 report("%snull", i == 0 ? "" : ", ");
             } else {
@@ -224,7 +235,7 @@ static void print_run_times(const subject *it, const float *input, unsigned long
     free(output);
 }
 
-/* Mean of each kernel over the repeats; the clock's own cost is inside. */
+/* The mean time of each kernel over the repeats, with the cost of reading the clock. */
 static void print_layers(const subject *it, const float *input, unsigned long repeat) {
     const size_t count = kernel_count(it);
     float *output = checked_alloc(bp_output_size(), sizeof(float));
@@ -249,7 +260,7 @@ static void print_layers(const subject *it, const float *input, unsigned long re
     free(output);
 }
 
-/* All inputs as one batch, again and again. */
+/* The time of all inputs as one batch, over the repeats. */
 static void print_batch_times(const bp_network *network, const float *inputs, size_t examples, unsigned long threads,
                               unsigned long repeat) {
     float *outputs = checked_alloc((uint64_t)examples * bp_output_size(), sizeof(float));

@@ -1,5 +1,6 @@
-/* runner_facts.h - what the runner reports besides outputs and times: of the machine, and of the weights as they decode
- * here. Included by runner.c alone. */
+/* runner_facts.h - what the runner reports besides outputs and times: facts about the machine, and digests of the
+ * weights as they are decoded here. Included by runner.c only: the runner is one source file to compile.
+ */
 #ifndef BAYESPRESS_RUNNER_FACTS_H
 #define BAYESPRESS_RUNNER_FACTS_H
 
@@ -10,7 +11,8 @@
 #include "bpz.h"
 #include "runner_report.h"
 
-/* The first line of a file that begins with `key`, what stands behind its colon; or the first line, without a key. */
+/* Find the first line of a file that begins with `key`; `line` receives what follows its colon, or the whole line when
+ * the key is empty. Returns whether there is one. */
 static int read_line(const char *path, const char *key, char *line, size_t size) {
     FILE *file = fopen(path, "r");
     int found = 0;
@@ -29,6 +31,7 @@ static int read_line(const char *path, const char *key, char *line, size_t size)
     return found;
 }
 
+/* Print one fact as a string, or as a thousandth of a number; null when the system does not have it. */
 static void print_fact(const char *name, const char *path, const char *key, int number) {
     char line[160];
     report(", \"%s\": ", name);

@@ -1,8 +1,9 @@
-/* runner_report.h - how the runner prints its report. Included by runner.c and runner_facts.h alone.
+/* runner_report.h - how the runner prints its report. Included by runner.c and runner_facts.h only.
  *
- * The report is one JSON object on standard output, in lines that each begin with a marker: text behind the markers, put
- * together, is the object. A shell, an emulator or an OpenCL driver in this process may print lines of its own before,
- * between and after; it cannot print within one, since each is written at once. deploy/devices/report.py reads them.
+ * The report is one JSON object on standard output, in lines that each begin with a marker; what follows the markers,
+ * joined, is the object. A shell, an emulator or an OpenCL driver in this process may print lines of its own before,
+ * between and after them. It cannot print within one, because each line is written at once. deploy/devices/report.py
+ * reads them.
  */
 #ifndef BAYESPRESS_RUNNER_REPORT_H
 #define BAYESPRESS_RUNNER_REPORT_H
@@ -10,23 +11,23 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Its number changes with the report's schema. */
+/* The number changes with the schema of the report. */
 static const char report_marker[] = "bayespress-report-1 ";
 
 static char report_line[1u << 14];
 static size_t report_used;
 
-/* Write what there is as a line. */
+/* Write what is buffered as a line. */
 static void report_flush(void) {
     if (report_used > 0) {
-        fflush(stdout); /* what others have printed, so that the line is in one piece */
+        fflush(stdout); /* what others have printed, so that the line stays in one piece */
         printf("%s%.*s\n", report_marker, (int)report_used, report_line);
         fflush(stdout);
         report_used = 0;
     }
 }
 
-/* As printf, into the report; no more than 4096 bytes at once. */
+/* Like printf, into the report; at most 4095 bytes at once. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 1, 2)))
 #endif
@@ -45,7 +46,7 @@ report(const char *format, ...) {
     }
 }
 
-/* A JSON string; bytes that are not printable ASCII, of names that a driver or a system gives, become '?'. */
+/* A JSON string. Names come from drivers and systems: bytes that are not printable ASCII become '?'. */
 static void report_string(const char *text) {
     report("\"");
     for (; *text != '\0'; text++) {

@@ -1,4 +1,21 @@
-/* runtime.c - loads weights into the memory plan and runs the kernels over it. */
+/* runtime.c - loads weights into the memory plan, and runs the kernels over it (bayespress.h).
+ *
+ * Everything lies in the caller's workspace:
+ *
+ *     weights | arena | scratch | tensors | values
+ *
+ *     weights   decoded once, then read only; forks share it
+ *     arena     activations; the plan of the compiler lets those overlap that are not in use at the same time
+ *     scratch   what a kernel asks for while it runs (scratch.c); during loading, the workspace of the decoder
+ *     tensors   a DLTensor for each argument of each kernel
+ *     values    the same as TVM's arguments: pointers to these tensors
+ *
+ * Shapes and addresses do not change between runs, so the arguments are prepared once. A run copies the input, calls
+ * the kernels in order, and copies the output. A fork has all but the weights of its own.
+ *
+ * Each part is rounded up to BP_ALIGNMENT, and sums of sizes cannot wrap around: they are those of a plan that was
+ * built, and the caller has allocated them.
+ */
 #include <string.h>
 
 #include "bayespress.h"
@@ -11,7 +28,7 @@ static const bpi_model *const model = &bpi_linked_model;
 
 static size_t aligned(size_t size) { return (size + BP_ALIGNMENT - 1) / BP_ALIGNMENT * BP_ALIGNMENT; }
 
-/* ---- workspace: weights | arena: activations | scratch (or, while loading, the decoder's) | tensors | values ---- */
+/* ---- where the parts lie ---- */
 
 static size_t scratch_size(void) {
     const size_t decoder = bpz_workspace_size();
@@ -38,10 +55,11 @@ size_t bp_workspace_size(void) { return aligned(model->weights_size) + bp_arena_
 
 /* ---- loading ---- */
 
+/* Decode one weight. `*decode_status` receives the status of the decoder. */
 static bp_status load_weight(bp_network *network, const bpz_file *file, const bpi_parameter *parameter,
-                             bpz_status *why) {
+                             bpz_status *decode_status) {
     bpz_tensor tensor;
-    const bp_status status = bpi_find_weight(file, parameter, &tensor, why);
+    const bp_status status = bpi_find_weight(file, parameter, &tensor, decode_status);
     if (status != BP_OK) {
         return status;
     }
@@ -53,30 +71,32 @@ static bp_status load_weight(bp_network *network, const bpz_file *file, const bp
         into.input_offsets = weights + sparse->input_offsets_offset;
         into.rows = (uint32_t *)(void *)(weights + sparse->rows_offset);
         into.value_table = (float *)(void *)(weights + sparse->value_table_offset);
-        into.columns = (uint32_t *)(void *)network->arena; /* which has room for them, and nothing to hold yet */
-        return bpi_decode_rows(file, &tensor, parameter, &into, scratch_of(network), scratch_size(), why);
+        into.columns =
+            (uint32_t *)(void *)network->arena; /* which holds nothing yet, and has room: see deploy/compile */
+        return bpi_decode_rows(file, &tensor, parameter, &into, scratch_of(network), scratch_size(), decode_status);
     }
-    *why = bpz_decode(file, &tensor, BPZ_FLOAT32, network->weights + parameter->offset, (size_t)tensor.count,
-                      scratch_of(network), scratch_size());
-    return *why == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS;
+    *decode_status = bpz_decode(file, &tensor, BPZ_FLOAT32, network->weights + parameter->offset, (size_t)tensor.count,
+                                scratch_of(network), scratch_size());
+    return *decode_status == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS;
 }
 
 static bp_status load_weights(bp_network *network, const void *bpz, size_t bpz_size) {
     bpz_file file;
     size_t i;
-    bpz_status why = bpz_open(&file, bpz, bpz_size);
-    bp_status status = why == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS;
+    bpz_status decode_status = bpz_open(&file, bpz, bpz_size);
+    bp_status status = decode_status == BPZ_OK ? BP_OK : BP_ERROR_WEIGHTS;
     for (i = 0; status == BP_OK && i < model->parameter_count; i++) {
-        status = load_weight(network, &file, &model->parameters[i], &why);
+        status = load_weight(network, &file, &model->parameters[i], &decode_status);
     }
-    network->weights_status = (int)why;
+    network->weights_status = (int)decode_status;
     if (status != BP_OK) {
         return status;
     }
-    /* Names differ within a network, so equal counts mean that nothing is surplus. */
+    /* All parameters were found, and their names differ: so equal counts mean that the file has no other tensors. */
     return file.tensor_count == model->parameter_count ? BP_OK : BP_ERROR_MISMATCH;
 }
 
+/* Fill the tensors and values of all kernels. */
 static void prepare_arguments(const bp_network *network) {
     bpi_dl_tensor *tensors = tensors_of(network);
     bpi_any *values = values_of(network);
@@ -98,6 +118,7 @@ static void prepare_arguments(const bp_network *network) {
     }
 }
 
+/* Call a kernel, with all of the scratch memory. */
 static bp_status call_kernel(const bp_network *network, const bpi_kernel *kernel) {
     bpi_any result;
     bpi_scratch scratch;

@@ -4,13 +4,14 @@
 
 #include <stddef.h>
 
-/* What is left of a workspace's scratch. */
+/* The scratch memory that is left. */
 typedef struct bpi_scratch {
     unsigned char *next;
     size_t left;
 } bpi_scratch;
 
-/* Kernels that this thread calls take their scratch from here, until the next call. */
+/* From now on kernels that this thread calls take their scratch memory from here. The structure must stay as long as
+ * they run. */
 void bpi_scratch_use(bpi_scratch *scratch);
 
 #endif /* BAYESPRESS_SCRATCH_H */

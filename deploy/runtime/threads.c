@@ -1,17 +1,24 @@
-/* threads.c - many inputs over several threads. The one part of the library that needs pthreads; a program that does
- * not call it links without. */
+/* threads.c - many inputs over several threads: the one part of the library that needs pthreads. A program that does
+ * not call bp_run_batch does not link it.
+ *
+ * Threads take inputs in chunks from a common counter. So a fast core takes more of them than a slow one, as on phones,
+ * whose cores differ; and a thread that is started late, or not at all, costs nothing but its share.
+ */
 #include <pthread.h>
 
 #include "bayespress.h"
 
-enum { CHUNK = 4 }; /* inputs that a thread takes at a time: cores of one processor differ in speed */
+enum {
+    CHUNK = 4
+}; /* inputs that a thread takes at a time: enough that the counter costs nothing, few enough for fairness */
 
+/* What all threads of a call share. */
 typedef struct batch {
     const float *inputs;
     float *outputs;
     size_t count;
-    size_t next;      /* first input that nobody has taken */
-    bp_status status; /* of the first failure */
+    size_t next;      /* the first input that no thread has taken; changed atomically */
+    bp_status status; /* of a failure, or BP_OK; written atomically */
 } batch;
 
 typedef struct worker {
@@ -19,6 +26,7 @@ typedef struct worker {
     const bp_network *network;
 } worker;
 
+/* Take chunks until there are none, or an input fails. */
 static void *run_chunks(void *argument) {
     const worker *self = argument;
     batch *work = self->work;
@@ -45,7 +53,7 @@ bp_status bp_run_batch(const bp_network *networks, size_t threads, const float *
     worker workers[BP_MAX_THREADS];
     batch work = {inputs, outputs, count, 0, BP_OK};
     size_t i, running = 0;
-    /* Past such a count the arrays could not lie in memory, and the counter of what was taken could wrap. */
+    /* With a larger count the arrays could not lie in memory, and the counter could wrap around. */
     if (networks == NULL || inputs == NULL || outputs == NULL || threads == 0 || threads > BP_MAX_THREADS ||
         count > SIZE_MAX / sizeof(float) - BP_MAX_THREADS * CHUNK) {
         return BP_ERROR_ARGUMENT;
@@ -54,7 +62,7 @@ bp_status bp_run_batch(const bp_network *networks, size_t threads, const float *
         workers[i].work = &work;
         workers[i].network = &networks[i];
     }
-    /* The caller's thread is the first; where no further one is to be had, those that run do all of it. */
+    /* The calling thread is the first. When no further one can be started, those that run do all the work. */
     while (running + 1 < threads && running + 1 < count &&
            pthread_create(&started[running], NULL, run_chunks, &workers[running + 1]) == 0) {
         running++;
