@@ -1,16 +1,16 @@
-/* agree.c - many forged files through every reader of the C library, which must give one answer.
+/* agree.c - decodes many forged files with every reader of the C library, which must all give the same result.
  *
  *     agree SEED FILES EVERY < corpus
  *
- * The corpus is sound files, each behind its length as 4 bytes, little-endian. Two of three FILES are directed (see
- * forge.h), the others are changed ones of the corpus. Of one file in EVERY (0: none) standard output gets its length,
- * its bytes, and the verdict: a status byte of bpz_open, the number of tensors, and for each tensor a status byte of its
- * levels, one of its values, and the CRC-32 of its float32 values. At the end standard error gets the numbers of files,
- * of those that opened, of tensors, and of those that were decoded.
+ * The corpus is valid files, each after its length as 4 bytes, little-endian. Two of three of the FILES are built field
+ * by field (forge.h), the others are changed files of the corpus. One file of EVERY (0: none) is printed to standard
+ * output: its length, its bytes, and the result, which is a status byte of bpz_open, the number of tensors, and for
+ * each tensor a status byte of its levels, one of its values, and the CRC-32 of its float32 values. At the end standard
+ * error receives the numbers of files, of files that could be opened, of tensors, and of tensors that could be decoded.
  *
- * Readers   open against stream: bpz_open, bpz_open_directory and bpz_announced_size
- *           plain against quick: bpz_decode_with_usage, which never takes a short cut, and bpz_decode
- *           dense against sparse rows, one element against another, a window against the whole file
+ * Compared   whole file and stream: bpz_open with bpz_open_directory and bpz_announced_size;
+ *            general and fast: bpz_decode_with_usage, which never takes a fast path, with bpz_decode;
+ *            dense elements with sparse rows, each type of element with another, a window with the whole file
  *
  * A disagreement ends the program with its name, the file in hexadecimal, and exit status 1.
  */
@@ -27,7 +27,7 @@
 #define CORPUS  256u
 
 static uint64_t workspace[1 << 13];
-static const uint8_t *present; /* the file that is looked at */
+static const uint8_t *present; /* the file that is decoded now */
 static size_t present_size;
 
 static void differ(const char *what) {
@@ -42,19 +42,19 @@ static void need(int condition, const char *what) {
     if (!condition) differ(what);
 }
 
-typedef struct room {
+typedef struct buffer {
     uint8_t bytes[4u * LARGEST + 16u];
-} room;
+} buffer;
 
-/* What lies behind `size` bytes must not change. */
-static void fence(room *out, size_t size) { memset(out->bytes + size, CANARY, 16); }
+/* Mark the bytes after `size` bytes: they must not change. */
+static void fence(buffer *out, size_t size) { memset(out->bytes + size, CANARY, 16); }
 
-static void check_fence(const room *out, size_t size) {
+static void check_fence(const buffer *out, size_t size) {
     unsigned at;
     for (at = 0; at < 16; at++) need(out->bytes[size + at] == CANARY, "a write behind the output");
 }
 
-static bpz_status decode_to(room *out, const bpz_file *file, const bpz_tensor *tensor, bpz_element element,
+static bpz_status decode_to(buffer *out, const bpz_file *file, const bpz_tensor *tensor, bpz_element element,
                             unsigned width) {
     bpz_status status;
     fence(out, (size_t)tensor->count * width);
@@ -63,10 +63,10 @@ static bpz_status decode_to(room *out, const bpz_file *file, const bpz_tensor *t
     return status;
 }
 
-/* Sparse rows against the dense elements, where those are given. */
+/* Decode sparse rows, and compare them with the dense elements when those are given. */
 static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, unsigned width,
-                       bpz_status expected, const room *dense) {
-    static room row_pointer, columns, values;
+                       bpz_status expected, const buffer *dense) {
+    static buffer row_pointer, columns, values;
     uint64_t row, column, at = 0;
     uint32_t entry = 0;
     static const uint8_t zero[4];
@@ -87,7 +87,7 @@ static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_eleme
         need(status == BPZ_ERROR_UNSUPPORTED, "sparse rows of what has none");
         return;
     }
-    /* Of several faults in one stream sparse rows may meet another first: more non-zeros than the entry says. */
+    /* A stream with several faults may give another status: sparse rows also find more non-zeros than declared. */
     if (dense != NULL) need((status == BPZ_OK) == (expected == BPZ_OK), "sparse rows and dense elements: status");
     if (status != BPZ_OK) return;
     need(pointer[0] == 0 && pointer[tensor->rows] == tensor->nonzero, "row pointers' ends");
@@ -107,9 +107,9 @@ static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_eleme
     }
 }
 
-/* The section alone in memory, in a buffer of its size. */
-static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, const room *dense) {
-    static room again;
+/* Decode with only the section in memory, in a buffer of its size. */
+static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, const buffer *dense) {
+    static buffer again;
     bpz_file other = *file;
     const size_t size = (size_t)tensor->section_size;
     uint8_t *const section = malloc(size + (size == 0));
@@ -128,7 +128,7 @@ typedef struct verdict {
 } verdict;
 
 static verdict check_tensor(const bpz_file *file, const bpz_tensor *tensor) {
-    static room plain, quick, values, narrow;
+    static buffer plain, quick, values, narrow;
     const size_t count = (size_t)tensor->count;
     verdict found = {0, 0, 0};
     bpz_status by_account, status, value_status;
@@ -186,13 +186,13 @@ static verdict check_tensor(const bpz_file *file, const bpz_tensor *tensor) {
         need(value_status != BPZ_OK || bpz_check(file, tensor, workspace, sizeof workspace) == BPZ_OK, "a check");
     }
     if (value_status == BPZ_OK) {
-        /* On a little-endian machine, as the script that reads this expects. */
+        /* In the byte order of the machine, which has to be little-endian. */
         found.crc = forge_crc(values.bytes, 4u * count);
     }
     return found;
 }
 
-/* What a reader of a stream learns from the front must be what the whole file says. */
+/* Open a file; what a reader of a stream learns from its first bytes must agree. */
 static bpz_status check_front(bpz_file *file) {
     bpz_file front;
     uint64_t announced = 0;
@@ -224,7 +224,7 @@ static void put_out(const void *bytes, size_t size) {
 
 static unsigned long opened, tensors, decoded;
 
-/* Returns whether the file was shown: those of too many elements are not. */
+/* Decode and compare one file. Returns whether it was printed: files of too many elements are not. */
 static int check_file(const uint8_t *data, size_t size, int is_shown) {
     static verdict found[8];
     bpz_file file;
@@ -247,7 +247,7 @@ static int check_file(const uint8_t *data, size_t size, int is_shown) {
             tensors++;
             elements += tensor.count;
             if (tensor.count > LARGEST) {
-                /* Sparse rows take little room, but the time of all positions. */
+                /* Sparse rows take little memory, but the time of all positions. */
                 if (tensor.count <= SPARSE) check_rows(&file, &tensor, BPZ_FLOAT32, 4, BPZ_OK, NULL);
                 continue;
             }
@@ -275,7 +275,7 @@ static int check_file(const uint8_t *data, size_t size, int is_shown) {
     return 1;
 }
 
-/* A sound file in parts; 0 where it is larger than those. */
+/* A valid file, divided into parts; returns 0 when it is larger than the parts. */
 static int take_apart(forge_file *parts, const uint8_t *data, size_t size) {
     bpz_file file;
     bpz_tensor tensor;
@@ -295,7 +295,7 @@ static int take_apart(forge_file *parts, const uint8_t *data, size_t size) {
             uint64_t rest = section;
             for (length--; rest >= 0x80; rest >>= 7) length--;
         }
-        if (section > FORGE_ROOM / 2u || length > FORGE_ROOM / 2u) return 0;
+        if (section > FORGE_CAPACITY / 2u || length > FORGE_CAPACITY / 2u) return 0;
         memcpy(part->head.at, data + from, length);
         memcpy(part->section.at, data + tensor.section_offset, section);
         part->head.size = length;
@@ -323,10 +323,10 @@ static void copy_parts(forge_file *to, const forge_file *from) {
 
 int main(int argc, char **argv) {
     static forge_file file;
-    static uint8_t sealed[FORGE_FILE_ROOM];
+    static uint8_t sealed[FORGE_FILE_CAPACITY];
     forge_file *const corpus = malloc(CORPUS * sizeof *corpus);
     unsigned known = 0;
-    unsigned long count, files, every, due = 0; /* due: to be shown, the next that can be */
+    unsigned long count, files, every, due = 0; /* due: files that are to be printed as soon as one can be */
     unsigned char head[4];
     if (argc != 4 || corpus == NULL || bpz_workspace_size() > sizeof workspace) return 2;
     forge_state = strtoull(argv[1], NULL, 10);
@@ -350,7 +350,7 @@ int main(int argc, char **argv) {
             if (!one_in(64)) forge_change(&file);
         }
         size = forge_seal(&file, sealed);
-        exact = malloc(size); /* so that a sanitizer sees a read behind the file */
+        exact = malloc(size); /* so that a sanitizer detects a read after the file */
         if (exact == NULL) return 2;
         memcpy(exact, sealed, size);
         if (every != 0 && count % every == 0) due++;

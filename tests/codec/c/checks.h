@@ -1,14 +1,15 @@
-/* checks.h - one tensor through every decoding call, in buffers of exactly the announced size, so that a sanitizer sees
- * the first byte too far; and that the calls agree. What cannot be ends the program with a number of its own.
+/* checks.h - decodes one tensor with every decoding call, in buffers of exactly the size that is needed, and checks
+ * that the calls agree. A contradiction ends the program with an exit status of its own.
  */
 #ifndef CHECKS_H
 #define CHECKS_H
 #include <string.h>
 
 #include "bpz_levels.h"
-#include "rooms.h"
+#include "buffers.h"
 
-/* Of one tensor; `hash` is that of the float32 values as little-endian words (FNV-1a), where they could be decoded. */
+/* The result for one tensor. `hash` is FNV-1a over its float32 values as little-endian words, when they could be
+ * decoded. */
 typedef struct checked {
     int skipped; /* more elements, or rows, than `largest` */
     bpz_status levels, values;
@@ -26,12 +27,12 @@ static uint64_t hash_of(const float *values, uint64_t count) {
     return hash;
 }
 
-/* Sparse rows of one kind of element must agree with the dense ones, and be refused when those are. */
+/* Sparse rows of one type of element must agree with the dense elements, and be rejected when those are. */
 static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, size_t width,
                        bpz_status expected, const uint8_t *dense, void *workspace) {
-    uint32_t *row_pointer = exactly(((size_t)tensor->rows + 1u) * sizeof *row_pointer);
-    uint32_t *columns = exactly((size_t)tensor->nonzero * sizeof *columns);
-    uint8_t *entries = exactly((size_t)tensor->nonzero * width);
+    uint32_t *row_pointer = exact_buffer(((size_t)tensor->rows + 1u) * sizeof *row_pointer);
+    uint32_t *columns = exact_buffer((size_t)tensor->nonzero * sizeof *columns);
+    uint8_t *entries = exact_buffer((size_t)tensor->nonzero * width);
     uint64_t row, at = 0;
     const bpz_status status = bpz_decode_csr(file, tensor, element, row_pointer, columns, entries,
                                              (size_t)tensor->nonzero, workspace, bpz_workspace_size());
@@ -47,15 +48,15 @@ static void check_rows(const bpz_file *file, const bpz_tensor *tensor, bpz_eleme
         }
         if (entry != row_pointer[row + 1u]) exit(10);
     }
-    release(row_pointer, ((size_t)tensor->rows + 1u) * sizeof *row_pointer);
-    release(columns, (size_t)tensor->nonzero * sizeof *columns);
-    release(entries, (size_t)tensor->nonzero * width);
+    release_buffer(row_pointer, ((size_t)tensor->rows + 1u) * sizeof *row_pointer);
+    release_buffer(columns, (size_t)tensor->nonzero * sizeof *columns);
+    release_buffer(entries, (size_t)tensor->nonzero * width);
 }
 
-/* Every element in a buffer of its exact size; the dense ones of BPZ_FLOAT32 are hashed. */
+/* Decode to one type of element, dense and as sparse rows; the dense values of BPZ_FLOAT32 are hashed. */
 static bpz_status check_element(const bpz_file *file, const bpz_tensor *tensor, bpz_element element, size_t width,
                                 void *workspace, uint64_t *hash) {
-    uint8_t *out = exactly((size_t)tensor->count * width);
+    uint8_t *out = exact_buffer((size_t)tensor->count * width);
     bpz_status again;
     const bpz_status status =
         bpz_decode(file, tensor, element, out, (size_t)tensor->count, workspace, bpz_workspace_size());
@@ -63,21 +64,21 @@ static bpz_status check_element(const bpz_file *file, const bpz_tensor *tensor, 
                                          bpz_workspace_size()) != BPZ_ERROR_BUFFER_TOO_SMALL) {
         exit(6);
     }
-    /* Again: the call with too little workspace may have used the buffer. */
+    /* Once more: the call with too small a workspace may have written to the buffer. */
     again = bpz_decode(file, tensor, element, out, (size_t)tensor->count, workspace, bpz_workspace_size());
     if (again != status) exit(7);
     if (status == BPZ_OK && hash != NULL) *hash = hash_of((const float *)(const void *)out, tensor->count);
     check_rows(file, tensor, element, width, status, out, workspace);
-    release(out, (size_t)tensor->count * width);
+    release_buffer(out, (size_t)tensor->count * width);
     return status;
 }
 
-/* A file whose only bytes in memory are one section's must decode to the same. */
+/* With only the bytes of one section in memory the result must be the same. */
 static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_status expected, uint64_t hash,
                          void *workspace) {
     const size_t size = (size_t)tensor->section_size;
-    uint8_t *section = exactly(size);
-    float *values = exactly((size_t)tensor->count * sizeof *values);
+    uint8_t *section = exact_buffer(size);
+    float *values = exact_buffer((size_t)tensor->count * sizeof *values);
     bpz_file other = *file;
     if (size != 0) memcpy(section, file->window + tensor->section_offset, size);
     if (bpz_window(&other, tensor->section_offset, section, size) != BPZ_OK) exit(11);
@@ -87,8 +88,8 @@ static void check_window(const bpz_file *file, const bpz_tensor *tensor, bpz_sta
     }
     if (expected == BPZ_OK && hash_of(values, tensor->count) != hash) exit(13);
     if (bpz_window(&other, bpz_file_size(file), section, 1) != BPZ_ERROR_ARGUMENT) exit(14);
-    release(values, (size_t)tensor->count * sizeof *values);
-    release(section, size);
+    release_buffer(values, (size_t)tensor->count * sizeof *values);
+    release_buffer(section, size);
 }
 
 static checked check_tensor(const bpz_file *file, uint32_t index, uint64_t largest) {
@@ -101,10 +102,10 @@ static checked check_tensor(const bpz_file *file, uint32_t index, uint64_t large
     if (bpz_find(file, tensor.name, tensor.name_length, &found) != BPZ_OK || found.index != index) exit(4);
     if (bpz_next(file, &found) != (index + 1u < file->tensor_count ? BPZ_OK : BPZ_ERROR_ARGUMENT)) exit(15);
     if (tensor.rows * tensor.columns != tensor.count || tensor.nonzero > tensor.count) exit(5);
-    result.skipped = tensor.count > largest || tensor.rows > largest; /* rows: of no columns */
+    result.skipped = tensor.count > largest || tensor.rows > largest; /* a tensor without columns may have many rows */
     if (result.skipped) return result;
-    workspace = exactly(bpz_workspace_size());
-    levels = exactly((size_t)tensor.count * sizeof *levels);
+    workspace = exact_buffer(bpz_workspace_size());
+    levels = exact_buffer((size_t)tensor.count * sizeof *levels);
     result.levels =
         bpz_decode_with_usage(file, &tensor, levels, (size_t)tensor.count, workspace, bpz_workspace_size(), &bit_usage);
     result.values = check_element(file, &tensor, BPZ_FLOAT32, 4, workspace, &result.hash);
@@ -113,8 +114,8 @@ static checked check_tensor(const bpz_file *file, uint32_t index, uint64_t large
     (void)check_element(file, &tensor, BPZ_INT32, 4, workspace, NULL);
     if (bpz_check(file, &tensor, workspace, bpz_workspace_size()) != BPZ_OK && result.values == BPZ_OK) exit(16);
     check_window(file, &tensor, result.values, result.hash, workspace);
-    release(levels, (size_t)tensor.count * sizeof *levels);
-    release(workspace, bpz_workspace_size());
+    release_buffer(levels, (size_t)tensor.count * sizeof *levels);
+    release_buffer(workspace, bpz_workspace_size());
     return result;
 }
 

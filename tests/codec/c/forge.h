@@ -1,7 +1,7 @@
-/* forge.h - files for comparing readers with each other: made field by field, of sound structure with extreme values, or
- * sound files with changes. Checksums and section sizes are right, so that what lies behind them is reached.
+/* forge.h - makes files for comparing readers: built field by field, with a valid structure and extreme values, or
+ * valid files with changes. Checksums and sizes of sections match, so that what comes after them is reached.
  *
- * Nothing here is shared with the decoder or the encoder. A file is kept in parts until it is sealed, so that a change of
+ * It shares nothing with the decoder or the encoder. A file is kept in parts until it is sealed, so that a change of
  * one part leaves the others in their places.
  */
 #ifndef FORGE_H
@@ -10,19 +10,19 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FORGE_ROOM    8192u /* bytes of a part */
-#define FORGE_TENSORS 6u
+#define FORGE_CAPACITY 8192u /* bytes of a part */
+#define FORGE_TENSORS  6u
 
 typedef struct forge_bytes {
-    uint8_t at[FORGE_ROOM];
+    uint8_t at[FORGE_CAPACITY];
     size_t size;
-    unsigned bits; /* of the last byte that are in use; 0: all */
+    unsigned bits; /* bits of the last byte that are in use; 0 means all */
 } forge_bytes;
 
 typedef struct forge_tensor {
-    forge_bytes head; /* the entry without the section's size */
+    forge_bytes head; /* the directory entry without content_size */
     forge_bytes section;
-    int is_raw; /* the entry tells no size */
+    int is_raw; /* the entry stores no content_size */
 } forge_tensor;
 
 typedef struct forge_file {
@@ -41,25 +41,26 @@ static uint64_t any64(void) {
     return z ^ z >> 31;
 }
 
-/* 0 to below - 1 */
+/* A number from 0 to below - 1. */
 static uint32_t any(uint32_t below) { return (uint32_t)((any64() >> 32) * below >> 32); }
 
-/* Whether a chance of one in `of` comes up. */
+/* True once in `of` times on average. */
 static int one_in(uint32_t of) { return any(of) == 0; }
 
-/* Half of the directed files keep to what a writer could write; the others get what only a forger does. */
+/* Half of the built files have only values that a writer could write; in the others this is set, and anything can
+ * occur. */
 static int forge_is_wild;
 
 static int odd_one_in(uint32_t of) { return forge_is_wild && one_in(of); }
 
-/* At and beside a power of two, up to 2^bits. */
+/* A power of two up to 2^bits, or a number next to it. */
 static uint64_t extreme(unsigned bits) {
     const uint64_t power = (uint64_t)1 << any(bits + 1u);
     return power - 1u + any(3);
 }
 
 static void put_byte(forge_bytes *part, uint32_t byte) {
-    if (part->size < FORGE_ROOM) part->at[part->size++] = (uint8_t)byte;
+    if (part->size < FORGE_CAPACITY) part->at[part->size++] = (uint8_t)byte;
 }
 
 static void put_little(forge_bytes *part, uint32_t word, unsigned bytes) {
@@ -100,9 +101,9 @@ static uint32_t forge_crc(const uint8_t *data, size_t size) {
     return ~crc;
 }
 
-/* --- A tensor's entry --- */
+/* --- Directory entries --- */
 
-/* A name that shares with the one before, which is empty or begins with a letter; mostly one of its own by `index`. */
+/* A name as the difference to the name before; mostly a letter by `index`, which no other name has. */
 static void forge_name(forge_bytes *head, unsigned index) {
     static const char *const others[] = {"\xC3\xA4", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\x7F", "a\1", "a\2b", "\5",
                                          " "};
@@ -151,7 +152,7 @@ static forge_shape forge_extents(forge_bytes *head, unsigned rank) {
     return shape;
 }
 
-/* --- A section's value map; returns how many levels it has, 0 for many --- */
+/* --- Value maps; returns the number of their levels, 0 for many --- */
 
 static uint32_t forge_float(void) {
     static const uint32_t some[] = {0x3F800000u, 0x3DCCCCCDu, 0x00000001u, 0x00800000u, 0x7F7FFFFFu,
@@ -197,7 +198,7 @@ typedef struct forge_code {
     uint8_t length[16];
 } forge_code;
 
-/* A full code of a few symbols: a leaf is split until there are enough, all of at most 12 bits. */
+/* A full code of a few symbols: leaves are split until there are enough, all of at most 12 bits. */
 static void forge_huffman(forge_bytes *out, forge_code *code) {
     const unsigned wanted = 2u + any(one_in(4) ? 13 : 5);
     const unsigned spread = one_in(6) ? 200 : 2;
@@ -237,7 +238,7 @@ static void forge_huffman(forge_bytes *out, forge_code *code) {
     }
 }
 
-/* A code whose numbers lie at `least` or little above it, mostly. */
+/* A code of which most numbers are `least` or a little above it. */
 static forge_code forge_code_of(forge_bytes *out, uint32_t least) {
     forge_code code;
     memset(&code, 0, sizeof code);
@@ -255,7 +256,7 @@ static forge_code forge_code_of(forge_bytes *out, uint32_t least) {
     return code;
 }
 
-/* A number of the code: the least of its symbols and raw bits of 0 two times out of three. */
+/* A number of the code: two times out of three the least symbol, with raw bits of 0. */
 static uint64_t put_number(forge_bytes *out, const forge_code *code, uint32_t below) {
     const unsigned which = one_in(3) ? any(code->count == 0 ? 1 : code->count) : 0;
     const uint64_t all = ((uint64_t)1 << code->raw_bits) - 1u;
@@ -270,9 +271,9 @@ static uint64_t put_number(forge_bytes *out, const forge_code *code, uint32_t be
     return ((uint64_t)code->symbol[which] << code->raw_bits) + raw;
 }
 
-/* --- A stream --- */
+/* --- Bit streams --- */
 
-/* A mask over `extent` indices; returns how many are live. */
+/* A mask over `extent` indices; returns the number of live ones. */
 static uint64_t forge_mask(forge_bytes *out, uint64_t extent) {
     uint64_t live = 0, index;
     if (extent > 64u || !one_in(4)) {
@@ -320,21 +321,21 @@ static void forge_adaptive(forge_bytes *out, int is_codebook) {
         out->at[out->size - 1u] = (uint8_t)(1u + any(255));
 }
 
-/* Index numbers of one gap, of at most `room` positions. */
-static uint64_t put_gap(forge_bytes *out, const forge_code *code, uint64_t filler, uint64_t room) {
+/* The index numbers of one gap, of at most `limit` positions. */
+static uint64_t put_gap(forge_bytes *out, const forge_code *code, uint64_t filler, uint64_t limit) {
     uint64_t gap = 0, number;
     unsigned most = 6;
     do {
-        number = put_number(out, code, room > 4u ? 4 : 1);
+        number = put_number(out, code, limit > 4u ? 4 : 1);
         gap += number;
     } while (number == filler && --most != 0);
     return gap;
 }
 
-/* Returns how many levels are not 0, as far as that was told. */
+/* Returns the number of levels that are not 0, as far as it is known. */
 static uint64_t forge_stream(forge_bytes *out, forge_shape shape, uint32_t levels) {
     const unsigned layout = any(8) < 3 ? 3 : one_in(2) ? 2 : any(2);
-    uint64_t rows, columns, entry, room, nonzero = 0;
+    uint64_t rows, columns, entry, limit, nonzero = 0;
     unsigned p;
     forge_code row_code, index_code, value_code;
     out->bits = 0;
@@ -360,18 +361,18 @@ static uint64_t forge_stream(forge_bytes *out, forge_shape shape, uint32_t level
             uint64_t in_row = put_number(out, &row_code, 4);
             nonzero += in_row;
             if (in_row > 300u) in_row = 300; /* the rest is missing */
-            for (room = columns; in_row != 0 && room != 0 && out->size < 2000u; in_row--) {
-                const uint64_t gap = put_gap(out, &index_code, ((uint64_t)1 << p) - 1u, room / in_row);
-                room = gap < room ? room - gap - 1u : 0;
+            for (limit = columns; in_row != 0 && limit != 0 && out->size < 2000u; in_row--) {
+                const uint64_t gap = put_gap(out, &index_code, ((uint64_t)1 << p) - 1u, limit / in_row);
+                limit = gap < limit ? limit - gap - 1u : 0;
                 (void)put_number(out, &value_code, levels != 0 ? levels - 1u : 0);
             }
         }
     } else {
-        room = rows * columns;
+        limit = rows * columns;
         nonzero = shape.nonzero;
         for (entry = 0; entry < shape.nonzero && entry < 300u && out->size < 2000u; entry++) {
-            const uint64_t gap = put_gap(out, &index_code, ((uint64_t)1 << p) - 1u, room / (shape.nonzero - entry));
-            room = gap < room ? room - gap - 1u : 0;
+            const uint64_t gap = put_gap(out, &index_code, ((uint64_t)1 << p) - 1u, limit / (shape.nonzero - entry));
+            limit = gap < limit ? limit - gap - 1u : 0;
             (void)put_number(out, &value_code, levels != 0 ? levels - 1u : 0);
         }
     }
@@ -418,7 +419,7 @@ static void change_part(forge_bytes *part) {
     const size_t at = any((uint32_t)part->size + 1u);
     switch (any(8)) {
     case 0:
-        if (part->size == FORGE_ROOM) break;
+        if (part->size == FORGE_CAPACITY) break;
         memmove(part->at + at + 1u, part->at + at, part->size++ - at);
         part->at[at] = (uint8_t)any(256);
         break;
@@ -447,7 +448,7 @@ static void forge_change(forge_file *file) {
     if (one_in(4)) file->is_seekable = !file->is_seekable;
 }
 
-/* --- The file's bytes --- */
+/* --- Bytes of a file --- */
 
 static size_t append(uint8_t *out, size_t size, const forge_bytes *part) {
     memcpy(out + size, part->at, part->size);
@@ -461,9 +462,9 @@ static size_t append_crc(uint8_t *out, size_t size, size_t from) {
     return size + 4u;
 }
 
-#define FORGE_FILE_ROOM ((2u * FORGE_TENSORS + 1u) * (FORGE_ROOM + 16u))
+#define FORGE_FILE_CAPACITY ((2u * FORGE_TENSORS + 1u) * (FORGE_CAPACITY + 16u))
 
-/* The file in `out`, which has FORGE_FILE_ROOM; returns its size. */
+/* Write the file to `out`, of FORGE_FILE_CAPACITY bytes; returns its size. */
 static size_t forge_seal(const forge_file *file, uint8_t *out) {
     static forge_bytes entries[FORGE_TENSORS];
     forge_bytes front;

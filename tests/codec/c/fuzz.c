@@ -1,5 +1,6 @@
-/* fuzz.c - libFuzzer's way into the decoder, which is built not to mind checksums: what comes after them is to be
- * tested. The input is opened whole, and by its directory.
+/* fuzz.c - the function that libFuzzer calls. It is built with FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION, which makes
+ * the decoder accept every checksum, so that the fuzzer reaches what comes after them. Each input is opened as a whole,
+ * and by its directory.
  */
 #include "checks.h"
 
@@ -8,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    uint8_t *const whole = exactly(size);
+    uint8_t *const whole = exact_buffer(size);
     bpz_file file, front;
     uint32_t index;
     size_t needed;
@@ -19,6 +20,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else {
         (void)bpz_open_directory(&front, whole, size, &needed);
     }
-    release(whole, size);
+    release_buffer(whole, size);
     return 0;
 }

@@ -1,16 +1,16 @@
-/* verdicts.c - all that the decoder says of files from standard input, and of calls that misuse it, for comparison with
- * what a decoder says that lacks a check.
+/* verdicts.c - prints all results of the decoder for files from standard input, and for wrong calls. Tests compare them
+ * with those of a decoder that lacks one check (tests/codec/test_codec_mutants.py).
  *
- * In: for each file its length as 4 bytes, little-endian, and its bytes. Out: one line a file, and one for the misuse.
- * Buffers end where memory does: a read too far is a fault of the program.
+ * In: for each file its length as 4 bytes, little-endian, and its bytes. Out: a line for the wrong calls, made with the
+ * first file, and a line for each file. Buffers end at an unmapped page: a read after their end ends the program.
  */
 #include <inttypes.h>
 
 #include "bpz_levels.h"
 #include "number.h"
-#include "rooms.h"
+#include "buffers.h"
 
-#define LARGEST (1u << 16) /* elements, and rows, of what is decoded */
+#define LARGEST (1u << 16) /* elements, and rows, of tensors that are decoded */
 
 static const bpz_element elements[] = {BPZ_FLOAT32, BPZ_FLOAT16, BPZ_INT8, BPZ_INT32};
 static const size_t widths[] = {4, 2, 1, 4};
@@ -30,11 +30,11 @@ static void print_dense(const bpz_file *file, const bpz_tensor *tensor, void *wo
     unsigned which;
     for (which = 0; which < 4; which++) {
         const size_t size = (size_t)tensor->count * widths[which];
-        uint8_t *const out = exactly(size);
+        uint8_t *const out = exact_buffer(size);
         const bpz_status status =
             bpz_decode(file, tensor, elements[which], out, (size_t)tensor->count, workspace, bpz_workspace_size());
         print(status, hash_bytes(out, status == BPZ_OK ? size : 0, 1));
-        release(out, size);
+        release_buffer(out, size);
     }
 }
 
@@ -42,8 +42,8 @@ static void print_rows(const bpz_file *file, const bpz_tensor *tensor, void *wor
     const size_t rows = ((size_t)tensor->rows + 1u) * 4u, entries = (size_t)tensor->nonzero;
     unsigned which;
     for (which = 0; which < 4; which++) {
-        uint32_t *const row_pointer = exactly(rows), *const columns = exactly(entries * 4u);
-        uint8_t *const out = exactly(entries * widths[which]);
+        uint32_t *const row_pointer = exact_buffer(rows), *const columns = exact_buffer(entries * 4u);
+        uint8_t *const out = exact_buffer(entries * widths[which]);
         uint64_t hash = 1;
         const bpz_status status = bpz_decode_csr(file, tensor, elements[which], row_pointer, columns, out, entries,
                                                  workspace, bpz_workspace_size());
@@ -53,14 +53,14 @@ static void print_rows(const bpz_file *file, const bpz_tensor *tensor, void *wor
             hash = hash_bytes(out, entries * widths[which], hash);
         }
         print(status, hash);
-        release(row_pointer, rows);
-        release(columns, entries * 4u);
-        release(out, entries * widths[which]);
+        release_buffer(row_pointer, rows);
+        release_buffer(columns, entries * 4u);
+        release_buffer(out, entries * widths[which]);
     }
 }
 
 static void print_tensor(const bpz_file *file, const bpz_tensor *tensor) {
-    void *const workspace = exactly(bpz_workspace_size());
+    void *const workspace = exact_buffer(bpz_workspace_size());
     bpz_value_map map;
     bpz_status status;
     printf(" | %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, tensor->name, tensor->count, tensor->rows,
@@ -79,16 +79,16 @@ static void print_tensor(const bpz_file *file, const bpz_tensor *tensor) {
     }
     if (tensor->count <= LARGEST) {
         const size_t size = (size_t)tensor->count * 4u;
-        int32_t *const levels = exactly(size);
+        int32_t *const levels = exact_buffer(size);
         bpz_bit_usage bit_usage;
         print_dense(file, tensor, workspace);
         status = bpz_decode_with_usage(file, tensor, levels, (size_t)tensor->count, workspace, bpz_workspace_size(),
                                        &bit_usage);
         print(status, status == BPZ_OK ? hash_bytes(&bit_usage, sizeof bit_usage, hash_bytes(levels, size, 1)) : 0);
-        release(levels, size);
+        release_buffer(levels, size);
     }
     if (tensor->rows < LARGEST && tensor->nonzero <= LARGEST) print_rows(file, tensor, workspace);
-    release(workspace, bpz_workspace_size());
+    release_buffer(workspace, bpz_workspace_size());
 }
 
 static void print_file(const uint8_t *data, size_t size) {
@@ -114,8 +114,8 @@ static void print_file(const uint8_t *data, size_t size) {
     printf("\n");
 }
 
-/* Calls that a decoder must refuse whatever the file is; this one is sound, seekable and of two tensors, of a grid and
- * of raw values. */
+/* Wrong calls, which a decoder must reject whatever the file is. The file is valid and seekable, and has two tensors: a
+ * grid and plain values. */
 static void print_misuse(const uint8_t *data, size_t size) {
     uint64_t workspace[8192];
     float out[64];
@@ -155,7 +155,7 @@ static void print_misuse(const uint8_t *data, size_t size) {
     SHOW(bpz_find(&file, "w", 1, NULL));
     SHOW(bpz_find(&file, "no such name", 12, &wide));
     printf(" %" PRIu64, bpz_file_size(NULL));
-    { /* each field has a lower limit of its own than this number */
+    { /* no file reaches this limit: every field has a lower one */
         static const uint8_t above[] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F};
         size_t offset = 0;
         SHOW(bpzi_varint_read(above, &offset, sizeof above, &announced));
@@ -219,12 +219,12 @@ int main(void) {
     int is_first = 1;
     while (fread(head, 1, 4, stdin) == 4) {
         const size_t size = (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
-        uint8_t *const data = exactly(size);
+        uint8_t *const data = exact_buffer(size);
         if (fread(data, 1, size, stdin) != size) return 2;
         if (is_first) print_misuse(data, size);
         is_first = 0;
         print_file(data, size);
-        release(data, size);
+        release_buffer(data, size);
     }
     return 0;
 }
