@@ -10,32 +10,33 @@ import numpy as np
 from ._bpz import ffi, lib
 from .bits import BitFields
 from .codes import Histogram
-from .csr import EntryLayout, Live
+from .csr import EntryLayout, LiveMatrix
 
 _MEAN_BITS = 5
 _STEPS = 16  # steps of a gap with slots of their own
-# From so many non-zeros on decoding time counts: gaps, which take a fraction of it, may then cost this much more.
+# From this many non-zeros on decoding time matters: the layout by gap, which is several times faster, may then be
+# larger by this factor.
 _MANY, _SPARE = 1 << 16, 1.005
 _POSITIONS = 1 << 31  # beyond this, positions are coded as gaps only
 
 _Write = Callable[[Any, Any, int, Any, Any], int]
 
 
-def smallest_adaptive(lives: Sequence[Live], best: bytes) -> bytes:
+def smallest_adaptive(matrices: Sequence[LiveMatrix], best: bytes) -> bytes:
     """The smallest of `best` and the adaptive payloads under these choices of masks."""
-    for live in lives:
-        # Where most positions are taken there are no gaps to speak of, and listing the positions costs memory.
+    for live in matrices:
+        # With few zeros gaps save nothing, and the array of positions takes memory.
         if live.levels.size < _MANY or 2 * live.nonzero < live.levels.size:
             best = _by_gap(live, len(best)) or best
-    limit = len(best) if lives[0].nonzero < _MANY else int(len(best) / _SPARE)
-    for live in lives:
+    limit = len(best) if matrices[0].nonzero < _MANY else int(len(best) / _SPARE)
+    for live in matrices:
         if live.levels.size < _POSITIONS and (payload := _by_position(live, limit)):
             best, limit = payload, len(payload)
     return best
 
 
-def _by_position(live: Live, limit: int) -> bytes | None:
-    """A bit for each position, under a model of its neighbours; None from `limit` bytes on."""
+def _by_position(live: LiveMatrix, limit: int) -> bytes | None:
+    """The payload by position (FORMAT.md, section 9.8); None if it takes `limit` bytes or more."""
     levels = np.ascontiguousarray(live.levels, dtype=np.int32)
 
     def write(matrix: Any, out: Any, capacity: int, size: Any, workspace: Any) -> int:
@@ -47,8 +48,8 @@ def _by_position(live: Live, limit: int) -> bytes | None:
     return _payload(live, head, limit, write)
 
 
-def _by_gap(live: Live, limit: int) -> bytes | None:
-    """The positions passed over before each non-zero; None from `limit` bytes on."""
+def _by_gap(live: LiveMatrix, limit: int) -> bytes | None:
+    """The payload by gap (FORMAT.md, section 9.9); None if it takes `limit` bytes or more."""
     gaps, values = live.running.gaps, live.running.values
     if gaps is None:
         raise AssertionError("the running layout has gaps")
@@ -65,7 +66,7 @@ def _by_gap(live: Live, limit: int) -> bytes | None:
 
 
 def _gap_bits(gaps: Histogram) -> int:
-    """How many low bits of a gap are stored plain: the most within two thousandths of what costs least.
+    """The number of plain bits of a gap: the largest whose cost is within 0.2 percent of the least cost.
 
     Each step's cost is that of its own probability; plain bits are quicker to decode than steps.
     """
@@ -75,21 +76,21 @@ def _gap_bits(gaps: Histogram) -> int:
         within = np.minimum(steps, _STEPS - 1)
         tries = np.bincount(within, weights=gaps.counts, minlength=_STEPS)[::-1].cumsum()[::-1]
         passed = np.append(tries[1:], ((steps - within) * gaps.counts).sum())
-        tries[-1] += passed[-1]  # the last estimate is that of all further steps
+        tries[-1] += passed[-1]  # all further steps share the last slot
         costs.append(bits * gaps.total + _bits_of(tries, passed))
     return max(bits for bits, cost in enumerate(costs) if cost <= 1.002 * min(costs))
 
 
 def _bits_of(tries: Any, passed: Any) -> float:
-    """Entropy of the decisions of which `passed` out of `tries` went on."""
+    """Bits of decisions of which `passed` out of `tries` were 1, by their entropy."""
     with np.errstate(divide="ignore", invalid="ignore"):
         share = passed / tries
         bits = -tries * (share * np.log2(share) + (1 - share) * np.log2(1 - share))
     return float(np.nansum(bits))
 
 
-def _payload(live: Live, kind: BitFields, limit: int, write: _Write) -> bytes | None:
-    """Head and stream, if they come to less than `limit` bytes. `kind` are the fields behind the mean."""
+def _payload(live: LiveMatrix, kind: BitFields, limit: int, write: _Write) -> bytes | None:
+    """Fields and stream, or None if they take `limit` bytes or more. `kind` are the fields after mean_code."""
     mean_code = min(max(round(4.0 * float(np.log2(live.mean_magnitude))), 0), (1 << _MEAN_BITS) - 1)
     head = BitFields()
     head.put(int(EntryLayout.ADAPTIVE), 2)
@@ -100,7 +101,7 @@ def _payload(live: Live, kind: BitFields, limit: int, write: _Write) -> bytes | 
     capacity = limit - len(packed) - 1
     if capacity < 0:
         return None
-    out = np.empty(capacity + 1, dtype=np.uint8)  # an empty array has no address to give
+    out = np.empty(capacity + 1, dtype=np.uint8)  # the address of an empty array is not valid
     rows, columns = live.levels.shape
     matrix = ffi.new(
         "bpz_matrix *",

@@ -42,7 +42,7 @@ def open(path: StrPath, *, max_elements: int | None = None) -> Archive:  # noqa:
     try:
         with Path(path).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            # An empty file cannot be mapped; the decoder says what is wrong with it.
+            # An empty file cannot be mapped; the decoder reports what is wrong with it.
             data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     except OSError as error:
         raise InputError(f"{printable(path)} cannot be read ({error.strerror}); name a .bpz file.") from None
@@ -52,7 +52,7 @@ def open(path: StrPath, *, max_elements: int | None = None) -> Archive:  # noqa:
 
 
 class Archive(Mapping[str, Tensor]):
-    """Tensors by name, in file order; each is decoded when it is asked for. Threads may share it."""
+    """Tensors by name, in file order; each is decoded on access. Threads may share an archive."""
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
@@ -81,11 +81,11 @@ class Archive(Mapping[str, Tensor]):
         return shape_of(self._tensors[name])
 
     def nonzero(self, name: str) -> int:
-        """How many of its elements are not 0; all of a raw tensor."""
+        """The number of its elements that are not 0; of a raw tensor, the number of all elements."""
         return int(self._tensors[name].nonzero)
 
     def section(self, name: str) -> tuple[int, int]:
-        """Where in the file the tensor's section lies, and its bytes with its checksum."""
+        """The offset of the tensor's section in the file, and its size in bytes with its checksum."""
         return int(self._tensors[name].section_offset), int(self._tensors[name].section_size)
 
     def array(self, name: str, dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -120,6 +120,6 @@ class Archive(Mapping[str, Tensor]):
             check_section(self._opened, tensor, workspace)
 
     def close(self) -> None:
-        """Let go of the file; nothing can be decoded any more, and what was decoded stays."""
+        """Close the file. Nothing can be decoded any more; decoded arrays stay valid."""
         self._tensors = {}
         self._opened = Opened(b"", None, [], 0)

@@ -1,4 +1,4 @@
-"""Bits on the writer's side: lists of fields, and what each costs."""
+"""Bits for the encoder: lists of fields, and their sizes."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ class BitFields:
 
     @property
     def size(self) -> int:
-        """Bits in all."""
+        """The number of bits."""
         return sum(self.widths)
 
 
 def golomb_prefix(number: int, order: int) -> int:
-    """Zeros that an exponential Golomb number begins with."""
+    """The number of zeros at the beginning of an exponential Golomb number."""
     return ((number >> order) + 1).bit_length() - 1
 
 
 def golomb_size(number: int, order: int = 0) -> int:
-    """Bits of an exponential Golomb number."""
+    """The number of bits of an exponential Golomb number."""
     return 2 * golomb_prefix(number, order) + 1 + order
 
 
 def varint(number: int) -> bytes:
-    """Unsigned LEB128."""
+    """The bytes of a varint (FORMAT.md, section 2.3)."""
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)

@@ -30,7 +30,7 @@ HEADERS = ("bpz.h", "bpz_levels.h", "bpz_encode.h")
 
 
 def declarations(header: str) -> str:
-    """What a public header declares, in the C that cffi reads: no preprocessor lines but plain numbers."""
+    """The declarations of a public header in the C that cffi accepts: no preprocessor lines but plain numbers."""
     header = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
     header = re.sub(r'#ifdef __cplusplus\n(extern "C" \{|\})\n#endif\n', "", header)
     kept = []

@@ -1,4 +1,4 @@
-"""The cheapest code for one stream of numbers, from the numbers' histogram."""
+"""The smallest code for one stream of numbers, chosen by their histogram (FORMAT.md, section 7)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from .bits import BitFields
 from .huffman_code import MAX_SYMBOLS, canonical_codes, code_lengths, length_tokens
 
-# Estimated bits of one symbol in a table of code lengths, used and unused: measured on Gaussian levels.
+# Estimated bits of the length token of a symbol, used and unused: measured on Gaussian levels.
 _USED, _UNUSED = 2.0, 3.0
-_COUNTED = 1 << 20  # numbers below this are counted in an array, which is far quicker than sorting
+_COUNTED = 1 << 20  # numbers below this are counted in an array, which is much faster than sorting
 _PIECE = 1 << 22
 _TRIED = 3  # Huffman codes that are built, after estimates of all; more were never smaller by a byte
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Distinct numbers of a stream, ascending, and how often each occurs."""
+    """The different numbers of a stream, ascending, and how often each occurs."""
 
     numbers: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Histogram:
     def of(cls, stream: NDArray[np.uint32]) -> Histogram:
         """Count a stream."""
         if stream.size and (largest := int(stream.max())) < _COUNTED:
-            # In pieces: bincount takes a copy of eight bytes a number.
+            # In pieces, because bincount makes a copy of eight bytes for each number.
             counts = np.zeros(largest + 1, dtype=np.int64)
             for start in range(0, stream.size, _PIECE):
                 counts += np.bincount(stream[start : start + _PIECE], minlength=largest + 1)
@@ -41,7 +41,7 @@ class Histogram:
 
     @cached_property
     def total(self) -> int:
-        """Numbers in the stream."""
+        """The number of numbers in the stream."""
         return int(self.counts.sum())
 
 
@@ -89,7 +89,7 @@ class StreamCode:
 
 @dataclass(frozen=True)
 class _Shifted:
-    """A histogram without its low bits, and an estimate of what a Huffman code of it costs."""
+    """A histogram without the low bits of its numbers, and the estimated size of a Huffman code for it."""
 
     raw_bits: int
     symbols: NDArray[np.int64]
@@ -98,7 +98,7 @@ class _Shifted:
 
 
 def fixed_code(histogram: Histogram) -> StreamCode:
-    """The cheaper of the fixed-width codes with and without a base."""
+    """The smaller of the fixed-width codes with and without a base."""
     low, high = int(histogram.numbers[0]), int(histogram.numbers[-1])
     plain = StreamCode(high.bit_length())
     based = StreamCode((high - low).bit_length(), low)
@@ -106,7 +106,7 @@ def fixed_code(histogram: Histogram) -> StreamCode:
 
 
 def best_code(histogram: Histogram) -> StreamCode:
-    """The smallest code of a stream that is not empty, its description included; deterministic."""
+    """The smallest code of a stream that is not empty, with its description; the same on every call."""
     best = fixed_code(histogram)
     best_size = best.size(histogram)
     for shifted in sorted(_shifts(histogram), key=lambda item: item.estimate)[:_TRIED]:
@@ -121,7 +121,7 @@ def best_code(histogram: Histogram) -> StreamCode:
 
 
 def estimated_size(histogram: Histogram) -> float:
-    """Bits that the best code should come to, without building one."""
+    """Estimated bits of the best code, without building it."""
     fixed = float(fixed_code(histogram).size(histogram))
     return min([fixed, *(shifted.estimate for shifted in _shifts(histogram))])
 
@@ -143,7 +143,7 @@ def _shifts(histogram: Histogram) -> list[_Shifted]:
 
 
 def _huffman_estimate(counts: NDArray[np.int64]) -> float:
-    """Bits of a Huffman-coded stream: its entropy, but a whole bit for a symbol that outweighs all others."""
+    """Bits of a Huffman-coded stream: its entropy, but one whole bit for a symbol with more than half of the counts."""
     bits = 0.0
     ordered = np.sort(counts)
     total = int(ordered.sum())

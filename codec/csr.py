@@ -16,7 +16,7 @@ _PIECE = 1 << 20  # levels that are widened at a time
 
 
 class EntryLayout(IntEnum):
-    """How the live part of a matrix is stored, as the C decoder reports it; the file's numbers up to ADAPTIVE."""
+    """How the live part of a matrix is stored: `layout` of the file, and one more for the adaptive layout by gap."""
 
     DENSE = 0
     BY_ROW = 1
@@ -41,8 +41,8 @@ class Entries:
 
 
 @dataclass(frozen=True, eq=False)
-class Live:
-    """What masks leave of a matrix with a non-zero at least.
+class LiveMatrix:
+    """The live part of a matrix that has at least one non-zero.
 
     levels         (live rows, live columns)
     rows, columns  which ones of the whole matrix are live
@@ -63,31 +63,31 @@ class Live:
 
     @cached_property
     def nonzero(self) -> int:
-        """How many levels are not 0."""
+        """The number of levels that are not 0."""
         return int(np.count_nonzero(self.levels))
 
     @cached_property
     def mean_magnitude(self) -> float:
-        """Of the levels that are not 0."""
+        """The mean magnitude of the levels that are not 0."""
         flat = self.levels.reshape(-1)
         pieces = (flat[start : start + _PIECE].astype(np.int64) for start in range(0, flat.size, _PIECE))
         return sum(int(np.abs(piece).sum()) for piece in pieces) / self.nonzero
 
     @cached_property
     def positions(self) -> NDArray[np.uint32]:
-        """Of the non-zeros, in the matrix's C order."""
+        """The positions of the non-zeros, ascending."""
         return np.flatnonzero(self.levels).astype(np.uint32)
 
     @cached_property
     def running(self) -> Entries:
-        """One segment."""
+        """The entries of the running layout, which are one segment."""
         gaps = self.positions.copy()
         gaps[1:] -= self.positions[:-1]
         gaps[1:] -= np.uint32(1)
         return Entries(EntryLayout.RUNNING, np.array([gaps.size], dtype=np.uint32), gaps, self._values)
 
     def entries(self, layout: EntryLayout) -> Entries:
-        """Of a layout under prefix codes."""
+        """The entries of a prefix-coded layout."""
         if layout is EntryLayout.RUNNING:
             return self.running
         if layout is EntryLayout.DENSE:
@@ -105,7 +105,7 @@ class Live:
 
 
 def value_numbers(levels: Levels, *, signed: bool, skip_zero: bool) -> NDArray[np.uint32]:
-    """Levels as value numbers, in uint32's arithmetic modulo 2^32, which takes no room besides.
+    """Levels as value numbers (FORMAT.md, section 8.5), computed in place, modulo 2^32.
 
     signed     0, 1, -1, 2, -2 become 0, 1, 2, 3, 4; else the levels are codebook indices
     skip_zero  no level is 0, and the numbers start with 0 at the level that had 1

@@ -1,4 +1,4 @@
-"""The encoder: tensors into a file, in memory or straight to the disk."""
+"""The encoder: writes tensors to a file, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tensor import Tensor, check_tensor
 MAGIC = b"BPZ\x02"
 PROFILES = ("small", "fast")
 MAX_TENSORS = 4096
-# Files with sections of so many bytes get a checksum for each: their readers want a part, and four bytes are nothing.
+# Files whose sections have this many bytes are seekable: readers may want a part of them, and four bytes are little.
 SEEKABLE_FROM = 1 << 16
 
 Progress = Callable[[int, int], None]
@@ -138,7 +138,7 @@ def _encoded(
 
 
 def _front(entries: Sequence[Entry], seekable: bool | None) -> tuple[bytes, bool]:
-    """All before the first section, and whether each section has a checksum."""
+    """All bytes before the first section, and whether each section has a checksum."""
     checked = sum(entry.content_size for entry in entries) >= SEEKABLE_FROM if seekable is None else seekable
     before, listed = "", bytearray()
     for entry in entries:
@@ -156,7 +156,7 @@ def _checksum(crc: int) -> bytes:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int, crc: int) -> int:
-    """Copy `size` bytes in pieces; returns the checksum that goes on from `crc`."""
+    """Copy `size` bytes in pieces; returns the CRC-32 continued from `crc`."""
     while size:
         piece = source.read(min(size, 1 << 20))
         crc = zlib.crc32(piece, crc)

@@ -1,4 +1,4 @@
-"""What the storage scheme of Han et al. makes of the same tensors, stage by stage, to lay beside published tables.
+"""The sizes of tensors under the storage scheme of Han et al., stage by stage, to compare with published tables.
 
 Ullrich, Meeds and Welling 2017 ("Soft Weight-Sharing for Neural Network Compression"), appendix A: compressed sparse
 rows (A, IR, IC), of which each array is stored more tightly in turn. No file is written so; FORMAT.md has what is.
@@ -14,8 +14,8 @@ import numpy as np
 
 from .tensor import QuantizedTensor, Tensor
 
-_ORIGINAL = 32  # p_orig: bits of a number as it is
-DENSE_BITS, CONVOLUTION_BITS = 5, 8  # p of relative column indices, as Han et al. have it
+_ORIGINAL = 32  # p_orig: bits of an original number
+DENSE_BITS, CONVOLUTION_BITS = 5, 8  # p of relative column indices, as in Han et al.
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _sizes(tensor: QuantizedTensor) -> HanSizes:
     rows, columns = np.nonzero(levels)
     index_bits = DENSE_BITS if tensor.levels.ndim == 2 else CONVOLUTION_BITS
     furthest = (1 << index_bits) - 1
-    # IC is a column at the beginning of a row, and behind that what passed since the entry before.
+    # IC is a column for the first entry of a row, and the distance from the entry before for the others.
     first = np.diff(rows, prepend=-1) != 0
     distances = np.where(first, columns, np.diff(columns, prepend=0))
     fillers = np.maximum(-(-distances // furthest) - 1, 0)  # a zero each at the furthest distance that p bits hold

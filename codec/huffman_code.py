@@ -21,7 +21,7 @@ def code_lengths(frequencies: Mapping[int, int]) -> list[int]:
         raise ValueError("A Huffman code needs two symbols or more, all of them below 4096 and with positive counts.")
     import huffman
 
-    # In ascending order, and so the same on every run: ties are broken by the order of the input.
+    # Sorted, because ties are broken by the order of the input: the same code on every run.
     by_symbol = {symbol: len(code) for symbol, code in huffman.codebook(sorted(frequencies.items())).items()}
     if max(by_symbol.values()) > MAX_CODE_LENGTH:
         by_symbol = _package_merge(sorted(frequencies.items()))

@@ -1,4 +1,4 @@
-"""Where the bytes of a file are: by tensor and by stream, with none left over."""
+"""Where the bytes of a file are, by tensor and by stream; every byte is counted once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STORED = {
 
 @dataclass(frozen=True)
 class TensorLayout:
-    """One tensor's entry in the directory and its section.
+    """The directory entry and the section of one tensor.
 
     kind        "raw", with what the values are stored as behind it, "grid", "codebook" or "minifloat"
     index_bits  width of the index numbers; None where there are none
@@ -48,20 +48,20 @@ class TensorLayout:
 
     @property
     def bytes(self) -> float:
-        """Bytes of both."""
+        """The bytes of entry and section."""
         return sum(self.streams.values())
 
 
 @dataclass(frozen=True)
 class FileLayout:
-    """A whole file; `size` is its size in bytes, and what the tensors leave of it is the container's."""
+    """A whole file; `size` is in bytes."""
 
     size: int
     tensors: tuple[TensorLayout, ...]
 
     @property
     def container_bytes(self) -> float:
-        """Magic, version, number of tensors, and a checksum."""
+        """Bytes that belong to no tensor: magic, version, number of tensors, and a checksum."""
         return self.size - sum(tensor.bytes for tensor in self.tensors)
 
     def by_stream(self) -> dict[str, float]:
@@ -87,7 +87,7 @@ def layout(data: bytes, *, max_elements: int | None = None) -> FileLayout:
         kind = _KINDS[described.kind]
         bit_usage = read_bit_usage(opened, tensor, workspace)
         if kind == "raw":
-            read_array(opened, tensor, workspace)  # has no account of its values, but they must be sound
+            read_array(opened, tensor, workspace)  # counts no bits, but checks the values
         tensors.append(
             TensorLayout(
                 name=name_of(tensor),

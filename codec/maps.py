@@ -1,4 +1,4 @@
-"""Value maps: what a tensor's integer levels mean."""
+"""Value maps: the rules that turn the levels of a tensor into values (FORMAT.md, sections 5.1 and 5.2)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Grid:
         object.__setattr__(self, "step", step)
 
     def values(self, levels: Levels) -> NDArray[np.float32]:
-        """What every decoder makes of the levels."""
+        """The values of the levels, the same bits that every decoder returns."""
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(levels.astype(np.float32) * np.float32(self.step), dtype=np.float32)
 
     def problem(self, low: int, high: int) -> str | None:
-        """What is wrong with levels from `low` to `high`."""
+        """What is wrong with levels from `low` to `high`; None if nothing is."""
         with np.errstate(over="ignore"):
             ends = np.array([low, high]).astype(np.float32) * np.float32(self.step)
         if np.isfinite(ends).all():
@@ -54,7 +54,7 @@ class Codebook:
     entries: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        entries: object = self.entries  # a caller may disregard the annotation
+        entries: object = self.entries  # a caller may ignore the annotation
         if not isinstance(entries, np.ndarray) or entries.dtype != np.float32 or entries.ndim != 1:
             raise InputError(f"A codebook must be a float32 array with one axis, not {describe(entries)}; convert it.")
         if not 1 <= entries.size <= 65536:
@@ -65,11 +65,11 @@ class Codebook:
             raise InputError(f"A codebook's first value must be 0, for pruned weights, not {entries[0]}; put it first.")
 
     def values(self, levels: Levels) -> NDArray[np.float32]:
-        """What every decoder makes of the levels."""
+        """The values of the levels, the same bits that every decoder returns."""
         return self.entries[levels]
 
     def problem(self, low: int, high: int) -> str | None:
-        """What is wrong with levels from `low` to `high`."""
+        """What is wrong with levels from `low` to `high`; None if nothing is."""
         if low >= 0 and high < self.entries.size:
             return None
         return f"and its codebook has {self.entries.size} values; quantise it again"
@@ -104,11 +104,11 @@ class Minifloat:
 
     @property
     def largest_level(self) -> int:
-        """Magnitude of the outermost levels."""
+        """The largest magnitude of a level."""
         return (1 << (self.exponent_bits + self.mantissa_bits)) - 1
 
     def values(self, levels: Levels) -> NDArray[np.float32]:
-        """What every decoder makes of the levels; exact."""
+        """The values of the levels, which are exact."""
         magnitude = np.abs(levels.astype(np.int64))
         exponent, mantissa = magnitude >> self.mantissa_bits, magnitude & ((1 << self.mantissa_bits) - 1)
         number = np.where(exponent > 0, mantissa | 1 << self.mantissa_bits, mantissa).astype(np.float64)
@@ -116,7 +116,7 @@ class Minifloat:
         return np.asarray(np.where(levels < 0, -sized, sized), dtype=np.float32)
 
     def nearest(self, values: NDArray[np.floating]) -> NDArray[np.int32]:
-        """The level nearest to each value, ties to the even one, and the outermost for what lies beyond."""
+        """The level nearest to each value, ties to the even level; values beyond the largest get the largest level."""
         size = np.ldexp(np.abs(values.astype(np.float64)), -self.unit)  # in units
         shift = np.maximum(np.frexp(size)[1] - 1 - self.mantissa_bits, 0)
         magnitude = np.rint(np.ldexp(size, -shift)) + np.ldexp(shift.astype(np.float64), self.mantissa_bits)
@@ -124,7 +124,7 @@ class Minifloat:
         return np.asarray(np.where(values < 0, -magnitude, magnitude), dtype=np.int32)
 
     def problem(self, low: int, high: int) -> str | None:
-        """What is wrong with levels from `low` to `high`."""
+        """What is wrong with levels from `low` to `high`; None if nothing is."""
         if max(-low, high) <= self.largest_level:
             return None
         return f"and its minifloat reaches to {self.largest_level}; quantise it again"
@@ -134,7 +134,7 @@ ValueMap: TypeAlias = Grid | Codebook | Minifloat
 
 
 def describe(value: object) -> str:
-    """A value's type as an error names it, with dtype and shape where it has them."""
+    """The type of a value for error messages, with dtype and shape if it is an array."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} of shape {value.shape}"
     return f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""The C decoder from Python: opening a file, and one tensor's levels, map and values."""
+"""Calls of the C decoder: opens a file, and returns the levels, the value map and the values of a tensor."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def open_file(data: Any, max_elements: int | None) -> Opened:
     if not isinstance(data, bytes | bytearray | memoryview | mmap.mmap):
         raise InputError(f"A .bpz file is given as bytes, not as a {type(data).__name__}; read the file first.")
     if isinstance(data, bytearray | memoryview):
-        data = bytes(data)  # theirs can change under our feet
+        data = bytes(data)  # a caller could change its own while it is decoded
     view = ffi.from_buffer(data)
     file = ffi.new("bpz_file *")
     check(lib.bpz_open(file, view, len(data)), "The .bpz file")
@@ -68,7 +68,7 @@ def open_file(data: Any, max_elements: int | None) -> Opened:
 
 
 def tensors_of(file: Any) -> list[Any]:
-    """The tensors that an opened file lists. Raises CorruptFileError for an entry that is none."""
+    """The tensors of an opened file. Raises CorruptFileError for an invalid entry."""
     tensors: list[Any] = []
     while len(tensors) < file.tensor_count:
         tensor = ffi.new("bpz_tensor *")
@@ -83,7 +83,7 @@ def tensors_of(file: Any) -> list[Any]:
 
 
 def check_elements(elements: int, size: int, max_elements: int | None) -> int:
-    """The limit of a file, `size` bytes of which are there. Raises InputError when it declares more elements."""
+    """The limit of a file of which `size` bytes were read. Raises InputError when it declares more elements."""
     limit = default_max_elements(size) if max_elements is None else max_elements
     if elements > limit:
         raise InputError(
@@ -104,7 +104,7 @@ def name_of(tensor: Any) -> str:
 
 
 def label_of(tensor: Any) -> str:
-    """A tensor as an error calls it; the name comes from the file, and may hold what a terminal would obey."""
+    """A tensor's name for error messages, escaped: it comes from the file and may hold control characters."""
     return f"Tensor {printable(name_of(tensor))}"
 
 
@@ -126,7 +126,7 @@ def read_array(opened: Opened, tensor: Any, workspace: Any, dtype: DTypeLike = n
 def read_csr(
     opened: Opened, tensor: Any, workspace: Any, dtype: DTypeLike = np.float32
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[Any]]:
-    """Row pointer (rows + 1,), column and element of each entry: the matrix that C's bpz_tensor speaks of.
+    """Row pointers (rows + 1,), and the column and element of each entry (see bpz_decode_csr).
 
     Raises InputError for what has no sparse rows, and for more rows than the file may have elements: a tensor without
     elements may have any number of them.
@@ -153,7 +153,7 @@ def read_csr(
 
 
 def read_bit_usage(opened: Opened, tensor: Any, workspace: Any) -> Any:
-    """Where the tensor's bits went (bpz_bit_usage)."""
+    """Where the bits of the tensor are (bpz_bit_usage)."""
     bit_usage = ffi.new("bpz_bit_usage *")
     levels = _empty(tensor, tensor.count, np.int32)
     status = lib.bpz_decode_with_usage(
@@ -220,7 +220,7 @@ def _check_read(status: int, tensor: Any, dtype: np.dtype[Any]) -> None:
 
 
 def _empty(tensor: Any, size: int, dtype: DTypeLike) -> NDArray[Any]:
-    """Room for `size` elements. Raises InputError where there is no memory for them."""
+    """An array of `size` elements. Raises InputError when there is no memory for it."""
     try:
         return np.empty(size, dtype=dtype)
     except (MemoryError, ValueError):  # ValueError: more than an address can hold

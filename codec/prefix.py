@@ -1,4 +1,4 @@
-"""Layouts under prefix codes: which codes they take, and their bits (FORMAT.md, sections 6 to 8)."""
+"""Prefix-coded layouts: their codes, and their bits (FORMAT.md, sections 6 to 8)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ._bpz import ffi, lib
 from .bits import BitFields
 from .codes import Histogram, StreamCode, best_code, estimated_size, gap_histogram
-from .csr import Entries, EntryLayout, Live
+from .csr import Entries, EntryLayout, LiveMatrix
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One layout of one choice of masks, with the index width that its estimate prefers; `estimate` in bits."""
+    """One layout for one choice of masks, with the index_bits of its smallest estimate; `estimate` is in bits."""
 
     estimate: float
     masks: BitFields
@@ -36,11 +36,11 @@ class _Plan:
     size: int
 
 
-def stages_of(live: Live, layouts: Sequence[EntryLayout], *, spare: float) -> Iterator[Stage]:
-    """The layouts of a live matrix, the unpromising left out; `spare` as _index_width has it."""
+def stages_of(live: LiveMatrix, layouts: Sequence[EntryLayout], *, spare: float) -> Iterator[Stage]:
+    """The layouts of a live matrix that can be smallest; `spare` is that of _index_width."""
     least = float("inf")
     for layout in layouts:
-        # Dense, each position takes a bit at least, unless all are alike.
+        # The dense layout takes at least one bit for each position, unless all levels are equal.
         if layout is EntryLayout.DENSE and least < live.levels.size > live.positions.size:
             continue
         entries = live.entries(layout)
@@ -77,7 +77,7 @@ def _plan(stage: Stage) -> _Plan:
         head.extend(rows.description)
     size, index_bits, index = 0, 0, None
     if stage.gaps is not None:
-        # The estimate is good to a few bits: its neighbours are tried with the real codes.
+        # The estimate is accurate to a few bits, so its neighbours are tried with real codes.
         tried = []
         for bits in range(max(1, stage.index_bits - 1), min(31, stage.index_bits + 1) + 1):
             histogram = gap_histogram(stage.gaps, bits)
@@ -97,7 +97,7 @@ def _plan(stage: Stage) -> _Plan:
 
 
 def _write(plan: _Plan) -> bytes:
-    """The plan's bits, through the C writer; padded with zeros to a whole byte."""
+    """The bits of the plan, written by the C writer and padded with zeros to whole bytes."""
     out = np.zeros((plan.size + 7) // 8, dtype=np.uint8)
     numbers = np.array(plan.head.numbers, dtype=np.uint32)
     widths = np.array(plan.head.widths, dtype=np.uint8)
@@ -109,7 +109,7 @@ def _write(plan: _Plan) -> bytes:
     for code in plan.codes:
         described, arrays = _native_code(code)
         codes.append(described)
-        keep.append(arrays)  # cffi frees what nobody holds
+        keep.append(arrays)  # cffi frees arrays without a reference
     request = ffi.new("bpz_entries *")
     request.segment_count = entries.in_segment.size
     request.in_segment = _buffer("uint32_t[]", entries.in_segment)

@@ -1,4 +1,4 @@
-"""Decoding from a stream that cannot go back: a pipe, a download, a file larger than memory."""
+"""Decoding from a stream that is read once from front to back: a pipe, a download, a file larger than memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .decode import decode
 from .native import Opened, check, check_elements, new_workspace, read_tensor, tensors_of
 from .tensor import Tensor
 
-_HEAD = 18  # bytes after which the directory's size is known
-# Bytes asked of the source at a time. A size in the file may be a lie, and some sources allocate what is asked for.
+_HEAD = 18  # bytes after which the size of the directory is known
+# Bytes of one read. A size in the file may be false, and some sources allocate as many bytes as they are asked for.
 _PIECE = 1 << 20
 
 
@@ -51,7 +51,7 @@ def stream(source: IO[bytes], *, max_elements: int | None = None) -> Iterator[Te
         view = ffi.from_buffer(section)
         if len(section) < size:
             check(lib.BPZ_ERROR_TRUNCATED, "The .bpz file")
-        # What the directory says of sections to come may be a lie.
+        # The directory may be false about sections that were not read yet.
         elements += tensor.count
         limit = check_elements(elements, tensor.section_offset + size, max_elements)
         check(lib.bpz_window(file, tensor.section_offset, view, len(section)), "The .bpz file")
@@ -77,7 +77,7 @@ def _whole(source: IO[bytes], data: bytes) -> bytes:
 
 
 def _read(source: IO[bytes], size: int) -> bytes:
-    """As many bytes as there are, up to `size`; a pipe gives fewer at a time."""
+    """Up to `size` bytes: fewer only at the end of the source. A pipe returns fewer at a time."""
     pieces = []
     while size > 0 and (piece := source.read(min(size, _PIECE))):
         if not isinstance(piece, bytes):

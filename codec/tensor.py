@@ -1,4 +1,4 @@
-"""What goes into a `.bpz` file and comes out of it."""
+"""The tensors of a `.bpz` file, and the checks before they are written."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
  * In: for each file its length as 4 bytes, little-endian, and its bytes. Out: one line a file, with bpz_open's
  * status, then for each tensor the status of bpz_decode_with_usage and bpz_decode and a hash of the decoded values, or
  * "skipped" where a tensor has more than LARGEST elements or rows.
- 
+ */
 #include <inttypes.h>
 
 #include "checks.h"
