@@ -47,7 +47,7 @@ CONFIG: Mapping[str, Any] = {
         **_TITLED, "labelFontSize": 11, "titleFontSize": 11, "orient": "bottom", "columns": 3, "labelLimit": 140,
         "symbolType": "circle", "symbolStrokeWidth": 0,
     },
-    "title": {"color": _TEXT, "subtitleColor": _TEXT, "font": _FONT, "fontSize": 13, "anchor": "start"},
+    "title": {"color": _TEXT, "subtitleColor": _TEXT, "font": _FONT, "fontSize": 13, "anchor": "start", "frame": "group"},
     "text": {"color": _TEXT, "font": _FONT, "fontSize": 11},
     "range": {"category": list(COLOURS)},
     "bar": {"color": STRONG},
@@ -301,16 +301,16 @@ def _set_width(given: dict[str, Any]) -> None:
     """A width of its own for each view that takes its container's."""
     if given.get("width") == "container":
         given["width"] = _STATIC_WIDTH
-    for part in (*given.get("hconcat", ()), *given.get("vconcat", ()), *given.get("layer", ())):
+    for part in (*given.get("concat", ()), *given.get("layer", ())):
         _set_width(part)
 
 
 def picture(charts: Sequence[tuple[str, Any]], title: str) -> str:
-    """An SVG document with titled charts side by side, on a background of its own, in light or dark as is preferred."""
+    """An SVG document with titled charts, two in a row; its background is light or dark, as the reader prefers."""
     alt = require("altair")
     titled = [chart.properties(title=printable(name)) for name, chart in charts]
-    whole = alt.hconcat(*titled, spacing=36).resolve_scale(color="independent", opacity="independent")
-    drawn = chart_svg(whole.properties(title=alt.Title(printable(title), fontSize=16), padding=16))
+    whole = alt.concat(*titled, columns=2, spacing=36).resolve_scale(color="independent", opacity="independent")
+    drawn = chart_svg(whole.properties(title=alt.Title(printable(title), fontSize=16, offset=18), padding=16))
     style = files(__package__).joinpath("templates", "page.css").read_text("utf-8")
     variables = style[: style.index("* {")]  # the colours, which stand first
     head = (

@@ -144,7 +144,7 @@ def class_parts(
     for number, (name, line) in enumerate(zip(names, last, strict=True)):
         earlier = (_error(before[number], number),) if both and before is not None else ()
         rows.append((name, f"{sum(line):,}", *earlier, _error(line, number), _confused(line, number, names)))
-    return [matrix, Table(head, rows)]
+    return [matrix, Table(head, rows, wide=False)]
 
 
 def _error(line: Sequence[int], number: int) -> str:

@@ -41,11 +41,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of plain texts, which scrolls inside itself; columns of numbers stand to the right."""
+    """A table of plain texts, which scrolls inside itself; columns of numbers stand to the right.
+
+    head  empty for pairs of a name and its value
+    wide  takes the whole width of the page
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    wide: bool = True
     kind: ClassVar[str] = "table"
 
 
@@ -123,7 +128,7 @@ class Page:
 
 def _columns(section: Section) -> int:
     """Charts beside each other where the window has room: two where three would leave one alone, or a gap."""
-    narrow = sum(isinstance(part, Chart | Picture) and not part.wide for part in section.parts)
+    narrow = sum(not isinstance(part, Text) and not part.wide for part in section.parts)
     return 2 if narrow in (2, 4) else 3
 
 

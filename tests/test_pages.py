@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -82,6 +83,26 @@ def test_a_picture_is_an_svg_of_ours_with_figures_on_hover():
 def test_charts_of_nothing_are_drawn():
     for chart in (charts.bar_chart([], "bytes"), charts.line_chart([], "x", "y"), charts.bar_chart([], "n", log=True)):
         ET.fromstring(charts.chart_svg(chart))
+
+
+def test_the_picture_of_the_readme_shows_the_figures_that_are_kept():
+    figures = json.loads((ROOT / "benchmarks" / "results" / "lenet-5-mnist.json").read_text())
+    by_stream = [size for streams in figures["bytes_by_tensor"].values() for size in streams.values()]
+    assert sum(by_stream) + figures["container_bytes"] == figures["packed_bytes"] == figures["steps"][-1]["bytes"]
+    root = ET.fromstring((ROOT / "docs" / "mnist.svg").read_text())
+    shown = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    latency = figures["latency"]
+    wanted = [f"{step['metric']:g}" for step in figures["steps"]]
+    wanted += [f"{step['nonzero']:,}" for step in figures["steps"]]
+    wanted += [
+        f"{latency['compiled']:g}",
+        *(f"{median:g}" for median in latency["others"].values()),
+        *latency["others"],
+    ]
+    assert set(wanted) <= set(shown)
+    assert any(latency["machine"] in text for text in shown if text), "a latency stands with its machine"
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    assert f"LeNet-5-Caffe, original | {latency['compiled']} µs" in results
 
 
 # ---- pages ----

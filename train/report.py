@@ -24,7 +24,7 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 _VARIANCE = "/variance"
 _CELLS = 24  # of the picture of weights before and after, along each side
-_OUTER = 0.5  # percent
+_OUTER = 2.0  # percent of a layer's weights at either end of its histogram, which shows the rest
 _BINS = 60  # of a histogram
 _FILTERS = 20
 _SHADES = 16  # of either colour of a filter's picture
