@@ -47,7 +47,9 @@ CONFIG: Mapping[str, Any] = {
         **_TITLED, "labelFontSize": 11, "titleFontSize": 11, "orient": "bottom", "columns": 3, "labelLimit": 140,
         "symbolType": "circle", "symbolStrokeWidth": 0,
     },
-    "title": {"color": _TEXT, "subtitleColor": _TEXT, "font": _FONT, "fontSize": 13, "anchor": "start", "frame": "group"},
+    "title": {
+        "color": _TEXT, "subtitleColor": _TEXT, "font": _FONT, "fontSize": 13, "anchor": "start", "frame": "group",
+    },
     "text": {"color": _TEXT, "font": _FONT, "fontSize": 11},
     "range": {"category": list(COLOURS)},
     "bar": {"color": STRONG},
