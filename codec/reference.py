@@ -143,8 +143,9 @@ def _value_map(kind: int, source: ByteReader) -> ValueMap:
         stored_count = source.varint()
         require(stored_count < 65536, f"a codebook has {stored_count + 1} values")
         require(stored_count <= len(source.data), "a codebook runs past its section")
-        stored = [source.float32() if kind == 6 else source.bfloat16() for _ in range(stored_count)]
-        return Codebook(np.array([0.0, *stored], dtype=np.float32))
+        read_stored_value = source.float32 if kind == 6 else source.bfloat16
+        stored_values = [read_stored_value() for _ in range(stored_count)]
+        return Codebook(np.array([0.0, *stored_values], dtype=np.float32))
     bits, unit_code = source.take(2)
     try:
         return Minifloat(exponent_bits=bits >> 4, mantissa_bits=bits & 15, unit=unit_code - 149)
@@ -262,12 +263,13 @@ def _code_lengths(bits: BitReader) -> list[int]:
     reference_length, filled = 3, 0
     while filled < 2**12:
         require(len(lengths) < 4096, "a Huffman code is incomplete")
-        token = bits.golomb()
-        if token == 1:
+        length_token = bits.golomb()
+        if length_token == 1:
             lengths.append(0)
             continue
-        if token >= 2:
-            reference_length += token // 2 if token % 2 == 0 else -(token // 2)
+        if length_token >= 2:
+            change = length_token // 2
+            reference_length += change if length_token % 2 == 0 else -change
             require(1 <= reference_length <= 12, f"a code length is {reference_length}")
         lengths.append(reference_length)
         filled += 2 ** (12 - reference_length)

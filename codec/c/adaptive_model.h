@@ -68,6 +68,7 @@ typedef struct bpzi_model {
 
 /* The largest log odds select the last of the steps that have slots. */
 BPZ_STATIC_ASSERT(a_step_selects_a_slot, (2047 + 2048) >> 7 == BPZ_DENSITIES - 1u);
+/* bpzi_slot keeps the count in 16 bits, and it indexes `rate`. */
 BPZ_STATIC_ASSERT(seen_fits_16_bits, BPZ_RATES - 1u <= 0xFFFFu);
 
 /* Begin a matrix of `columns` live columns and `positions` live positions, `nonzero` of them not zero (1 to positions),

@@ -96,10 +96,10 @@ static unsigned build_table(uint16_t *table, const uint8_t *lengths, uint32_t sy
 }
 
 bpz_status bpzi_code_read(bpzi_code *code, bpzi_bits *bits, uint16_t *table, uint8_t *lengths) {
-    uint32_t huffman, number;
-    bpz_status status = bpzi_bits_read(bits, 1, &huffman);
+    uint32_t is_huffman, number;
+    bpz_status status = bpzi_bits_read(bits, 1, &is_huffman);
     if (status != BPZ_OK) return status;
-    status = bpzi_bits_read(bits, huffman ? 5 : 6, &number);
+    status = bpzi_bits_read(bits, is_huffman ? 5 : 6, &number);
     if (status != BPZ_OK) return status;
     if (number > BPZ_BITS_READ_MAX) return BPZ_ERROR_CORRUPT;
     code->raw_bits = number;
@@ -107,7 +107,7 @@ bpz_status bpzi_code_read(bpzi_code *code, bpzi_bits *bits, uint16_t *table, uin
     code->base = 0;
     code->table_bits = 0;
     code->largest = ((uint64_t)1 << number) - 1u;
-    if (!huffman) {
+    if (!is_huffman) {
         status = bpzi_bits_golomb(bits, 0, &code->base);
         if (status == BPZ_OK) code->largest += code->base;
         return status;

@@ -10,7 +10,8 @@
  */
 #include "decode_fast.h"
 
-/* Bits of one number at most: an entry of two numbers fits into the 56 bits that a refill guarantees. */
+/* Bits of one number at most: an entry of two numbers fits into the 56 bits that a refill guarantees, one bit less than
+ * bpzi_bits_fill, since refill counts whole bytes from 63 bits. Most streams of networks have far shorter numbers. */
 #define BPZ_QUICK_BITS  28u
 #define BPZ_QUICK_BYTES 8u
 

@@ -9,6 +9,7 @@
 
 #include "checksum.h"
 
+/* The file has four bits for the rank. */
 BPZ_STATIC_ASSERT(rank_fits_its_nibble, BPZ_MAX_RANK <= 15);
 
 /* Read the extents, and compute count, rows and columns. When an extent is 0 the count is 0, but the product of the

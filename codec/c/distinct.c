@@ -14,7 +14,7 @@
 #include "distinct.h"
 
 #define BPZ_BLOCK 256u
-#define BPZ_SLOTS (2u * BPZ_BLOCK)
+#define BPZ_SLOTS (2u * BPZ_BLOCK) /* 2 kB of stack */
 
 /* A remainder by it is a mask, and half of the slots stay free, so that every search ends. */
 BPZ_STATIC_ASSERT(slots_are_a_power_of_two, (BPZ_SLOTS & (BPZ_SLOTS - 1u)) == 0);

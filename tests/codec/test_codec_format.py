@@ -64,6 +64,35 @@ def test_comments_refer_to_sections_that_exist():
                     assert format_document.section(number), f"{path}: {number}"
 
 
+def without_comments(source: str) -> str:
+    return re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
+
+
+def test_the_code_has_the_names_of_the_document():
+    """Fields in the C decoder or the reference decoder; states of the adaptive model in both."""
+    c = "".join(without_comments(path.read_text()) for path in sorted(C_SOURCES.glob("*.[ch]")))
+    paths = sorted((C_SOURCES.parent).glob("reference*.py"))
+    reference_sources = "".join(path.read_text() for path in paths)
+    fields = {
+        name
+        for heading in re.findall(r"^### (\d+\.\d+) ", format_document.TEXT, re.MULTILINE)
+        for rows in tables(heading)
+        if next(iter(rows[0])) == "field"
+        for row in rows
+        for name in re.findall(r"\w+_\w+", row["field"])
+    }
+    checksums = {"directory_checksum", "section_checksum", "file_checksum"}  # never kept: only compared
+    assert len(fields) > 20
+    for name in sorted(fields - checksums):
+        assert re.search(rf"\b{name}\b", c + reference_sources), name
+    model = format_document.section("9.5").split("class Model:")[1]
+    states = set(re.findall(r"self\.(\w+) =", model))
+    assert {"column_slots", "exponent_slots", "gap_context"} <= states
+    for name in sorted(states | {"range", "offset"}):
+        assert re.search(rf"\b(model|coder)->{name}\b", c), name
+        assert re.search(rf"\bself\.{name}\b", reference_sources), name
+
+
 # ---- section 2 ----
 
 
@@ -370,6 +399,25 @@ def test_steps_of_the_range_decoder(decoder_type):
         )
 
 
+def evaluated(name: str, model) -> int:
+    """A state of a model, such as "exponent_slots[0].probability"."""
+    return eval(f"model.{name}", {"model": model})
+
+
+class Chosen:
+    """A decoder that returns chosen bits."""
+
+    def __init__(self, bits: str) -> None:
+        self.bits = bits
+
+    def decode_bit(self, probability: int) -> int:
+        return self.decode_plain(1)
+
+    def decode_plain(self, count: int) -> int:
+        taken, self.bits = self.bits[:count], self.bits[count:]
+        return int(taken, 2)
+
+
 def test_where_the_model_begins():
     def document(gap_bits):
         model = PROGRAM["Model"](3, 3, 5, 9)
@@ -382,8 +430,41 @@ def test_where_the_model_begins():
     for make in (document, oracle):
         for row in table("9.5", "variable", "at the beginning"):
             name, _, gap_bits = row["variable"].partition(", gap_bits ")
-            found = eval(f"model.{name}", {"model": make(int(gap_bits or 0))})
-            assert found == int(row["at the beginning"]), row["variable"]
+            assert evaluated(name, make(int(gap_bits or 0))) == int(row["at the beginning"]), row["variable"]
+
+
+def test_the_first_flag():
+    rows = table("9.6", "variable", "before", "after")
+    text = format_document.section("9.6").replace("\n", " ")
+    numbers = r"step (\d+), .* number (\d+)\. .* are (\d+), .* probability (\d+)\. .* `error` is (\d+)"
+    step, slot, log_odds, probability, error = map(int, re.search(numbers, text).groups())
+    (row,) = [row for row in table("10.1", "bits", "field") if row["field"].startswith("stream")]
+    stream = bytes.fromhex(row["field"].partition(":")[2])
+    document, oracle = PROGRAM["Model"](3, 3, 5, 9), reference_adaptive.Model(3, 3, 5, 9, False, None)
+    flags = {
+        PROGRAM["RangeDecoder"]: (PROGRAM, document, lambda decoder: PROGRAM["decode_flag"](document, decoder, 0)),
+        reference_adaptive.RangeDecoder: (vars(reference_adaptive), oracle, lambda decoder: oracle._flag(decoder, 0)),
+    }
+    for decoder_type, (names, model, decode_flag) in flags.items():
+        assert (names["density_step"](model.density), 4 * step) == (step, slot)
+        assert names["stretch"](model.column_slots[slot].probability) == log_odds
+        assert 16 * names["squash"](log_odds) == probability
+        assert 6 * (4096 - names["squash"](log_odds)) == error
+        assert [evaluated(row["variable"], model) for row in rows] == [int(row["before"]) for row in rows]
+        assert decode_flag(decoder_type(stream)) == 1
+        assert [evaluated(row["variable"], model) for row in rows] == [int(row["after"]) for row in rows]
+
+
+def test_gaps_of_the_adaptive_layout():
+    for row in table("9.9", "gap_bits", "gap", "bits of steps", "plain bits"):
+        gap_bits, gap = int(row["gap_bits"]), int(row["gap"])
+        model = PROGRAM["Model"](1, 20, 3, 0)
+        model.begin_gaps(gap_bits)
+        chosen = Chosen(row["bits of steps"] + row["plain bits"])
+        assert PROGRAM["decode_gap"](model, chosen, 20) == gap
+        assert not chosen.bits
+        with pytest.raises(Rejection):
+            PROGRAM["decode_gap"](model, Chosen(row["bits of steps"] + row["plain bits"]), gap)
 
 
 def adaptive_streams(data: bytes):

@@ -22,7 +22,7 @@ _MATRIX = "if (bpzi_kind_is_raw(tensor->kind) || (tensor->columns > UINT32_MAX &
 PASSED_ON = "status != BPZ_OK"
 # Checks that no file can tell from their absence: by source, condition and the line before it.
 EQUIVALENT = {
-    ("code.c", PASSED_ON, "bpz_status status = bpzi_bits_read(bits, 1, &huffman);"): (
+    ("code.c", PASSED_ON, "bpz_status status = bpzi_bits_read(bits, 1, &is_huffman);"): (
         "no bit is left, and the width that is read next meets the end of the stream too"
     ),
     ("decode.c", PASSED_ON, "bpz_status status = bpzi_bits_read(&self->bits, 2, &self->layout);"): (
