@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..program.normalise import normalised
 from .cost import DecideKernels, KernelDecision, choose, choose_for_gpu
@@ -22,6 +22,9 @@ from .schedule import gpu_schedule_source, schedule_source
 from .targets import Target
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from tvm import IRModule
+
     from .plan import Plan
 
 RUNNER = "runner"
@@ -75,7 +78,12 @@ class Decider:
 
 
 def compile_network(
-    program: Any, target: Target, folder: Path, scratch: Path, stored: Mapping[str, Stored], kernels: str = "auto"
+    program: ExportedProgram,
+    target: Target,
+    folder: Path,
+    scratch: Path,
+    stored: Mapping[str, Stored],
+    kernels: str = "auto",
 ) -> Compiled:
     """Compile `program` for `target` into `folder`.
 
@@ -111,7 +119,7 @@ def compile_network(
     )
 
 
-def _compiled_kernels(module: Any, target: Target, scratch: Path) -> Path:
+def _compiled_kernels(module: IRModule, target: Target, scratch: Path) -> Path:
     """The object of the processor's kernels."""
     import tvm
 
@@ -130,7 +138,12 @@ def _schedule(plan: Plan, sources: CSources, folder: Path, scratch: Path) -> Pat
 
 
 def _gpu_schedule(
-    program: Any, stored: Mapping[str, Stored], decider: Decider, sources: CSources, folder: Path, scratch: Path
+    program: ExportedProgram,
+    stored: Mapping[str, Stored],
+    decider: Decider,
+    sources: CSources,
+    folder: Path,
+    scratch: Path,
 ) -> Path:
     """The object of the GPU's programs, the one with products in float16 first where the target has one."""
     halves = (True, False) if sources.target.half else (False,)

@@ -10,7 +10,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ...errors import InputError
 from ...optional import require
 from ..program.normalise import normalised
 from .find_layers import find_layers
+from .fixed_shapes import extents, number, operator_name, tensor_type
 from .kernels.blocked import Registers
 from .kernels.dense import schedule_kernel
 from .kernels.geometry import LANES
@@ -27,6 +28,20 @@ from .relax_import import compiling, imported
 from .substitute import OURS, parameter_roles, substitute
 from .targets import Target
 
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from tvm import IRModule
+    from tvm.ir import Call as RelaxCall
+    from tvm.ir import Expr, GenericConst, GlobalVar, StringImm, Var
+    from tvm.relax import Function, SeqExpr, VarBinding
+    from tvm.runtime import Tensor
+    from tvm.s_tir import SBlockRealize
+    from tvm.target import Target as TvmTarget
+    from tvm.tirx import PrimFunc
+
+# What an expression of the planned program stands for: a tensor, several, the offset of a storage, nothing.
+_Value = View | tuple["_Value", ...] | int | None
+
 _FAST_MATH = ("fast-math-reassoc", "fast-math-nsz", "fast-math-contract")
 # What a tensor inside the network may hold.
 _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
@@ -34,8 +49,11 @@ _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "boo
 
 @compiling()
 def lower(
-    program: Any, target: Target, stored: Mapping[str, Stored] | None = None, choose: DecideLayers | None = None
-) -> tuple[Any, Plan]:
+    program: ExportedProgram,
+    target: Target,
+    stored: Mapping[str, Stored] | None = None,
+    choose: DecideLayers | None = None,
+) -> tuple[IRModule, Plan]:
     """Kernels as an IRModule of scheduled PrimFuncs, and the plan of their calls.
 
     stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`
@@ -51,8 +69,7 @@ def lower(
         registers = registers_of(target)
         module, sparse = with_our_kernels(imported(normal.program), names, stored or {}, choose, registers)
         module = planned(module)
-    functions = {variable.name_hint: function for variable, function in module.functions.items()}
-    main = functions.pop("main")
+    main, functions = parted(module)
     plan = Plan()
     walk(main, names, sparse, plan)
     used = {call.kernel for call in plan.calls}
@@ -68,16 +85,18 @@ def lower(
 
 
 def with_our_kernels(
-    module: Any, names: Mapping[str, str], stored: Mapping[str, Stored], choose: DecideLayers | None,
+    module: IRModule, names: Mapping[str, str], stored: Mapping[str, Stored], choose: DecideLayers | None,
     registers: Registers | None,
-) -> tuple[Any, dict[str, Layer]]:  # fmt: skip
+) -> tuple[IRModule, dict[str, Layer]]:  # fmt: skip
     """The imported module with our kernels in it, and which layers are sparse, by their weights' variables.
 
     names      in the `.bpz`, by variable
     registers  see layers.substitute
     """
     known = {variable: stored[name] for variable, name in names.items() if name in stored}
-    found = find_layers(module["main"], known, LANES if registers is None else accumulators(registers))
+    found = find_layers(
+        cast("Function", module["main"]), known, LANES if registers is None else accumulators(registers)
+    )
     layers = [each.layer for each in found if each.layer is not None and each.layer.stored.count > 0]
     chosen = choose(layers) if choose is not None and layers else [False] * len(layers)
     sparse = {layer.parameter: layer for layer, take in zip(layers, chosen, strict=True) if take}
@@ -105,13 +124,13 @@ def accumulators(registers: Registers) -> int:
     return min(96, registers.count * registers.lanes * 3 // 4 // LANES * LANES)
 
 
-def tvm_target(target: Target) -> Any:
+def tvm_target(target: Target) -> TvmTarget:
     """The TVM target object. Sums may be reordered, without which dot products stay scalar; but infinities and NaN
     count, as masks are made of them, and LLVM would take the question whether a number is NaN for answered.
     """
     import tvm
 
-    attributes: Mapping[str, Any] = target.compiler or {
+    attributes: Mapping[str, object] = target.compiler or {
         "kind": "llvm",
         "mtriple": tvm.get_global_func("target.llvm_get_system_triple")(),
         "mcpu": tvm.get_global_func("target.llvm_get_system_cpu")(),
@@ -119,7 +138,7 @@ def tvm_target(target: Target) -> Any:
     return tvm.target.Target({**attributes, **dict.fromkeys(_FAST_MATH, True)})
 
 
-def planned(module: Any) -> Any:
+def planned(module: IRModule) -> IRModule:
     """Kernels, and memory for everything between them."""
     from tvm.relax import transform
 
@@ -134,8 +153,15 @@ def planned(module: Any) -> Any:
     return module
 
 
+def parted(module: IRModule) -> tuple[Function, dict[str, PrimFunc]]:
+    """The planned program, and the kernels that it calls by their names."""
+    functions = {variable.name_hint: function for variable, function in module.functions.items()}
+    main = cast("Function", functions.pop("main"))
+    return main, cast("dict[str, PrimFunc]", functions)
+
+
 def walk(
-    main: Any, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan, more_types: Sequence[str] = ()
+    main: Function, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan, more_types: Sequence[str] = ()
 ) -> None:
     """Enter the planned Relax function `main` in an empty plan.
 
@@ -150,10 +176,10 @@ class _Walk:
     """Reads the planned Relax function binding by binding into `plan`."""
 
     def __init__(
-        self, main: Any, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan, types: Sequence[str]
+        self, main: Function, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan, types: Sequence[str]
     ) -> None:
         self.plan, self.types = plan, types
-        self.values: dict[Any, Any] = {}
+        self.values: dict[Var, _Value] = {}
         self.owners: dict[View, str] = {}
         arrays: dict[str, dict[str, View]] = {}
         for variable in main.params:
@@ -173,26 +199,27 @@ class _Walk:
             self.plan.parameters[names[weight]] = SparseParameter(
                 **views, shape=layer.shape, inner=layer.inner, channel_stride=layer.channel_stride, table=layer.table
             )
-        for block in main.body.blocks:
-            for binding in block.bindings:
+        body = cast("SeqExpr", main.body)
+        for block in body.blocks:
+            for binding in cast("Sequence[VarBinding]", block.bindings):
                 self.values[binding.var] = self._value(binding.value)
-        output = self._value(main.body.body)
+        output = self._value(body.body)
         if not isinstance(output, View) or output.dtype != "float32":
             raise InputError("The network's output has to be one float32 tensor; return its logits alone.")
         self.plan.output = output
 
-    def _fresh(self, variable: Any, *, arena: bool) -> View:
-        dtype = str(variable.ty.dtype)
+    def _fresh(self, variable: Var, *, arena: bool) -> View:
+        dtype = str(tensor_type(variable).dtype)
         if dtype != "float32" and not parameter_roles(variable.name)[1]:
             raise InputError(f"{variable.name} is of type {dtype}, and the network's weights and input "
                              "have to be float32.")  # fmt: skip
-        return self._reserve(_integers(variable.ty.shape), dtype, arena=arena)
+        return self._reserve(_integers(tensor_type(variable).shape), dtype, arena=arena)
 
     def _reserve(self, shape: tuple[int, ...], dtype: str, *, arena: bool) -> View:
         size = np.dtype(dtype).itemsize * math.prod(shape)
         return View(self.plan.reserve(size, arena=arena), shape, dtype, arena)
 
-    def _value(self, expression: Any) -> Any:
+    def _value(self, expression: Expr) -> _Value:
         from tvm import ir, relax
 
         if isinstance(expression, relax.Var):
@@ -200,79 +227,84 @@ class _Walk:
         if isinstance(expression, relax.Tuple):
             return tuple(self._value(each) for each in expression.fields)
         if isinstance(expression, relax.TupleGetItem):
-            return self._value(expression.tuple_value)[expression.index]
+            return cast("tuple[_Value, ...]", self._value(expression.tuple_value))[expression.index]
         if isinstance(expression, ir.GenericConst):
             return self._constant(expression)
         if isinstance(expression, relax.Call):
             return self._call(expression)
         raise RuntimeError(f"the planned program holds an unexpected {type(expression).__name__}")
 
-    def _constant(self, constant: Any) -> View:
-        array = constant.value.numpy()
+    def _constant(self, constant: GenericConst) -> View:
+        array = cast("Tensor", constant.value).numpy()
         view = self._reserve(tuple(array.shape), self._checked(array.dtype), arena=False)
         self.plan.constants.append((array, view.offset))
         return view
 
-    def _call(self, call: Any) -> Any:
+    def _call(self, call: RelaxCall) -> _Value:
         from tvm import ir
 
         if isinstance(call.op, ir.GlobalVar):
             self._kernel(call)
             return None
-        operator, arguments = call.op.name, call.args
+        operator, arguments = operator_name(call), call.args
         if operator == "relax.memory.alloc_storage":
             return self.plan.reserve(_integers(arguments[0])[0], arena=True)
         if operator == "relax.memory.alloc_tensor":
-            offset = self._value(arguments[0]) + int(arguments[1].value)
-            return View(offset, _integers(arguments[2]), self._checked(arguments[3].value))
+            offset = cast("int", self._value(arguments[0])) + number(arguments[1])
+            return View(offset, _integers(arguments[2]), self._checked(_text(arguments[3])))
         if operator == "relax.builtin.alloc_tensor":
-            return self._reserve(_integers(arguments[0]), self._checked(arguments[1].value), arena=True)
+            return self._reserve(_integers(arguments[0]), self._checked(_text(arguments[1])), arena=True)
         if operator == "relax.reshape":
-            source = self._value(arguments[0])
+            source = cast("View", self._value(arguments[0]))
             view = replace(source, shape=_integers(arguments[1]))
             if source in self.owners:
                 self.owners.setdefault(view, self.owners[source])
             return view
         raise RuntimeError(f"the planned program calls {operator}, which the schedule has no words for")
 
-    def _checked(self, dtype: Any) -> str:
+    def _checked(self, dtype: object) -> str:
         if str(dtype) not in self.types:
             raise InputError(f"The network computes in {dtype}; supported are {', '.join(_TYPES)}.")
         return str(dtype)
 
-    def _kernel(self, call: Any) -> None:
+    def _kernel(self, call: RelaxCall) -> None:
         """Note a call. What follows from the weights alone moves to their region, to be computed once."""
-        *inputs, output = (self._value(argument) for argument in call.args)
+        *inputs, output = (cast("View", self._value(argument)) for argument in call.args)
         owners = dict.fromkeys(self.owners[view] for view in inputs if view in self.owners)
         if inputs and not any(view.arena for view in inputs):
             output = self._reserve(output.shape, output.dtype, arena=False)
-            self.values[call.args[-1]] = output
+            self.values[cast("Var", call.args[-1])] = output
             if owners:
                 self.owners[output] = next(iter(owners))
         layers = tuple(dict.fromkeys(name.rpartition(".")[0] for name in owners))
-        self.plan.calls.append(Call(call.op.name_hint, (*inputs, output), layers))
+        self.plan.calls.append(Call(cast("GlobalVar", call.op).name_hint, (*inputs, output), layers))
 
 
-def _integers(shape: Any) -> tuple[int, ...]:
+def _text(expression: Expr) -> str:
+    """A type's name among the arguments of a call."""
+    return str(cast("StringImm", expression).value)
+
+
+def _integers(shape: Expr | None) -> tuple[int, ...]:
     try:
-        return tuple(int(extent) for extent in shape.values)
+        return extents(shape)
     except TypeError:
         raise InputError(f"The graph has shape {shape}, which is not fixed; export it for one shape.") from None
 
 
-def _scratch_bytes(function: Any) -> int:
+def _scratch_bytes(function: PrimFunc) -> int:
     """What a kernel may ask of the allocator: its buffers, each rounded up to the alignment.
 
     Even what is meant for registers: above a kilobyte TVM asks for memory, and LLVM moves it to registers all the same.
     """
     total = 0
-    for buffer in function.body.block.alloc_buffers:
-        size = np.dtype(str(buffer.dtype)).itemsize * math.prod(int(extent) for extent in buffer.shape)
+    for buffer in cast("SBlockRealize", function.body).block.alloc_buffers:
+        size = np.dtype(str(buffer.dtype)).itemsize * math.prod(number(extent) for extent in buffer.shape)
         total += -(-size // ALIGNMENT) * ALIGNMENT
     return total
 
 
-def as_module(kernels: Mapping[str, Any]) -> Any:
+def as_module(kernels: Mapping[str, PrimFunc]) -> IRModule:
     """PrimFuncs by their names as an IRModule, which exports them."""
     import tvm
     from tvm.relax import transform

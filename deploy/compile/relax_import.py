@@ -10,15 +10,23 @@ import contextlib
 import functools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ...errors import BayespressError, InputError, reason_of
 from ...optional import require
+from .fixed_shapes import tensor_type
 
-_Convert = Callable[[Any, Any], Any]
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.fx import Node
+    from tvm.ir import Expr, ExprWithOp, IRModule, PrimType
+    from tvm.relax.frontend.torch.base_fx_graph_translator import BaseFXGraphImporter
+    from tvm.te import Tensor
+
+_Convert: TypeAlias = "Callable[[Node, BaseFXGraphImporter], Expr]"
 
 
-def imported(program: Any) -> Any:
+def imported(program: ExportedProgram) -> IRModule:
     """The program (see normalise.normalised) in Relax, a layer still being one operator.
 
     Raises InputError with what TVM says, should it not take an operator.
@@ -75,33 +83,40 @@ def _conversions() -> dict[str, _Convert]:
     }
 
 
-def _index_select(node: Any, importer: Any) -> Any:
+def _only_argument(node: Node, importer: BaseFXGraphImporter) -> Expr:
+    arguments: tuple[Expr] = importer.retrieve_args(node)
+    return arguments[0]
+
+
+def _index_select(node: Node, importer: BaseFXGraphImporter) -> Expr:
     from tvm import relax
 
-    x, axis, index = importer.retrieve_args(node)
+    arguments: tuple[Expr, int, Expr] = importer.retrieve_args(node)
+    x, axis, index = arguments
     return importer.block_builder.emit(relax.op.take(x, index, axis, mode="clip"))
 
 
 def _extreme(name: str) -> _Convert:
     """Maximum or minimum over dimensions, infinite where all are: TVM starts from the greatest finite number."""
 
-    def convert(node: Any, importer: Any) -> Any:
+    def convert(node: Node, importer: BaseFXGraphImporter) -> Expr:
         from tvm import relax, te, tirx, topi
 
-        x, axes, keep = importer.retrieve_args(node)
-        dtype = str(x.ty.dtype)
+        arguments: tuple[Expr, list[int], bool] = importer.retrieve_args(node)
+        x, axes, keep = arguments
+        dtype = str(tensor_type(x).dtype)
         if not dtype.startswith("float"):
-            return importer.block_builder.emit(getattr(relax.op, name)(x, axes, keepdims=keep))
+            extreme = relax.op.max if name == "max" else relax.op.min
+            return importer.block_builder.emit(extreme(x, axes, keepdims=keep))
         start = float("-inf" if name == "max" else "inf")
-        reducer = te.comm_reducer(
-            lambda a, b: getattr(tirx, name)(a, b), lambda kind: tirx.const(start, kind), name=name
-        )
+        further = tirx.max if name == "max" else tirx.min
+        reducer = te.comm_reducer(lambda a, b: further(a, b), lambda kind: tirx.const(start, kind), name=name)
 
-        def reduce(data: Any) -> Any:
+        def reduce(data: Tensor) -> Tensor:
             lanes = {axis: te.reduce_axis((0, data.shape[axis]), f"k{axis}") for axis in axes}
             kept = [extent for axis, extent in enumerate(data.shape) if axis not in lanes]
 
-            def element(*at: Any) -> Any:
+            def element(*at: Expr) -> Expr:
                 left = list(at)
                 place = [lanes[axis] if axis in lanes else left.pop(0) for axis in range(len(data.shape))]
                 return reducer(data(*place), axis=list(lanes.values()))
@@ -116,72 +131,72 @@ def _extreme(name: str) -> _Convert:
     return convert
 
 
-def _tanh(node: Any, importer: Any) -> Any:
+def _tanh(node: Node, importer: BaseFXGraphImporter) -> Expr:
     """By a quotient of polynomials; TVM's own, of exponentials, has no digits left for small numbers."""
     from tvm import relax, topi
 
-    (x,) = importer.retrieve_args(node)
-    if str(x.ty.dtype) != "float32":
+    x = _only_argument(node, importer)
+    if str(tensor_type(x).dtype) != "float32":
         return importer.block_builder.emit(relax.op.tanh(x))
     return importer.block_builder.emit_te(topi.fast_tanh, x, primfunc_name_hint="tanh")
 
 
-def _to_copy(node: Any, importer: Any) -> Any:
+def _to_copy(node: Node, importer: BaseFXGraphImporter) -> Expr:
     """Conversions; of a half type only the rounding, as its numbers travel as float32."""
     from tvm import relax, te
 
-    (x,) = importer.retrieve_args(node)
+    x = _only_argument(node, importer)
     dtype = str(node.kwargs["dtype"]).removeprefix("torch.")
     rounds = {"bfloat16": _to_bfloat16, "float16": _to_float16}
     if dtype in rounds:
         rule = rounds[dtype]
         round_all = lambda data: te.compute(data.shape, lambda *at: rule(data(*at)), name="rounded")  # noqa: E731
         return importer.block_builder.emit_te(round_all, x, primfunc_name_hint="round")
-    if str(x.ty.dtype) == dtype:
+    if str(tensor_type(x).dtype) == dtype:
         return x
     return importer.block_builder.emit(relax.op.astype(x, dtype))
 
 
-def _isnan(node: Any, importer: Any) -> Any:
+def _isnan(node: Node, importer: BaseFXGraphImporter) -> Expr:
     from tvm import te
 
-    (x,) = importer.retrieve_args(node)
+    x = _only_argument(node, importer)
     test_all = lambda data: te.compute(data.shape, lambda *at: _no_number(data(*at)), name="is_nan")  # noqa: E731
     return importer.block_builder.emit_te(test_all, x, primfunc_name_hint="isnan")
 
 
-def _no_number(value: Any) -> Any:
+def _no_number(value: ExprWithOp) -> ExprWithOp:
     """Whether a number is NaN, by its bits: TVM takes it that every number equals itself."""
     from tvm import tirx
 
-    wide = str(value.ty.dtype if hasattr(value, "ty") else value.dtype) == "float64"
+    wide = str(cast("PrimType", value.ty).dtype) == "float64"
     kind = "uint64" if wide else "uint32"
     infinity, sign = (0x7FF0000000000000, 0x7FFFFFFFFFFFFFFF) if wide else (0x7F800000, 0x7FFFFFFF)
     return (tirx.reinterpret(kind, value) & tirx.const(sign, kind)) > tirx.const(infinity, kind)
 
 
-def _rounded_bits(value: Any, dropped: int) -> Any:
+def _rounded_bits(value: ExprWithOp, dropped: int) -> ExprWithOp:
     """A float32 with its last bits dropped, to nearest, halves to even."""
     from tvm import tirx
 
     bits = tirx.reinterpret("uint32", value)
-    constant: Callable[[int], Any] = lambda number: tirx.const(number, "uint32")  # noqa: E731
+    constant: Callable[[int], ExprWithOp] = lambda number: tirx.const(number, "uint32")  # noqa: E731
     odd = (bits >> constant(dropped)) & constant(1)
     kept = (bits + constant((1 << (dropped - 1)) - 1) + odd) & constant(0xFFFFFFFF ^ ((1 << dropped) - 1))
     return tirx.reinterpret("float32", kept)
 
 
-def _to_bfloat16(value: Any) -> Any:
+def _to_bfloat16(value: ExprWithOp) -> ExprWithOp:
     from tvm import tirx
 
     return tirx.Select(_no_number(value), value, _rounded_bits(value, 16))
 
 
-def _to_float16(value: Any) -> Any:
+def _to_float16(value: ExprWithOp) -> ExprWithOp:
     """Ten bits of mantissa above 2^-14, multiples of 2^-24 below, infinite from 65520."""
     from tvm import tirx
 
-    number: Callable[[float], Any] = lambda it: tirx.const(it, "float32")  # noqa: E731
+    number: Callable[[float], ExprWithOp] = lambda it: tirx.const(it, "float32")  # noqa: E731
     size = tirx.abs(value)
     small = tirx.nearbyint(value * number(2.0**24)) * number(2.0**-24)
     rounded = tirx.Select(size < number(2.0**-14), small, _rounded_bits(value, 13))

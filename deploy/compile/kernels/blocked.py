@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .epilogue import Epilogue, greatest, store_epilogue, windows
-from .function import prim_func
+from .function import Script, prim_func
 from .geometry import Window
 from .layout import lay_out
+
+if TYPE_CHECKING:
+    from tvm.ir import ExprWithOp, Var
+    from tvm.tirx import PrimFunc
+
+    from .function import Index
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,12 @@ def packed_shape(shape: tuple[int, ...], tile: Tile) -> tuple[int, int, int]:
     return -(-shape[0] // tile.channels), math.prod(shape[1:]), tile.channels
 
 
-def pack(shape: tuple[int, ...], tile: Tile) -> Any:
+def pack(shape: tuple[int, ...], tile: Tile) -> PrimFunc:
     """PrimFunc of (weight, packed weight), run once when weights are loaded; what no output fills is 0."""
     blocks, elements, across = packed_shape(shape, tile)
     outputs, inputs, _, width = shape
 
-    def body(T: Any, weight: Any, packed: Any) -> None:
+    def body(T: Script, weight: Var, packed: Var) -> None:
         with T.serial(0, blocks) as b, T.serial(0, elements) as e, T.serial(0, across) as k:
             output = b * across + k
             number = weight[output, e % inputs, e // inputs // width, e // inputs % width]
@@ -94,7 +100,7 @@ def pack(shape: tuple[int, ...], tile: Tile) -> Any:
 
 def blocked_convolution(
     batch: int, inputs: tuple[int, int, int], window: Window, outputs: int, tile: Tile, epilogue: Epilogue
-) -> Any:
+) -> PrimFunc:
     """PrimFunc of (input, packed weight, one array for each step of the epilogue, output), batch and channels first.
 
     inputs  channels, rows, columns
@@ -107,7 +113,7 @@ def blocked_convolution(
     read = _extents_read(window, plane)
     pooled = epilogue.pool is not None
 
-    def body(T: Any, x: Any, weight: Any, *rest: Any) -> None:
+    def body(T: Script, x: Var, weight: Var, *rest: Var) -> None:
         *operands, out = rest
         sums = T.sblock_alloc_buffer((pixels * across,), "float32", scope="local")
         held = T.sblock_alloc_buffer(((size if pooled else pixels) * across,), "float32")
@@ -115,10 +121,10 @@ def blocked_convolution(
         maxima = T.sblock_alloc_buffer((math.prod(epilogue.outputs(plane)) * across,), "float32") if pooled else None
         source = T.sblock_alloc_buffer((channels * math.prod(read),), "float32") if bordered else None
 
-        def number(n: Any, c: Any, row: Any, column: Any) -> Any:
+        def number(n: Index, c: Index, row: Index, column: Index) -> ExprWithOp:
             return x[n, c, row, column] if source is None else source[(c * read[0] + row) * read[1] + column]
 
-        def add_up(n: Any, block: Any, top: Any, left: Any) -> None:
+        def add_up(n: Var, block: Var, top: ExprWithOp, left: ExprWithOp) -> None:
             """All of the kernel's elements, into `sums`: pixels, then channels."""
             with T.unroll(0, pixels * tile.vectors) as k, T.vectorized(0, lanes) as lane:
                 T.buffer_store(sums, T.float32(0), [k * lanes + lane])
@@ -133,7 +139,7 @@ def blocked_convolution(
                     product = number(n, c, *place) * weight[block, element, v * lanes + lane]
                     T.buffer_store(sums, sums[at] + product, [at])
 
-        def hand_over(n: Any, block: Any, top: Any, left: Any) -> None:
+        def hand_over(n: Var, block: Var, top: ExprWithOp, left: ExprWithOp) -> None:
             """A tile's sums to the output, or to the planes that pooling looks back at. By way of memory: a place that
             is only known at run time would keep the sums from staying in registers.
             """
@@ -144,11 +150,11 @@ def blocked_convolution(
                 return
             live = T.min(across, outputs - block * across)
             with T.serial(0, live) as lane, T.serial(0, tile.rows) as y, T.serial(0, tile.columns) as z:
-                place = [n, block * across + lane, top + y, left + z]
+                index = [n, block * across + lane, top + y, left + z]
                 total = held[(y * tile.columns + z) * across + lane]
-                T.buffer_store(out, epilogue.apply(T, total, place, operands), place)
+                T.buffer_store(out, epilogue.apply(T, total, index, operands), index)
 
-        def pool(n: Any, block: Any) -> None:
+        def pool(n: Var, block: Var) -> None:
             """Maxima of all channels of a block at once, where the epilogue allows that, and only then by channel."""
             window, rows = epilogue.pool, epilogue.outputs(plane)
             if epilogue.pools_first and window is not None and maxima is not None:

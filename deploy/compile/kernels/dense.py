@@ -8,7 +8,14 @@ by one row at a time, its accumulators in registers and its inner loop over neig
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, cast
+
+from ..fixed_shapes import number
+
+if TYPE_CHECKING:
+    from tvm.s_tir import Schedule
+    from tvm.s_tir.schedule import LoopRV, SBlockRV
+    from tvm.tirx import PrimFunc
 
 _VECTOR_WIDTHS = (8, 4, 2, 1)
 # Accumulators of a tile, in vectors: as many as leave registers for operands on AVX2 and NEON alike.
@@ -16,7 +23,7 @@ _TILE_VECTORS = 12
 _REDUCE = 2  # tvm.tirx.IterVar.CommReduce
 
 
-def schedule_kernel(function: Any) -> Any:
+def schedule_kernel(function: PrimFunc) -> PrimFunc:
     """The scheduled form of a fused PrimFunc; the function itself when it has no shape that we know."""
     from tvm import s_tir
 
@@ -26,10 +33,10 @@ def schedule_kernel(function: Any) -> Any:
     except (RuntimeError, ValueError):
         # A kernel outside the pattern stays as it is: slower, and right.
         return function
-    return next(iter(schedule.mod.functions.values()))
+    return cast("PrimFunc", next(iter(schedule.mod.functions.values())))
 
 
-def _arrange(schedule: Any) -> None:
+def _arrange(schedule: Schedule) -> None:
     root = schedule.get_sblock("root")
     blocks = list(schedule.get_child_blocks(root))
     reductions = [block for block in blocks if _reduce_extents(schedule, block)]
@@ -56,7 +63,7 @@ def _arrange(schedule: Any) -> None:
         schedule.set_scope(reduction, 0, "local")
 
 
-def _tile_convolution(schedule: Any, reduction: Any, output: Any) -> None:
+def _tile_convolution(schedule: Schedule, reduction: SBlockRV, output: SBlockRV) -> None:
     batch, channel, row, column = schedule.get_loops(output)
     width, channels = _extent(schedule, column), _extent(schedule, channel)
     vector = next(v for v in _VECTOR_WIDTHS if width % v == 0)
@@ -83,14 +90,14 @@ def _tile_convolution(schedule: Any, reduction: Any, output: Any) -> None:
     schedule.decompose_reduction(reduction, reduce[0])
 
 
-def _feeds(schedule: Any, block: Any, consumer: Any) -> bool:
+def _feeds(schedule: Schedule, block: SBlockRV, consumer: SBlockRV) -> bool:
     names = {schedule.get(each).name_hint for each in schedule.get_consumers(block)}
     return schedule.get(consumer).name_hint in names
 
 
-def _extent(schedule: Any, loop: Any) -> int:
-    return int(schedule.get(loop).extent)
+def _extent(schedule: Schedule, loop: LoopRV) -> int:
+    return number(schedule.get(loop).extent)
 
 
-def _reduce_extents(schedule: Any, block: Any) -> list[int]:
-    return [int(axis.dom.extent) for axis in schedule.get(block).iter_vars if int(axis.iter_type) == _REDUCE]
+def _reduce_extents(schedule: Schedule, block: SBlockRV) -> list[int]:
+    return [number(axis.dom.extent) for axis in schedule.get(block).iter_vars if int(axis.iter_type) == _REDUCE]

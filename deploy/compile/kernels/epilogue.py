@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
+from .function import Script
 from .geometry import Window
 
-_ARITHMETIC = {"add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv}
+if TYPE_CHECKING:
+    from tvm.ir import ExprWithOp, Var
+
+    from .function import Index
+
+_ARITHMETIC: Mapping[str, Callable[[ExprWithOp, ExprWithOp], ExprWithOp]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Epilogue:
         """Rows and columns that leave, of a plane of sums."""
         return plane if self.pool is None else self.pool.outputs(plane)
 
-    def apply(self, T: Any, number: Any, at: Sequence[Any], operands: Sequence[Any]) -> Any:
+    def apply(self, T: Script, number: ExprWithOp, at: Sequence[Index], operands: Sequence[Var]) -> ExprWithOp:
         """All but the pooling, of the sum at [example, channel, ...]."""
         for kind, array, shape in zip(self.steps, operands, self.shapes, strict=True):
             positions = [at[1]] if len(shape) == 1 else at
@@ -54,8 +65,8 @@ class Epilogue:
 
 
 def store_epilogue(
-    T: Any, epilogue: Epilogue, sums: Callable[[Any, Any], Any], line: Any, plane: tuple[int, int], out: Any,
-    at: tuple[Any, Any], operands: Sequence[Any],
+    T: Script, epilogue: Epilogue, sums: Callable[[Index, Index], ExprWithOp], line: Var | None, plane: tuple[int, int],
+    out: Var, at: tuple[Index, Index], operands: Sequence[Var],
 ) -> None:  # fmt: skip
     """From one channel's sums to its outputs.
 
@@ -69,9 +80,11 @@ def store_epilogue(
             place = [*at, y, x]
             T.buffer_store(out, epilogue.apply(T, sums(y, x), place, operands), place)
         return
+    if line is None:
+        raise ValueError("there is no line for what is pooled downwards")
     down, along = windows(T, epilogue.pool, plane)
 
-    def number(y: Any, x: Any) -> Any:
+    def number(y: Index, x: Index) -> ExprWithOp:
         return sums(y, x) if epilogue.pools_first else epilogue.apply(T, sums(y, x), [*at, y, x], operands)
 
     # Down first: those maxima are of neighbours in memory.
@@ -85,18 +98,18 @@ def store_epilogue(
 
 
 def windows(
-    T: Any, pool: Window, plane: tuple[int, int]
-) -> tuple[Callable[[Any], list[Any]], Callable[[Any], list[Any]]]:
+    T: Script, pool: Window, plane: tuple[int, int]
+) -> tuple[Callable[[ExprWithOp], list[ExprWithOp]], Callable[[ExprWithOp], list[ExprWithOp]]]:
     """The rows, and the columns, that an output's window looks at, by the output's row or column.
 
     What lies in the border is replaced by the nearest that does not, which the window has too: a maximum does not mind.
     """
 
-    def along(axis: int) -> Callable[[Any], list[Any]]:
+    def along(axis: int) -> Callable[[ExprWithOp], list[ExprWithOp]]:
         kernel, stride, before = pool.kernel[axis], pool.stride[axis], pool.before[axis]
         last = plane[axis] - 1
 
-        def positions(output: Any) -> list[Any]:
+        def positions(output: ExprWithOp) -> list[ExprWithOp]:
             found = []
             for i in range(kernel):
                 place = output * stride + (i - before)
@@ -110,7 +123,7 @@ def windows(
     return along(0), along(1)
 
 
-def greatest(T: Any, numbers: Sequence[Any]) -> Any:
+def greatest(T: Script, numbers: Sequence[ExprWithOp]) -> ExprWithOp:
     """Their maximum."""
     most = numbers[0]
     for number in numbers[1:]:

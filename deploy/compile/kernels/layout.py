@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+from .function import Script
 from .geometry import Window
+
+if TYPE_CHECKING:
+    from tvm.ir import Var
+
+    from .function import Index
 
 
 def lay_out(
-    T: Any, x: Any, n: Any, source: Any, channels: int, extents: tuple[int, int], window: Window,
+    T: Script, x: Var, n: Index, source: Var, channels: int, extents: tuple[int, int], window: Window,
     plane: tuple[int, int], phases: tuple[int, int] = (1, 1),
 ) -> None:  # fmt: skip
     """Copy example `n` of `x` (n, channels, rows, columns) to the flat `source`: channels, phases, a `plane` of each.

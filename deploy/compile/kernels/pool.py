@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .epilogue import Epilogue, store_epilogue
-from .function import prim_func
+from .function import Script, prim_func
 from .geometry import Window
 
+if TYPE_CHECKING:
+    from tvm.ir import Var
+    from tvm.tirx import PrimFunc
 
-def max_pool(shape: tuple[int, ...], window: Window) -> Any:
+
+def max_pool(shape: tuple[int, ...], window: Window) -> PrimFunc:
     """PrimFunc of (input, output), (examples, channels, rows, columns) each."""
     batch, channels, *extents = shape
     plane = extents[0], extents[1]
 
-    def body(T: Any, x: Any, out: Any) -> None:
+    def body(T: Script, x: Var, out: Var) -> None:
         line = T.sblock_alloc_buffer((plane[1],), "float32")
         with T.serial(0, batch) as n, T.serial(0, channels) as c:
             store_epilogue(T, Epilogue(pool=window), lambda y, z: x[n, c, y, z], line, plane, out, (n, c), ())

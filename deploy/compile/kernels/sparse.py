@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .epilogue import Epilogue, store_epilogue
-from .function import prim_func
+from .function import Script, prim_func
 from .geometry import LANES, ConvolutionGeometry
 from .layout import lay_out
+
+if TYPE_CHECKING:
+    from tvm.ir import ExprWithOp, Var
+    from tvm.tirx import PrimFunc
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,20 @@ class Entries:
         """Length of `value_table`."""
         return 256 if self.values == "uint8" else 1
 
-    def weight(self, T: Any, values: Any, value_table: Any, j: Any) -> Any:
+    def weight(self, T: Script, values: Var, value_table: Var, j: Var) -> ExprWithOp:
         """Entry number `j`, up to a grid's step."""
         if self.values == "uint8":
             return value_table[T.Cast("int32", values[j])]
         return T.Cast("float32", values[j])
 
-    def whole(self, total: Any, value_table: Any) -> Any:
+    def whole(self, total: ExprWithOp, value_table: Var) -> ExprWithOp:
         """A sum of weighted inputs, in which the step is still missing."""
         return total * value_table[0] if self.values == "int8" else total
 
 
 def sparse_convolution(
     batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, epilogue: Epilogue
-) -> Any:
+) -> PrimFunc:
     """PrimFunc of (input, values, input_offsets, rows, value_table, one array for each step, output), batch and
     channels first.
 
@@ -62,7 +66,7 @@ def sparse_convolution(
     tiling = geometry.tiling
     width = tiling.lanes
 
-    def body(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
+    def body(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *rest: Var) -> None:
         *operands, out = rest
         accumulators = T.sblock_alloc_buffer((tiling.vectors * width,), "float32", scope="local")
         # Of one channel: what pooling looks back at, and what flat vectors leave behind each row.
@@ -81,27 +85,27 @@ def sparse_convolution(
                 base = base * geometry.channel_stride
                 with T.serial(0, tiling.tiles) as tile:
 
-                    def place(k: Any, lane: Any, pitch: int) -> Any:
+                    def place(k: Var, lane: Var, pitch: int) -> ExprWithOp:
                         if tiling.flat:
                             return (tile * tiling.vectors + k) * width + lane
                         return _row(tile, k) * pitch + _column(tile, k) + lane
 
-                    def _row(tile: Any, k: Any) -> Any:
+                    def _row(tile: Var, k: Var) -> ExprWithOp:
                         first = tile // tiling.parts * tiling.height
                         return T.min(first, rows - tiling.height) + k // tiling.across
 
-                    def _column(tile: Any, k: Any) -> Any:
+                    def _column(tile: Var, k: Var) -> ExprWithOp:
                         first = (tile % tiling.parts * tiling.across + k % tiling.across) * width
                         return T.min(first, columns - width)
 
-                    def each(store: Callable[[Any, Any], None]) -> None:
+                    def each(store: Callable[[Var, Var], None]) -> None:
                         with T.unroll(0, tiling.vectors) as k, T.vectorized(0, width) as lane:
                             store(k, lane)
 
                     each(lambda k, lane: T.buffer_store(accumulators, T.float32(0), [k * width + lane]))
                     with T.serial(starts[o], starts[o + 1]) as j:
 
-                        def add(k: Any, lane: Any) -> None:
+                        def add(k: Var, lane: Var) -> None:
                             at = T.Cast("int32", input_offsets[j]) + base + place(k, lane, geometry.pitch)
                             # In place, a place counts through channels and rows: over the end of the first row.
                             number = source[at] if source is not None else x[n, 0, 0, at]
@@ -111,7 +115,7 @@ def sparse_convolution(
 
                         each(add)
 
-                    def keep(k: Any, lane: Any) -> None:
+                    def keep(k: Var, lane: Var) -> None:
                         number = entries.whole(accumulators[k * width + lane], value_table)
                         if held is not None:
                             T.buffer_store(held, number, [place(k, lane, columns)])
@@ -130,13 +134,13 @@ def sparse_convolution(
     return prim_func(sparse_arguments(*shapes, entries, epilogue), body)
 
 
-def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, epilogue: Epilogue) -> Any:
+def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, epilogue: Epilogue) -> PrimFunc:
     """PrimFunc of (input, values, input_offsets, rows, value_table, one array for each step, output) of a dense layer.
 
     Several examples are taken eight at a time, with the inputs turned so that the eight lie side by side.
     """
 
-    def single(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
+    def single(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *rest: Var) -> None:
         *operands, out = rest
         total = T.sblock_alloc_buffer((1,), "float32", scope="local")
         with T.serial(0, outputs) as o:
@@ -146,7 +150,7 @@ def sparse_dense(batch: int, inputs: int, outputs: int, entries: Entries, epilog
                 T.buffer_store(total, total[0] + number, [0])
             T.buffer_store(out, epilogue.apply(T, entries.whole(total[0], value_table), [0, o], operands), [0, o])
 
-    def several(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
+    def several(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *rest: Var) -> None:
         *operands, out = rest
         width = next(w for w in (LANES, 4, 2) if w <= batch)
         totals = T.sblock_alloc_buffer((width,), "float32", scope="local")

@@ -9,24 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .epilogue import Epilogue, greatest, windows
-from .function import prim_func
+from .function import Script, prim_func
 from .geometry import ConvolutionGeometry
 from .sparse import Entries, sparse_arguments
+
+if TYPE_CHECKING:
+    from tvm.ir import ExprWithOp, Var
+    from tvm.tirx import PrimFunc
 
 _GROUP = 64  # work items of a group
 
 
 def sparse_convolution_gpu(
     batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, epilogue: Epilogue
-) -> Any:
+) -> PrimFunc:
     """As sparse.sparse_convolution; a second kernel before it where the input has to be laid out anew."""
     plane = geometry.outputs
     outputs = (batch, channels, *epilogue.outputs(plane))
 
-    def body(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
+    def body(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *rest: Var) -> None:
         *operands, out = rest
         source = None
         if geometry.moved:
@@ -34,7 +38,7 @@ def sparse_convolution_gpu(
             source = T.sblock_alloc_buffer((batch * size,), "float32")
             _items(T, batch * size, lambda item: T.buffer_store(source, _laid_out(T, x, item, geometry), [item]))
 
-        def output(item: Any) -> None:
+        def output(item: ExprWithOp) -> None:
             n, o, y, z = _place(item, outputs)
             pixels = [(y, z)]
             if epilogue.pool is not None:
@@ -45,10 +49,10 @@ def sparse_convolution_gpu(
                 T.buffer_store(sums, T.float32(0), [k])
             group = o // (channels // geometry.groups) * (geometry.channels // geometry.groups)
             with T.serial(starts[o], starts[o + 1]) as j:
-                at = T.Cast("int32", input_offsets[j]) + group * geometry.channel_stride
+                first = T.Cast("int32", input_offsets[j]) + group * geometry.channel_stride
                 weight = entries.weight(T, values, value_table, j)
                 for k, (row, column) in enumerate(pixels):
-                    place = at + row * geometry.pitch + column
+                    place = first + row * geometry.pitch + column
                     if source is not None:
                         number = source[n * (geometry.channels * geometry.channel_stride) + place]
                     else:
@@ -68,13 +72,13 @@ def sparse_convolution_gpu(
     return prim_func(sparse_arguments(shape, outputs, entries, epilogue), body)
 
 
-def sparse_dense_gpu(batch: int, inputs: int, outputs: int, entries: Entries, epilogue: Epilogue) -> Any:
+def sparse_dense_gpu(batch: int, inputs: int, outputs: int, entries: Entries, epilogue: Epilogue) -> PrimFunc:
     """As sparse.sparse_dense."""
 
-    def body(T: Any, x: Any, values: Any, input_offsets: Any, starts: Any, value_table: Any, *rest: Any) -> None:
+    def body(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *rest: Var) -> None:
         *operands, out = rest
 
-        def output(item: Any) -> None:
+        def output(item: ExprWithOp) -> None:
             at = [item // outputs, item % outputs]
             total = T.sblock_alloc_buffer((1,), "float32", scope="local")
             T.buffer_store(total, T.float32(0), [0])
@@ -88,7 +92,7 @@ def sparse_dense_gpu(batch: int, inputs: int, outputs: int, entries: Entries, ep
     return prim_func(sparse_arguments((batch, inputs), (batch, outputs), entries, epilogue), body)
 
 
-def _items(T: Any, count: int, work: Callable[[Any], None]) -> None:
+def _items(T: Script, count: int, work: Callable[[ExprWithOp], None]) -> None:
     """A kernel of `count` work items."""
     groups = T.thread_binding(0, -(-count // _GROUP), "blockIdx.x")
     with groups as block, T.thread_binding(0, _GROUP, "threadIdx.x") as thread:
@@ -100,16 +104,16 @@ def _items(T: Any, count: int, work: Callable[[Any], None]) -> None:
                 work(item)
 
 
-def _place(item: Any, shape: tuple[int, ...]) -> list[Any]:
+def _place(item: ExprWithOp, shape: tuple[int, ...]) -> list[ExprWithOp]:
     """Indices of element number `item`."""
-    indices: list[Any] = []
+    indices: list[ExprWithOp] = []
     for extent in reversed(shape):
         indices.insert(0, item % extent)
         item = item // extent
     return indices
 
 
-def _laid_out(T: Any, x: Any, item: Any, geometry: ConvolutionGeometry) -> Any:
+def _laid_out(T: Script, x: Var, item: ExprWithOp, geometry: ConvolutionGeometry) -> ExprWithOp:
     """Element number `item` of what layout.lay_out would write: of the input, or of its border of zeros."""
     window, stride = geometry.window, geometry.window.stride
     n, c, phase, row, column = _place(item, (1, geometry.channels, stride[0] * stride[1], *geometry.plane))
