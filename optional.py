@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
 
 from .errors import MissingPackageError, missing_package
 
 
-def require(module: str) -> Any:
-    """Import an optional package. Raises MissingPackageError naming the extra that brings it."""
+def require(module: str) -> None:
+    """See that an optional package is there, before a plain `import` that type checkers understand.
+
+    Raises MissingPackageError naming the extra that brings it.
+    """
     try:
-        return import_module(module)
+        import_module(module)
     except ImportError as error:
         raise missing_package(error, module.partition(".")[0]) from error
 

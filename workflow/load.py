@@ -78,7 +78,9 @@ def _packed(path: Path) -> LoadedNetwork:
     from ..deploy.verify.sessions import program_function
     from ..optional import require
 
-    torch = require("torch")
+    require("torch")
+    import torch
+
     record, program = PackedRecord.read(path), load_program(path / NETWORK)
     check_weights(program, codec.decode(read_bytes(path / WEIGHTS, "weights file")))
     function = program_function(program)

@@ -103,7 +103,9 @@ class GoldenCheck:
 
 def program_outputs(program: Any) -> Callable[[Floats], Floats]:
     """A function that runs an exported program in PyTorch on examples, one by one."""
-    torch = require("torch")
+    require("torch")
+    import torch
+
     function = program_function(program)
 
     def run(inputs: Floats) -> Floats:

@@ -50,7 +50,9 @@ def first_wrong_operator(program: Any, example: Floats, make_run: MakeRun) -> st
 
 
 def _gives_floats(node: Any) -> bool:
-    torch = require("torch")
+    require("torch")
+    import torch
+
     value = node.meta.get("val")
     return (
         node.op == "call_function" and isinstance(value, torch.Tensor) and value.dtype == torch.float32
@@ -59,7 +61,9 @@ def _gives_floats(node: Any) -> bool:
 
 
 def _differs(module: Any, name: str, example: Floats, make_run: MakeRun) -> bool:
-    torch = require("torch")
+    require("torch")
+    import torch
+
     prefix = copy.deepcopy(module)
     graph = prefix.graph
     graph.set_codegen(torch.fx.graph.CodeGen())

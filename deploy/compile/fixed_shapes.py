@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, SupportsInt, cast
 
 if TYPE_CHECKING:
     from tvm.ir import Expr, Op
-    from tvm.relax import ShapeExpr, TensorType
+    from tvm.relax import BindingBlock, Function, SeqExpr, ShapeExpr, TensorType, VarBinding
 
 
 def number(expression: Expr) -> int:
@@ -33,3 +34,13 @@ def operator_name(expression: object) -> str:
     """Name of the operator that a call calls, as "relax.add"; "" of anything else."""
     operator: Op | None = getattr(expression, "op", None)
     return str(getattr(operator, "name", ""))
+
+
+def body_of(function: Function) -> SeqExpr:
+    """The body of a normalised function: its blocks of bindings, and what it returns."""
+    return cast("SeqExpr", function.body)
+
+
+def bindings_of(block: BindingBlock) -> Sequence[VarBinding]:
+    """The bindings of a block, in which no shape has to be matched while the network runs."""
+    return cast("Sequence[VarBinding]", block.bindings)

@@ -8,13 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .kernels.blocked import Tile, blocked_convolution
 from .kernels.epilogue import Epilogue
 from .kernels.geometry import ConvolutionGeometry, Window
 from .kernels.sparse import Entries, sparse_convolution, sparse_dense
 from .kernels.sparse_gpu import sparse_convolution_gpu, sparse_dense_gpu
+
+if TYPE_CHECKING:
+    from tvm.ir import Expr
+    from tvm.relax import VarBinding
+    from tvm.relax.op.op_attrs import Conv2DAttrs, Pool2DAttrs
+    from tvm.tirx import PrimFunc
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class Layer:
         """Whether there is a dense kernel of ours; else TVM's is taken."""
         return self.geometry is not None and self.geometry.groups == 1 and self.outputs > 1
 
-    def sparse_kernel(self, *, gpu: bool) -> Any:
+    def sparse_kernel(self, *, gpu: bool) -> PrimFunc:
         """The PrimFunc over sparse rows."""
         if self.geometry is None:
             product = sparse_dense_gpu if gpu else sparse_dense
@@ -98,7 +104,7 @@ class Layer:
         convolution = sparse_convolution_gpu if gpu else sparse_convolution
         return convolution(self.batch, self.geometry, self.outputs, self.entries, self.epilogue)
 
-    def blocked_kernel(self, tile: Tile) -> Any:
+    def blocked_kernel(self, tile: Tile) -> PrimFunc:
         """The PrimFunc over a packed weight."""
         if self.geometry is None:
             raise ValueError(f"{self.parameter} is no convolution")
@@ -111,21 +117,17 @@ class Match:
     """A layer, or pooling alone, and the bindings that its kernel takes the place of; the last holds the result."""
 
     layer: Layer | None
-    input: Any
-    operands: tuple[Any, ...]
-    bindings: tuple[Any, ...]
+    input: Expr
+    operands: tuple[Expr, ...]
+    bindings: tuple[VarBinding, ...]
 
 
 DecideLayers = Callable[[Sequence[Layer]], Sequence[bool]]
 
 
-def extents_of(expression: Any) -> tuple[int, ...]:
-    return tuple(int(extent) for extent in expression.ty.shape)
-
-
-def window_of(attributes: Any, kernel: Sequence[int]) -> Window | None:
+def window_of(attributes: Conv2DAttrs | Pool2DAttrs, kernel: Sequence[int]) -> Window | None:
     """None for a layout that is not channels first."""
-    if str(getattr(attributes, "data_layout", None) or attributes.layout) != "NCHW":
+    if (getattr(attributes, "data_layout", "") or getattr(attributes, "layout", "")) != "NCHW":
         return None
     strides, dilation = ([int(n) for n in each] for each in (attributes.strides, attributes.dilation))
     above, left, below, right = (int(n) for n in attributes.padding)

@@ -18,7 +18,7 @@ from ...errors import InputError
 from ...optional import require
 from ..program.normalise import normalised
 from .find_layers import find_layers
-from .fixed_shapes import extents, number, operator_name, tensor_type
+from .fixed_shapes import bindings_of, body_of, extents, number, operator_name, tensor_type
 from .kernels.blocked import Registers
 from .kernels.dense import schedule_kernel
 from .kernels.geometry import LANES
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tvm import IRModule
     from tvm.ir import Call as RelaxCall
     from tvm.ir import Expr, GenericConst, GlobalVar, StringImm, Var
-    from tvm.relax import Function, SeqExpr, VarBinding
+    from tvm.relax import Function
     from tvm.runtime import Tensor
     from tvm.s_tir import SBlockRealize
     from tvm.target import Target as TvmTarget
@@ -199,9 +199,9 @@ class _Walk:
             self.plan.parameters[names[weight]] = SparseParameter(
                 **views, shape=layer.shape, inner=layer.inner, channel_stride=layer.channel_stride, table=layer.table
             )
-        body = cast("SeqExpr", main.body)
+        body = body_of(main)
         for block in body.blocks:
-            for binding in cast("Sequence[VarBinding]", block.bindings):
+            for binding in bindings_of(block):
                 self.values[binding.var] = self._value(binding.value)
         output = self._value(body.body)
         if not isinstance(output, View) or output.dtype != "float32":

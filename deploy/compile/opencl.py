@@ -222,7 +222,7 @@ def _compiled(module: IRModule, gpu: TvmTarget) -> tuple[Started, str]:
             name, *arguments = [getattr(argument, "value", argument) for argument in call.args]
             kernel = kernels[str(name)]
             axes = [str(axis) for axis in cast("Sequence[object]", kernel.attrs["tirx.kernel_launch_params"])]
-            extents = dict(zip(axes, map(int, arguments[-len(axes) :]), strict=True))
+            extents = dict(zip(axes, map(number, cast("list[Expr]", arguments[-len(axes) :])), strict=True))
             buffers = [parameter.name.removesuffix("_ptr") for parameter in kernel.params]
             started[variable.name_hint].append((str(name), buffers[: len(arguments) - len(axes)], extents))
     for name, calls in started.items():

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
+from .fixed_shapes import bindings_of, body_of, shape_of, tensor_type
 from .kernels.blocked import Registers, pack, packed_shape, tile_for
 from .kernels.pool import max_pool
-from .layers import Layer, Match, extents_of, window_of
+from .layers import Layer, Match, window_of
+
+if TYPE_CHECKING:
+    from tvm.ir import BaseFunc, Call, Expr, IRModule, Var
+    from tvm.relax import Function, VarBinding
+    from tvm.relax.op.op_attrs import Pool2DAttrs
 
 OURS = "bp_"  # what the names of our kernels begin with
 
 
-def substitute(module: Any, found: Sequence[Match], sparse: Sequence[bool], registers: Registers | None) -> Any:
+def substitute(
+    module: IRModule, found: Sequence[Match], sparse: Sequence[bool], registers: Registers | None
+) -> IRModule:
     """`module` with our kernels: sparse ones where asked for, else dense ones.
 
     A sparse weight becomes four parameters, see `parameter_roles`.
@@ -31,17 +39,18 @@ def parameter_roles(name: str) -> tuple[str, str]:
 class _Substitution:
     """Builds the new module binding by binding."""
 
-    def __init__(self, module: Any, registers: Registers | None) -> None:
+    def __init__(self, module: IRModule, registers: Registers | None) -> None:
         from tvm import relax
 
         self.module, self.registers = module, registers
         self.builder = relax.BlockBuilder(module)
-        self.arrays: dict[str, list[Any]] = {}
+        self.arrays: dict[str, list[Var]] = {}
 
-    def result(self, found: Sequence[tuple[Match, bool]]) -> Any:
+    def result(self, found: Sequence[tuple[Match, bool]]) -> IRModule:
         from tvm import relax
 
-        main = self.module["main"]
+        main = cast("Function", self.module["main"])
+        body = body_of(main)
         parameters = self._parameters(
             main, {each.layer.parameter: each.layer for each, sparse in found if sparse and each.layer is not None}
         )
@@ -53,23 +62,23 @@ class _Substitution:
         last = {each.bindings[-1].var: (each, sparse) for each, sparse in taken}
         dropped = {binding.var for each, _ in taken for binding in each.bindings[:-1]}
         blocks = []
-        for block in main.body.blocks:
-            bindings: list[Any] = []
-            for binding in block.bindings:
+        for block in body.blocks:
+            bindings: list[VarBinding] = []
+            for binding in bindings_of(block):
                 if binding.var in last:
                     bindings += self._kernel(*last[binding.var])
                 elif binding.var not in dropped:
                     bindings.append(binding)
             blocks.append(type(block)(bindings))
-        body = self.builder.normalize(relax.SeqExpr(blocks, main.body.body))
-        function = relax.Function(parameters, body, main.ret_ty, attrs=main.attrs)
+        normal = self.builder.normalize(relax.SeqExpr(blocks, body.body))
+        function = relax.Function(parameters, normal, main.ret_ty, attrs=main.attrs)
         self.builder.update_func(self.module.get_global_var("main"), function)
         return self.builder.finalize()
 
-    def _parameters(self, main: Any, sparse: Mapping[str, Layer]) -> list[Any]:
+    def _parameters(self, main: Function, sparse: Mapping[str, Layer]) -> list[Var]:
         from tvm import relax
 
-        parameters = []
+        parameters: list[Var] = []
         for variable in main.params:
             if variable.name not in sparse:
                 parameters.append(variable)
@@ -89,13 +98,14 @@ class _Substitution:
             parameters += self.arrays[variable.name]
         return parameters
 
-    def _kernel(self, found: Match, sparse: bool) -> list[Any]:
+    def _kernel(self, found: Match, sparse: bool) -> list[VarBinding]:
         """The bindings that take the place of those of `found`."""
         from tvm import relax
 
         result, layer = found.bindings[-1].var, found.layer
         if layer is None:
-            attributes, shape = found.bindings[-1].value.attrs, extents_of(found.input)
+            pooling = cast("Call", found.bindings[-1].value)
+            attributes, shape = cast("Pool2DAttrs", pooling.attrs), shape_of(found.input)
             window = window_of(attributes, [int(extent) for extent in attributes.pool_size])
             if window is None:
                 raise ValueError("pooling of another layout was found")
@@ -107,7 +117,8 @@ class _Substitution:
             return [self._call(result, f"sparse_{name}", kernel, arguments)]
         if layer.geometry is None or self.registers is None:
             raise ValueError(f"{name} has no dense kernel")
-        weight = next(variable for variable in self.module["main"].params if variable.name == layer.parameter)
+        main = cast("Function", self.module["main"])
+        weight = next(variable for variable in main.params if variable.name == layer.parameter)
         tile = tile_for(layer.outputs, layer.geometry.outputs, self.registers)
         packed_type = relax.TensorType(packed_shape(layer.shape, tile), "float32")
         packed = relax.DataflowVar(f"{name}_packed", packed_type)
@@ -116,9 +127,9 @@ class _Substitution:
             self._call(result, f"dense_{name}", layer.blocked_kernel(tile), [found.input, packed, *found.operands]),
         ]
 
-    def _call(self, result: Any, name: str, function: Any, arguments: list[Any]) -> Any:
+    def _call(self, result: Var, name: str, function: BaseFunc, arguments: Sequence[Expr]) -> VarBinding:
         from tvm import relax
 
         kernel = self.builder.add_func(function, OURS + name)
-        call = self.builder.normalize(relax.call_tir(kernel, relax.Tuple(arguments), result.ty))
+        call = self.builder.normalize(relax.call_tir(kernel, relax.Tuple(arguments), tensor_type(result)))
         return relax.VarBinding(result, call)

@@ -134,7 +134,9 @@ def _bench(
         return _measure(bundle, contenders, compiled, seconds, log)
     if read_bytes(packed / WEIGHTS, "weights file") != weights:
         raise InputError(f"{packed} holds other weights than the bundle; build the bundle from it.")
-    torch = require("torch")
+    require("torch")
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

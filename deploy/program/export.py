@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +16,15 @@ from .normalise import normalised
 from .onnx_data import check_self_contained
 from .onnx_optimise import optimised, quiet_exporters, rename_values
 
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+    from torch.onnx import ONNXProgram
+
 INPUT, OUTPUT = "input", "output"
 _OWN_INPUT, _OWN_OUTPUT = "network:input", "network:output"
 
 
-def load_program(path: Path) -> Any:
+def load_program(path: Path) -> ExportedProgram:
     """The torch.export program in `path`; nothing of the file is run.
 
     Raises InputError when it is missing, CorruptFileError when it cannot be read or holds more than a network.
@@ -35,7 +38,7 @@ def load_program(path: Path) -> Any:
         return read_program(path)
 
 
-def parameter_names(program: Any) -> dict[str, str]:
+def parameter_names(program: ExportedProgram) -> dict[str, str]:
     """Graph input name -> state-dict name, for every weight that the graph takes, in its order.
 
     Raises InputError for a network with several inputs or outputs.
@@ -46,9 +49,11 @@ def parameter_names(program: Any) -> dict[str, str]:
     return dict(program.graph_signature.inputs_to_parameters)
 
 
-def check_interface(program: Any) -> None:
+def check_interface(program: ExportedProgram) -> None:
     """See that the network takes one float32 tensor of fixed shape and gives one. Raises InputError otherwise."""
-    torch = require("torch")
+    require("torch")
+    import torch
+
     parameter_names(program)
     signature = program.graph_signature
     names = {"input": signature.user_inputs[0], "output": signature.user_outputs[0]}
@@ -65,7 +70,7 @@ def check_interface(program: Any) -> None:
             raise InputError(f"The network's {role} has shape {tuple(value.shape)}; export it with a fixed shape.")
 
 
-def check_weights(program: Any, tensors: Sequence[codec.Tensor]) -> None:
+def check_weights(program: ExportedProgram, tensors: Sequence[codec.Tensor]) -> None:
     """See that the `.bpz` holds just the network's weights. Raises InputError naming the first that differs."""
     found = {tensor.name: tuple(tensor.shape) for tensor in tensors}
     for name in parameter_names(program).values():
@@ -80,12 +85,14 @@ def check_weights(program: Any, tensors: Sequence[codec.Tensor]) -> None:
         raise InputError(f"The .bpz holds tensor {min(found)}, which the network lacks; compress again.")
 
 
-def onnx_graph(program: Any) -> bytes:
+def onnx_graph(program: ExportedProgram) -> bytes:
     """The graph as ONNX without weights: they are inputs, named by their state-dict names, beside `input`.
 
     A weight that is itself called `input` or `output` is `parameter:input` or `parameter:output` there.
     """
-    onnx = require("onnx")
+    require("onnx")
+    import onnx
+
     normal = normalised(program, whole=True)
     names = list(normal.names.values())
     model = onnx.load_from_string(_exported(normal.program, optimize=False))
@@ -107,8 +114,7 @@ def onnx_graph(program: Any) -> bytes:
         del node.metadata_props[:]  # stack traces and paths of the machine that exported
         node.doc_string = ""
     onnx.checker.check_model(model)
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return model.SerializeToString(deterministic=True)
 
 
 def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
@@ -116,7 +122,9 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
 
     Raises InputError when a weight is missing, surplus or of another shape.
     """
-    onnx = require("onnx")
+    require("onnx")
+    import onnx
+
     try:
         model = onnx.load_from_string(graph)
         check_self_contained(model)
@@ -154,29 +162,30 @@ def fill_weights(graph: bytes, weights: Mapping[str, npt.NDArray[np.float32]]) -
         # Rules of onnxscript name a constant after the value beside it, and two of one name are one: so after several
         # pairs of maxima with vectors. A stranger's graph may make it raise anything. The graph itself is sound.
         pass
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return model.SerializeToString(deterministic=True)
 
 
-def plain_onnx(program: Any) -> bytes:
+def plain_onnx(program: ExportedProgram) -> bytes:
     """What torch.onnx.export makes of the program by default, weights and all."""
     return _exported(program, optimize=True)
 
 
-def _exported(program: Any, *, optimize: bool) -> bytes:
+def _exported(program: ExportedProgram, *, optimize: bool) -> bytes:
     """The program by torch.onnx.export, its input and output under names that no weight can have.
 
     Raises InputError for a network that the exporter does not take.
     """
-    torch = require("torch")
+    require("torch")
+    import torch
+
     require("onnxscript")
-    buffer = io.BytesIO()
     try:
         with quiet_exporters():
-            torch.onnx.export(
+            exported = torch.onnx.export(
                 program, input_names=[_OWN_INPUT], output_names=[_OWN_OUTPUT], optimize=optimize, dynamo=True,
                 verbose=False,
-            ).save(buffer)  # fmt: skip
+            )  # fmt: skip
+            return cast("ONNXProgram", exported).model_proto.SerializeToString()
     except Exception as error:
         # The exporter wraps what its parts raise, of any type, in pages of advice; the first cause names the operator.
         cause: BaseException = error
@@ -185,7 +194,6 @@ def _exported(program: Any, *, optimize: bool) -> bytes:
         raise InputError(
             f"The network cannot be exported to ONNX ({reason_of(cause)}); replace the layer or operator it names."
         ) from error
-    return buffer.getvalue()
 
 
 def _graph_name(weight: str) -> str:

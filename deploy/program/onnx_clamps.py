@@ -9,11 +9,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ...optional import require
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,8 @@ class _Clamp:
     source: str
     low: float
     high: float
-    dtype: Any
-    nodes: tuple[Any, ...]
+    dtype: np.dtype[np.generic] | None
+    nodes: tuple[NodeProto, ...]
 
     def after(self, first: _Clamp) -> _Clamp:
         """The clamp of a clamp: its bounds are the first one's bounds, clamped."""
@@ -32,12 +36,12 @@ class _Clamp:
         return _Clamp(first.source, low, high, first.dtype or self.dtype, (*first.nodes, *self.nodes))
 
 
-def join_clamps(graph: Any) -> None:
+def join_clamps(graph: GraphProto) -> None:
     """Replace the chains in an ONNX graph, in place; a result within a chain that is used elsewhere ends it."""
-    onnx = require("onnx")
-    scalars = {
-        tensor.name: onnx.numpy_helper.to_array(tensor)[()] for tensor in graph.initializer if not len(tensor.dims)
-    }
+    require("onnx")
+    import onnx
+
+    scalars = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer if not len(tensor.dims)}
     uses = Counter([name for node in graph.node for name in node.input] + [value.name for value in graph.output])
     found: dict[str, _Clamp] = {}
     for node in graph.node:
@@ -49,10 +53,10 @@ def join_clamps(graph: Any) -> None:
         found[node.output[0]] = clamp
     for output, clamp in found.items():
         if len(clamp.nodes) > 1 and clamp.dtype is not None:
-            _write(onnx, graph, output, clamp)
+            _write(graph, output, clamp)
 
 
-def _clamp_of(node: Any, scalars: dict[str, Any]) -> _Clamp | None:
+def _clamp_of(node: NodeProto, scalars: dict[str, npt.NDArray[np.generic]]) -> _Clamp | None:
     if node.op_type == "Relu":
         return _Clamp(node.input[0], 0.0, math.inf, None, (node,))
     if node.op_type not in ("Max", "Min") or len(node.input) != 2:
@@ -68,8 +72,10 @@ def _clamp_of(node: Any, scalars: dict[str, Any]) -> _Clamp | None:
     return _Clamp(source, low, high, bound.dtype, (node,))
 
 
-def _write(onnx: Any, graph: Any, output: str, clamp: _Clamp) -> None:
+def _write(graph: GraphProto, output: str, clamp: _Clamp) -> None:
     """Put one Clip in the place of the last node of the chain, and take the others out."""
+    import onnx
+
     inputs = [clamp.source]
     for name, bound in (("low", clamp.low), ("high", clamp.high)):
         if math.isinf(bound):

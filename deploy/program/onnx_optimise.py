@@ -12,18 +12,23 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...optional import require
 from .onnx_clamps import join_clamps
 
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
-def optimised(model: Any) -> Any:
+
+def optimised(model: ModelProto) -> ModelProto:
     """The ONNX model, all weights initializers, as torch.onnx.export would have written it; `model` stays as it is."""
     joined = type(model)()
     joined.CopyFrom(model)
     join_clamps(joined.graph)
-    optimizer, rewriter = require("onnxscript.optimizer"), require("onnxscript.rewriter")
+    require("onnxscript")
+    from onnxscript import optimizer, rewriter
+
     inputs = [value.name for value in model.graph.input]
     outputs = [value.name for value in model.graph.output]
     with quiet_exporters():
@@ -38,7 +43,7 @@ def optimised(model: Any) -> Any:
     return folded
 
 
-def rename_values(graph: Any, names: Mapping[str, str]) -> None:
+def rename_values(graph: GraphProto, names: Mapping[str, str]) -> None:
     """Rename values of an ONNX graph and of the graphs inside its nodes, in place.
 
     A value that has one of the new names already, and is not renamed itself, gets a name of its own.
@@ -48,13 +53,20 @@ def rename_values(graph: Any, names: Mapping[str, str]) -> None:
     def named(name: str) -> str:
         return names.get(name, f"value:{name}" if name in taken else name)
 
-    for each in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+    values: tuple[ValueInfoProto | TensorProto, ...] = (
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+        *graph.value_info,
+    )
+    for each in values:
         each.name = named(each.name)
     for node in graph.node:
         node.input[:] = [named(name) for name in node.input]
         node.output[:] = [named(name) for name in node.output]
         for attribute in node.attribute:
-            for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+            own = [attribute.g] if attribute.HasField("g") else []
+            for inner in (*own, *attribute.graphs):
                 rename_values(inner, names)
 
 

@@ -48,7 +48,9 @@ def _operator(target: str) -> str:
     found = _OVERLOAD.fullmatch(target)
     if found is None or found[1] in _REFUSED or (found[1].startswith("__") and found[1] not in _SIGNS):
         raise ValueError(f"operator {printable(target[:80])!r} is none of PyTorch's on tensors")
-    torch = require("torch")
+    require("torch")
+    import torch
+
     overload = getattr(getattr(torch.ops.aten, found[1], None), found[2], None)
     if not isinstance(overload, torch._ops.OpOverload):
         raise ValueError(f"PyTorch has no operator {target!r}")  # noqa: TRY004 - pydantic wants ValueError

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import ValidationError
@@ -22,6 +23,10 @@ from ...errors import CorruptFileError, reason_of
 from ...optional import require
 from ...text import printable
 from .schema import PayloadConfig, Program
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.export import ExportedProgram
 
 LARGEST_GRAPH = 256 << 20  # bytes of models/model.json; ten thousand operators take about 20 MB
 LARGEST_ARCHIVE = 16 << 30  # bytes of all members together
@@ -36,7 +41,7 @@ _MEMBER = re.compile(
 )
 
 
-def read_program(path: Path) -> Any:
+def read_program(path: Path) -> ExportedProgram:
     """The torch.export program in the archive `path`, without sample inputs.
 
     Raises CorruptFileError for a file that is no such archive, or that holds more than a network of PyTorch's own
@@ -97,13 +102,15 @@ def _read(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: s
 
 def _tensors(
     archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], folder: str, config: str, prefix: str
-) -> dict[str, Any]:
+) -> dict[str, Tensor]:
     """Tensors by name, from raw bytes. Two names of one payload share its memory, as they did when it was saved."""
-    torch = require("torch")
-    serialize = require("torch._export.serde.serialize")
+    require("torch")
+    import torch
+    from torch._export.serde import serialize
+
     table = PayloadConfig.model_validate_json(_read(archive, members, folder + config)).config
-    storages: dict[str, Any] = {}
-    tensors = {}
+    storages: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, payload in table.items():
         if not payload.path_name.startswith(prefix):
             raise ValueError(f"tensor '{name}' is in '{printable(payload.path_name[:60])}'")
@@ -124,9 +131,11 @@ def _tensors(
     return tensors
 
 
-def _built(program: Program, weights: dict[str, Any], constants: dict[str, Any]) -> Any:
+def _built(program: Program, weights: dict[str, Tensor], constants: dict[str, Tensor]) -> ExportedProgram:
     """PyTorch's program of a checked graph."""
-    schema = require("torch._export.serde.schema")
-    serialize = require("torch._export.serde.serialize")
-    graph = serialize._dict_to_dataclass(schema.ExportedProgram, program.plain())
+    require("torch")
+    from torch._export.serde import schema, serialize
+
+    as_dataclass: Callable[[type, object], schema.ExportedProgram] = serialize._dict_to_dataclass
+    graph = as_dataclass(schema.ExportedProgram, program.plain())
     return serialize.ExportedProgramDeserializer().deserialize(graph, weights, constants, None)

@@ -7,7 +7,7 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +15,24 @@ import numpy.typing as npt
 from ...errors import BayespressError, CheckFailedError, InputError, reason_of
 from ...optional import require
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from torch import Tensor
+    from torch.export import ExportedProgram
+
 _ALIGNMENT = 64
 
 
-def onnx_session(model: bytes, threads: int = 1) -> Any:
+def onnx_session(model: bytes, threads: int = 1) -> InferenceSession:
     """An ONNX Runtime session on so many CPU threads, with all of its own optimisations of the graph."""
-    runtime = require("onnxruntime")
-    options = runtime.SessionOptions()
+    require("onnxruntime")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3  # errors only: warnings about thread affinity in containers have no use here
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @contextlib.contextmanager
@@ -41,23 +48,25 @@ def onnx_failures() -> Iterator[None]:
         ) from error
 
 
-def onnx_outputs(session: Any, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def onnx_outputs(session: InferenceSession, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Outputs (n, ...) of n inputs, each run by itself."""
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: np.ascontiguousarray(each[None])})[0] for each in inputs])
 
 
-def onnx_runner(session: Any, x: npt.NDArray[np.float32]) -> Callable[[], npt.NDArray[np.float32]]:
+def onnx_runner(session: InferenceSession, x: npt.NDArray[np.float32]) -> Callable[[], npt.NDArray[np.float32]]:
     """A function that runs the session on `x` and gives its output, in a buffer that the next call overwrites.
 
     Input and output stay bound, as they do for the compiled network: nothing is looked up or allocated in a call.
     """
-    runtime = require("onnxruntime")
+    require("onnxruntime")
+    import onnxruntime
+
     binding = session.io_binding()
     shape = [extent if isinstance(extent, int) else len(x) for extent in session.get_outputs()[0].shape]
     output = np.zeros(shape, np.float32)
-    binding.bind_ortvalue_input(session.get_inputs()[0].name, runtime.OrtValue.ortvalue_from_numpy(x))
-    result = runtime.OrtValue.ortvalue_from_numpy(output)
+    binding.bind_ortvalue_input(session.get_inputs()[0].name, onnxruntime.OrtValue.ortvalue_from_numpy(x))
+    result = onnxruntime.OrtValue.ortvalue_from_numpy(output)
     binding.bind_ortvalue_output(session.get_outputs()[0].name, result)
 
     def run() -> npt.NDArray[np.float32]:
@@ -67,17 +76,19 @@ def onnx_runner(session: Any, x: npt.NDArray[np.float32]) -> Callable[[], npt.ND
     return run
 
 
-def program_function(program: Any) -> Callable[[Any], Any]:
+def program_function(program: ExportedProgram) -> Callable[[Tensor], Tensor]:
     """A function that runs an exported program in PyTorch on a tensor of one example, and gives its output.
 
     It calls the program's graph as it is. `program.module()` also checks its inputs and takes them apart as trees, at
     each call, which takes a small network a quarter more time than the network that was exported; and it cannot name
     a layer `for`.
     """
-    torch = require("torch")
+    require("torch")
+    import torch
+
     signature, graph = program.graph_signature, program.graph_module
     kinds = torch.export.graph_signature
-    held: list[Any] = []
+    held: list[object] = []
     for spec in signature.input_specs:
         if spec.kind == kinds.InputKind.USER_INPUT:
             held.append(None)
@@ -89,18 +100,21 @@ def program_function(program: Any) -> Callable[[Any], Any]:
     result = next(i for i, spec in enumerate(signature.output_specs) if spec.kind == kinds.OutputKind.USER_OUTPUT)
     before, after = held[:place], held[place + 1 :]
 
-    def run(tensor: Any) -> Any:
-        return graph(*before, tensor, *after)[result]
+    def run(tensor: Tensor) -> Tensor:
+        outputs: tuple[Tensor, ...] = graph(*before, tensor, *after)
+        return outputs[result]
 
     return run
 
 
-def eager_runner(program: Any, x: npt.NDArray[np.float32]) -> Callable[[], Any]:
+def eager_runner(program: ExportedProgram, x: npt.NDArray[np.float32]) -> Callable[[], Tensor]:
     """A function that runs an exported program on `x` in PyTorch, operator by operator, in inference mode."""
-    torch = require("torch")
+    require("torch")
+    import torch
+
     function, tensor = program_function(program), torch.from_numpy(x)
 
-    def run() -> Any:
+    def run() -> Tensor:
         with torch.inference_mode():
             return function(tensor)
 

@@ -122,7 +122,9 @@ def allowed_difference(module: Any, inputs: Floats, outputs: Floats, *, half: bo
     outputs  (n, ...), of PyTorch, finite
     half     the operands of products are float16 there
     """
-    torch = require("torch")
+    require("torch")
+    import torch
+
     spread = np.zeros_like(outputs)
     for index, example in enumerate(inputs):
         tensor = torch.from_numpy(np.array(example[None]))
