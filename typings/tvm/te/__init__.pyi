@@ -4,9 +4,7 @@ from ..ir import Expr, ExprWithOp, OpaqueExpr, PrimType, Range, Span
 from ..tirx import IterVar
 from ..tirx import comm_reducer as comm_reducer
 
-class TensorOpBase: ...
-
-class Tensor(OpaqueExpr, TensorOpBase):
+class Tensor(OpaqueExpr):
     shape: Sequence[Expr]
     @property
     def ndim(self) -> int: ...

@@ -1,5 +1,5 @@
 from ....ir import Var
-from ....script.ir_builder import IRBuilderFrame
+from ....script.ir_builder.base import IRBuilderFrame
 
 class TIRFrame(IRBuilderFrame): ...
 class IfFrame(TIRFrame): ...
