@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from importlib import import_module
+from types import ModuleType
 
 from .errors import MissingPackageError, missing_package
 
 
-def require(module: str) -> None:
-    """See that an optional package is there, before a plain `import` that type checkers understand.
+def require(module: str) -> ModuleType:
+    """Import an optional package. Raises MissingPackageError naming the extra that brings it.
 
-    Raises MissingPackageError naming the extra that brings it.
+    Type checkers do not know what the returned module holds; a plain `import` after this call gives them its types.
     """
     try:
-        import_module(module)
+        return import_module(module)
     except ImportError as error:
         raise missing_package(error, module.partition(".")[0]) from error
 
