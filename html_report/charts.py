@@ -25,6 +25,7 @@ STRONG, ACCENT, MUTED = COLOURS[0], COLOURS[1], COLOURS[9]
 MOST_POINTS = 100  # of a line; a page has to stay below a megabyte
 _MOST_OF_ALL = 600  # points of all lines of a chart
 MOST_NAMES = 30  # bars, or lines, of one chart
+_MOST_TILES = 1500
 _HEIGHT = 240  # pixels
 _ROW = 26  # pixels of a bar with its gap
 _STATIC_WIDTH = 420  # pixels, where no window gives the width
@@ -218,34 +219,48 @@ def scatter_chart(
 
 
 def table_chart(counts: Sequence[Sequence[int]], names: Sequence[str], rows: str, columns: str, value: str) -> Any:
-    """A square table of counts as tiles: the more of its row, the stronger; the counts inside where they fit."""
+    """A square table of counts as tiles: the more of its row, the stronger; the counts inside where they fit.
+
+    names, rows, columns, value  of the classes, of the axes, and of what is counted
+    """
     alt = require("altair")
     shown = [f"{number}: {printable(name)}" if name != str(number) else name for number, name in enumerate(names)]
-    values = [
-        {"row": shown[row], "column": shown[column], "count": count,
-         "share": round(100.0 * count / max(1, sum(line)), 2)}
-        for row, line in enumerate(counts) for column, count in enumerate(line) if count
-    ]  # fmt: skip
+    cells = [(count, row, column) for row, line in enumerate(counts) for column, count in enumerate(line) if count]
+    largest = sorted(cells, reverse=True)[:_MOST_TILES]
+    totals = [max(1, sum(line)) for line in counts]
+    data = {
+        "row": [row for _, row, _ in largest],
+        "column": [column for _, _, column in largest],
+        "count": [count for count, _, _ in largest],
+        "share": [round(100.0 * count / totals[row], 2) for count, row, _ in largest],
+    }
+    label = f"{_javascript(shown)}[datum.value]"
     short = len(names) <= 12 and max(map(len, shown), default=0) <= 4
-    below = alt.Axis(labelLimit=70, labelAngle=0 if short else -90, grid=False)
-    base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("column:N", title=columns, sort=None, scale=alt.Scale(domain=shown), axis=below),
-        y=alt.Y("row:N", title=rows, sort=None, scale=alt.Scale(domain=shown), axis=alt.Axis(grid=False)),
-        tooltip=[
-            alt.Tooltip("row:N", title=rows), alt.Tooltip("column:N", title=columns),
-            alt.Tooltip("count:Q", title=value), alt.Tooltip("share:Q", title=f"% of the {rows}"),
-        ],
+    below = alt.Axis(labelLimit=70, labelAngle=0 if short else -90, grid=False, labelExpr=label)
+    domain = alt.Scale(domain=list(range(len(names))))
+    base = (
+        alt.Chart(alt.Data(values=[data]))
+        .transform_flatten(list(data))
+        .transform_calculate(
+            row_name=f"{_javascript(shown)}[datum.row]", column_name=f"{_javascript(shown)}[datum.column]"
+        )
+        .encode(
+            x=alt.X("column:O", title=columns, scale=domain, axis=below),
+            y=alt.Y("row:O", title=rows, scale=domain, axis=alt.Axis(grid=False, labelExpr=label)),
+            tooltip=[
+                alt.Tooltip("row_name:N", title=rows), alt.Tooltip("column_name:N", title=columns),
+                alt.Tooltip("count:Q", title=value), alt.Tooltip("share:Q", title=f"% of the {rows}"),
+            ],
+        )
     )  # fmt: skip
     strength = alt.Opacity("share:Q", scale=alt.Scale(type="sqrt", domain=[0, 100], range=[0.06, 0.85]), legend=None)
-    chart = base.mark_rect().encode(opacity=strength, color=_diagonal(alt))
+    # What is right in the main colour, what is wrong in the accent.
+    colour = alt.condition("datum.row == datum.column", alt.value(STRONG), alt.value(ACCENT))
+    chart = base.mark_rect().encode(opacity=strength, color=colour)
     if len(names) <= 12:
         chart = alt.layer(chart, base.mark_text(fontSize=10).encode(text=alt.Text("count:Q", format=",")))
-    return chart.properties(width="container", height=max(180, min(560, 26 * len(names))))
-
-
-def _diagonal(alt: Any) -> Any:
-    """What is right in the main colour, what is wrong in the accent."""
-    return alt.condition("datum.row == datum.column", alt.value(STRONG), alt.value(ACCENT))
+    height = max(180, min(560, 26 * len(names)))
+    return chart.properties(width="container", height=height, **_cut(len(largest), len(cells), "largest"))
 
 
 def density_chart(cells: Iterable[tuple[float, float, int]], sides: tuple[float, float], x: str, y: str) -> Any:
@@ -347,9 +362,9 @@ def _thinned(points: Sequence[tuple[float, float | None]], most: int) -> Sequenc
     return points[(len(points) - 1) % every :: every]
 
 
-def _cut(shown: int, given: int) -> dict[str, Any]:
+def _cut(shown: int, given: int, which: str = "first") -> dict[str, Any]:
     """The title that says how much of what was given is shown, where that is not all."""
-    return {} if shown == given else {"title": {"text": "", "subtitle": f"The first {shown:,} of {given:,}"}}
+    return {} if shown == given else {"title": {"text": "", "subtitle": f"The {which} {shown:,} of {given:,}"}}
 
 
 def _short(value: float) -> float:

@@ -17,7 +17,8 @@ from .charts import CONFIG, chart_svg, specification
 from .glossary import explained
 from .script import chart_script, policy
 
-MOST_ROWS = 400  # of a table
+MOST_BYTES = 1_000_000
+_MOST_ROWS = (400, 200, 100, 50, 25)  # of a table; the first with which the page is small enough
 # What reads as a number: digits first, then at most a unit of a word or two.
 _NUMBER = re.compile(r"[-−–+]?[\d.,]*(?: ?[%×]| [\w/µ]{1,12}){0,2}")
 
@@ -106,6 +107,7 @@ class Page:
         interactive  with the script that draws the charts (0.9 MB); without it they are SVG, and the page has no
                      script at all
 
+        A page that would be larger than MOST_BYTES shows fewer rows of its long tables, and says so below them.
         Raises MissingPackageError when a package of the extra `report` is missing.
         """
         charts: list[dict[str, Any]] = []
@@ -119,10 +121,15 @@ class Page:
             if section.parts
         ]
         script = _markup(chart_script()) if interactive and charts else None
-        text: str = _template().render(
-            page=self, sections=sections, version=__version__, style=_markup(_style()), script=script,
-            charts={"config": CONFIG, "specifications": charts}, policy=_markup(policy(script)),
-        )  # fmt: skip
+        text = ""
+        for most_rows in _MOST_ROWS:
+            text = _template().render(
+                page=self, sections=sections, version=__version__, style=_markup(_style()), script=script,
+                charts={"config": CONFIG, "specifications": charts}, policy=_markup(policy(script)),
+                most_rows=most_rows,
+            )  # fmt: skip
+            if len(text.encode()) < MOST_BYTES:
+                break
         return text + "\n"
 
 
@@ -136,10 +143,7 @@ def _shown(part: Part, charts: list[dict[str, Any]], *, interactive: bool) -> di
     """A part as the template takes it; the specification of a chart is added to `charts`."""
     shown: dict[str, Any] = {"kind": part.kind, **vars(part)}
     if isinstance(part, Table):
-        shown["rows"] = part.rows[:MOST_ROWS]
         shown["is_text"] = _text_columns(part)
-        if len(part.rows) > MOST_ROWS:
-            shown["left_out"] = f"The first {MOST_ROWS:,} of {len(part.rows):,} rows are shown."
     elif isinstance(part, Picture):
         shown["address"] = f"data:image/png;base64,{base64.b64encode(part.png).decode()}"
     elif isinstance(part, Chart):

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import bayespress
+from bayespress.confusion import MOST_CLASSES
 from bayespress.deploy.bundle.manifest import FileEntry, Manifest, TargetEntry
 from bayespress.deploy.bundle.page import app_growth, bundle_page
 from bayespress.deploy.measure.picture import bench_page
@@ -19,7 +20,7 @@ from bayespress.html_report import charts
 from bayespress.html_report.charts import Bar, Line
 from bayespress.html_report.figures import class_parts
 from bayespress.html_report.glossary import explained, glossary, parse_glossary
-from bayespress.html_report.page import MOST_ROWS, Chart, Page, Section, Table
+from bayespress.html_report.page import MOST_BYTES, Chart, Page, Section, Table
 from bayespress.packed_format import Preprocessing
 
 ROOT = Path(__file__).parent.parent
@@ -108,12 +109,15 @@ def test_the_picture_of_the_readme_shows_the_figures_that_are_kept():
 # ---- pages ----
 
 
-def test_a_long_table_is_cut_and_says_so():
-    rows = [(f"layer {number}", str(number)) for number in range(MOST_ROWS + 7)]
-    text = Page("t", "l", [], [Section("s", [Table(("name", "count"), rows)])]).html()
-    assert f"layer {MOST_ROWS - 1}<" in text
-    assert f"layer {MOST_ROWS}<" not in text
-    assert f"{MOST_ROWS} of {MOST_ROWS + 7} rows" in text
+@pytest.mark.parametrize(("length", "most"), [(1, 400), (1000, 50)])
+def test_a_long_table_is_cut_to_what_the_page_can_hold_and_says_so(length, most):
+    rows = [(f"layer {number}", "x" * length) for number in range(407)]
+    chart = Chart("c", charts.bar_chart([Bar("a", 1.0)], "value"))
+    text = Page("t", "l", [], [Section("s", [chart, Table(("name", "count"), rows)])]).html()
+    assert f"layer {most - 1}<" in text
+    assert f"layer {most}<" not in text
+    assert f"The first {most} of 407 rows" in text
+    assert len(text.encode()) < MOST_BYTES
 
 
 def test_a_page_of_many_long_curves_stays_below_a_megabyte():
@@ -121,7 +125,7 @@ def test_a_page_of_many_long_curves_stays_below_a_megabyte():
     lines = [Line(f"layers.{number}.attention.weight", points) for number in range(100)]
     parts = [Chart("curves", charts.line_chart(lines, "epoch", "percent", log=True)) for _ in range(2)]
     page = Page("t", "l", [], [Section("s", parts)]).html()
-    assert len(page.encode()) < 1_000_000
+    assert len(page.encode()) < MOST_BYTES
     assert "The first 30 of 100" in page
 
 
@@ -167,12 +171,23 @@ def test_a_bench_page_says_what_is_known_of_each_device():
 def test_errors_by_class():
     matrix, table = class_parts([[8, 2], [1, 9]], [[7, 3], [0, 10]], ("cat", "dog"), "test")
     assert table.rows == [("cat", "10", "20.00 %", "30.00 %", "dog: 3"), ("dog", "10", "10.00 %", "0.00 %", "")]
-    tiles = charts.specification(matrix.chart)["data"]["values"]
-    assert {(tile["row"], tile["column"], tile["count"], tile["share"]) for tile in tiles} == {
-        ("0: cat", "0: cat", 7, 70.0), ("0: cat", "1: dog", 3, 30.0), ("1: dog", "1: dog", 10, 100.0)
+    (tiles,) = charts.specification(matrix.chart)["data"]["values"]
+    assert set(zip(*(tiles[key] for key in ("row", "column", "count", "share")), strict=True)) == {
+        (0, 0, 7, 70.0), (0, 1, 3, 30.0), (1, 1, 10, 100.0)
     }  # fmt: skip
+    drawn = charts.chart_svg(matrix.chart)
+    assert "0: cat" in drawn
+    assert "1: dog" in drawn
     assert class_parts(None, None, (), "test") == []
     assert class_parts(None, [[0, 0], [1, 0]], (), None)[1].rows[0] == ("0", "0", "–", "")
+
+
+def test_a_page_of_the_most_classes_stays_below_a_megabyte():
+    counts = [[1 + (row == column) for column in range(MOST_CLASSES)] for row in range(MOST_CLASSES)]
+    labels = [f"a class called {number}" for number in range(MOST_CLASSES)]
+    page = Page("t", "l", [], [Section("s", class_parts(counts, counts, labels, "test"))]).html()
+    assert len(page.encode()) < MOST_BYTES
+    assert "The largest 1,500 of 10,000" in page
 
 
 def test_the_page_is_chosen_by_what_is_there(tmp_path):

@@ -11,6 +11,7 @@ from .format import GRAPH
 from .manifest import KernelDecisionRecord, Manifest, TargetEntry
 
 _WEIGHTS = "weights.bpz"
+_MOST_LABELS = 20  # that are listed
 
 
 def bundle_page(manifest: Manifest, latency: Latency | None = None, *, signed: bool = False) -> Page:
@@ -133,7 +134,7 @@ def _network(manifest: Manifest, *, signed: bool) -> Table:
         ("input, one example", _shape(manifest.input_shape)),
         ("output, one example", _shape(manifest.output_shape)),
         ("preprocessing", pre.description or f"(byte / {pre.scale:g} - {pre.mean:g}) / {pre.std:g}"),
-        ("labels", ", ".join(manifest.labels) or "none"),
+        ("labels", _names(manifest.labels)),
         ("data set", manifest.data or "not known"),
         ("parameters before compression", f"{manifest.original_parameters:,}"),
         ("golden vectors", f"{manifest.golden_examples:,}"),
@@ -141,6 +142,12 @@ def _network(manifest: Manifest, *, signed: bool) -> Table:
         ("digest of the manifest", manifest.digest),
     ]
     return Table((), rows)
+
+
+def _names(labels: tuple[str, ...]) -> str:
+    """The first labels, and how many more there are."""
+    more = f" and {len(labels) - _MOST_LABELS:,} more" if len(labels) > _MOST_LABELS else ""
+    return (", ".join(labels[:_MOST_LABELS]) or "none") + more
 
 
 def _shape(shape: tuple[int, ...]) -> str:
