@@ -155,7 +155,7 @@ def _error(line: Sequence[int], number: int) -> str:
 def _confused(line: Sequence[int], number: int, names: Sequence[str]) -> str:
     """The class that examples of class `number` are most often taken for, with the count."""
     wrong, other = max(((count, place) for place, count in enumerate(line) if place != number), default=(0, 0))
-    return f"{names[other]}: {wrong:,}" if wrong else ""
+    return f"{names[other]} ({wrong:,} of {sum(line):,})" if wrong else ""
 
 
 def _capital(text: str) -> str:

@@ -170,7 +170,7 @@ def test_a_bench_page_says_what_is_known_of_each_device():
 
 def test_errors_by_class():
     matrix, table = class_parts([[8, 2], [1, 9]], [[7, 3], [0, 10]], ("cat", "dog"), "test")
-    assert table.rows == [("cat", "10", "20.00 %", "30.00 %", "dog: 3"), ("dog", "10", "10.00 %", "0.00 %", "")]
+    assert table.rows == [("cat", "10", "20.00 %", "30.00 %", "dog (3 of 10)"), ("dog", "10", "10.00 %", "0.00 %", "")]
     (tiles,) = charts.specification(matrix.chart)["data"]["values"]
     assert set(zip(*(tiles[key] for key in ("row", "column", "count", "share")), strict=True)) == {
         (0, 0, 7, 70.0), (0, 1, 3, 30.0), (1, 1, 10, 100.0)

@@ -24,7 +24,7 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 
 _VARIANCE = "/variance"
 _CELLS = 24  # of the picture of weights before and after, along each side
-_OUTER = 2.0  # percent of a layer's weights at either end of its histogram, which shows the rest
+_LOWEST = 2.0  # percent of a layer's weights, which the histogram of signal to noise leaves out
 _BINS = 60  # of a histogram
 _FILTERS = 20
 _SHADES = 16  # of either colour of a filter's picture
@@ -127,13 +127,13 @@ def _signal_to_noise(posterior: Tensors) -> Part:
         if known.any():
             decibel = 10.0 * np.log10(mean[known].astype(np.float64) ** 2 / variance[known])
             # A few weights of next to no mean would press the rest into one bin.
-            least, most = np.percentile(decibel, (_OUTER, 100.0 - _OUTER))
-            shown = decibel[(decibel >= least) & (decibel <= most)]
-            lines.append(Line(name.removesuffix(_VARIANCE), _histogram(shown, density=True)))
+            shown = decibel[decibel >= np.percentile(decibel, _LOWEST)]
+            density = [(place, value or None) for place, value in _histogram(shown, density=True)]
+            lines.append(Line(name.removesuffix(_VARIANCE), density))
     if not lines:
         return Text("The method gives point estimates, which have no noise.")
-    note = f"10 log10 of squared mean over variance; of each layer without the {_OUTER:g} % at either end."
-    chart = line_chart(lines, "signal-to-noise ratio, dB", "density", step=True)
+    note = f"10 log10 of squared mean over variance; of each layer without the lowest {_LOWEST:g} %."
+    chart = line_chart(lines, "signal-to-noise ratio, dB", "density", step=True, log=True)
     return Chart("Posterior means against their standard deviations", chart, note, wide=True)
 
 
