@@ -81,6 +81,7 @@ def test_good_files_under_the_sanitizers(sanitized, samples):
     assert sanitized(samples) == [expected(data) for data in samples]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_forged_files_under_the_sanitizers(sanitized, samples, seed):
     forged = [data for whole in samples for data in mutations(whole, 400, seed)]

@@ -40,6 +40,7 @@ def compressed(network, inputs):
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.slow
 def test_a_causal_mask_goes_from_training_to_a_verified_bundle(tmp_path):
     torch.manual_seed(0)
     inputs = torch.randn(64, 6, 4)

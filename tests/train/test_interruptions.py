@@ -105,6 +105,7 @@ def equal(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(place):
     epochs = 40
     train_run(place / "whole", record_of(epochs), live=False)

@@ -106,7 +106,7 @@ class TestGroups:
     @pytest.mark.parametrize("name", ["group-normal-jeffreys", "group-horseshoe"])
     def test_inputs_that_say_nothing_are_struck_whole(self, name):
         x, y = problem(2000)
-        net = fit(bayesianize(nn.Linear(8, 2), name), batches(x, y, 50, seed=0), epochs=60, learning_rate=0.02)
+        net = fit(bayesianize(nn.Linear(8, 2), name), batches(x, y, 100, seed=0), epochs=30, learning_rate=0.04)
         assert net.network.dead().tolist() == [False, False] + [True] * 6
         assert bool((net.network.marginal().mean[:, 2:] == 0).all())
 
