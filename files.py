@@ -158,7 +158,13 @@ def parents_of(path: Path) -> Iterator[None]:
         raise
 
 
-def _remove_stale(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes left in `folder`; for a caller whom nobody else writes beside. None may be there."""
+    with contextlib.suppress(OSError):  # what cannot be read is left for whoever writes there
+        _remove_stale(folder, young_s=0.0)
+
+
+def _remove_stale(folder: Path, *, young_s: float = _YOUNG_S) -> None:
     """Remove scratch folders whose process is gone, and first put back what it had set aside."""
     with os.scandir(folder) as entries:
         found = [Path(each.path) for each in entries if _SCRATCH_NAME.fullmatch(each.name)]
@@ -166,7 +172,7 @@ def _remove_stale(folder: Path) -> None:
         with contextlib.suppress(OSError):
             status = scratch.lstat()
             ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
-            if not ours or abs(time.time() - status.st_mtime) < _YOUNG_S:
+            if not ours or abs(time.time() - status.st_mtime) < young_s:
                 continue
             descriptor = _try_lock(scratch, os.O_DIRECTORY)
             if descriptor is None:

@@ -137,6 +137,20 @@ def test_scratch_of_a_killed_process_is_removed_by_the_next_writer_and_not_that_
     assert hidden(tmp_path) == [".bayespress-scratch-mine"]
 
 
+def test_whoever_writes_alone_removes_what_was_abandoned_however_young(tmp_path):
+    process = start(WRITER, tmp_path / "d")
+    try:
+        files.remove_abandoned(tmp_path)
+        assert len(hidden(tmp_path)) == 1, "in use"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    files.remove_abandoned(tmp_path)
+    assert hidden(tmp_path) == []
+    files.remove_abandoned(tmp_path / "absent")
+
+
 @pytest.mark.parametrize("names", [["d"], ["run.json", "posterior"]])
 def test_what_a_killed_process_had_set_aside_is_put_back(tmp_path, names):
     retired = tmp_path / ".bayespress-scratch-abcd1234" / "retired"

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from ..errors import InputError, reason_of
-from ..files import StrPath
+from ..files import StrPath, remove_abandoned
 from ..signatures import shows_settings
 from .bayesian import BayesianNetwork
 from .checkpoints import check_extra_state, read_checkpoint
@@ -115,6 +115,8 @@ def fit(
         compiled=None if given_net is net else given_net,
     )  # fmt: skip
     check_extra_state({} if folder is None else module.state_dict())
+    if folder is not None and is_main_process():
+        remove_abandoned(folder)  # a half-written checkpoint of a run that was killed
     resumed = None
     if resume:
         if folder is None:
