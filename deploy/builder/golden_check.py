@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from ..program.export import fill_weights, onnx_graph, parameter_names
 from ..verify.sessions import onnx_outputs, onnx_session, program_function
 from ..verify.tolerance import Floats, check_outputs, deviation
 from .locate import MakeRun, first_wrong_operator
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 ONNX_RUNTIME = "ONNX Runtime on the exported graph"
 COMPILED = "the code compiled for this machine"
@@ -40,7 +43,7 @@ class GoldenCheck:
     allowed  (n, ...), see tolerance.py
     """
 
-    program: Any
+    program: ExportedProgram
     inputs: Floats
     outputs: Floats
     allowed: Floats
@@ -79,7 +82,7 @@ class GoldenCheck:
     def check_graph(self, graph: bytes, weights: Mapping[str, Floats]) -> None:
         """The ONNX graph in ONNX Runtime, as `decode` writes it."""
 
-        def make_run(program: Any) -> Callable[[Floats], Floats]:
+        def make_run(program: ExportedProgram) -> Callable[[Floats], Floats]:
             return graph_outputs(onnx_graph(program), _values(program))
 
         self.check(ONNX_RUNTIME, graph_outputs(graph, weights), make_run)
@@ -90,7 +93,7 @@ class GoldenCheck:
         scratch  an existing folder
         """
 
-        def make_run(program: Any) -> Callable[[Floats], Floats]:
+        def make_run(program: ExportedProgram) -> Callable[[Floats], Floats]:
             folder = Path(tempfile.mkdtemp(dir=scratch))
             (folder / "between").mkdir()
             made = compile_network(program, target_named("host"), folder / "made", folder / "between", {})
@@ -101,7 +104,7 @@ class GoldenCheck:
         self.check(COMPILED, runner_outputs(runner, weights, scratch), make_run)
 
 
-def program_outputs(program: Any) -> Callable[[Floats], Floats]:
+def program_outputs(program: ExportedProgram) -> Callable[[Floats], Floats]:
     """A function that runs an exported program in PyTorch on examples, one by one."""
     require("torch")
     import torch
@@ -142,6 +145,6 @@ def runner_outputs(runner: Path, weights: Path, scratch: Path) -> Callable[[Floa
     return run
 
 
-def _values(program: Any) -> dict[str, Floats]:
+def _values(program: ExportedProgram) -> dict[str, Floats]:
     """The weights that a program takes, by name, in its order."""
     return {name: program.state_dict[name].detach().numpy() for name in parameter_names(program).values()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -19,12 +19,17 @@ from ...optional import require
 from ..program.onnx_optimise import quiet_exporters
 from ..verify.tolerance import Floats, allowed_difference, deviation
 
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.export import ExportedProgram
+    from torch.fx import GraphModule, Node
+
 _SECONDS = 60.0
 
-MakeRun = Callable[[Any], Callable[[Floats], Floats]]
+MakeRun: TypeAlias = "Callable[[ExportedProgram], Callable[[Floats], Floats]]"
 
 
-def first_wrong_operator(program: Any, example: Floats, make_run: MakeRun) -> str | None:
+def first_wrong_operator(program: ExportedProgram, example: Floats, make_run: MakeRun) -> str | None:
     """The first operator whose output differs, as "aten.avg_pool2d of the layer pool"; None where it is not found.
 
     example   one golden input with a batch axis of 1, for which the whole program differs
@@ -33,8 +38,9 @@ def first_wrong_operator(program: Any, example: Floats, make_run: MakeRun) -> st
     deadline = time.monotonic() + _SECONDS
     try:
         with quiet_exporters():
-            module = program.module(check_guards=False)
-            names = [node.name for node in module.graph.nodes if _gives_floats(node)]
+            module: GraphModule = program.module(check_guards=False)
+            nodes: list[Node] = list(module.graph.nodes)
+            names = [node.name for node in nodes if _gives_floats(node)]
             low, high = 0, len(names) - 1  # the wrong one is in names[low : high + 1]
             while low < high:
                 middle = (low + high) // 2
@@ -44,12 +50,12 @@ def first_wrong_operator(program: Any, example: Floats, make_run: MakeRun) -> st
                     high = middle
                 else:
                     low = middle + 1
-        return _described(next(node for node in module.graph.nodes if node.name == names[low])) if names else None
+        return _described(next(node for node in nodes if node.name == names[low])) if names else None
     except Exception:  # a prefix may be what no exporter takes; the failure itself is reported in any case
         return None
 
 
-def _gives_floats(node: Any) -> bool:
+def _gives_floats(node: Node) -> bool:
     require("torch")
     import torch
 
@@ -60,15 +66,16 @@ def _gives_floats(node: Any) -> bool:
     )  # fmt: skip
 
 
-def _differs(module: Any, name: str, example: Floats, make_run: MakeRun) -> bool:
+def _differs(module: GraphModule, name: str, example: Floats, make_run: MakeRun) -> bool:
     require("torch")
     import torch
 
     prefix = copy.deepcopy(module)
     graph = prefix.graph
     graph.set_codegen(torch.fx.graph.CodeGen())
-    output = next(node for node in graph.nodes if node.op == "output")
-    last = next(node for node in graph.nodes if node.name == name)
+    nodes: list[Node] = list(graph.nodes)
+    output = next(node for node in nodes if node.op == "output")
+    last = next(node for node in nodes if node.name == name)
     with graph.inserting_before(output):
         graph.output(last)
     graph.erase_node(output)
@@ -78,7 +85,8 @@ def _differs(module: Any, name: str, example: Floats, make_run: MakeRun) -> bool
     prefix.delete_all_unused_submodules()
     tensor = torch.from_numpy(np.array(example))
     with torch.no_grad():
-        expected = prefix(tensor).numpy()
+        result: Tensor = prefix(tensor)
+        expected: Floats = result.numpy()
         program = torch.export.export(prefix, (tensor,))
     if not np.isfinite(expected).all():
         return False
@@ -90,7 +98,7 @@ def _differs(module: Any, name: str, example: Floats, make_run: MakeRun) -> bool
     return outputs.size != expected.size or not deviation(outputs, expected, allowed).passed
 
 
-def _described(node: Any) -> str:
+def _described(node: Node) -> str:
     operator = str(node.target).removesuffix(".default")
     layers = list((node.meta.get("nn_module_stack") or {}).values())
     layer = str(layers[-1][0]).rpartition(".")[2] if layers else ""

@@ -15,10 +15,15 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .jobs import RpcJob, RpcRun, RpcServer
 from .report import MARKER
+
+if TYPE_CHECKING:
+    from tvm.rpc import RPCSession
+    from tvm.runtime import Module, Tensor
+    from tvm_ffi import Device
 
 UNREACHABLE, LOST = 3, 4
 MACHINE_MARKER = "bayespress-machine-1 "
@@ -59,7 +64,7 @@ def _failed(error: Exception, status: int) -> int:
     return status
 
 
-def _connected(server: RpcServer) -> Any:
+def _connected(server: RpcServer) -> RPCSession:
     from tvm import rpc
 
     # TVM would go on trying a tracker for a minute.
@@ -70,7 +75,7 @@ def _connected(server: RpcServer) -> Any:
     return rpc.connect(server.host, server.port, session_timeout=_SESSION_SECONDS)
 
 
-def _called(job: RpcRun, device: Any, module: Any) -> dict[str, Any]:
+def _called(job: RpcRun, device: Device, module: Module) -> dict[str, object]:
     import numpy as np
     import tvm
 
@@ -80,30 +85,31 @@ def _called(job: RpcRun, device: Any, module: Any) -> dict[str, Any]:
     load = module.time_evaluator("bayespress_load", device, number=1, repeat=1)(weights)
     _check(module["bayespress_load"](weights))
     out = tvm.runtime.tensor(np.zeros(job.output_shape, np.float32), device)
-    report: dict[str, Any] = {"load_ns": 1e9 * load.mean, "workspace_bytes": module["bayespress_workspace"]()}
+    report: dict[str, object] = {"load_ns": 1e9 * load.mean, "workspace_bytes": module["bayespress_workspace"]()}
     if request.facts:
         unknown = ("peak_kb", "cpu", "hardware", "part", "governor", "temperature_c")
         report["facts"] = dict.fromkeys(unknown)
-    report["outputs"] = []
+    outputs: list[list[float | None]] = []
+    report["outputs"] = outputs
     for example in examples if request.outputs else examples[:1]:
         _check(module["bayespress_run"](tvm.runtime.tensor(example, device), out))
         if request.outputs:
             values = out.numpy().ravel().tolist()
-            report["outputs"].append([value if math.isfinite(value) else None for value in values])
+            outputs.append([value if math.isfinite(value) else None for value in values])
     first = tvm.runtime.tensor(examples[0], device)
     repeat = min(max(1, request.repeat), _MOST_RUNS)
     timed = module.time_evaluator("bayespress_run", device, number=1, repeat=repeat)(first, out)
     times = np.array(timed.results) * 1e9
     report["first_ns"] = float(times[0])
     if request.repeat:
-        report["run_ns"] = {"repeat": len(times), "min": float(times.min()), "median": float(np.median(times))}
-        report["run_ns"] |= {f"p{part}": float(np.percentile(times, part)) for part in (10, 90, 99)}
+        run_ns: dict[str, float] = {"repeat": len(times), "min": times.min().item(), "median": float(np.median(times))}
+        report["run_ns"] = run_ns | {f"p{part}": float(np.percentile(times, part)) for part in (10, 90, 99)}
     if request.digests:
         report["digests"] = list(_digests(job.tensor_sizes, module, weights, device))
     return report
 
 
-def _digests(sizes: Sequence[int], module: Any, weights: Any, device: Any) -> Iterator[int]:
+def _digests(sizes: Sequence[int], module: Module, weights: Tensor, device: Device) -> Iterator[int]:
     import numpy as np
     import tvm
 

@@ -8,15 +8,19 @@ The job is a WasiJob. The exit status is the program's own; 1 and a line on stan
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from .jobs import WasiJob
+
+if TYPE_CHECKING:
+    import wasmtime
 
 
 def main(job: WasiJob) -> int:
     """Run the program, and give its exit status."""
-    wasmtime = import_module("wasmtime")
+    import wasmtime
+
     engine = wasmtime.Engine()
     linker = wasmtime.Linker(engine)
     linker.define_wasi()
@@ -33,7 +37,8 @@ def main(job: WasiJob) -> int:
     store.set_wasi(wasi)
     try:
         module = wasmtime.Module.from_file(engine, str(job.program))
-        linker.instantiate(store, module).exports(store)["_start"](store)
+        start = linker.instantiate(store, module).exports(store)["_start"]
+        cast("wasmtime.Func", start)(store)
     except wasmtime.ExitTrap as end:
         return int(end.code)
     except (wasmtime.WasmtimeError, wasmtime.Trap) as error:

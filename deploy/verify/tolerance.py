@@ -35,9 +35,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,12 +45,16 @@ import numpy.typing as npt
 from ...errors import CheckFailedError
 from ...optional import require
 
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+    from torch._ops import OpOverload
+
 RELATIVE = 1e-5
 MARGIN = 8.0
 RUNS = 8
 TINY = 2.0**-122
 _ROUNDOFF = 2.0**-23
-_HALF_ROUNDOFF = 2.0**-10.5  # of both factors at once
+_HALF_ROUNDOFF = math.pow(2.0, -10.5)  # of both factors at once
 _LEVELLED = 2.0**-24  # spacing of float32 below 1
 _MOST_RANDOM = 65_521  # a prime, so that rows of a weight do not get the same numbers
 _COARSE = 1e-4  # of the largest output of an input, where the network cannot be run with random roundings
@@ -114,7 +118,9 @@ def deviation(outputs: Floats, expected: Floats, allowed: Floats) -> Deviation:
     )  # fmt: skip
 
 
-def allowed_difference(module: Any, inputs: Floats, outputs: Floats, *, half: bool = False) -> Floats:
+def allowed_difference(
+    module: Callable[[Tensor], Tensor], inputs: Floats, outputs: Floats, *, half: bool = False
+) -> Floats:
     """Equation 1 for each output element, in the shape of `outputs`.
 
     module   takes one example with a batch axis of 1 as a torch tensor, and gives one tensor
@@ -129,11 +135,11 @@ def allowed_difference(module: Any, inputs: Floats, outputs: Floats, *, half: bo
     for index, example in enumerate(inputs):
         tensor = torch.from_numpy(np.array(example[None]))
         with torch.no_grad():
-            plain = module(tensor).numpy()  # not `outputs`, which may be wrong, and would then be allowed to be
+            plain: Floats = module(tensor).numpy()  # not `outputs`, which may be wrong, and would then be allowed to be
         for run in range(RUNS):
             generator = torch.Generator().manual_seed(run // 2)
             try:
-                with torch.no_grad(), _random_rounding(torch, generator, 1.0 if run % 2 else -1.0, half=half):
+                with torch.no_grad(), _random_rounding(generator, 1.0 if run % 2 else -1.0, half=half):
                     difference = np.abs(module(tensor).numpy() - plain)
             except Exception:  # an operator, or a user's own class, that does not take part in dispatching
                 difference = np.full_like(plain, _COARSE / MARGIN * np.abs(plain).max(initial=0.0))
@@ -145,16 +151,17 @@ def allowed_difference(module: Any, inputs: Floats, outputs: Floats, *, half: bo
 
 
 @contextlib.contextmanager
-def _random_rounding(torch: Any, generator: Any, sign: float, *, half: bool) -> Iterator[None]:
+def _random_rounding(generator: Generator, sign: float, *, half: bool) -> Iterator[None]:
     """Inside, every operator of PyTorch rounds at random; see the top of this file.
 
     sign  1 or -1, of all that is drawn. Runs come in pairs of opposite signs, so that a value which one rounding can
           move in one direction alone (a sigmoid that is 1) is moved for certain
     """
+    import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_map
 
-    def rounded(value: Any, size: float) -> Any:
+    def rounded(value: object, size: float) -> object:
         if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point:
             return value
         # What a network computes in another precision is rounded to that one.
@@ -170,7 +177,7 @@ def _random_rounding(torch: Any, generator: Any, sign: float, *, half: bool) -> 
         torch.mul(flat[whole:], factors[: flat.numel() - whole], out=made[whole:])
         return made.to(value.dtype).reshape(value.shape)
 
-    def levelled(value: Any) -> Any:
+    def levelled(value: Tensor) -> Tensor:
         """One spacing of float32 below 1, up or down, for each element."""
         up = torch.rand(value.shape, generator=generator, dtype=value.dtype) < 0.5
         return torch.where(up, sign * _LEVELLED, -sign * _LEVELLED).to(value.dtype)
@@ -178,20 +185,23 @@ def _random_rounding(torch: Any, generator: Any, sign: float, *, half: bool) -> 
     class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Rounds the inputs and the outputs of what computes; views and writes in place pass as they are."""
 
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(
+            self, func: OpOverload[..., object], types: object, args: tuple[object, ...] = (),
+            kwargs: dict[str, object] | None = None,
+        ) -> object:  # fmt: skip
             kwargs = kwargs or {}
             schema = func._schema
             # A copy in the place of a view's input, or of what is written to, would change what the program means.
             name = schema.name.rpartition("::")[2]
             if any(each.alias_info is not None for each in (*schema.arguments, *schema.returns)):
                 written = func(*args, **kwargs)
-                if name == "sigmoid_":  # the gates of an LSTM
+                if name == "sigmoid_" and isinstance(written, torch.Tensor):  # the gates of an LSTM
                     written.add_(levelled(written))
                 return written
             if name in _COMPARISONS:
                 return func(*args, **kwargs)  # what is compared was rounded where it was made, and may be one number
             exact = func(*args, **kwargs) if name not in _PRODUCTS | _CONVOLUTIONS else None
-            size = _ROUNDOFF * growth(name, _shapes(torch, args), _shapes(torch, exact))
+            size = _ROUNDOFF * growth(name, _shapes(args), _shapes(exact))
             product = name in _PRODUCTS | _CONVOLUTIONS
             operands = _HALF_ROUNDOFF if half and product else size
             # A term of a sum of products is rounded by way of one of its factors; the larger tensor is the weight.
@@ -208,17 +218,18 @@ def _random_rounding(torch: Any, generator: Any, sign: float, *, half: bool) -> 
         yield
 
 
-def _height(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def _height(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | float:
     """What the function that levels off is multiplied by, where it goes to 1."""
     if name in _LEVELLING:
         return 1.0
     if name != "glu":
-        return args[0].abs()
-    axis = args[1] if len(args) > 1 else kwargs.get("dim", -1)
-    return args[0].chunk(2, axis)[0].abs()
+        return cast("Tensor", args[0]).abs()
+    axis: int = args[1] if len(args) > 1 else kwargs.get("dim", -1)
+    return cast("Tensor", args[0]).chunk(2, axis)[0].abs()
 
 
-def _shapes(torch: Any, values: Any) -> list[tuple[int, ...]]:
+def _shapes(values: object) -> list[tuple[int, ...]]:
+    import torch
     from torch.utils._pytree import tree_leaves
 
     return [tuple(each.shape) for each in tree_leaves(values) if isinstance(each, torch.Tensor)]

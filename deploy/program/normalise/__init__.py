@@ -8,15 +8,17 @@ is constant computed by PyTorch. What the table lacks is refused by name and pla
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
     from .walk import Normalised
 
 __all__ = ["normalised"]
 
 
-def normalised(program: Any, *, whole: bool = False) -> Normalised:
+def normalised(program: ExportedProgram, *, whole: bool = False) -> Normalised:
     """See walk.normalised. PyTorch is loaded only here: `verify` and `inspect` start without it."""
     from .walk import normalised as rewrite
 

@@ -5,69 +5,80 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar, cast
 
 import torch
+from torch import Tensor, fx
+from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec, OutputKind, OutputSpec
 
 from ....errors import InputError
 from ....text import printable
+
+_Argument = TypeVar("_Argument")
 
 _ODD = re.compile(r"[^A-Za-z0-9_]+")
 # A name's length that C compilers and linkers all take, with what is put before and behind it.
 _LONGEST = 40
 
 
-def with_plain_names(program: Any) -> tuple[Any, dict[str, str]]:
+def with_plain_names(program: ExportedProgram) -> tuple[ExportedProgram, dict[str, str]]:
     """The program with state-dict names that PyTorch can write as Python and everyone as C, and the original ones.
 
     PyTorch writes `self.for.weight` for a module named `for`, which is no Python.
     """
-    graph = copy.deepcopy(program.graph_module)
+    original: fx.GraphModule = program.graph_module
+    signature: ExportGraphSignature = program.graph_signature
+    weights: Mapping[str, torch.nn.Parameter | Tensor] = program.state_dict
+    constants: Mapping[str, Tensor] = program.constants
+    graph = copy.deepcopy(original)
     # A copy gives other names to nodes that are called like a function of Python, `input` for instance.
-    copied = {old.name: new.name for old, new in zip(program.graph.nodes, graph.graph.nodes, strict=True)}
+    copied = {old.name: new.name for old, new in zip(original.graph.nodes, graph.graph.nodes, strict=True)}
     used: set[str] = set()
     plain: dict[str, str] = {}
-    specs, names = [], {}
-    for spec in program.graph_signature.input_specs:
+    names: dict[str, str] = {}
+    specs = []
+    for spec in signature.input_specs:
         target = spec.target
         if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
-            plain[target] = _plain("p" if spec.kind is InputKind.PARAMETER else "k", target, used)
+            weight = cast("str", target)
+            target = plain[weight] = _plain("p" if spec.kind is InputKind.PARAMETER else "k", weight, used)
             if spec.kind is InputKind.PARAMETER:
-                names[plain[target]] = target
-            target = plain[target]
+                names[target] = weight
         elif spec.kind is not InputKind.USER_INPUT:
             raise InputError(
                 f"The network takes a {spec.kind.name.lower().replace('_', ' ')}; only tensors are supported."
             )
         specs.append(InputSpec(spec.kind, _renamed(spec.arg, copied), target, spec.persistent))
     outputs = []
-    for output in program.graph_signature.output_specs:
+    for output in signature.output_specs:
         if output.kind in (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION):
             raise InputError(f"The network changes its {printable(output.target)} while it runs; "
                              "a compiled network has no state, so return the result instead.")  # fmt: skip
-        outputs.append(OutputSpec(output.kind, _renamed(output.arg, copied), plain.get(output.target, output.target)))
-    for name in [name for name, _ in program.graph_module.named_children() if name in plain]:
+        target = None if output.target is None else plain.get(output.target, output.target)
+        outputs.append(OutputSpec(output.kind, _renamed(output.arg, copied), target))
+    for name in [name for name, _ in original.named_children() if name in plain]:
         delattr(graph, name)
-    made = torch.export.ExportedProgram(
+    made = ExportedProgram(
         root=graph,
         graph=graph.graph,
         graph_signature=ExportGraphSignature(specs, outputs),
-        state_dict={plain.get(name, name): value for name, value in program.state_dict.items()},
+        state_dict={plain.get(name, name): value for name, value in weights.items()},
         range_constraints={},
         module_call_graph=program.module_call_graph[:1],
         example_inputs=None,
-        constants={plain.get(name, name): value for name, value in program.constants.items()},
+        constants={plain.get(name, name): value for name, value in constants.items()},
         verifiers=program.verifiers,
     )
     return made, names
 
 
-def _renamed(argument: Any, names: Mapping[str, str]) -> Any:
+def _renamed(argument: _Argument, names: Mapping[str, str]) -> _Argument:
     """An argument of a signature after its graph was copied."""
     made = copy.copy(argument)
-    if isinstance(getattr(made, "name", None), str):
-        made.name = names.get(made.name, made.name)
+    name = getattr(made, "name", None)
+    if isinstance(name, str):
+        setattr(made, "name", names.get(name, name))  # noqa: B010 - of the kinds of arguments, not all have names
     return made
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, fx
+from torch.export.graph_signature import ExportGraphSignature
 
 from ....errors import InputError
 from ....text import printable
@@ -46,7 +46,8 @@ def written_name(node: fx.Node) -> str:
 def refuse_unknown(graph: fx.Graph) -> None:
     """Refuse what no decomposition can help, in the words of the network as it was written."""
     found = []
-    for node in graph.nodes:
+    nodes: Iterable[fx.Node] = graph.nodes
+    for node in nodes:
         if node.op == "get_attr":
             continue
         if node.op == "call_function":
@@ -86,23 +87,23 @@ def _inactive_dropout(node: fx.Node) -> bool:
     return name == "rrelu" and not bool(node.args[3] if len(node.args) > 3 else node.kwargs.get("training", False))
 
 
-def results_of(node: fx.Node) -> list[Any]:
+def results_of(node: fx.Node) -> list[object]:
     """PyTorch's descriptions of all that a node gives."""
     value = node.meta.get("val")
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _complex(value: Any) -> bool:
+def _complex(value: object) -> bool:
     return isinstance(value, Tensor) and value.is_complex()
 
 
-def _dynamic(value: Any) -> bool:
+def _dynamic(value: object) -> bool:
     if isinstance(value, Tensor):
         return any(not isinstance(extent, int) for extent in value.shape)
     return isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool))
 
 
-def check_one_of_each(signature: Any) -> None:
+def check_one_of_each(signature: ExportGraphSignature) -> None:
     """See that a program takes one tensor and gives one. Raises InputError otherwise."""
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
         raise InputError(

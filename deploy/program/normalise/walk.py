@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
+from torch.export import ExportedProgram, ModuleCallEntry
 from torch.export.graph_signature import (
     ConstantArgument,
     ExportGraphSignature,
@@ -20,6 +21,7 @@ from torch.export.graph_signature import (
     OutputSpec,
     TensorArgument,
 )
+from torch.utils._pytree import TreeSpec, tree_flatten
 
 from ....errors import BayespressError, InputError, reason_of
 from ....text import printable
@@ -53,14 +55,14 @@ class Normalised:
     names    the weights' names in the original network by these, in the order of the original program
     """
 
-    program: Any
+    program: ExportedProgram
     names: Mapping[str, str]
 
 
-_MADE: weakref.WeakKeyDictionary[Any, dict[bool, Normalised]] = weakref.WeakKeyDictionary()
+_MADE: weakref.WeakKeyDictionary[ExportedProgram, dict[bool, Normalised]] = weakref.WeakKeyDictionary()
 
 
-def normalised(program: Any, *, whole: bool = False) -> Normalised:
+def normalised(program: ExportedProgram, *, whole: bool = False) -> Normalised:
     """The equivalent program in normal form; made once for each program, which every target then compiles.
 
     whole  leave the operators whole that ONNX has and TVM's import gets wrong or slow: transposed convolutions, layer
@@ -85,7 +87,8 @@ def normalised(program: Any, *, whole: bool = False) -> Normalised:
         raise
     except Exception as error:
         # torch.export's passes raise dozens of types; all mean that this graph is beyond them.
-        calls = [node for node in program.graph.nodes if node.op == "call_function"]
+        nodes: list[fx.Node] = list(program.graph.nodes)
+        calls = [node for node in nodes if node.op == "call_function"]
         unlisted = dict.fromkeys(name for name in map(name_of, calls) if name not in TABLE)
         which = ", ".join(printable(name) for name in [*unlisted][:NAMED]) or "the operator that it names"
         raise InputError(
@@ -94,7 +97,7 @@ def normalised(program: Any, *, whole: bool = False) -> Normalised:
         ) from error
 
 
-def _decomposed(program: Any) -> Any:
+def _decomposed(program: ExportedProgram) -> ExportedProgram:
     """The program with operators that the table lacks taken apart by PyTorch, and nothing done in place."""
     table = torch.export.default_decompositions()
     known = {_operator(name) for name in TABLE} - {None}
@@ -124,22 +127,26 @@ def _operator(name: str) -> Any:
 class _Walk:
     """Rewrites a program in which nothing is done in place."""
 
-    def __init__(self, program: Any, names: Mapping[str, str], whole: bool) -> None:
+    def __init__(self, program: ExportedProgram, names: Mapping[str, str], whole: bool) -> None:
         self.program, self.names = program, names
+        self.graph_module: fx.GraphModule = program.graph_module
+        self.nodes: list[fx.Node] = list(program.graph.nodes)
+        self.signature: ExportGraphSignature = program.graph_signature
+        self.weights: Mapping[str, Tensor] = program.state_dict
         self.stage = Rewriter(whole=whole)
         self.values: dict[fx.Node, Any] = {}
         self.refused: list[tuple[str, fx.Node, str]] = []
         self.specs: list[InputSpec] = []
 
-    def result(self) -> Any:
+    def result(self) -> ExportedProgram:
         """The program in normal form."""
         self._inputs()
         output: fx.Node | None = None
-        for node in self.program.graph.nodes:
+        for node in self.nodes:
             if node.op == "call_function":
                 self._call(node)
             elif node.op == "get_attr":
-                self.values[node] = _attribute(self.program.graph_module, node.target)
+                self.values[node] = _attribute(self.graph_module, str(node.target))
             elif node.op == "output":
                 output = node
         refuse(self.refused)
@@ -149,33 +156,32 @@ class _Walk:
         return self._program()
 
     def _inputs(self) -> None:
-        signature = self.program.graph_signature
-        nodes = {node.name: node for node in self.program.graph.nodes if node.op == "placeholder"}
+        nodes = {node.name: node for node in self.nodes if node.op == "placeholder"}
         user: InputSpec | None = None
-        for spec in signature.input_specs:
+        for spec in self.signature.input_specs:
             node = nodes[spec.arg.name]
             if spec.kind is InputKind.PARAMETER:
-                weight = self.program.state_dict[spec.target]
-                original = printable(self.names[spec.target])
+                name = cast("str", spec.target)
+                weight, original = self.weights[name], printable(self.names[name])
                 if weight.dtype != torch.float32:
                     raise InputError(f"{original} is of type {_type(weight.dtype)}, and weights have to be float32; "
                                      "convert the network with .float().")  # fmt: skip
-                made = self.stage.placeholder(spec.target, weight.shape, weight.dtype)
+                made = self.stage.placeholder(name, weight.shape, weight.dtype)
                 self.values[node] = made
-                self.specs.append(InputSpec(InputKind.PARAMETER, TensorArgument(spec.target), spec.target))
+                self.specs.append(InputSpec(InputKind.PARAMETER, TensorArgument(name), name))
             elif spec.kind is InputKind.USER_INPUT:
                 user = spec
             else:
                 held = (
                     self.program.constants
                     if spec.kind is InputKind.CONSTANT_TENSOR or not spec.persistent
-                    else (self.program.state_dict)
+                    else self.weights
                 )
-                self.values[node] = _constant(held[spec.target])
+                self.values[node] = _constant(held[cast("str", spec.target)])
         if user is None or isinstance(user.arg, ConstantArgument):
             raise InputError("The network takes no tensor; give it one input.")
         node = nodes[user.arg.name]
-        value = node.meta["val"]
+        value: Tensor = node.meta["val"]
         if value.dtype != torch.float32:
             raise InputError(f"The network's input is of type {_type(value.dtype)}, and it has to be float32; "
                              "convert it in the network's forward.")  # fmt: skip
@@ -241,20 +247,20 @@ class _Walk:
         return self.stage.cast(found, result.dtype)
 
     def _output(self, node: fx.Node) -> None:
-        signature = self.program.graph_signature
-        flat: Any = node.args[0]
+        flat = cast("Sequence[object]", node.args[0])
         wanted = [
-            argument for argument, spec in zip(flat, signature.output_specs, strict=True)
+            argument for argument, spec in zip(flat, self.signature.output_specs, strict=True)
             if spec.kind is OutputKind.USER_OUTPUT
         ]  # fmt: skip
         if len(wanted) != 1 or not isinstance(wanted[0], fx.Node):
             raise InputError("The network's output has to be one float32 tensor; return its logits alone.")
-        original = wanted[0].meta["val"]
+        original: Tensor = wanted[0].meta["val"]
         if original.dtype != torch.float32:
             raise InputError(f"The network's output is of type {_type(original.dtype)}, and it has to be one float32 "
                              "tensor; convert it with .float().")  # fmt: skip
         value: Value = self.values[wanted[0]]
-        input_node = next(node for node in self.stage.graph.nodes if node.name == "input_0")
+        built: list[fx.Node] = list(self.stage.graph.nodes)
+        input_node = next(node for node in built if node.name == "input_0")
         if isinstance(value, Tensor) or value.op == "placeholder" or not _reads(value, input_node):
             # A runtime writes its output itself, from its input.
             value = self._anchored(value, input_node)
@@ -268,28 +274,30 @@ class _Walk:
             return g.unary(torch.ops.aten.neg.default, g.unary(torch.ops.aten.neg.default, value))
         raise InputError("The network's output does not depend on its input; return a result that does.")
 
-    def _program(self) -> Any:
+    def _program(self) -> ExportedProgram:
         stage = self.stage
-        used = {node.name for node in stage.graph.nodes}
+        nodes: list[fx.Node] = list(stage.graph.nodes)
+        used = {node.name for node in nodes}
         for name in stage.constants:
             if name in used:
                 self.specs.append(InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(name), name))
         self.specs.append(InputSpec(InputKind.USER_INPUT, TensorArgument("input_0"), None))
-        output = next(node for node in reversed(stage.graph.nodes) if node.op == "output").args[0][0]
+        end = next(node for node in reversed(nodes) if node.op == "output")
+        output = cast("tuple[fx.Node]", end.args[0])[0]
         signature = ExportGraphSignature(
             self.specs, [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(output.name), None)]
         )
         root = fx.GraphModule({}, stage.graph)
-        entry = copy.deepcopy(self.program.module_call_graph[:1])
+        entry: list[ModuleCallEntry] = copy.deepcopy(self.program.module_call_graph[:1])
         for each in entry:
             if each.signature is not None:
                 each.signature = type(each.signature)(
                     inputs=[TensorArgument("input_0")], outputs=[TensorArgument(output.name)],
                     in_spec=_one_argument(), out_spec=_one_result(),
                 )  # fmt: skip
-        return torch.export.ExportedProgram(
+        return ExportedProgram(
             root=root, graph=stage.graph, graph_signature=signature,
-            state_dict={str(spec.target): self.program.state_dict[spec.target] for spec in self.specs
+            state_dict={str(spec.target): self.weights[str(spec.target)] for spec in self.specs
                         if spec.kind is InputKind.PARAMETER},
             range_constraints={}, module_call_graph=entry, example_inputs=None,
             constants={name: tensor for name, tensor in stage.constants.items() if name in used},
@@ -302,16 +310,12 @@ def _computes(entry: Operator) -> bool:
     return entry.group in ("Functions of one number", "Arithmetic", "Activations", "Reductions")
 
 
-def _one_argument() -> Any:
-    from torch.utils import _pytree as pytree
-
-    return pytree.tree_flatten(((0,), {}))[1]
+def _one_argument() -> TreeSpec:
+    return tree_flatten(((0,), {}))[1]
 
 
-def _one_result() -> Any:
-    from torch.utils import _pytree as pytree
-
-    return pytree.tree_flatten(0)[1]
+def _one_result() -> TreeSpec:
+    return tree_flatten(0)[1]
 
 
 def _meta(node: fx.Node) -> dict[str, Any]:
