@@ -1,4 +1,4 @@
-"""Where a bundle can be run: one file a transport, listed in registry.py."""
+"""Devices that can run a bundle: one file per transport; registry.py lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phones behind Android's debug bridge: `adb`, or `adb:SERIAL` where several are plugged in."""
+"""Phones reached through Android's debug bridge: `adb`, or `adb:SERIAL` if several phones are connected."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from ...errors import BayespressError, MissingToolError
 from .address import parse_serial
-from .failures import explained
+from .failures import known_remedy
 from .process import Finished, Limits, OverTimeError, run_program, short
 from .remote import NOT_RECEIVED, Delivery, Remote
 
 _HEADING = "List of devices attached"
-_SECONDS_TO_LIST = 40.0  # with the start of adb's own server
+_SECONDS_TO_LIST = 40.0  # includes the start of adb's own server
 _READY = "device"
-# By the first word of a state that `adb devices` lists.
+# Key: the first word of a state in the output of `adb devices`.
 _STATES = {
     "unauthorized": "is not authorised: unlock it and allow USB debugging when it asks",
     "authorizing": "is being authorised: unlock it and allow USB debugging when it asks",
@@ -29,14 +29,14 @@ _STATES = {
     "sideload": "is in sideload mode: restart it with `adb reboot`",
     "bootloader": "is in its boot loader: restart it with `fastboot reboot`",
 }
-_PLUG_IN = "plug one in, and enable USB debugging in its developer options"
+_PLUG_IN = "connect one, and enable USB debugging in its developer options"
 
 
 class Adb(Remote):
     """Copies by `adb push`, runs by `adb shell`."""
 
     program, install = "adb", "Debian: apt install adb; or Android's platform tools"
-    places = ("/data/local/tmp",)  # where a shell may write and run; on /sdcard nothing can be executed
+    temporary_folders = ("/data/local/tmp",)  # a shell may write and execute here; /sdcard forbids execution
 
     def __init__(self, name: str) -> None:
         """Raises InputError unless `name` is adb or adb:SERIAL."""
@@ -49,33 +49,33 @@ class Adb(Remote):
         return ["adb", "-s", self._phone(), "shell", script]
 
     def deliver(self, files: Mapping[str, Path], folder: str, delivery: Delivery) -> tuple[str, Path | None]:
-        """See Remote. What a shell of an old adb is fed does not arrive, so files go by adb's own way."""
-        made = self.execute(self.making(folder))
-        if made.status != 0:
-            self.check(made, delivery.limits)
-        there = f"{self.places[0]}/{folder}"
+        """See Remote. Uses `adb push`, because old versions of `adb shell` do not forward standard input."""
+        created = self.execute(self.creation_script(folder))
+        if created.status != 0:
+            self.check(created, delivery.limits)
+        remote_folder = f"{self.temporary_folders[0]}/{folder}"
         for name, path in files.items():
-            command = ["adb", "-s", self._phone(), "push", str(path.resolve()), f"{there}/{name}"]
+            command = ["adb", "-s", self._phone(), "push", str(path.resolve()), f"{remote_folder}/{name}"]
             finished = run_program(command, self.name, delivery.limits)
             if finished.status != 0:
                 raise self.unreachable(finished)
-        return f"cd {there} || exit {NOT_RECEIVED}\n", None
+        return f"cd {remote_folder} || exit {NOT_RECEIVED}\n", None
 
     def unreachable(self, finished: Finished) -> BayespressError:
         """See Remote."""
         message = finished.last_line() or f"adb ended with status {finished.status}"
-        remedy = explained(message) or "check the connection"
+        remedy = known_remedy(message) or "check the connection"
         return MissingToolError(f"{self.name} does not answer ({message}); {remedy}.")
 
     def _phone(self) -> str:
-        """The serial of the phone that is meant. Raises MissingToolError unless it is one that is ready."""
+        """The serial of the selected phone. Raises MissingToolError unless the phone is ready."""
         if self._serial is None:
-            self._serial = self._chosen(_listed(self.name))
+            self._serial = self._select(_connected_phones(self.name))
         return self._serial
 
-    def _chosen(self, phones: dict[str, str]) -> str:
+    def _select(self, phones: dict[str, str]) -> str:
         listed = ", ".join(f"{short(serial)} ({short(state)})" for serial, state in phones.items())
-        # As adb itself does without a serial.
+        # adb itself reads this variable if it gets no serial.
         wanted = self._wanted or os.environ.get("ANDROID_SERIAL")
         if wanted is None:
             if not phones:
@@ -88,7 +88,7 @@ class Adb(Remote):
             (wanted,) = phones
         elif wanted not in phones:
             raise MissingToolError(
-                f"adb sees no phone {short(wanted)!r} but {listed or 'none at all'}; "
+                f"adb sees no phone {short(wanted)!r}, only {listed or 'an empty list of phones'}; "
                 f"{'name one of these' if phones else _PLUG_IN}."
             )
         state = phones[wanted]
@@ -98,16 +98,16 @@ class Adb(Remote):
         return wanted
 
 
-def _listed(name: str) -> dict[str, str]:
-    """State of each phone that adb knows, by serial."""
+def _connected_phones(name: str) -> dict[str, str]:
+    """The state of each phone that adb lists, by serial."""
     try:
         finished = run_program(["adb", "devices"], name, Limits(_SECONDS_TO_LIST))
     except OverTimeError as error:
-        raise MissingToolError(f"{str(error).partition(';')[0]}; start `adb kill-server` and try again.") from None
+        raise MissingToolError(f"{str(error).partition(';')[0]}; run `adb kill-server` and try again.") from None
     lines = [line.strip() for line in finished.output.decode(errors="replace").splitlines()]
     if finished.status != 0 or _HEADING not in lines:
         message = finished.last_line() or f"status {finished.status}"
-        raise MissingToolError(f"adb does not list its phones ({message}); start `adb kill-server` and try again.")
-    # Before the heading, and behind a star, adb prints notes about its server.
+        raise MissingToolError(f"adb does not list its phones ({message}); run `adb kill-server` and try again.")
+    # adb prints notes about its server before the heading, and in lines that begin with a star.
     phones = (re.fullmatch(r"([^*\s]\S*)\s+(\S.*)", line) for line in lines[lines.index(_HEADING) + 1 :])
     return {match[1]: match[2] for match in phones if match}

@@ -1,9 +1,9 @@
-"""Addresses of devices, parsed by the rules of their syntax.
+"""Parser for the addresses of devices.
 
 `ssh://[user@]host[:port]` and `rpc://host:port[/key]` are URIs of RFC 3986 without a query or a fragment: the scheme
 is compared without regard to case, everything else keeps its case (aliases in an ssh configuration are case-sensitive),
-an IPv6 address stands in brackets, with its zone behind `%25` (RFC 6874), and other reserved characters are written
-with `%`. `adb:SERIAL` is no URI: the serial is taken as it stands.
+an IPv6 address is written in brackets, its zone follows `%25` (RFC 6874), and other reserved characters are
+percent-encoded. `adb:SERIAL` is not a URI: the serial is used without decoding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...errors import InputError
 from ...text import printable
 from .process import short
 
-# What OpenSSH itself refuses in a user and in a host, since a configuration may paste them into a shell command.
+# OpenSSH refuses these characters too, because a configuration may insert user and host into a shell command.
 _NOT_IN_USER = frozenset("'\"`;&<>|(){}")
 _NOT_IN_HOST = frozenset("'\"`$\\;&<>|(){}/?#@[]:%*!,")
 _LARGEST_PORT = 65535
@@ -30,10 +30,10 @@ _Refuse = Callable[[str], InputError]
 class Address:
     """A parsed address.
 
-    user  None when the address names none
+    user  None if the address contains no user
     host  a name, or an IP address without brackets (`fe80::1%eth0`)
-    port  None when the address names none
-    path  what follows the first slash, percent-decoded
+    port  None if the address contains no port
+    path  the text after the first slash, percent-decoded
     """
 
     user: str | None
@@ -43,7 +43,7 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """`host:port`, an IPv6 address in brackets, for messages and for other programs."""
+        """`host:port` for messages and for other programs; an IPv6 address is in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
@@ -51,37 +51,37 @@ class Address:
 def parse_address(text: str, kind: str, example: str, *, with_path: bool = False) -> Address:
     """Parse `scheme://[user@]host[:port][/path]`.
 
-    kind       what the address is of, for the error ("ssh device")
-    example    how to write one
-    with_path  whether it may have a path
+    kind       kind of device, for the error message ("ssh device")
+    example    a valid address, for the error message
+    with_path  whether the address may have a path
 
-    Raises InputError, which never repeats a password.
+    Raises InputError. Its message never contains a password.
     """
     scheme, _, rest = text.partition("://")
     authority, path = re.fullmatch(r"([^/?#]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
-    userinfo, at, place = authority.rpartition("@")
+    userinfo, at, host_and_port = authority.rpartition("@")
     user_text, colon, _ = userinfo.partition(":")
-    if not at and "@" in path:  # of which a password may be a part that has a slash
+    if not at and "@" in path:  # a password that contains a slash
         _, colon, port_text = authority.partition(":")
         colon = "" if with_path and port_text.isdigit() else colon
     if colon:
         shown = f"{short(scheme, 20)}://{short(rest.partition(':')[0], 100)}:…@{short(rest.rpartition('@')[2], 100)}"
-        raise InputError(f"{shown} holds a password, which other users of this machine could read; use a key instead.")
+        raise InputError(f"{shown} holds a password, and other users of this machine could read it; use a key instead.")
 
     def refuse(reason: str) -> InputError:
-        return InputError(f"{short(text, 100)!r} is no {kind}: {reason}; write it as {example}.")
+        return InputError(f"{short(text, 100)!r} is not a valid {kind}: {reason}; write it as {example}.")
 
     if len(text) > _LONGEST:
         raise refuse(f"it has {len(text)} characters, and at most {_LONGEST} are allowed")
     for mark, name in (("?", "query"), ("#", "fragment")):
         if mark in path:
-            raise refuse(f"it has a {name} ({short(path[path.index(mark) :], 100)}), which means nothing here")
+            raise refuse(f"it has a {name} ({short(path[path.index(mark) :], 100)}), which is not allowed")
     if path.strip("/") and not with_path:
-        raise refuse(f"it has a path ({short(path, 100)}), which means nothing here")
+        raise refuse(f"it has a path ({short(path, 100)}), which is not allowed")
     user = _decoded(user_text, refuse) if at else None
     if user is not None:
         _check_user(user, refuse)
-    host_text, port = _split_port(place, refuse)
+    host_text, port = _split_port(host_and_port, refuse)
     host = _ip_address(host_text, refuse) if host_text.startswith("[") else _decoded(host_text, refuse)
     if not host_text.startswith("["):
         _check_host(host, refuse)
@@ -89,33 +89,33 @@ def parse_address(text: str, kind: str, example: str, *, with_path: bool = False
 
 
 def parse_serial(text: str) -> str | None:
-    """The serial of `adb:SERIAL`, None for `adb` alone. Raises InputError for what cannot be a serial."""
+    """The serial of `adb:SERIAL`; None for `adb` alone. Raises InputError for an invalid serial."""
     _, colon, serial = text.partition(":")
     if not colon:
         return None
-    wrong = not serial or serial.startswith("-") or any(each.isspace() or not each.isprintable() for each in serial)
-    if wrong or len(serial) > _LONGEST:
+    invalid = not serial or serial.startswith("-") or any(char.isspace() or not char.isprintable() for char in serial)
+    if invalid or len(serial) > _LONGEST:
         raise InputError(
-            f"{short(text, 100)!r} is no phone; write it as adb or adb:SERIAL, as `adb devices` lists them."
+            f"{short(text, 100)!r} does not name a phone; write adb or adb:SERIAL, as `adb devices` lists the phones."
         )
     return serial
 
 
-def _split_port(place: str, refuse: _Refuse) -> tuple[str, int | None]:
-    """Host as written (with its brackets) and port of `host[:port]`."""
-    if place.startswith("["):
-        host, bracket, tail = place.partition("]")
+def _split_port(host_and_port: str, refuse: _Refuse) -> tuple[str, int | None]:
+    """Host (an IPv6 address keeps its brackets) and port of `host[:port]`."""
+    if host_and_port.startswith("["):
+        host, bracket, tail = host_and_port.partition("]")
         if not bracket or (tail and not tail.startswith(":")):
             raise refuse("an IPv6 address ends with a bracket, and only a port may follow")
         host, port_text = f"{host}]", tail.removeprefix(":")
     else:
-        host, _, port_text = place.partition(":")
+        host, _, port_text = host_and_port.partition(":")
         if ":" in port_text:
-            raise refuse("an IPv6 address stands in brackets, as in [::1]:22")
+            raise refuse("an IPv6 address must be in brackets, as in [::1]:22")
     if not port_text:
         return host, None
     if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text[:9]) <= _LARGEST_PORT):
-        raise refuse(f"the port {short(port_text, 100)!r} is no number from 1 to {_LARGEST_PORT}")
+        raise refuse(f"the port {short(port_text, 100)!r} is not a number from 1 to {_LARGEST_PORT}")
     return host, int(port_text)
 
 
@@ -125,38 +125,38 @@ def _ip_address(bracketed: str, refuse: _Refuse) -> str:
     try:
         ipaddress.IPv6Address(address)
     except ValueError:
-        raise refuse(f"{short(address, 100)!r} in brackets is no IPv6 address") from None
+        raise refuse(f"{short(address, 100)!r} in brackets is not an IPv6 address") from None
     if percent and not re.fullmatch(r"[A-Za-z0-9._~-]+", zone):
-        raise refuse(f"{short(zone, 100)!r} is no network interface")
+        raise refuse(f"{short(zone, 100)!r} is not the name of a network interface")
     return f"{address}%{zone}" if percent else address
 
 
 def _decoded(text: str, refuse: _Refuse) -> str:
-    """Percent-decoded."""
+    """The percent-decoded text."""
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         raise refuse(f"a % in {short(text, 100)!r} is not followed by two hexadecimal digits")
     try:
         decoded = unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
-        raise refuse(f"{short(text, 100)!r} is not UTF-8 once decoded") from None
+        raise refuse(f"{short(text, 100)!r} does not decode to UTF-8") from None
     if printable(decoded) != decoded:
-        raise refuse(f"it holds the control or invisible character in {short(decoded, 100)!r}")
+        raise refuse(f"{short(decoded, 100)!r} contains a control character or an invisible character")
     return decoded
 
 
 def _check_user(user: str, refuse: _Refuse) -> None:
     bad = sorted(_NOT_IN_USER & set(user))
     if bad:
-        raise refuse(f"a user cannot have {bad[0]} in the name")
+        raise refuse(f"the name of a user cannot contain {bad[0]}")
     if not user or user.startswith("-") or user.endswith("\\") or re.search(r"\s-", user):
-        raise refuse(f"{user!r} is no user's name")
+        raise refuse(f"{user!r} is not the name of a user")
 
 
 def _check_host(host: str, refuse: _Refuse) -> None:
     if not host:
-        raise refuse("it names no host")
-    bad = sorted(each for each in set(host) if each in _NOT_IN_HOST or each.isspace())
+        raise refuse("it contains no host")
+    bad = sorted(char for char in set(host) if char in _NOT_IN_HOST or char.isspace())
     if bad:
-        raise refuse(f"a host cannot have {bad[0]!r} in its name")
+        raise refuse(f"the name of a host cannot contain {bad[0]!r}")
     if host.startswith("-"):
-        raise refuse(f"the host {host!r} begins with a hyphen and would be taken as an option")
+        raise refuse(f"the host {host!r} begins with a hyphen, so ssh would read it as an option")

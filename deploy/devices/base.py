@@ -1,4 +1,4 @@
-"""What a device is to the rest: a place that a bundle is brought to, and where its network is run."""
+"""The interface of devices. A device is a machine that receives a bundle and runs its network."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from ..bundle.manifest import TargetEntry
 from .failures import failure_of
 from .flags import runner_flags
 from .process import Limits, run_program, short
-from .report import PLAIN_RUN, TIME_LIMIT, RunnerReport, RunRequest, accepted, parse_report
+from .report import PLAIN_RUN, TIME_LIMIT, RunnerReport, RunRequest, checked_report, parse_report
 
 MOST_THREADS = 64  # BP_MAX_THREADS of runtime/bayespress.h
-_LARGEST_REPORT = 1 << 30  # of a runner that we built ourselves
-_BYTES_OF_OUTPUT = 24  # of one number in the report, at most
-_BYTES_OF_REST = 8 << 20  # of times, names of kernels and noise around the report
+_LARGEST_REPORT = 1 << 30  # bytes, from a runner that was built in this process
+_BYTES_PER_OUTPUT = 24  # upper bound for one number in the report
+_BYTES_OF_REST = 8 << 20  # upper bound for times, kernel names and other text around the report
 
 Progress = Callable[[str], None]
 
 
 def silent(_step: str) -> None:
-    """Progress that nobody asked for."""
+    """Discard a line of progress."""
 
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Why a device cannot run a bundle here, as one sentence.
+    """The reason why a device cannot run a bundle, as one sentence without a full stop.
 
-    no_target  because the bundle was not built for it
+    no_target  True if the bundle was not built for this device
     """
 
     reason: str
@@ -44,11 +44,11 @@ class Unavailable:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a device can do.
+    """The capabilities of a device.
 
-    max_threads          on how many threads it may be asked to run a batch; 0 when it runs one example at a time
-    emulated             its times mean nothing, so none are measured
-    counts_instructions  it takes requests with `instructions`
+    max_threads          maximum number of threads for a batch; 0 if it runs one example at a time
+    emulated             an emulator's times say nothing about the real processor, so none are measured
+    counts_instructions  whether it accepts requests with `instructions`
     """
 
     max_threads: int = MOST_THREADS
@@ -61,14 +61,15 @@ class Session(ABC):
 
     @abstractmethod
     def run(self, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
-        """The report on the inputs in a raw float32 file, (n, *input_shape), little-endian.
+        """Run the network on a raw little-endian float32 file of shape (n, *input_shape) and return the report.
 
-        Raises CheckFailedError when the network fails, exceeds the request's time or reports another thing than was
-        asked for, MissingToolError when the device went away, InputError for a request that this device cannot do.
+        Raises CheckFailedError if the network fails, exceeds the request's time limit or prints a report that does not
+        match the request, MissingToolError if the device no longer answers, InputError for a request that this device
+        does not support.
         """
 
     def close(self) -> None:
-        """Release what the session holds; nothing of it is left on the device."""
+        """Release the session's resources and remove its files from the device."""
         return
 
     def __enter__(self) -> Self:
@@ -81,33 +82,33 @@ class Session(ABC):
 
 
 class Device(Protocol):
-    """One transport to one kind of machine. A new one is registered in registry.py, or named as module:callable."""
+    """A transport to one kind of machine. Register a new one in registry.py, or name it as module:callable."""
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
+        """The name on the command line."""
         ...
 
     @property
     def description(self) -> str:
-        """For reports."""
+        """A short noun phrase for reports."""
         ...
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do, known before it is connected to."""
+        """The device's capabilities, known without a connection."""
         ...
 
     def connect(self, bundle: Bundle, progress: Progress = silent) -> Session | Unavailable:
-        """A session for this bundle, or why there can be none.
+        """Open a session for this bundle, or return the reason why it cannot run here.
 
-        progress  called with a line of text now and then during runs
+        progress  called with a line of text during runs, about every ten seconds
         """
         ...
 
 
 def connected(device: Device, bundle: Bundle, progress: Progress = silent) -> Session:
-    """A session on a device that the user named. Raises MissingToolError when there can be none."""
+    """Connect to a device that the user named. Raises MissingToolError if it is unavailable."""
     session = device.connect(bundle, progress)
     if isinstance(session, Unavailable):
         raise MissingToolError(f"Device {device.name} cannot be used: {session.reason}.")
@@ -115,10 +116,11 @@ def connected(device: Device, bundle: Bundle, progress: Progress = silent) -> Se
 
 
 class RunnerSession(Session):
-    """Runs a target's runner on this machine, by a command that begins with `launcher`.
+    """Runs a target's runner on this machine.
 
-    gpu     run its OpenCL kernels
-    remedy  of a runner that failed; see failure_of
+    launcher  program and options that start the runner (an emulator); empty to start it directly
+    gpu       run the target's OpenCL kernels
+    remedy    advice for the error message if the runner fails; see failure_of
     """
 
     def __init__(
@@ -143,9 +145,9 @@ class RunnerSession(Session):
         )  # fmt: skip
 
     def command(self, inputs: Path, request: RunRequest, *options: str) -> list[str]:
-        """The whole command. Paths are absolute, so that none is taken as an option.
+        """The complete command line. Paths are absolute, so the runner cannot read one as an option.
 
-        options  further ones of the launcher
+        options  additional options of the launcher
         """
         folder = self._bundle.folder
         files = (folder / self._target.runner, folder / WEIGHTS, inputs)
@@ -154,23 +156,25 @@ class RunnerSession(Session):
 
 
 def limits_of(request: RunRequest, bundle: Bundle, examples: int, progress: Progress) -> Limits:
-    """Time, and bytes of a report on so many examples."""
+    """The limits of time and of output size for a run on `examples` inputs."""
     numbers = examples * math.prod(bundle.manifest.output_shape) if request.outputs else 0
-    return Limits(request.seconds, _BYTES_OF_REST + _BYTES_OF_OUTPUT * numbers, progress)
+    return Limits(request.seconds, _BYTES_OF_REST + _BYTES_PER_OUTPUT * numbers, progress)
 
 
 def target_for(bundle: Bundle, machine: str) -> TargetEntry | None:
-    """The bundle's first target for a kind of processor, as `uname -m` names it; one for Linux before one for Android,
-    whose 32-bit objects are of another ABI, and a static one before the host's own.
+    """The bundle's best target for a processor, named as by `uname -m`; None if there is no target for it.
+
+    A target for Linux is preferred to one for Android, because Android's 32-bit objects use another ABI, and a static
+    target is preferred to `host`.
     """
-    same = {"armv8l": "armv7l", "arm64": "aarch64"}.get(machine, machine)
-    found = [(name, entry) for name, entry in bundle.manifest.targets.items() if entry.machine == same]
-    found.sort(key=lambda item: (item[0] == "host", item[1].android))
-    return found[0][1] if found else None
+    canonical = {"armv8l": "armv7l", "arm64": "aarch64"}.get(machine, machine)
+    candidates = [(name, entry) for name, entry in bundle.manifest.targets.items() if entry.machine == canonical]
+    candidates.sort(key=lambda item: (item[0] == "host", item[1].android))
+    return candidates[0][1] if candidates else None
 
 
 def without_target(bundle: Bundle, machine: str) -> Unavailable | None:
-    """Why a kind of processor cannot run the bundle; None when it can."""
+    """The reason why a processor cannot run the bundle; None if it can."""
     if target_for(bundle, machine) is not None:
         return None
     return Unavailable(
@@ -188,19 +192,19 @@ def run_here(
     progress: Progress,
     **of_failure: str,
 ) -> RunnerReport:
-    """Run a runner on this machine and take its report; see Session.run for the errors.
+    """Run a runner on this machine and return its report; errors as in Session.run.
 
-    of_failure  passed to failure_of
+    of_failure  keyword arguments of failure_of
     """
     examples = example_count(bundle, inputs)
     finished = run_program(command, name, limits_of(request, bundle, examples, progress))
     if finished.status != 0:
         raise failure_of(name, finished, **of_failure)
-    return accepted(finished.output, name, bundle, examples, request)
+    return checked_report(finished.output, name, bundle, examples, request)
 
 
 def run_runner(command: Sequence[str | Path], seconds: float = TIME_LIMIT) -> RunnerReport:
-    """Run a runner that belongs to no bundle, by its whole command, and take its report; errors as in Session.run."""
+    """Run a runner outside a bundle, by its complete command line, and return its report; errors as in Session.run."""
     finished = run_program(command, "host", Limits(seconds, _LARGEST_REPORT))
     if finished.status != 0:
         raise failure_of("host", finished)
@@ -208,5 +212,5 @@ def run_runner(command: Sequence[str | Path], seconds: float = TIME_LIMIT) -> Ru
 
 
 def example_count(bundle: Bundle, inputs: Path) -> int:
-    """How many inputs of the network a raw float32 file holds."""
+    """The number of network inputs in a raw float32 file."""
     return inputs.stat().st_size // (4 * max(1, math.prod(bundle.manifest.input_shape)))

@@ -1,4 +1,4 @@
-"""A request as the options of a runner's command line (runtime/runner.c reads them)."""
+"""Conversion of a request to the options of a runner's command line (parsed by runtime/runner.c)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from .report import RunRequest
 
 
 def runner_flags(request: RunRequest, *, gpu: bool = False) -> list[str]:
-    """Options of the runner.
+    """The runner's options for a request.
 
-    gpu  run the OpenCL kernels
+    gpu  whether to run the OpenCL kernels
     """
     flags = [] if request.outputs else ["--no-outputs"]
     if request.repeat:

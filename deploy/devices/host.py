@@ -1,4 +1,4 @@
-"""This machine."""
+"""The device `host`: this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .process import short
 
 
 class Host:
-    """Runs the bundle's `host` target, or else another one for this kind of processor."""
+    """Runs the bundle's `host` target or, if there is none, another target for this processor."""
 
     name = "host"
     description = "host runner"
@@ -24,7 +24,7 @@ class Host:
             return RunnerSession(self.name, bundle, target, progress)
         if (foreign := bundle.manifest.targets.get("host")) is not None:
             return Unavailable(
-                f"its host target is for {short(foreign.machine)}, and this machine is {platform.machine()}"
+                f"the bundle's host target is for {short(foreign.machine)}, and this machine is {platform.machine()}"
             )
         return Unavailable("the bundle has no target `host`; build it with -t host", no_target=True)
 

@@ -1,4 +1,4 @@
-"""Jobs of the child processes that run a network for us: one JSON file each, checked on both sides."""
+"""Jobs for the child processes that run a network: each job is one JSON file, validated when written and when read."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ class _Job(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def write(self, folder: Path) -> Path:
-        """Write the job into `folder`; the path of the file."""
+        """Write the job into `folder` and return the path of the file."""
         path = folder / _JOB
         path.write_text(self.model_dump_json())
         return path
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The job in a file. Raises pydantic's ValidationError for another thing."""
+        """Read a job. Raises pydantic's ValidationError if the file does not match the schema."""
         return cls.model_validate_json(path.read_bytes())
 
 
 class WasiJob(_Job):
-    """A program for WASI to be run by wasi_process.py.
+    """A WASI program that wasi_process.py runs.
 
-    program  the module
-    bundle, inputs  folders that the program sees as /bundle and /inputs
-    arguments  of the program
+    program    WebAssembly module
+    bundle     folder that the program sees as /bundle
+    inputs     folder that the program sees as /inputs
+    arguments  command-line arguments of the program
     """
 
     program: Path
@@ -42,7 +43,10 @@ class WasiJob(_Job):
 
 
 class RpcServer(_Job):
-    """Where a server of TVM's RPC is: its own address, or a tracker's with the key of a machine."""
+    """The address of a TVM RPC server, or of a tracker together with the key of a machine.
+
+    key  empty if the address is that of a server
+    """
 
     host: str
     port: Annotated[int, Field(gt=0, lt=1 << 16)]
@@ -50,12 +54,12 @@ class RpcServer(_Job):
 
 
 class RpcRun(_Job):
-    """A network to be run on an RPC server.
+    """A network that an RPC server runs.
 
-    library  shared library of the network, for the server's machine
-    weights  the .bpz
-    inputs   raw float32 file
-    tensor_sizes  elements of each tensor, where digests are asked for
+    library       shared library of the network, for the server's machine
+    weights       .bpz file
+    inputs        raw little-endian float32 file
+    tensor_sizes  number of elements of each tensor; empty if the request asks for no digests
     """
 
     library: Path
@@ -68,7 +72,7 @@ class RpcRun(_Job):
 
 
 class RpcJob(_Job):
-    """What rpc_process.py is to do; without a run, it prints the machine's triple."""
+    """A job for rpc_process.py. Without a run, it prints the machine's target triple."""
 
     server: RpcServer
     run: RpcRun | None = None

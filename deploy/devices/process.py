@@ -1,4 +1,4 @@
-"""Running programs that may hang, never stop printing or be interrupted."""
+"""Running programs under limits: they may hang, print without end or be interrupted."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ _PIECE = 1 << 20
 _MOST_ERROR_TEXT = 1 << 16
 _SECONDS_BETWEEN_STEPS = 10.0
 _POLL_SECONDS = 0.25
-# How long a pipe is read after its program's end, where a daemon that the program started (adb's) keeps it open.
+# How long a pipe is read after the program has ended: a daemon that the program started (adb's) may keep it open.
 _DRAIN_SECONDS, _MOST_DRAIN_SECONDS = 0.5, 5.0
 _SECONDS_TO_END = 2.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one run of a program.
+    """The limits of one run of a program.
 
-    seconds  before it is stopped
-    output_bytes  of standard output before it is stopped
-    step     receives a line of progress now and then
-    until    beginning of the last line that is waited for: what a login started may keep the output open beyond it
+    seconds       wall time after which the program is stopped
+    output_bytes  size of standard output after which it is stopped
+    step          receives a line of progress every ten seconds
+    until         beginning of the last line to wait for, because processes of a login may keep the output open; None
+                  to wait for the end of the program
     """
 
     seconds: float
@@ -43,11 +44,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that ended.
+    """The result of a program that ended.
 
-    status  exit status, or minus the number of the signal that ended it
-    errors  the last 64 KiB of its standard error
-    error_lines  how many lines its standard error had
+    status       exit status, or the negative number of the signal that ended the program
+    output       its standard output
+    errors       the last 64 KiB of its standard error
+    error_lines  number of lines of its standard error
     """
 
     status: int
@@ -56,7 +58,7 @@ class Finished:
     error_lines: int = 0
 
     def last_line(self) -> str:
-        """The last line of standard error, or else of standard output; safe to print. Empty when there is none."""
+        """The last line of standard error or, if that is empty, of standard output; safe to print. May be empty."""
         for stream in (self.errors, self.output):
             lines = [line.strip(" \t\0") for line in stream[-_MOST_ERROR_TEXT:].decode(errors="replace").splitlines()]
             if lines := [line for line in lines if line]:
@@ -65,20 +67,20 @@ class Finished:
 
 
 def short(text: object, most: int = 300) -> str:
-    """Text from a stranger on one line, cut where it is too long for a sentence."""
+    """Untrusted text made printable on one line, and cut after `most` characters."""
     shown = printable(str(text)[:most])
     return shown if len(str(text)) <= most else f"{shown}…"
 
 
 def run_program(command: Sequence[str | Path], name: str, limits: Limits, *, stdin: Path | None = None) -> Finished:
-    """Run a program to its end, in a session of its own: it cannot ask the terminal, and Ctrl-C reaches us alone.
+    """Run a program in a session of its own and wait for its end: it cannot prompt, and Ctrl-C does not reach it.
 
-    name   of the device, for messages
-    stdin  file to feed it; nothing otherwise
+    name   name of the device, for messages
+    stdin  file for its standard input; None for an empty input
 
-    Both of its outputs are read all the time, so that it never waits for us. Whatever happens here, Ctrl-C included,
-    it and what it started are ended before this returns. Raises MissingToolError when it cannot be started,
-    CheckFailedError when it is over a limit.
+    Both outputs are read continuously, so the program never blocks on a full pipe. The program and its children are
+    ended before this function returns, also after Ctrl-C. Raises MissingToolError if the program cannot be started,
+    CheckFailedError if it exceeds a limit.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -94,7 +96,7 @@ def run_program(command: Sequence[str | Path], name: str, limits: Limits, *, std
 
 
 def start_failure(program: str | Path, name: str, error: OSError) -> BayespressError:
-    """The sentence on a program that the system did not start."""
+    """The error for a program that the system did not start."""
     if error.errno == errno.ENOEXEC:
         return CheckFailedError(
             f"{short(Path(program).name)} is a program for another processor than that of {name}; build for this one."
@@ -107,11 +109,11 @@ def start_failure(program: str | Path, name: str, error: OSError) -> BayespressE
 
 
 class OverTimeError(CheckFailedError):
-    """A program that did not end within its time."""
+    """A program did not end within its time limit."""
 
 
 def over_time(name: str, limits: Limits) -> OverTimeError:
-    """The error of a program that was stopped for its time."""
+    """The error for a program that was stopped at its time limit."""
     return OverTimeError(
         f"{name} did not end within {limits.seconds:g} seconds and was stopped; check it, or raise --time-limit."
     )
@@ -124,7 +126,7 @@ def _watch(process: subprocess.Popen[bytes], name: str, limits: Limits) -> Finis
     started = time.monotonic()
     next_step = started + _SECONDS_BETWEEN_STEPS
     ended: float | None = None
-    answered = False  # by the last line that is waited for
+    answered = False  # whether the line `limits.until` has arrived
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, output)
         selector.register(process.stderr, selectors.EVENT_READ, errors)
@@ -138,7 +140,7 @@ def _watch(process: subprocess.Popen[bytes], name: str, limits: Limits) -> Finis
                     selector.unregister(key.fileobj)
             if len(output) > limits.output_bytes:
                 raise CheckFailedError(
-                    f"{name} printed more than {limits.output_bytes} bytes, which is more than any report has; "
+                    f"{name} printed more than {limits.output_bytes} bytes, and no report is that long; "
                     "check what its shell prints, or build the bundle again."
                 )
             del errors[:-_MOST_ERROR_TEXT]
@@ -163,16 +165,16 @@ def _watch(process: subprocess.Popen[bytes], name: str, limits: Limits) -> Finis
 
 
 def _has_line(output: bytearray, beginning: bytes, seen: int) -> bool:
-    """Whether a whole line with this beginning (less than 64 bytes long) came after the first `seen` bytes."""
+    """Whether a complete line with this beginning (shorter than 64 bytes) follows the first `seen` bytes."""
     at = output.find(b"\n" + beginning, max(0, seen - 64))
     return at >= 0 and output.find(b"\n", at + 1) >= 0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program that still runs, with what it started, and let go of its pipes."""
+    """End a running program together with its children, and close its pipes."""
     try:
         running = process.poll() is None
-        # SIGKILL even where the program has ended by then: what it started may ignore SIGTERM.
+        # SIGKILL follows even if SIGTERM ended the program, because its children may ignore SIGTERM.
         for number in (signal.SIGTERM, signal.SIGKILL) if running else ():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, number)

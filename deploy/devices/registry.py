@@ -1,6 +1,6 @@
-"""The devices that there are: what each is called, what it is for, and which class it is.
+"""The registry of devices: name, help text and factory of each kind.
 
-A class is imported when its device is named, so that `--help` lists devices without importing their transports.
+A factory imports its class when it is called, so that `--help` lists devices without importing their transports.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .process import short
 class DeviceEntry:
     """One kind of device.
 
-    form    how it is named on the command line, as "ssh://user@board"
-    help    what it is, for --help
-    make    gives the device of a name; raises InputError for an address that is not one
-    prefix  what the names of an addressed device begin with; None where `form` is the whole name
+    form    its name on the command line, or an example of an address ("ssh://user@board")
+    help    a short description for --help
+    make    creates the device from its name or address; raises InputError for an invalid address
+    prefix  beginning of all addresses of this kind; None if `form` is the complete name
     """
 
     form: str
@@ -36,19 +36,19 @@ _ENTRIES: dict[str, DeviceEntry] = {}
 
 
 def register_device(entry: DeviceEntry) -> None:
-    """Add a kind of device. Raises InputError when its form is taken."""
+    """Add a kind of device. Raises InputError if its form is already registered."""
     if entry.form in _ENTRIES:
         raise InputError(f"A device {entry.form!r} is registered already; give the new one another form.")
     _ENTRIES[entry.form] = entry
 
 
 def device_entries() -> tuple[DeviceEntry, ...]:
-    """All kinds of devices, in the order in which they were registered."""
+    """All kinds of devices in the order of registration."""
     return tuple(_ENTRIES.values())
 
 
 def local_devices() -> list[Device]:
-    """The devices that need no address."""
+    """The devices that have no address."""
     return [entry.make(entry.form) for entry in _ENTRIES.values() if entry.prefix is None]
 
 
@@ -58,40 +58,44 @@ def devices_help() -> str:
 
 
 def device_named(name: str) -> Device:
-    """The device of this name or address, or of module:callable, which is called without arguments.
+    """The device with this name or address. A `module:callable` is imported and called without arguments.
 
-    Raises InputError for an unknown name, and for an address that is not one.
+    Raises InputError for an unknown name or an invalid address.
     """
-    begins = name.lower()  # schemes are compared without regard to case
+    lower = name.lower()  # schemes are compared without regard to case
     for entry in _ENTRIES.values():
         if entry.prefix is None:
             if name == entry.form:
                 return entry.make(name)
-        elif begins.startswith(entry.prefix):
-            rest = begins.removeprefix(entry.prefix)
+        elif lower.startswith(entry.prefix):
+            rest = lower.removeprefix(entry.prefix)
             if entry.prefix.endswith("//") or rest[:1] in ("", ":"):
                 return entry.make(name)
     forms = list(_ENTRIES)
     short_names = {form.partition(":")[0].partition("[")[0]: form for form in forms}
-    if is_plugin_name(name) and begins.partition(":")[0] not in short_names:
+    if is_plugin_name(name) and lower.partition(":")[0] not in short_names:
         device: Device = imported(name, "Device")()
         return device
-    near = get_close_matches(begins.partition(":")[0], short_names, n=1)
+    near = get_close_matches(lower.partition(":")[0], short_names, n=1)
     guess = f" (did you mean {short_names[near[0]]}?)" if near else ""
     raise InputError(
-        f"There is no device {short(name, 100)!r}{guess}; choose one of {', '.join(forms)}, or your own as "
+        f"There is no device {short(name, 100)!r}{guess}; choose one of {', '.join(forms)}, or name your own as "
         "module:callable."
     )
 
 
 def _lazily(module: str, attribute: str, *, addressed: bool = False) -> Callable[[str], Device]:
-    """A maker that imports its module when it is called; the attribute is a device, or a class of addressed ones."""
+    """A factory that imports its module when it is called.
+
+    attribute  name of a device object, or of a class, in the module
+    addressed  whether the class takes the address as its argument
+    """
 
     def make(name: str) -> Device:
-        found = getattr(import_module(f".{module}", __package__), attribute)
-        if addressed or isinstance(found, type):
-            found = found(name) if addressed else found()
-        device: Device = found
+        value = getattr(import_module(f".{module}", __package__), attribute)
+        if addressed or isinstance(value, type):
+            value = value(name) if addressed else value()
+        device: Device = value
         return device
 
     return make

@@ -1,8 +1,8 @@
-"""What is asked of a device, and the report that comes back: JSON in lines that begin with a marker.
+"""The request to a device and the device's report: JSON in lines that begin with a marker.
 
-A device is not trusted. The marker separates the report from whatever else a shell, an emulator or a driver prints,
-before it, between its lines and after it (runtime/runner_report.h). The JSON must follow the schema below, be finite,
-and agree with the request.
+A device is not trusted. The marker separates the report from other output of a shell, an emulator or a driver, which
+may come before, between and after the lines of the report (runtime/runner_report.h). The JSON must match the schema
+below, contain only finite numbers, and agree with the request.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ...text import printable
 from ..bundle.format import Bundle
 from .process import short
 
-TIME_LIMIT = 300.0  # seconds of one run, where nobody says otherwise
-MARKER = b"bayespress-report-1 "  # as in runner_report.h; the number changes with the schema
+TIME_LIMIT = 300.0  # default time limit of one run, in seconds
+MARKER = b"bayespress-report-1 "  # the same text as in runner_report.h; the number changes with the schema
 
 Text = Annotated[str, Field(max_length=10_000), AfterValidator(printable)]
 Count = Annotated[int, Field(ge=0, le=2**63)]
@@ -33,18 +33,18 @@ class _Strict(BaseModel):
 
 
 class RunRequest(_Strict):
-    """What a runner is to do.
+    """A request to a runner.
 
-    outputs  print the outputs of all inputs; without, only the first is run
-    repeat   timed runs of the first input; 0 times nothing
-    warmup   runs before those
-    layers   also time each kernel
-    threads  also time all inputs as one batch on so many threads; 0 does not
-    digests  also print a CRC-32 of each decoded tensor
-    facts    also print what the system reports of the machine
-    instructions  also count the instructions of one run of the first input, on devices that can; for networks of some
-             milliseconds
-    seconds  longest that it may take
+    outputs       run all inputs and print their outputs; if False, run only the first input
+    repeat        number of timed runs of the first input; 0 measures no times
+    warmup        number of untimed runs before the timed ones
+    layers        also time each kernel
+    threads       also time all inputs as one batch on this number of threads; 0 measures no batch
+    digests       also print a CRC-32 of each decoded tensor
+    facts         also print the system's information about the machine
+    instructions  also count the instructions of one run of the first input, if the device can; this is practical for
+                  networks that take some milliseconds
+    seconds       time limit of the run
     """
 
     outputs: bool = True
@@ -62,7 +62,10 @@ PLAIN_RUN = RunRequest()
 
 
 class RunTimes(_Strict):
-    """Nanoseconds of single runs: least, percentiles, and how many runs they are of."""
+    """Times of single runs in nanoseconds: minimum and percentiles.
+
+    repeat  number of runs
+    """
 
     repeat: Annotated[int, Field(ge=1)]
     min: Nanoseconds
@@ -74,19 +77,19 @@ class RunTimes(_Strict):
     @model_validator(mode="after")
     def _ordered(self) -> RunTimes:
         if not self.min <= self.p10 <= self.median <= self.p90 <= self.p99:
-            raise ValueError("the percentiles do not ascend")
+            raise ValueError("the percentiles are not in ascending order")
         return self
 
 
 class KernelTime(_Strict):
-    """Mean nanoseconds of one kernel."""
+    """Mean time of one kernel in nanoseconds."""
 
     kernel: Text
     mean_ns: Nanoseconds
 
 
 class BatchTimes(_Strict):
-    """Nanoseconds of whole batches on several threads."""
+    """Times of whole batches on several threads, in nanoseconds."""
 
     examples: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=1)]
@@ -96,7 +99,11 @@ class BatchTimes(_Strict):
 
 
 class GpuFacts(_Strict):
-    """The OpenCL device that was used, and how long it took to open it and to load the weights."""
+    """The OpenCL device that ran the network, and the times to open it and to load the weights.
+
+    precision   type of the operands of matrix products
+    from_cache  whether the compiled kernels came from the cache
+    """
 
     name: Text
     precision: Literal["float32", "float16"]
@@ -106,7 +113,10 @@ class GpuFacts(_Strict):
 
 
 class MachineFacts(_Strict):
-    """What the system reports about the machine; None where it reports nothing."""
+    """The system's information about the machine; None for what it does not report.
+
+    peak_kb  peak memory of the runner in KiB
+    """
 
     peak_kb: Count | None
     cpu: Text | None
@@ -117,11 +127,14 @@ class MachineFacts(_Strict):
 
 
 class RunnerReport(_Strict):
-    """All that a runner printed. What was not asked for is None, or empty.
+    """The report of a runner. A field that was not requested is None or empty.
 
-    outputs     one row an example; None for what is not finite
-    instructions  of one run; counted by the device and not by the runner
-    gpu_reason  why there is no GPU where one was asked for
+    load_ns          time to decode the weights
+    workspace_bytes  memory for decoded weights and activations
+    first_ns         time of the first run
+    outputs          one row per example; None for a value that is not finite
+    instructions     instructions of one run, counted by the device, not by the runner
+    gpu_reason       why a requested GPU could not be used
     """
 
     load_ns: Nanoseconds
@@ -138,19 +151,19 @@ class RunnerReport(_Strict):
     instructions: Count | None = None
 
     def output_array(self) -> npt.NDArray[np.float32]:
-        """Outputs (examples, outputs); NaN for what is not finite."""
+        """Outputs of shape (examples, outputs); NaN for a value that is not finite."""
         with np.errstate(over="ignore"):
             return np.array(self.outputs, np.float64).astype(np.float32)
 
 
 def parse_report(printed: bytes, name: str) -> RunnerReport:
-    """The report in what a device printed. Raises CheckFailedError when there is none, or another thing."""
+    """Extract the report from the output of a device. Raises CheckFailedError for a missing or an invalid report."""
     _, *pieces = printed.split(MARKER)
     if not pieces:
         first = next((line for line in printed.decode(errors="replace").splitlines() if line.strip()), "")
-        heard = f" ({short(first, 100)!r} came)" if first else ""
+        received = f" (it printed {short(first, 100)!r})" if first else ""
         raise CheckFailedError(
-            f"The runner on {name} printed no report{heard}, and one was expected; "
+            f"The runner on {name} printed no report{received}, and one was expected; "
             "build the bundle again with this version."
         )
     line = b"".join(piece.partition(b"\n")[0].rstrip(b"\r") for piece in pieces)
@@ -158,21 +171,21 @@ def parse_report(printed: bytes, name: str) -> RunnerReport:
         return RunnerReport.model_validate_json(line)
     except ValidationError as error:
         raise CheckFailedError(
-            f"The runner on {name} printed a report of another shape ({short(reason_of(error))}); "
+            f"The runner on {name} printed a report that does not match the schema ({short(reason_of(error))}); "
             "build the bundle again with this version."
         ) from None
 
 
-def accepted(printed: bytes, name: str, bundle: Bundle, examples: int, request: RunRequest) -> RunnerReport:
-    """The report in what a device printed, if it answers the request.
+def checked_report(printed: bytes, name: str, bundle: Bundle, examples: int, request: RunRequest) -> RunnerReport:
+    """Extract the report from the output of a device and check that it answers the request.
 
-    Raises CheckFailedError as `parse_report` does, and when something is missing or of another number.
+    Raises CheckFailedError as `parse_report` does, and if the number of any requested item is wrong.
     """
     report = parse_report(printed, name)
-    for what, got, expected in _counts(report, bundle, examples, request):
-        if got != expected:
+    for items, count, expected in _counts(report, bundle, examples, request):
+        if count != expected:
             raise CheckFailedError(
-                f"The runner on {name} printed {got} {what}, and {expected} were expected; build the bundle again."
+                f"The runner on {name} printed {count} {items}, and {expected} were expected; build the bundle again."
             )
     return report
 
@@ -181,11 +194,11 @@ def _counts(report: RunnerReport, bundle: Bundle, examples: int, request: RunReq
     width = math.prod(bundle.manifest.output_shape)
     counts = [("rows of outputs", len(report.outputs), examples if request.outputs else 0)]
     counts += [("outputs in a row", len(row), width) for row in report.outputs if len(row) != width][:1]
-    wanted = len(bundle.manifest.decoded) if request.digests else 0
-    counts.append(("digests of tensors", len(report.digests or ()), wanted))
+    expected_digests = len(bundle.manifest.decoded) if request.digests else 0
+    counts.append(("digests of tensors", len(report.digests or ()), expected_digests))
     counts.append(("lists of times", int(report.run_ns is not None), int(request.repeat > 0)))
     counts.append(("sets of facts", int(report.facts is not None), int(request.facts)))
-    counts.append(("counts of instructions", int(report.instructions is not None), 0))  # not the runner's to print
+    counts.append(("counts of instructions", int(report.instructions is not None), 0))  # the device adds it later
     if report.batch_ns is not None:
         counts.append(("threads", report.batch_ns.threads, request.threads))
         counts.append(("examples in a batch", report.batch_ns.examples, examples))

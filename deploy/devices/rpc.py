@@ -1,8 +1,8 @@
-"""Machines behind TVM's RPC: `rpc://tracker:port/key` asks a tracker for one of a farm, `rpc://server:port` is one.
+"""Machines reached through TVM's RPC: `rpc://server:port`, or `rpc://tracker:port/key` for a machine of a farm.
 
-The bundle's static library is linked here into a shared one for the server's machine, sent there, and called. TVM's
-client runs in a process of its own, which prints what a runner prints: it waits for a server without an end, and a
-server's bytes can end the process that reads them.
+The bundle's static library is linked on this machine into a shared library for the server's machine, then sent and
+called there. TVM's client runs in a process of its own, which prints a report as a runner does: the client waits for a
+server without a time limit, and data from a server can crash the process that reads them.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from .base import (
 from .failures import failure_of
 from .jobs import RpcJob, RpcRun, RpcServer
 from .process import Finished, Limits, OverTimeError, run_program, short
-from .report import PLAIN_RUN, RunnerReport, RunRequest, accepted
+from .report import PLAIN_RUN, RunnerReport, RunRequest, checked_report
 from .rpc_process import LOST, MACHINE_MARKER, UNREACHABLE
 
-# Of the server's triple the processor, and what ziglang links a library for it by.
+# The processor in the server's triple, and ziglang's target for linking a library.
 _TRIPLES = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "armv7l": "arm-linux-gnueabihf"}
 _SECONDS_TO_CONNECT = 90.0
 _EXAMPLE = "rpc://tracker:9190/key or rpc://server:9090"
 
 
 class Rpc:
-    """One machine, by tracker and key or by its own address."""
+    """One machine, identified by its address or by a tracker and a key."""
 
     description = "network over TVM's RPC"
     capabilities = Capabilities(max_threads=0)
@@ -57,13 +57,13 @@ class Rpc:
         key = address.path.removesuffix("/")
         reason = None
         if address.user is not None:
-            reason = "it has a user, which means nothing here"
+            reason = "it has a user, which is not allowed"
         elif address.port is None:
             reason = "it has no port"
         elif "/" in key:
-            reason = f"{key!r} is no key of a tracker"
+            reason = f"{key!r} is not a key of a tracker"
         if reason is not None or address.port is None:
-            raise InputError(f"{name!r} is no RPC device: {reason}; write it as {_EXAMPLE}.")
+            raise InputError(f"{name!r} is not a valid RPC device: {reason}; write it as {_EXAMPLE}.")
         self._server = RpcServer(host=address.host, port=address.port, key=key)
 
     def connect(self, bundle: Bundle, progress: Progress = silent) -> Session | Unavailable:
@@ -72,8 +72,8 @@ class Rpc:
             machine = _machine(self.name, self._server)
         except (MissingToolError, CheckFailedError) as error:
             return Unavailable(str(error).rstrip("."))
-        if (lacking := without_target(bundle, machine)) is not None:
-            return lacking
+        if (no_target := without_target(bundle, machine)) is not None:
+            return no_target
         target = target_for(bundle, machine)
         if target is None or machine not in _TRIPLES:
             return Unavailable(f"no library can be linked for its processor, {short(machine)}; use another machine")
@@ -81,7 +81,7 @@ class Rpc:
 
 
 class _RpcSession(Session):
-    """The network's library is linked once, and sent with each run."""
+    """Links the network's library once and sends it with each run."""
 
     def __init__(
         self, name: str, server: RpcServer, bundle: Bundle, target: TargetEntry, triple: str, progress: Progress
@@ -95,7 +95,7 @@ class _RpcSession(Session):
         self._scratch.cleanup()
 
     def run(self, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
-        """See Session.run. Layers are not timed, and batches are refused."""
+        """See Session.run. Layers are not timed. Raises InputError for a batch."""
         if request.threads:
             raise InputError(f"Device {self._name} runs one example at a time; leave --threads out.")
         bundle, examples = self._bundle, example_count(self._bundle, inputs)
@@ -111,21 +111,21 @@ class _RpcSession(Session):
         )
         limits = limits_of(request, bundle, examples, self._progress)
         finished = _client(self._name, RpcJob(server=self._server, run=run), limits)
-        return accepted(finished.output, self._name, bundle, examples, request)
+        return checked_report(finished.output, self._name, bundle, examples, request)
 
 
 def _machine(name: str, server: RpcServer) -> str:
-    """Connect, and ask for the processor. Raises MissingToolError when nobody is there."""
+    """The server's processor. Raises MissingToolError if the server does not answer."""
     try:
         finished = _client(name, RpcJob(server=server), Limits(_SECONDS_TO_CONNECT))
     except OverTimeError:
         raise MissingToolError(
             f"{name} does not answer within {_SECONDS_TO_CONNECT:g} seconds; check the address."
         ) from None
-    found = re.search(re.escape(MACHINE_MARKER) + r"([\w.-]{1,100})\s*$", finished.output.decode(errors="replace"))
-    if found is None:
-        raise MissingToolError(f"{name} does not report its processor; check that it is a server of TVM's RPC.")
-    processor = found[1].partition("-")[0]
+    triple = re.search(re.escape(MACHINE_MARKER) + r"([\w.-]{1,100})\s*$", finished.output.decode(errors="replace"))
+    if triple is None:
+        raise MissingToolError(f"{name} does not report its processor; check that it is a TVM RPC server.")
+    processor = triple[1].partition("-")[0]
     return "armv7l" if processor.startswith("arm") and processor != "arm64" else processor
 
 
@@ -145,14 +145,14 @@ def _client(name: str, job: RpcJob, limits: Limits) -> Finished:
     if finished.status == UNREACHABLE:
         raise MissingToolError(f"{name} does not answer ({reason}); check the address.")
     if finished.status == LOST:
-        raise MissingToolError(f"{name} went away ({reason}); check the server.")
+        raise MissingToolError(f"{name} closed the connection ({reason}); check the server.")
     if finished.status != 0:
         raise failure_of(name, finished)
     return finished
 
 
 def _linked(bundle: Bundle, target: TargetEntry, triple: str, scratch: Path) -> Path:
-    """A shared library of the target's static one and of the functions that the server calls."""
+    """Link a shared library from the target's static library and the functions that the server calls."""
     library = scratch / "bayespress_network.so"
     archive = bundle.folder / target.archive
     package = files("bayespress.deploy")

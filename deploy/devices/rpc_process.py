@@ -1,9 +1,9 @@
-"""TVM's RPC client: calls a network on a server and prints the report that a runner prints; run as a child process.
+"""A child process with TVM's RPC client: calls a network on a server and prints a report as a runner does.
 
     python -P -m bayespress.deploy.devices.rpc_process JOB.json
 
-The job is an RpcJob. Without a run in it, the server's triple is printed instead. Exit status: 0 done, 1 the network
-failed there, and the two below; errors are one line on standard error.
+The job is an RpcJob. If it has no run, the server's target triple is printed instead. Exit status: 0 success, 1 the
+network failed on the server, UNREACHABLE or LOST. An error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tvm.runtime import Module, Tensor
     from tvm_ffi import Device
 
-UNREACHABLE, LOST = 3, 4
+UNREACHABLE, LOST = 3, 4  # exit statuses: the server does not answer; the connection was lost during the run
 MACHINE_MARKER = "bayespress-machine-1 "
 _CONNECT_SECONDS = 10
 _SESSION_SECONDS = 60
@@ -37,37 +37,37 @@ class _NetworkError(Exception):
 
 
 def main(job: RpcJob) -> int:
-    """Do the job, and give the exit status."""
+    """Execute the job and return the exit status."""
     try:
-        session = _connected(job.server)
+        session = _connect(job.server)
         triple = str(session.get_function("target.llvm_get_system_triple")())
     except (RuntimeError, OSError, AttributeError) as error:
-        return _failed(error, UNREACHABLE)
+        return _report_error(error, UNREACHABLE)
     if job.run is None:
         print(f"{MACHINE_MARKER}{triple}", flush=True)
         return 0
     try:
         session.upload(str(job.run.library))
         module = session.load_module(job.run.library.name)
-        report = _called(job.run, session.cpu(0), module)
+        report = _run_network(job.run, session.cpu(0), module)
     except _NetworkError as error:
-        return _failed(error, 1)
+        return _report_error(error, 1)
     except (RuntimeError, OSError, AttributeError) as error:
-        return _failed(error, LOST)
+        return _report_error(error, LOST)
     print(f"{MARKER.decode()}{json.dumps(report)}", flush=True)
     return 0
 
 
-def _failed(error: Exception, status: int) -> int:
+def _report_error(error: Exception, status: int) -> int:
     lines = str(error).strip().splitlines()
     print(lines[0] if lines else type(error).__name__, file=sys.stderr)
     return status
 
 
-def _connected(server: RpcServer) -> RPCSession:
+def _connect(server: RpcServer) -> RPCSession:
     from tvm import rpc
 
-    # TVM would go on trying a tracker for a minute.
+    # Fail early: TVM itself tries to reach a tracker for a minute.
     socket.create_connection((server.host, server.port), _CONNECT_SECONDS).close()
     if server.key:
         tracker = rpc.connect_tracker(server.host, server.port)
@@ -75,7 +75,7 @@ def _connected(server: RpcServer) -> RPCSession:
     return rpc.connect(server.host, server.port, session_timeout=_SESSION_SECONDS)
 
 
-def _called(job: RpcRun, device: Device, module: Module) -> dict[str, object]:
+def _run_network(job: RpcRun, device: Device, module: Module) -> dict[str, object]:
     import numpy as np
     import tvm
 
@@ -121,7 +121,7 @@ def _digests(sizes: Sequence[int], module: Module, weights: Tensor, device: Devi
 
 def _check(status: int) -> None:
     if status != 0:
-        raise _NetworkError(f"the network failed with status {status}, which bayespress.h explains")
+        raise _NetworkError(f"the network failed with status {status}; see bayespress.h for its meaning")
 
 
 if __name__ == "__main__":

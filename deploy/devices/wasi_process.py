@@ -1,8 +1,9 @@
-"""A program for WASI in wasmtime, run as a child process.
+"""A child process that runs a WASI program in wasmtime.
 
     python -P -m bayespress.deploy.devices.wasi_process JOB.json
 
-The job is a WasiJob. The exit status is the program's own; 1 and a line on standard error where it broke.
+The job is a WasiJob. The exit status is the program's own, or 1 with a line on standard error if wasmtime cannot load
+the program or the program traps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(job: WasiJob) -> int:
-    """Run the program, and give its exit status."""
+    """Run the program and return its exit status."""
     import wasmtime
 
     engine = wasmtime.Engine()
@@ -26,11 +27,11 @@ def main(job: WasiJob) -> int:
     linker.define_wasi()
     wasi = wasmtime.WasiConfig()
     wasi.argv = ["runner", *job.arguments]
-    for folder, seen in ((job.bundle, "/bundle"), (job.inputs, "/inputs")):
+    for folder, guest_path in ((job.bundle, "/bundle"), (job.inputs, "/inputs")):
         try:
-            wasi.preopen_dir(str(folder), seen, fs_mutable=False)
-        except TypeError:  # of a release that cannot forbid writing
-            wasi.preopen_dir(str(folder), seen)
+            wasi.preopen_dir(str(folder), guest_path, fs_mutable=False)
+        except TypeError:  # a release of wasmtime without read-only folders
+            wasi.preopen_dir(str(folder), guest_path)
     wasi.inherit_stdout()
     wasi.inherit_stderr()
     store = wasmtime.Store(engine)
@@ -39,8 +40,8 @@ def main(job: WasiJob) -> int:
         module = wasmtime.Module.from_file(engine, str(job.program))
         start = linker.instantiate(store, module).exports(store)["_start"]
         cast("wasmtime.Func", start)(store)
-    except wasmtime.ExitTrap as end:
-        return int(end.code)
+    except wasmtime.ExitTrap as trap:
+        return int(trap.code)
     except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
         print(f"runner: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""WebAssembly in this machine's wasmtime: a processor that is the same everywhere, and here a real one."""
+"""The device `wasm`: WebAssembly in wasmtime, compiled for this machine's processor, so its times are real."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MACHINE = "wasm32"
 
 
 class WebAssembly:
-    """Runs a bundle's runner for WASI, in a process of its own: a program that never ends can be ended."""
+    """Runs a bundle's WASI runner in a process of its own, so that a program which never ends can be stopped."""
 
     name = "wasm"
     description = "WebAssembly runner in wasmtime"
@@ -42,9 +42,9 @@ class _WasmSession(Session):
         self._bundle, self._target, self._progress = bundle, target, progress
 
     def run(self, inputs: Path, request: RunRequest = PLAIN_RUN) -> RunnerReport:
-        """See Session.run. Raises InputError for several threads, which WASI does not have."""
+        """See Session.run. Raises InputError for several threads, because WASI has none."""
         if request.threads > WebAssembly.capabilities.max_threads:
-            raise InputError("Device wasm has one thread; leave --threads out.")
+            raise InputError(f"Device wasm has one thread, not {request.threads}; leave --threads out.")
         folder, source = self._bundle.folder.resolve(), inputs.resolve()
         job = WasiJob(
             program=folder / self._target.runner,

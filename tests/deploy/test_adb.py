@@ -92,11 +92,11 @@ def test_the_serial_of_the_environment(pristine, phone, monkeypatch):
 @pytest.mark.parametrize(
     ("phones", "name", "sentence"),
     [
-        ("", "adb", "adb sees no phone; plug one in, and enable USB debugging"),
-        ("", "adb:SERIAL", "adb sees no phone 'SERIAL' but none at all; plug one in"),
+        ("", "adb", "adb sees no phone; connect one, and enable USB debugging"),
+        ("", "adb:SERIAL", "adb sees no phone 'SERIAL', only an empty list of phones; connect one"),
         ("A\tdevice\nB\tdevice\n", "adb", r"sees 2 phones: A \(device\), B \(device\); name one of them, as in adb:A"),
         ("A\tdevice\nB\toffline\n", "adb", r"sees 2 phones: A \(device\), B \(offline\); name one"),
-        ("A\tdevice\n", "adb:B", r"adb sees no phone 'B' but A \(device\); name one of these"),
+        ("A\tdevice\n", "adb:B", r"adb sees no phone 'B', only A \(device\); name one of these"),
         ("A\tunauthorized\n", "adb", "Phone A is not authorised: unlock it and allow USB debugging"),
         ("A\tauthorizing\n", "adb:A", "Phone A is being authorised"),
         ("A\toffline\n", "adb", "Phone A is offline: plug it in again"),
@@ -123,7 +123,7 @@ def test_phones_that_are_not_ready(pristine, phone, phones, name, sentence):
 def test_an_adb_that_lists_nothing(pristine, phone):
     (phone / "noise").write_text("adb: failed to check server version: cannot connect to daemon\n")
     (phone / "fails").touch()
-    with pytest.raises(MissingToolError, match=r"adb does not list its phones .*start `adb kill-server`"):
+    with pytest.raises(MissingToolError, match=r"adb does not list its phones .*run `adb kill-server`"):
         bayespress.verify(pristine, ["adb"])
 
 

@@ -45,51 +45,51 @@ def test_ssh_addresses(text, user, host, port):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("ssh://", "names no host"),
-        ("ssh://user@", "names no host"),
-        ("ssh://:22", "names no host"),
+        ("ssh://", "contains no host"),
+        ("ssh://user@", "contains no host"),
+        ("ssh://:22", "contains no host"),
         ("ssh://-oProxyCommand=x", "begins with a hyphen"),
         ("ssh://%2DoProxyCommand=x", "begins with a hyphen"),
-        ("ssh://-l@host", "no user's name"),
-        ("ssh://@host", "no user's name"),
-        ("ssh://a%20-b@host", "no user's name"),
-        ("ssh://a%5C@host", "no user's name"),
-        ("ssh://a%27b@host", "cannot have '"),
-        ("ssh://a;b@host", "cannot have ;"),
-        ("ssh://a$(x)", "cannot have"),
-        ("ssh://ho%60st", "cannot have"),
-        ("ssh://ho st", "cannot have ' '"),
-        ("ssh://host%25h", "cannot have '%'"),
-        ("ssh://host%2Fx", "cannot have '/'"),
-        ("ssh://host:port", "'port' is no number from 1 to 65535"),
-        ("ssh://host:0", "'0' is no number"),
-        ("ssh://host:65536", "'65536' is no number"),
-        ("ssh://host:-1", "'-1' is no number"),
-        ("ssh://host:" + "9" * 1000, "is no number"),
-        ("ssh://host:²", "is no number"),
-        ("ssh://host:22 ", "is no number"),
+        ("ssh://-l@host", "not the name of a user"),
+        ("ssh://@host", "not the name of a user"),
+        ("ssh://a%20-b@host", "not the name of a user"),
+        ("ssh://a%5C@host", "not the name of a user"),
+        ("ssh://a%27b@host", "cannot contain '"),
+        ("ssh://a;b@host", "cannot contain ;"),
+        ("ssh://a$(x)", "cannot contain"),
+        ("ssh://ho%60st", "cannot contain"),
+        ("ssh://ho st", "cannot contain ' '"),
+        ("ssh://host%25h", "cannot contain '%'"),
+        ("ssh://host%2Fx", "cannot contain '/'"),
+        ("ssh://host:port", "'port' is not a number from 1 to 65535"),
+        ("ssh://host:0", "'0' is not a number"),
+        ("ssh://host:65536", "'65536' is not a number"),
+        ("ssh://host:-1", "'-1' is not a number"),
+        ("ssh://host:" + "9" * 1000, "is not a number"),
+        ("ssh://host:²", "is not a number"),
+        ("ssh://host:22 ", "is not a number"),
         ("ssh://h/x", r"a path \(/x\)"),
         ("ssh://h//", None),
         ("ssh://h?a=b", r"a query \(\?a=b\)"),
         ("ssh://h/?", "a query"),
         ("ssh://h#f", r"a fragment \(#f\)"),
-        ("ssh://::1", "stands in brackets"),
-        ("ssh://fe80::1%25eth0", "stands in brackets"),
+        ("ssh://::1", "must be in brackets"),
+        ("ssh://fe80::1%25eth0", "must be in brackets"),
         ("ssh://[::1", "ends with a bracket"),
         ("ssh://[::1]22", "only a port may follow"),
-        ("ssh://[::1%25]", "no network interface"),
-        ("ssh://[::1%]", "no network interface"),
-        ("ssh://[::1%25a;b]", "no network interface"),
-        ("ssh://[10.0.0.1]", "no IPv6 address"),
-        ("ssh://[host]", "no IPv6 address"),
-        ("ssh://[]", "no IPv6 address"),
+        ("ssh://[::1%25]", "name of a network interface"),
+        ("ssh://[::1%]", "name of a network interface"),
+        ("ssh://[::1%25a;b]", "name of a network interface"),
+        ("ssh://[10.0.0.1]", "not an IPv6 address"),
+        ("ssh://[host]", "not an IPv6 address"),
+        ("ssh://[]", "not an IPv6 address"),
         ("ssh://h%zz", "two hexadecimal digits"),
         ("ssh://h%", "two hexadecimal digits"),
-        ("ssh://h%C3", "not UTF-8"),
-        ("ssh://h%00", "control or invisible"),
-        ("ssh://h%0Aecho", "control or invisible"),
-        ("ssh://h\x1b[31m", "control or invisible"),
-        ("ssh://a\u202eb@h", "control or invisible"),
+        ("ssh://h%C3", "UTF-8"),
+        ("ssh://h%00", "control character"),
+        ("ssh://h%0Aecho", "control character"),
+        ("ssh://h\x1b[31m", "control character"),
+        ("ssh://a\u202eb@h", "control character"),
         ("ssh://" + "h" * 5000, "at most 1024"),
     ],
 )
@@ -97,7 +97,8 @@ def test_addresses_that_ssh_refuses(text, reason):
     if reason is None:
         assert parse(text).host == "h"
         return
-    with pytest.raises(InputError, match=f"is no ssh device: .*{reason}.*; write it as ssh://user@board") as caught:
+    sentence = f"is not a valid ssh device: .*{reason}.*; write it as ssh://user@board"
+    with pytest.raises(InputError, match=sentence) as caught:
         parse(text)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 2000
@@ -138,7 +139,7 @@ def test_serials(text, serial):
 
 @pytest.mark.parametrize("text", ["adb:", "adb:-e", "adb:a b", "adb:a\nb", "adb:\x1b[31m", "adb:" + "a" * 5000])
 def test_rejects_invalid_serials(text):
-    with pytest.raises(InputError, match="is no phone; write it as adb or adb:SERIAL") as caught:
+    with pytest.raises(InputError, match="does not name a phone; write adb or adb:SERIAL") as caught:
         device_named(text)
     assert str(caught.value).isprintable()
 
@@ -146,17 +147,19 @@ def test_rejects_invalid_serials(text):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("rpc://", "names no host"),
+        ("rpc://", "contains no host"),
         ("rpc://host", "has no port"),
-        ("rpc://host:port/key", "'port' is no number"),
-        ("rpc://host:9190/a/b", "no key"),
+        ("rpc://host:port/key", "'port' is not a number"),
+        ("rpc://host:9190/a/b", "not a key"),
         ("rpc://me@host:9190", "has a user"),
         ("rpc://host:9190/key?x", "a query"),
-        ("rpc://::1:9190", "stands in brackets"),
+        ("rpc://::1:9190", "must be in brackets"),
     ],
 )
 def test_rejects_invalid_rpc_addresses(text, reason):
-    with pytest.raises(InputError, match=f"is no RPC device: .*{reason}.*; write it as rpc://tracker:9190/key"):
+    with pytest.raises(
+        InputError, match=f"is not a valid RPC device: .*{reason}.*; write it as rpc://tracker:9190/key"
+    ):
         device_named(text)
 
 

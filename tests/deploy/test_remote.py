@@ -113,7 +113,7 @@ def board(sshd, monkeypatch) -> Board:
     sshd.login.write_text(LOGIN)
     shutil.rmtree(sshd.place, ignore_errors=True)
     sshd.place.mkdir()
-    monkeypatch.setattr(Ssh, "places", (f'"{sshd.place}"',))
+    monkeypatch.setattr(Ssh, "temporary_folders", (f'"{sshd.place}"',))
     return sshd
 
 
@@ -182,7 +182,7 @@ def test_a_home_with_a_space_where_nothing_else_can_be_written(pristine, board, 
     home = tmp_path / "Home of J'ürgen $x"
     home.mkdir()
     board.login.write_text(f"HOME='{str(home).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}' {LOGIN}")
-    monkeypatch.setattr(Ssh, "places", ("/nowhere", "/proc", '"$HOME"'))
+    monkeypatch.setattr(Ssh, "temporary_folders", ("/nowhere", "/proc", '"$HOME"'))
     assert check_on(pristine, board.address).outcome == "passed"
     assert list(home.iterdir()) == []
 
@@ -211,12 +211,12 @@ def test_a_failing_runner_leaves_nothing_behind(pristine, board, tmp_path):
     ("runner", "sentence"),
     [
         ("kill -ILL $$", "stopped at an illegal instruction: the target was built for another processor"),
-        ("kill -SEGV $$", "read or wrote memory that is not its own"),
-        ("kill -KILL $$", "was killed, as systems do when memory runs out"),
+        ("kill -SEGV $$", "accessed invalid memory"),
+        ("kill -KILL $$", "the system ran out of memory"),
         ("printf '\\033[31mbad\\377\\n' >&2; exit 1", "\\x1b[31mbad\ufffd"),
         ("exit 255", "it ended with status 255"),
         ("echo Connection to it was closed >&2; exit 1", "The runner failed on ssh://"),
-        ("echo hello", "printed no report ('hello' came)"),
+        ("echo hello", "printed no report (it printed 'hello')"),
         ("head -c 20000000 /dev/zero", "printed more than"),
     ],
 )
@@ -244,9 +244,9 @@ def test_a_runner_for_another_processor(bundle, board, number, bits):
         ("cat", "echo 'cat: write error: No space left on device' >&2; exit 1", "its disk is full; free some space"),
         ("cat", "exit 0", "did not receive the files .they are incomplete.; check the connection"),
         ("head", "exit 0", "did not receive the files"),
-        ("chmod", "exit 0", "has no folder to run a program in, of .*: programs may not be executed there"),
+        ("chmod", "exit 0", "can run a program in none of the folders .*: programs may not be executed there"),
         ("mkdir", "echo 'mkdir: x: Read-only file system' >&2; exit 1", "its file system is read-only"),
-        ("mkdir", "exit 1", "has no folder to run a program in, of .*make one of them writable"),
+        ("mkdir", "exit 1", "can run a program in none of the folders .*make one of them writable"),
         ("uname", "echo sparc64", "no target for its processor, sparc64"),
         ("uname", "printf '\\033[31mx\\n'", r"no target for its processor, \\x1b\[31mx"),
         ("uname", "exit 3", "cannot be prepared: status 3"),

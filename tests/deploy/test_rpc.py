@@ -107,5 +107,5 @@ def test_nobody_there(pristine):
 
 @pytest.mark.parametrize("name", ["rpc://", "rpc://host", "rpc://host:port/key", "rpc://host:9190/a/b"])
 def test_rejects_invalid_addresses(pristine, name):
-    with pytest.raises(InputError, match=r"is no RPC device: .*; write it as rpc://tracker:9190/key"):
+    with pytest.raises(InputError, match=r"is not a valid RPC device: .*; write it as rpc://tracker:9190/key"):
         bayespress.verify(pristine, [name])
