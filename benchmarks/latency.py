@@ -117,7 +117,7 @@ def show_times(title: str, times: dict[str, list[float]], results: RawResults) -
         )
         for name, taken in times.items()
     ]
-    show(table(title, ("", "median ms", "p10 to p90", "against compiled"), rows))
+    show(table(title, ("", "median ms", "p10 to p90", "relative to compiled"), rows))
     for name, taken in times.items():
         p10, median, p90 = (float(each) for each in np.percentile(taken, [10, 50, 90]))
         results.add(
@@ -280,7 +280,7 @@ def main() -> None:
             measure_peers(packed, bundle, arguments.seconds, results)
         show(f"{manifest.name}, {manifest.packed_bytes:,} bytes", latency_table(report))
         results.add(f"{manifest.name}: bench", size_bytes=manifest.packed_bytes, **report.model_dump(mode="json"))
-        show(f"load and decode {report.decode_us:.0f} µs; process start to all golden outputs {report.start_ms:.1f} ms")
+        show(f"load and decode {report.decode_us:.0f} µs; start of the process to the last golden output {report.start_ms:.1f} ms")
     for name in filter(None, arguments.networks.split(",")):
         measure_network(name, arguments.seconds, results)
     results.write(arguments.json)

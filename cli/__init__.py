@@ -1,1 +1,1 @@
-"""The command line: one file a command, each thin over the stages, which are imported when a command runs."""
+"""The command line: one file per command. A command parses and prints; it imports the stages when it runs."""

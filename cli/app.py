@@ -1,4 +1,4 @@
-"""The commands, gathered."""
+"""The application: all commands and the options that they share."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from .train import train
 from .verify import verify
 
 _EPILOG = (
-    "Exit codes: 0 done, 1 the check asked for failed, 2 bad usage or input, 3 a device or tool is missing, 70 a "
+    "Exit codes: 0 success, 1 a check failed, 2 wrong usage or input, 3 a device, tool or package is missing, 70 a "
     "defect of bayespress (BAYESPRESS_DEBUG=1 shows the traceback), 129 SIGHUP, 130 Ctrl-C, 141 the reader of the "
-    "output went away, 143 SIGTERM."
+    "output closed the pipe, 143 SIGTERM."
 )
 
 app = typer.Typer(
-    help="Take a PyTorch network to a phone in a few kilobytes: train, compress, build, verify, bench.",
+    help="Bring a PyTorch network to a phone in a few kilobytes: train, compress, build, verify, bench. "
+    "`bayespress demo` runs all steps once.",
     epilog=_EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"]},  # of every command
+    context_settings={"help_option_names": ["-h", "--help"]},  # applies to every command
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -57,11 +58,11 @@ def _root(
 
 
 def _paragraphs(text: str | None) -> str:
-    """A docstring with each paragraph on one line, which the terminal wraps at its own width."""
+    """A docstring with each paragraph on one line, so that the terminal can wrap it at its own width."""
     return "\n\n".join(" ".join(part.split()) for part in cleandoc(text or "").split("\n\n"))
 
 
-# Each command, and the extra that brings all it can need; "" where the base dependencies are enough.
+# Each command and the extra with all packages that it may need; "" if the base dependencies are enough.
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (demo, "all"),
     (train, "train"),

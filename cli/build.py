@@ -19,77 +19,88 @@ if TYPE_CHECKING:
 
 
 def build(
-    packed: Annotated[Path, typer.Argument(help="Packed directory that `compress` wrote.")],
+    packed: Annotated[Path, typer.Argument(help="Packed directory written by `compress`.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Bundle to write; *.zip gives one file.", show_default="NAME.bundle"),
+        typer.Option(
+            "--out", "-o", help="Bundle to write: a folder, or one file if it ends in .zip.", show_default="NAME.bundle"
+        ),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", "-t", help=f"What to compile for; repeat for several: {targets_help()}."),
+        typer.Option(
+            "--target",
+            "-t",
+            help=f"System and processor to compile for; repeat the option for several: {targets_help()}.",
+        ),
     ] = None,
     kernels: Annotated[
-        str, typer.Option(help="For layers that can be either: dense, sparse, or auto, by what it will take.")
+        str,
+        typer.Option(
+            help="Kernels of layers that support both: dense, sparse, or auto (the faster one by its estimated time)."
+        ),
     ] = "auto",
     android: Annotated[
         Path | None,
-        typer.Option(help="Put it into this app, the folder android_demo, too.", show_default=False),
+        typer.Option(help="Also copy the bundle into this Android app (the folder android_demo).", show_default=False),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say which layers run sparse, and why.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show for each layer whether its kernel is sparse, and why.")
+    ] = False,
     overwrite: Overwrite = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compile a packed network with TVM into a bundle that carries its own runner and its own checks.
+    """Compile a packed network with TVM into a bundle.
 
     Example: [bold]bayespress build packed/lenet -t host -t arm64-linux -o lenet.bundle[/]
 
-    For a certain processor: [bold]bayespress build packed/lenet -t arm64-android:cortex-a76+dotprod[/]
+    For a specific processor: [bold]bayespress build packed/lenet -t arm64-android:cortex-a76+dotprod[/]
 
-    Into the app that shows it on a phone: [bold]bayespress build packed/lenet --android android_demo[/]
+    Into the Android app that shows the network: [bold]bayespress build packed/lenet --android android_demo[/]
 
-    `bayespress targets` lists what there is. The bundle holds the weights, the graph, golden vectors and, for each
-    target, a static library with its C header and a runner: `runner weights.bpz INPUT.f32`. The ARM runner also runs on
-    Android through adb.
+    The bundle holds the weights, the graph, golden vectors (inputs with the outputs of PyTorch) and, for each target, a
+    static library with its C header and a runner: `runner weights.bpz INPUT.f32`. Before the bundle is written, the
+    golden vectors are checked in ONNX Runtime and in the compiled network. `bayespress targets` lists all targets.
     """
     from ..deploy.builder.app import APP_TARGETS, check_app, put_into_app
     from ..workflow.bundle import build_packed
 
     if android is not None:
-        check_app(android, overwrite=overwrite)  # before minutes of compiling
+        check_app(android, overwrite=overwrite)  # fail before the compilation, which takes minutes
         target = target or list(APP_TARGETS)
     manifest, path = build_packed(packed, out, target, kernels, overwrite=overwrite, progress=step)
     if android is not None:
-        step(f"the app has it: {put_into_app(path, android, overwrite=overwrite)}")
+        step(f"copied the bundle into the app: {put_into_app(path, android, overwrite=overwrite)}")
     if as_json:
         print_json(manifest)
     else:
-        explained = choices_tables(manifest) if explain else []
-        show(files_table(manifest), *explained, f"Next: bayespress verify {shell_word(path)}")
+        decisions = kernel_tables(manifest) if explain else []
+        show(files_table(manifest), *decisions, f"Next: bayespress verify {shell_word(path)}")
 
 
-def choices_tables(manifest: Manifest) -> list[Table]:
-    """Dense or sparse, layer by layer; a table for each processor and each GPU."""
+def kernel_tables(manifest: Manifest) -> list[Table]:
+    """The kernel of each layer; one table per processor and per GPU."""
     tables = []
     for name, target in manifest.targets.items():
-        tables.append(_choices_table(name, target.layers))
+        tables.append(_kernel_table(name, target.layers))
         if target.gpu:
-            tables.append(_choices_table(f"{name}'s GPU", target.gpu_layers))
+            tables.append(_kernel_table(f"{name}'s GPU", target.gpu_layers))
     return tables
 
 
-def _choices_table(name: str, layers: Sequence[KernelDecisionRecord]) -> Table:
-    def expected(microseconds: float | None) -> str:
+def _kernel_table(name: str, layers: Sequence[KernelDecisionRecord]) -> Table:
+    def estimate(microseconds: float | None) -> str:
         return "" if microseconds is None else f"{microseconds:.2f}"
 
     rows = [
-        (each.layer, f"{each.density_percent:.1f} %", expected(each.dense_us), expected(each.sparse_us), each.kernel,
-         each.reason)
-        for each in layers
+        (layer.layer, f"{layer.density_percent:.1f} %", estimate(layer.dense_us), estimate(layer.sparse_us),
+         layer.kernel, layer.reason)
+        for layer in layers
     ]  # fmt: skip
-    return table(f"kernels of {name}", ("layer", "stored", "dense, µs", "sparse, µs", "chosen", "why"), rows)
+    return table(f"kernels of {name}", ("layer", "non-zero", "dense, µs", "sparse, µs", "kernel", "reason"), rows)
 
 
 def files_table(manifest: Manifest) -> Table:
-    """What the bundle is made of."""
+    """One row per file of the bundle."""
     rows = [(file.path, size(file.size), file.sha256[:12]) for file in manifest.files]
     return table(f"bundle of {manifest.name}", ("file", "size", "SHA-256"), rows)

@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 
 _DEFAULTS = CompressSettings()
 _SEARCH, _PRUNING, _PRECISION = "Search", "Pruning", "Precision"
-_RETRAINING, _OWN = "Retraining", "Weights of your own"
+_RETRAINING, _OWN = "Retraining", "A file of weights"
 
 
 def compress(
     context: typer.Context,
     run: Annotated[
         Path,
-        typer.Argument(help="Run directory that `train` wrote; or weights of your own: .safetensors, .pt, .onnx."),
+        typer.Argument(help="Run directory written by `train`, or a file of weights: .safetensors, .pt, .onnx."),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Packed directory to write; of own weights a .bpz.", show_default="RUN/packed"
+            "--out",
+            "-o",
+            help="Packed directory to write; for a file of weights, the .bpz file.",
+            show_default="RUN/packed",
         ),
     ] = None,
     max_error: Annotated[
@@ -49,17 +52,18 @@ def compress(
     max_loss: Annotated[
         float | None,
         typer.Option(
-            help="The same, in percentage points above the error of the trained network.", rich_help_panel=_SEARCH
+            help="Search as with --max-error; the limit is in percentage points above the trained network's error.",
+            rich_help_panel=_SEARCH,
         ),
     ] = None,
     max_bytes: Annotated[
         int | None,
-        typer.Option(help="Search for the lowest error of a file of at most so many bytes.", rich_help_panel=_SEARCH),
+        typer.Option(help="Search for the lowest error with a file of at most this size.", rich_help_panel=_SEARCH),
     ] = None,
     trials: Annotated[
         int | None,
         typer.Option(
-            help="How many settings to try; alone, for the knee of the curve.",
+            help="Number of settings to try. Without a goal, the search picks the knee of the error-size curve.",
             show_default=str(TRIALS),
             rich_help_panel=_SEARCH,
         ),
@@ -67,34 +71,37 @@ def compress(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="SQLite file or database URL of the search.", show_default="RUN/search.db", rich_help_panel=_SEARCH
+            help="SQLite file or database URL that keeps the trials of the search.",
+            show_default="RUN/search.db",
+            rich_help_panel=_SEARCH,
         ),
     ] = None,
     rule: Annotated[
         str,
         typer.Option(
-            help="Rule that ranks weights for pruning: log-alpha, signal-to-noise, group-scale, magnitude, random.",
+            help="Score that ranks weights for pruning: log-alpha, signal-to-noise, group-scale, magnitude or random.",
             rich_help_panel=_PRUNING,
         ),
     ] = _DEFAULTS.rule,
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Prune weights beyond this value of the rule.",
-            show_default="log-alpha 3, others alike",
+            help="Prune all weights whose score is worse than this value.",
+            show_default="log-alpha 3; equivalent values for the other rules",
             rich_help_panel=_PRUNING,
         ),
     ] = None,
     sparsity: Annotated[
         float | None,
         typer.Option(
-            help="Prune this percentage of all weights instead, ranked by the rule.", rich_help_panel=_PRUNING
+            help="Prune this percentage of all weights, ranked by the rule, instead of using a threshold.",
+            rich_help_panel=_PRUNING,
         ),
     ] = None,
     quantizer: Annotated[
         str,
         typer.Option(
-            help="How weights are rounded: posterior (grids that follow the variance), size (grids that follow the "
+            help="How weights are rounded: posterior (grid step from the posterior variance), size (grid step from the "
             "size of the weights), round-off (small floating-point formats) or codebook (shared values).",
             rich_help_panel=_PRECISION,
         ),
@@ -102,29 +109,39 @@ def compress(
     budget: Annotated[
         float,
         typer.Option(
-            help="Nats that rounding may cost a weight under the posterior. Higher values round more coarsely and "
-            "give a smaller file.",
+            help="Allowed cost of rounding under the posterior, in nats per weight. Higher values round more coarsely "
+            "and give a smaller file.",
             rich_help_panel=_PRECISION,
         ),
     ] = _DEFAULTS.budget,
     rate_weight: Annotated[
         float,
         typer.Option(
-            help="Rate-distortion weight (lambda). 0 disables it.",
+            help="Rate-distortion weight (lambda): higher values prefer cheap codes to exact values. 0 disables it.",
             rich_help_panel=_PRECISION,
         ),
     ] = _DEFAULTS.rate_weight,
     clusters: Annotated[
-        int, typer.Option(help="Shared values of a codebook.", rich_help_panel=_PRECISION)
+        int, typer.Option(help="Number of shared values in a codebook.", rich_help_panel=_PRECISION)
     ] = _DEFAULTS.clusters,
     codebook_start: Annotated[
-        str, typer.Option(help="Where k-means starts: linear, density or random.", rich_help_panel=_PRECISION)
+        str,
+        typer.Option(
+            help="Initial values of k-means for a codebook: linear, density or random.", rich_help_panel=_PRECISION
+        ),
     ] = _DEFAULTS.codebook_start,
     shared: Annotated[
-        bool, typer.Option("--shared", help="One codebook for all tensors.", rich_help_panel=_PRECISION)
+        bool,
+        typer.Option(
+            "--shared", help="Use one codebook for all tensors instead of one per tensor.", rich_help_panel=_PRECISION
+        ),
     ] = _DEFAULTS.shared,
     retrain: Annotated[
-        int, typer.Option(help="Epochs of retraining the levels or shared values.", rich_help_panel=_RETRAINING)
+        int,
+        typer.Option(
+            help="Epochs of retraining after rounding; it changes grid levels or shared values.",
+            rich_help_panel=_RETRAINING,
+        ),
     ] = _DEFAULTS.retrain,
     learning_rate: Annotated[
         float, typer.Option(help="Learning rate of retraining, in grid steps per update.", rich_help_panel=_RETRAINING)
@@ -132,22 +149,26 @@ def compress(
     distill: Annotated[
         float,
         typer.Option(
-            help="Weight of the original network's outputs in the loss of retraining, 0 to 1.",
+            help="Weight of the original network's outputs (distillation) in the loss of retraining, 0 to 1.",
             rich_help_panel=_RETRAINING,
         ),
     ] = _DEFAULTS.distill,
     profile: Annotated[
-        str, typer.Option(help="Profile of the file: small, or fast (decodes faster, some percent larger).")
+        str, typer.Option(help="Profile of the file: small, or fast (it decodes faster and is a few percent larger).")
     ] = _DEFAULTS.profile,
     tolerance: Annotated[
         float,
         typer.Option(
-            help="Relative error of every row and column, and of an ONNX model's outputs.", rich_help_panel=_OWN
+            help="Largest relative error of every row and column, and of an ONNX model's outputs.",
+            rich_help_panel=_OWN,
         ),
     ] = 0.01,
     threads: Annotated[
         int,
-        typer.Option(help="Tensors at once; each takes about 8 bytes of memory an element.", rich_help_panel=_OWN),
+        typer.Option(
+            help="Number of tensors to compress at once; each takes about 8 bytes of memory per element.",
+            rich_help_panel=_OWN,
+        ),
     ] = 1,
     data_dir: DataDir = None,
     overwrite: Overwrite = False,
@@ -158,16 +179,16 @@ def compress(
 
     Example: [bold]bayespress compress runs/lenet -o packed/lenet --max-error 1.0[/]
 
-    Smaller yet: [bold]bayespress compress runs/lenet --max-bytes 1600 --retrain 10 --trials 12[/]
+    With retraining: [bold]bayespress compress runs/lenet --max-bytes 1600 --retrain 10 --trials 12[/]
 
-    Weights that were trained elsewhere: [bold]bayespress compress net.safetensors -o net.bpz --tolerance 0.02[/]
+    Weights from another tool: [bold]bayespress compress net.safetensors -o net.bpz --tolerance 0.02[/]
 
-    Weights that are noise are dropped, dead units leave the network, and what is left is rounded to a grid that
-    follows the posterior variance. A search measures the error on the part of the training set that `train
-    --held-out` kept back, and goes on where an earlier one with the same goal stopped. The test error is reported
-    after each step and chooses nothing. A recipe may name settings and a goal in its table `compress`; what is given
-    here takes precedence. Weights without a posterior are rounded to one grid a tensor; `bayespress
-    decode` gives them back.
+    Weights with more noise than signal are pruned, units without weights are removed from the network, and the other
+    weights are rounded to a grid with a step from the posterior variance. A search measures the error on the part of
+    the training set that `train --held-out` kept back, and continues an earlier search with the same goal. The test
+    error is only reported after each step; it selects no setting. A recipe may contain settings and a goal in its
+    table `compress`; options take precedence. A file of weights has no posterior, so each tensor is rounded to one
+    grid; `bayespress decode` restores the tensors.
     """
     from ..files import check_input
     from ..outputs import claimed
@@ -180,8 +201,8 @@ def compress(
     if run.is_file() or (run.suffix in SUFFIXES and not run.is_dir()):
         if searching or retrain:
             raise InputError(
-                f"{run} holds weights without the data they were trained on: there is nothing to measure an error or "
-                "to retrain on; choose a --tolerance."
+                f"{run} holds only weights and no data, so no error can be measured and no retraining is possible; "
+                "choose a --tolerance."
             )
         _compress_file(
             run, out or run.with_suffix(".bpz"), tolerance, profile, threads, overwrite=overwrite, as_json=as_json
@@ -190,21 +211,21 @@ def compress(
     from ..workflow.compress_table import settings_of, wanted_search
     from ..workflow.compression import compress_run
 
-    # What is not given is the recipe's, and then the default.
+    # An option that the user does not give has the value of the recipe or, if the recipe has none, the default.
     values = {
         "rule": rule, "threshold": threshold, "sparsity": sparsity, "quantizer": quantizer, "budget": budget,
         "rate_weight": rate_weight, "clusters": clusters, "codebook_start": codebook_start, "shared": shared,
         "retrain": retrain, "learning_rate": learning_rate, "distill": distill, "profile": profile,
     }  # fmt: skip
     settings = {name: value for name, value in values.items() if _is_given(context, name)}
-    settings_of(settings)  # refused before anything is read
+    settings_of(settings)  # reject invalid settings before anything is read
     out = out or run / "packed"
     with claimed([(out, PACKED)], overwrite=overwrite, inputs=(run,), within=True), contextlib.ExitStack() as stack:
         search = wanted_search(
             run, settings, max_error=max_error, max_loss=max_loss, max_bytes=max_bytes, trials=trials, storage=storage
         )
         if search is not None:
-            kept = f"the trials that were finished are kept in {without_password(search.storage)}"
+            kept = f"the finished trials are kept in {without_password(search.storage)}"
             stack.enter_context(resumable(kept))
         packed = compress_run(
             run, out, settings, data_dir=data_dir, search=search, overwrite=overwrite, trust_code=trust_code,
@@ -216,10 +237,10 @@ def compress(
     if as_json:
         print_json(record)
         return
-    shown: list[Table | str] = [steps_table(record)]
+    tables: list[Table | str] = [steps_table(record)]
     if record.choice is not None:
-        shown.append(curve_table(record.choice, record.measured_by))
-    show(*shown, f"Next: bayespress build {shell_word(out)}")
+        tables.append(curve_table(record.choice, record.measured_by))
+    show(*tables, f"Next: bayespress build {shell_word(out)}")
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -231,7 +252,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _compress_file(
     path: Path, out: Path, tolerance: float, profile: str, threads: int, *, overwrite: bool, as_json: bool
 ) -> None:
-    """Weights of the user's own into a .bpz file."""
+    """Compress a file of weights into a .bpz file."""
     from ..compress.quantize_file import check_ending, compress_file
     from ..outputs import WEIGHT_FILE, claimed
 
@@ -241,25 +262,27 @@ def _compress_file(
 
     check_ending(path)
     with claimed([(out, WEIGHT_FILE)], overwrite=overwrite, inputs=(path,)):
-        found = compress_file(path, out, tolerance, profile=profile, threads=threads, progress=log, overwrite=overwrite)
-    for text in found.notes:
+        result = compress_file(
+            path, out, tolerance, profile=profile, threads=threads, progress=log, overwrite=overwrite
+        )
+    for text in result.notes:
         note(text)
-    before, after, errors = path.stat().st_size, found.size, found.errors
+    before, after, errors = path.stat().st_size, result.size, result.errors
     worst = max(error for _, error in errors)
     if as_json:
         report = {"path": str(out), "bytes": after, "ratio": before / after, "relative_error": dict(errors)}
-        print_json(report | {"outputs_error": found.outputs_error, "notes": list(found.notes)})
+        print_json(report | {"outputs_error": result.outputs_error, "notes": list(result.notes)})
         return
     rows = [
         ("tensors", len(errors)),
         ("before", size(before)),
         ("after", f"{size(after)}, {before / after:.1f}x"),
         ("largest relative error of a row or column", f"{worst:.2g}"),
-        *([] if found.outputs_error is None else [("relative error of the outputs", f"{found.outputs_error:.2g}")]),
+        *([] if result.outputs_error is None else [("relative error of the outputs", f"{result.outputs_error:.2g}")]),
     ]
-    # Not the original's name, wherever the user is: decoding gives rounded weights.
-    again = Path(f"{path.stem}.decoded.safetensors")
-    advice = f"Back again: bayespress decode {shell_word(out)} -o {shell_word(again)}"
+    # Decoded weights are rounded, so the suggested name differs from the original's.
+    decoded = Path(f"{path.stem}.decoded.safetensors")
+    advice = f"To decode: bayespress decode {shell_word(out)} -o {shell_word(decoded)}"
     show(table(str(out), ("", ""), rows), advice)
 
 
@@ -270,22 +293,22 @@ def steps_table(record: PackedRecord) -> Table:
         ("step", f"{record.part or ''} {record.measured_by.name}".strip(), "non-zero parameters", "size"),
         [
             (
-                each.name,
-                record.measured_by.text(each.metric),
-                f"{each.nonzero:,}",
-                "" if each.bytes is None else size(each.bytes),
+                step.name,
+                record.measured_by.text(step.metric),
+                f"{step.nonzero:,}",
+                "" if step.bytes is None else size(step.bytes),
             )
-            for each in record.steps
+            for step in record.steps
         ],
     )
 
 
 def curve_table(choice: ChoiceRecord, metric: Metric) -> Table:
-    """The points of a search that no other beats, the chosen one marked."""
+    """The Pareto-optimal points of a search, with a mark at the chosen one."""
     rows = []
     for point in choice.front():
         chosen = (point.metric, point.bytes) == (choice.metric, choice.bytes)
         words = ", ".join(f"{name} {value:.3g}" for name, value in point.settings.items())
         rows.append((f"{size(point.bytes)}{' ← chosen' if chosen else ''}", metric.text(point.metric), words))
-    title = f"{choice.goal}, of {len(choice.points)} settings, on {choice.measured_on()}"
+    title = f"{choice.goal}: {len(choice.points)} settings tried, measured on {choice.measured_on()}"
     return table(title, ("size", f"held-out {metric.name}", "settings"), rows)

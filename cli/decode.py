@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from ..outputs import Kind
 
 _FORMATS = (".safetensors", ".npz", ".onnx")
-_PRODUCER = "bayespress decode"  # in each file, so that a later decode may replace it
+_PRODUCER = "bayespress decode"  # written into each file; only a file with this mark may be overwritten
 
 
 def decode(
-    path: Annotated[Path, typer.Argument(help="A .bpz file, or a bundle or packed directory that holds one.")],
+    path: Annotated[Path, typer.Argument(help="A .bpz file, or a bundle or packed directory that contains one.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: *.safetensors, *.npz or *.onnx.")],
     overwrite: Overwrite = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Decode a .bpz file into plain float32 tensors, or into an ONNX model that ONNX Runtime runs.
+    """Decode a .bpz file into float32 tensors (.safetensors, .npz) or into a complete ONNX model.
 
     Example: [bold]bayespress decode lenet.bundle -o lenet.onnx[/]
 
-    ONNX needs the graph, so it takes a bundle or a packed directory; the other two take a bare .bpz as well.
+    ONNX needs the graph, so it requires a bundle or a packed directory. The other formats also accept a bare .bpz.
     """
     from .. import codec
     from ..deploy.bundle.weights import weights_of
@@ -61,19 +61,19 @@ def decode(
 
 
 def decoded_kind(suffix: str) -> Kind:
-    """The kind of a decoded file: one of this format that carries our mark, so never the original weights."""
+    """The kind of a decoded file: a file of this format with the mark of `decode`, so never the original weights."""
     from ..outputs import Kind
 
-    of = {".npz": _is_our_npz, ".onnx": _is_our_onnx, ".safetensors": _is_our_safetensors}[suffix]
+    has_mark = {".npz": _npz_has_mark, ".onnx": _onnx_has_mark, ".safetensors": _safetensors_has_mark}[suffix]
 
     def difference(path: Path) -> str | None:
-        return None if of(path) else "`bayespress decode` did not write it"
+        return None if has_mark(path) else "`bayespress decode` did not write it"
 
     return Kind(f"a decoded {suffix} file", False, difference)
 
 
 def _write_npz(path: Path, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
-    """An .npz file; our mark is the comment of the zip archive. Any name that a .bpz has is taken."""
+    """Write an .npz file with the mark as the comment of the zip archive. Every name in a .bpz is valid here."""
     import numpy as np
 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -83,7 +83,7 @@ def _write_npz(path: Path, tensors: Mapping[str, npt.NDArray[np.float32]]) -> No
                 np.lib.format.write_array(member, np.ascontiguousarray(values).reshape(values.shape))
 
 
-def _is_our_npz(path: Path) -> bool:
+def _npz_has_mark(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -96,7 +96,7 @@ def _write_safetensors(path: Path, tensors: Mapping[str, npt.NDArray[np.float32]
     save_file(dict(tensors), path, metadata={"format": "pt", "producer": _PRODUCER})
 
 
-def _is_our_safetensors(path: Path) -> bool:
+def _safetensors_has_mark(path: Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -107,12 +107,12 @@ def _is_our_safetensors(path: Path) -> bool:
 
 
 def _onnx_producer() -> bytes:
-    """Field 2 of an ONNX ModelProto, producer_name; in protobuf's encoding the last value of a field holds."""
+    """Encoded field 2 (producer_name) of an ONNX ModelProto, to append: protobuf uses the last value of a field."""
     name = _PRODUCER.encode()
     return bytes([2 << 3 | 2, len(name)]) + name
 
 
-def _is_our_onnx(path: Path) -> bool:
+def _onnx_has_mark(path: Path) -> bool:
     with path.open("rb") as stream:
         mark = _onnx_producer()
         stream.seek(0, 2)

@@ -13,29 +13,33 @@ from .interrupt import resumable
 
 
 def demo(
-    data: Annotated[str, typer.Option(help="digits (nothing to download), or mnist with --data-dir.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="Data set: digits (part of scikit-learn, no download), or mnist with --data-dir.")
+    ] = "digits",
     data_dir: DataDir = None,
     model: Annotated[
-        str, typer.Option(help="lenet-300-100, lenet-5-caffe, or your own as module:callable.")
+        str, typer.Option(help="Network: lenet-300-100, lenet-5-caffe, or your own as module:callable.")
     ] = "lenet-300-100",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the demo's own number.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.", show_default="the demo's")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for everything.", show_default="out/DATA")
+        Path | None, typer.Option("--out", "-o", help="Folder for all outputs.", show_default="out/DATA")
     ] = None,
     android: Annotated[
         Path | None,
-        typer.Option(help="Also put the network into this app, the folder android_demo.", show_default=False),
+        typer.Option(help="Also copy the bundle into this Android app (the folder android_demo).", show_default=False),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Train again even if the same run is there.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Train again even if a finished run with the same settings exists.")
+    ] = False,
     overwrite: Overwrite = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Do everything once: train, compress, build, bench, verify.
+    """Run all steps once on a small network: train, compress, build, bench, verify.
 
     Example: [bold]bayespress demo[/], or [bold]bayespress demo --data mnist --data-dir ~/data[/]
 
-    A run that is there already with the same settings is used again, and one that was cut short goes on. What an
-    earlier demo wrote into its folder is written anew; --overwrite is for a folder that no demo has made.
+    A finished run with the same settings is used again, and an interrupted one is continued. The outputs of an earlier
+    demo are replaced; --overwrite is necessary only for a folder that another command wrote.
     """
     from ..workflow.demo import run_demo
     from .bench import latency_table
@@ -44,7 +48,7 @@ def demo(
     from .verify import checks_table
 
     folder = out or Path("out") / data
-    with resumable(f"what was finished is kept in {folder}"):
+    with resumable(f"the finished steps are kept in {folder}"):
         result = run_demo(
             folder, data, data_dir=data_dir, model=model, epochs=epochs, android=android, fresh=fresh,
             overwrite=overwrite, live=not as_json, progress=step,
@@ -63,7 +67,7 @@ def demo(
             _summary(summary),
         )
     if not result.checks.passed:
-        raise CheckFailedError(f"The bundle {result.bundle} did not verify; see the checks above.")
+        raise CheckFailedError(f"Verification of the bundle {result.bundle} failed; see the checks above.")
 
 
 def _summary(summary: dict[str, Any]) -> Any:
@@ -76,7 +80,7 @@ def _summary(summary: dict[str, Any]) -> Any:
         ("decode time", f"{summary['decode_us']:.0f} µs"),
         ("latency", f"{by_label['ONNX Runtime, original']['median_us']:.1f} µs dense (ONNX Runtime) → "
          f"{by_label['compiled']['median_us']:.1f} µs compressed (compiled)"),
-        ("process start to all golden outputs", f"{summary['start_ms']:.1f} ms"),
+        ("start of the process to the last golden output", f"{summary['start_ms']:.1f} ms"),
         ("verification", "passed" if summary["verified"] else "FAILED"),
         ("report", summary["report"]),
         ("bundle", summary["bundle"]),

@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A .bpz file, or a bundle or packed directory that holds one.")],
+    path: Annotated[Path, typer.Argument(help="A .bpz file, or a bundle or packed directory that contains one.")],
     han: Annotated[
-        bool, typer.Option("--han", help="Also what the storage scheme of Han et al. would make of the same weights.")
+        bool,
+        typer.Option("--han", help="Also show the size of the weights in the storage scheme of Han et al. (2016)."),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show where each byte of a .bpz file goes, by tensor and by stream.
+    """Show the size of a .bpz file by tensor and by stream.
 
     Example: [bold]bayespress inspect lenet.bpz[/]
 
-    With --han the stages of appendix A of the soft weight-sharing paper stand beside it: r_p of its equation 9, and
-    the bytes of each matrix in plain compressed sparse rows, with tight row pointers (A.1), relative column indices
-    (A.2) and a codebook (A.3), and Huffman-coded.
+    With --han a second table compares the file with appendix A of the soft weight-sharing paper (Ullrich et al. 2017):
+    r_p of its equation 9, and the bytes of each matrix as compressed sparse rows, with tight row pointers (A.1), with
+    relative column indices (A.2), with a codebook (A.3), and with Huffman coding.
     """
     from .. import codec
     from ..deploy.bundle.weights import weights_of
@@ -40,13 +41,13 @@ def inspect(
     layout = codec.layout(data)
     sizes = codec.han_sizes(codec.decode(data)) if han else []
     if as_json:
-        print_json(layout.as_dict() | ({"han": [asdict(each) for each in sizes]} if han else {}))
+        print_json(layout.as_dict() | ({"han": [asdict(matrix) for matrix in sizes]} if han else {}))
     else:
         show(tensors_table(layout), streams_table(layout), *([han_table(sizes)] if han else []))
 
 
 def tensors_table(layout: FileLayout) -> Table:
-    """One row a tensor."""
+    """One row per tensor."""
     rows = [
         (
             tensor.name,
@@ -66,18 +67,19 @@ def tensors_table(layout: FileLayout) -> Table:
 
 
 def streams_table(layout: FileLayout) -> Table:
-    """One row a kind of stream, over all tensors."""
+    """One row per kind of stream, summed over all tensors."""
     rows = [(name, f"{count:,.1f}", f"{100 * count / layout.size:.1f} %") for name, count in layout.by_stream().items()]
     return table("by stream", ("stream", "bytes", "share"), [*rows, ("total", f"{layout.size:,}", "100.0 %")])
 
 
 def han_table(sizes: Sequence[HanSizes]) -> Table:
-    """One row a matrix, and their sum; bytes at each stage of the scheme."""
+    """One row per matrix and one for the total; bytes at each stage of the scheme."""
     rows = [
-        (each.name, f"{each.index_bits}", f"{each.fillers:,}", f"{each.rate:.1f}", *_stages([each])) for each in sizes
+        (matrix.name, f"{matrix.index_bits}", f"{matrix.fillers:,}", f"{matrix.rate:.1f}", *_stages([matrix]))
+        for matrix in sizes
     ]
-    if sizes:  # the scheme leaves vectors out, and a file may hold nothing else
-        rows.append(("total", "", f"{sum(each.fillers for each in sizes):,}", "", *_stages(sizes)))
+    if sizes:  # the scheme covers only matrices, and a file may hold only vectors
+        rows.append(("total", "", f"{sum(matrix.fillers for matrix in sizes):,}", "", *_stages(sizes)))
     columns = ("matrix", "p", "fillers", "r_p", "float32", "sparse rows", "A.1", "A.2", "A.3", "Huffman", "ratio")
     return table("as Han et al. would store them, bytes", columns, rows)
 
@@ -85,5 +87,5 @@ def han_table(sizes: Sequence[HanSizes]) -> Table:
 def _stages(sizes: Sequence[HanSizes]) -> list[str]:
     from ..codec.han import STAGES
 
-    bits = [sum(getattr(each, stage) for each in sizes) for stage in STAGES]
+    bits = [sum(getattr(matrix, stage) for matrix in sizes) for stage in STAGES]
     return [f"{count / 8:,.1f}" for count in bits] + [f"{bits[0] / bits[-1]:.1f}"]

@@ -1,4 +1,4 @@
-"""What Ctrl-C says: what was kept, and the command that goes on."""
+"""The message after Ctrl-C: which results are kept, and the command that continues."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..text import shell_quoted
 
 @contextlib.contextmanager
 def resumable(kept: str | None = None) -> Iterator[None]:
-    """Turn Ctrl-C during the block into a sentence for a command that goes on when it is given once more.
+    """Convert Ctrl-C inside the block into a message for a command that continues if it is repeated.
 
-    kept  what a later command finds, as "3 trials are kept in search.db"; None takes the sentence of the Interrupted
+    kept  clause about the kept results, as "3 trials are kept in search.db"; None to use the message of the Interrupted
           error that the block raises
 
-    The command that an Interrupted error from inside names is replaced: the one that goes on is the user's own.
+    The message ends with the user's own command line, not with a command that an inner Interrupted error names.
     """
     try:
         yield
     except (KeyboardInterrupt, Interrupted) as stop:
         sentence = f"Interrupted; {kept}" if kept is not None else str(stop) or "Interrupted"
-        raise Interrupted(f"{sentence}; go on with: {command_line()}") from None
+        raise Interrupted(f"{sentence}; continue with: {command_line()}") from None
 
 
 def command_line() -> str:
-    """The command as it was given, without passwords."""
+    """The user's command line without passwords."""
     return " ".join(["bayespress", *(shell_quoted(without_password(word)) for word in sys.argv[1:])])

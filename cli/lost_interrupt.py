@@ -1,7 +1,7 @@
-"""Ctrl-C that a library discards, as code does that catches every exception: the next line of progress raises it again.
+"""Detection of a Ctrl-C that a library discarded by catching every exception; the next line of progress raises it.
 
-Python reports every signal that it handles to a file descriptor, whatever becomes of the exception that the handler
-raises. So a signal that was reported, while the command goes on as if nothing had happened, was lost.
+Python writes every signal that it handles to a file descriptor, independently of the exception that the handler raises.
+If the command still runs after a signal was written, a library discarded the exception.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import sys
 import threading
 
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-_ENOUGH = 4096  # bytes of a pipe, one a signal
+_READ_SIZE = 4096  # bytes; one byte per signal
 
 
 class _Watch:
-    """Signals since `begin`.
+    """The signals received since `begin`.
 
-    reader, writer  descriptors of a pipe that does not block; None and -1 before `begin`
+    reader, writer  descriptors of a non-blocking pipe; None and -1 before `begin`
     """
 
     reader: int | None = None
@@ -30,14 +30,14 @@ class _Watch:
             for end in (self.reader, self.writer):
                 os.set_blocking(end, False)
         signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
-        self.came()
+        self.received()
 
-    def came(self) -> bool:
-        """Whether one of the signals that end a command came since the last call."""
+    def received(self) -> bool:
+        """Whether a signal that ends a command was received since the last call."""
         if self.reader is None:
             return False
         try:
-            return not _SIGNALS.isdisjoint(os.read(self.reader, _ENOUGH))
+            return not _SIGNALS.isdisjoint(os.read(self.reader, _READ_SIZE))
         except BlockingIOError:
             return False
 
@@ -46,16 +46,16 @@ _WATCH = _Watch()
 
 
 def watch_for_interrupts() -> None:
-    """Begin to note signals; of the main thread."""
+    """Start recording signals. Only the main thread may call this."""
     _WATCH.begin()
 
 
 def raise_lost_interrupt() -> None:
-    """Raise KeyboardInterrupt if a signal to end came and nothing came of it.
+    """Raise KeyboardInterrupt if a signal that ends the command was received and its exception was discarded.
 
-    While an exception is being handled nothing is raised: then the command is ending, and what it does is to tidy up.
+    Raises nothing while an exception is being handled, because the command is then already ending and cleaning up.
     """
-    # Only the main thread is interrupted, so only there can an interrupt be missed.
+    # Python raises KeyboardInterrupt only in the main thread.
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread and sys.exception() is None and _WATCH.came():
+    if in_main_thread and sys.exception() is None and _WATCH.received():
         raise KeyboardInterrupt

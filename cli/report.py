@@ -17,24 +17,27 @@ def report(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", help="Page to write; *.svg gives the picture alone of a packed directory or bench report."
+            "--out",
+            "-o",
+            help="HTML page to write; with the ending .svg, only the picture of a packed directory or bench report.",
         ),
     ] = Path("report.html"),
     bench: Annotated[
         Path | None,
-        typer.Option(help="JSON that `bench -o` wrote, to show latencies on a packed directory's or bundle's page."),
+        typer.Option(help="JSON written by `bench -o`; adds latencies to the page of a packed directory or bundle."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write one self-contained page about a run, a packed directory, a bundle or a bench report.
+    """Write a self-contained HTML page about a run, a packed directory, a bundle or a bench report.
 
     Example: [bold]bayespress report runs/lenet -o training.html[/]
 
     Or: [bold]bayespress report packed/lenet --bench bench.json -o lenet.html[/]
 
-    Of a run: error, curves, weights left by layer, signal-to-noise ratio, weights and filters before and after.
-    Of a packed directory: error and size by step, bytes by tensor and stream, the search, errors by class.
-    Of a bundle: targets, what an app grows by, the kernel of each layer. Of a bench report: latency on each device.
+    The page of a run shows the error, training curves, the remaining weights of each layer, signal-to-noise ratios, and
+    weights and filters before and after training. A packed directory: error and size after each step, bytes of each
+    tensor and stream, the search, errors by class. A bundle: targets, how much an app grows, the kernel of each layer.
+    A bench report: latency on each device.
     """
     from ..workflow.report import write_report
 

@@ -1,7 +1,7 @@
-"""Running one command of the command line.
+"""Execution of one command line.
 
-typer's own main function ends a process in its own ways (a framed message of several lines, "Aborted!" with code 1,
-code 1 for a closed pipe). Here every end is an exit code or an exception, and __main__ turns those into one sentence.
+typer's main function reports errors differently (a framed message of several lines, "Aborted!" with exit code 1, exit
+code 1 for a closed pipe). `run` returns an exit code or raises an exception, and __main__ prints one sentence for it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typer.main import get_command
 
 from ..errors import ExitCode, InputError, Interrupted
 
-# The common base of typer's exceptions about usage; which package defines it differs between typer's releases.
+# The base class of typer's exceptions about usage; typer's releases import it from different packages.
 _UsageFailure: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-COMPLETION = "_BAYESPRESS_COMPLETE"  # set by the script that `--install-completion` writes
+COMPLETION = "_BAYESPRESS_COMPLETE"  # set by the shell script that `--install-completion` writes
 
 
 def run(arguments: Sequence[str]) -> ExitCode:
-    """Run the command that `arguments` name; its exit code.
+    """Run the command in `arguments` and return its exit code.
 
-    Raises InputError for arguments that do not fit the command, and whatever the command raises.
+    Raises InputError for invalid arguments, and every exception of the command.
     """
     from .app import app
 
     command = get_command(app)
-    if COMPLETION in os.environ:  # a shell asks what may follow; typer's main function answers, and ends the process
+    if COMPLETION in os.environ:  # a shell asks for completions; typer's main function prints them and exits
         try:
             command.main(list(arguments), prog_name="bayespress", standalone_mode=False)
         except SystemExit as end:
@@ -39,9 +39,9 @@ def run(arguments: Sequence[str]) -> ExitCode:
     except typer.Exit as end:
         return ExitCode(end.exit_code)
     except typer.Abort:
-        raise Interrupted("Interrupted at a question; nothing was changed.") from None
+        raise Interrupted("Interrupted at a prompt; nothing was changed.") from None
     except _UsageFailure as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # `bayespress` alone; the help was printed already
+        if type(error).__name__ == "NoArgsIsHelpError":  # `bayespress` without arguments; the help is already printed
             error.show()
             return ExitCode.BAD_INPUT
         context_of_error = getattr(error, "ctx", None)

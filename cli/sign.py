@@ -13,18 +13,21 @@ from .console import JsonFlag, print_json, show
 
 
 def sign(
-    bundle: Annotated[Path | None, typer.Argument(help="Bundle (folder or .zip) that `build` wrote.")] = None,
+    bundle: Annotated[Path | None, typer.Argument(help="Bundle (folder or .zip) written by `build`.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private Ed25519 key in PEM to sign with.")] = None,
     new_key: Annotated[
-        Path | None, typer.Option(help="Write a new private key here, and its public one beside it.")
+        Path | None,
+        typer.Option(help="Write a new private key to this file, and the public key to *.public.pem next to it."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Sign a bundle, so that others can check that it comes from you and is unchanged.
 
-    Example: [bold]bayespress sign --new-key release.pem[/], once; then
-    [bold]bayespress sign lenet.bundle --key release.pem[/], and for others
-    [bold]bayespress verify lenet.bundle --key release.public.pem[/]
+    Make a key once: [bold]bayespress sign --new-key release.pem[/]
+
+    Sign with it: [bold]bayespress sign lenet.bundle --key release.pem[/]
+
+    Others verify with the public key: [bold]bayespress verify lenet.bundle --key release.public.pem[/]
     """
     from ..deploy.bundle.sign import new_key as make_key
     from ..deploy.bundle.sign import sign as sign_bundle
@@ -34,10 +37,10 @@ def sign(
         if as_json:
             print_json({"private": str(new_key), "public": str(public)})
         else:
-            show(f"{new_key}: keep it to yourself. {public}: give it to those who verify.")
+            show(f"{new_key}: the private key, keep it secret. {public}: the public key, publish it.")
         return
     if bundle is None or key is None or new_key is not None:
-        raise InputError("Give a bundle and --key to sign it with, or --new-key alone to make a key.")
+        raise InputError("These options do not fit together; give a bundle and --key, or --new-key alone.")
     sign_bundle(bundle, key)
     if as_json:
         print_json({"bundle": str(bundle), "signed": True})

@@ -6,20 +6,20 @@ from .console import JsonFlag, print_json, show, table
 
 
 def targets(as_json: JsonFlag = False) -> None:
-    """List what `build` can compile for, and whether what each needs is installed.
+    """List the targets of `build`, and the tools that each target needs and this machine lacks.
 
-    A target of your own is named as module:target, a bayespress.deploy.compile.targets.Target in a module of yours.
+    Name your own target as module:target, where target is a bayespress.deploy.compile.targets.Target.
 
     Example: [bold]bayespress targets[/]
 
-    A processor and extensions may follow a target's name: [bold]bayespress build packed -t
-    arm64-linux:cortex-a76+dotprod[/]; a GPU's fp16 has products computed in float16 where the device can, sums staying
-    float32: [bold]-t adreno+fp16-products[/]
+    A processor and extensions may follow the name of a target: [bold]bayespress build packed -t
+    arm64-linux:cortex-a76+dotprod[/]. On a GPU, +fp16-products computes products in float16 if the device supports it;
+    sums stay float32: [bold]-t adreno+fp16-products[/]
     """
     from ..deploy.compile.targets import all_targets
     from ..deploy.compile.toolchain import missing_for
 
-    rows = [(each, missing_for(each)) for each in all_targets()]
+    rows = [(target, missing_for(target)) for target in all_targets()]
     if as_json:
         print_json(
             [
@@ -32,17 +32,17 @@ def targets(as_json: JsonFlag = False) -> None:
             ]
         )  # fmt: skip
         return
-    made = table(
+    overview = table(
         "targets",
-        ("", "for", "processors, GPUs", "extensions", "missing here"),
+        ("", "for", "processors, GPUs", "extensions", "missing tools"),
         [
             (
-                t.name, t.description, ", ".join(t.cpus or t.families), ", ".join(t.extensions),
-                "; ".join(missing) or "nothing",
+                target.name, target.description, ", ".join(target.cpus or target.families),
+                ", ".join(target.extensions), "; ".join(missing) or "none",
             )
-            for t, missing in rows
+            for target, missing in rows
         ],
     )  # fmt: skip
-    for column in made.columns:
+    for column in overview.columns:
         column.justify = "left"
-    show(made)
+    show(overview)

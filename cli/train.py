@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ..train.run import RunRecord
 
 
-_FIT = FitSettings()  # where the defaults stand
+_FIT = FitSettings()  # the defaults
 _FEW = " below 10,000 examples"  # see train/suited.py
 
-# Written out: the methods themselves need torch, and --help shall not wait for it.
+# A literal list, because the methods import torch and --help must start quickly.
 METHOD_NAMES = (
     "bayes-by-backprop", "deep-compression", "dynamic-network-surgery", "group-horseshoe", "group-normal-jeffreys",
     "mc-dropout", "soft-weight-sharing", "sparse-vd",
@@ -33,29 +33,35 @@ TASK_NAMES = ("binary", "cross-entropy", "gaussian", "multi-label", "pixel-cross
 
 
 def _default(value: object) -> Any:
-    """Shown in the help as the default; what is not given leaves the recipe's value."""
+    """Text of the default in the help. The option's real default is None, which keeps the recipe's value."""
     return {"show_default": str(value)}
 
 
 def train(
     recipe: Annotated[
         str | None,
-        typer.Option(help="Begin with a recipe, like lenet-5-caffe/group-horseshoe, or a .toml file of your own."),
+        typer.Option(
+            help="Recipe with all settings: a built-in one, as lenet-5-caffe/group-horseshoe, or your own .toml file."
+        ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="lenet-300-100, lenet-5-caffe, mlp-1200, vgg, wrn-16-4, or your own as module:callable.",
+            help="Network: lenet-300-100, lenet-5-caffe, mlp-1200, vgg, wrn-16-4, or your own as module:callable.",
             **_default("lenet-300-100"),
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help=f"How to train: {', '.join(METHOD_NAMES)}.", **_default("sparse-vd"))
+        str | None,
+        typer.Option(
+            help=f"Training method: {', '.join(METHOD_NAMES)}, or your own as module:Class.", **_default("sparse-vd")
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits, mnist, fashion-mnist, cifar10, folder:PATH of pictures, or module:callable.",
+            help="Data set: digits, mnist, fashion-mnist, cifar10, folder:PATH with pictures, or your own as "
+            "module:callable.",
             **_default("digits"),
         ),
     ] = None,
@@ -64,20 +70,26 @@ def train(
         str | None,
         typer.Option(
             help=f"Likelihood of the targets: {', '.join(TASK_NAMES)}, or your own loss function as module:callable.",
-            **_default("the data set's own"),
+            **_default("the data set's task"),
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.", **_default(_FIT.epochs))] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Examples a step.", **_default(f"100; 25{_FEW}"))] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Examples per optimiser step.", **_default(f"100; 25{_FEW}"))
+    ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="Adam's at the start; falls linearly to 0.", **_default(f"{_FIT.learning_rate}; 0.002{_FEW}")
+            help="Adam's initial learning rate; it falls linearly to 0.",
+            **_default(f"{_FIT.learning_rate}; 0.002{_FEW}"),
         ),
     ] = None,
     warmup_start: Annotated[
         float | None,
-        typer.Option(help="Fraction of the run before the KL term is added.", **_default(_FIT.warmup_start)),
+        typer.Option(
+            help="Fraction of the run before the KL term is added; its weight then rises until --warmup-end.",
+            **_default(_FIT.warmup_start),
+        ),
     ] = None,
     warmup_end: Annotated[
         float | None,
@@ -89,7 +101,8 @@ def train(
     kl_weighting: Annotated[
         str | None,
         typer.Option(
-            help="Of an epoch's mini-batches: uniform, or blundell (2^(M-i)/(2^M-1)).", **_default(_FIT.kl_weighting)
+            help="Weight of the KL term in mini-batch i of M: uniform (1/M), or blundell (2^(M-i)/(2^M-1)).",
+            **_default(_FIT.kl_weighting),
         ),
     ] = None,
     autocast: Annotated[
@@ -101,18 +114,24 @@ def train(
     ] = None,
     held_out: Annotated[
         float | None,
-        typer.Option(help="Part of the training set kept back, for `compress` to choose by.", **_default(0)),
+        typer.Option(
+            help="Fraction of the training set to hold out; `compress` measures its search on this part.", **_default(0)
+        ),
     ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Start from the posterior means of this run, instead of random weights.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of initial weights, noise and batch order.", **_default(_FIT.seed))
+        int | None,
+        typer.Option(help="Seed of initial weights, noise and the order of batches.", **_default(_FIT.seed)),
     ] = None,
-    model_args: Annotated[str, typer.Option(help="Arguments of the model as a JSON object.")] = "{}",
+    model_args: Annotated[
+        str, typer.Option(help='Arguments of the network as a JSON object, as in {"width": 64}.')
+    ] = "{}",
     method_args: Annotated[str, typer.Option(help="Settings of the method as a JSON object.")] = "{}",
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Any field of the recipe, as in method.global_scale=1e-4.")
+        list[str] | None,
+        typer.Option("--set", help="Value for a field of the recipe, as in method.global_scale=1e-4."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -120,10 +139,14 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue this run from its last checkpoint with its own settings."),
+        typer.Option(help="Continue this run directory from its last checkpoint, with the settings of the run."),
     ] = None,
-    devices: Annotated[str, typer.Option(help="How many GPUs or processes, or `auto` (Lightning's).")] = "1",
-    strategy: Annotated[str, typer.Option(help="How they work together: ddp, for instance (Lightning's).")] = "auto",
+    devices: Annotated[
+        str, typer.Option(help="Number of GPUs or processes, or auto (argument of Lightning's Trainer).")
+    ] = "1",
+    strategy: Annotated[
+        str, typer.Option(help="Distribution over devices, for example ddp (argument of Lightning's Trainer).")
+    ] = "auto",
     overwrite: Overwrite = False,
     trust_code: TrustCode = False,
     as_json: JsonFlag = False,
@@ -132,10 +155,10 @@ def train(
 
     Example: [bold]bayespress train --model lenet-300-100 --data mnist --data-dir ~/data --epochs 60 -o runs/lenet[/]
 
-    Or by recipe: [bold]bayespress train --recipe lenet-300-100/sparse-vd --data-dir ~/data --epochs 20[/]
+    With a recipe: [bold]bayespress train --recipe lenet-300-100/sparse-vd --data-dir ~/data --epochs 20[/]
 
-    The run directory holds run.json (settings and metrics by epoch), posterior.safetensors (all that compress
-    needs) and checkpoints. A run that was cut short goes on with --resume.
+    The run directory contains run.json (settings and the metrics of each epoch), posterior.safetensors (the input of
+    `compress`) and checkpoints. --resume continues an interrupted run.
     """
     from ..train.trust import check_code, code_names
     from ..workflow.training import file_name, named_by, new_record, run_kept_safe
@@ -153,7 +176,7 @@ def train(
             },
         )  # fmt: skip
         folder, record = resume, _unfinished(resume)
-        # A name that the user repeats says that its code may be imported (trust.py); another name is a change.
+        # A name that the user repeats allows its code to be imported (trust.py); a different name is a change.
         names = {
             "--task": (task, None if record.task is None else record.task.name),
             "--model": (model, record.model.name),
@@ -195,12 +218,12 @@ def train(
     if as_json:
         print_json(record)
         return
-    last, final, figure = record.metrics[-1], record.final, record.measured_by
-    learnt_nothing = final is not None and final.at_chance
-    if final is not None and learnt_nothing:
+    last, final, metric = record.metrics[-1], record.final, record.measured_by
+    at_chance = final is not None and final.at_chance
+    if final is not None and at_chance:
         note(
-            f"The {final.part} {figure.name} of {figure.text(final.metric)} is at chance level: always answering the "
-            f"most frequent class gives {figure.text(final.constant)}; train for more epochs, or lower the "
+            f"The {final.part} {metric.name} of {metric.text(final.metric)} is at chance level: always answering the "
+            f"most frequent class gives {metric.text(final.constant)}; train for more epochs, or lower the "
             "learning rate."
         )
     trust = " --trust-code" if code_names(record) else ""
@@ -209,14 +232,14 @@ def train(
             f"{record.model.name} on {record.data.name} by {record.method.name}",
             ("", ""),
             [
-                (f"{final.part if final else 'test'} {figure.name}", figure.text(final.metric if final else None)),
-                ("weights left", percent(final.nonzero_percent if final else None)),
-                ("KL, nats an example", f"{last.kl:.4f}"),
+                (f"{final.part if final else 'test'} {metric.name}", metric.text(final.metric if final else None)),
+                ("remaining weights", percent(final.nonzero_percent if final else None)),
+                ("KL, nats per example", f"{last.kl:.4f}"),
                 ("seconds", f"{record.seconds:.0f}"),
                 ("run directory", folder),
             ],
         ),
-        *([] if learnt_nothing else [f"Next: bayespress compress {shell_word(folder)}{trust}"]),
+        *([] if at_chance else [f"Next: bayespress compress {shell_word(folder)}{trust}"]),
     )
 
 
@@ -225,11 +248,11 @@ def _recipe_file(recipe: str | None) -> Path | None:
 
 
 def _refuse_changes(folder: Path, options: Mapping[str, Any]) -> None:
-    """A run goes on with the settings that it began with; raises InputError when one is given."""
+    """Raise InputError if the user gave a setting together with --resume, which keeps the settings of the run."""
     if given := [option for option, value in options.items() if value is not None]:
         raise InputError(
-            f"--resume {folder} goes on with that run's own settings and takes no {given[0]}; leave it out, or start "
-            "another run."
+            f"--resume {folder} continues with the settings of that run, and {given[0]} would change them; leave it "
+            "out, or start another run."
         )
 
 
@@ -238,7 +261,7 @@ def _unfinished(folder: Path) -> RunRecord:
 
     record = RunRecord.read(folder)
     if record.status == "complete":
-        raise InputError(f"The run in {folder} is complete; there is nothing to resume.")
+        raise InputError(f"The run in {folder} is complete and cannot be resumed; start another run.")
     return record
 
 

@@ -24,23 +24,24 @@ def verify(
         typer.Option(
             "--device",
             "-d",
-            help=f"Device to run the golden vectors on; repeat for several: {devices_help()}.",
+            help=f"Device that runs the golden vectors; repeat the option for several devices: {devices_help()}.",
         ),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="Public key in PEM; the bundle has to be signed by its owner.")
+        Path | None, typer.Option(help="Public key in PEM; the bundle must be signed by the owner of this key.")
     ] = None,
-    time_limit: Annotated[float, typer.Option(help="Stop a run on a device after so many seconds.")] = 300.0,
+    time_limit: Annotated[float, typer.Option(help="Stop a run on a device after this number of seconds.")] = 300.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check every hash, the decoded weights and the golden vectors.
+    """Check that a bundle or a .bpz file is unchanged and that the network computes the right outputs.
 
     Example: [bold]bayespress verify lenet.bundle && echo fine[/]
 
-    A .bpz is decoded twice, by the C core and by the slow reference decoder. A bundle is also run: through ONNX
-    Runtime and its host runner, and through its ARM runner where qemu-aarch64 is installed. Its programs are run
-    only after all hashes have matched; still, verify only bundles from people you trust, which --key makes sure of.
-    Exit code 1 and one sentence on any mismatch.
+    A .bpz is decoded by the C core and by the slow reference decoder, and the results must be equal. For a bundle,
+    every hash is checked, and the golden vectors (inputs with the outputs of PyTorch) run in ONNX Runtime, in the host
+    runner, and in runners for other processors if qemu-user is installed. Programs of a bundle run only after all
+    hashes have matched, but a hash does not prove who built it: verify only bundles from people you trust, or give
+    --key. A mismatch prints one sentence and gives exit code 1.
     """
     from ..deploy.verify.verify import verify as verify_path
 
@@ -54,8 +55,8 @@ def verify(
 
 
 def checks_table(report: VerifyReport) -> Table:
-    """Every check with its outcome, the skipped ones with the reason."""
+    """One row per check with its outcome and its detail, which is the reason for a skipped check."""
     rows = [(check.name, check.outcome, check.detail) for check in report.checks]
-    made = table("verification", ("check", "outcome", "detail"), rows)
-    made.columns[1].justify = made.columns[2].justify = "left"
-    return made
+    checks = table("verification", ("check", "outcome", "detail"), rows)
+    checks.columns[1].justify = checks.columns[2].justify = "left"
+    return checks

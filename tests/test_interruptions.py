@@ -103,7 +103,7 @@ def test_search(place, tmp_path):
     command.wait_for("· trial 1:")
     command.send(signal.SIGTERM)
     sentence = command.sentence(143)
-    assert "1 finished trial is kept in out/search.db; go on with: bayespress search recipe.toml" in sentence
+    assert "1 finished trial is kept in out/search.db; continue with: bayespress search recipe.toml" in sentence
     assert names_below(place) == {"slow_net.py", "recipe.toml", "out", "out/search.db"}
 
 
@@ -154,7 +154,7 @@ def test_compress_with_a_search(place, tmp_path, monkeypatch):
         time.sleep(0.05)
     time.sleep(1)
     command.send(signal.SIGINT)
-    assert "go on with: bayespress compress run --trust-code" in command.sentence(130)
+    assert "continue with: bayespress compress run --trust-code" in command.sentence(130)
     assert names_below(place) - before <= {"run/search.db"}
 
 
@@ -163,7 +163,7 @@ def test_demo(place, tmp_path):
     command.wait_for("· epoch 1/")
     command.send(signal.SIGHUP)
     sentence = command.sentence(129)
-    assert "what was finished is kept in out; go on with: bayespress demo --epochs 1000 -o out" in sentence
+    assert "the finished steps are kept in out; continue with: bayespress demo --epochs 1000 -o out" in sentence
     assert not [name for name in names_below(place) if ".bayespress" in name]
     assert (place / "out" / "run" / "run.json").is_file()
     assert [path.name for path in (place / "out").iterdir()] == ["run"]

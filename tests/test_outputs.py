@@ -301,7 +301,7 @@ def test_compressing_a_file_twice_and_onto_itself(here, capsys):
     save_file({"w": np.linspace(-1, 1, 100, dtype=np.float32)}, "my net.safetensors")
     assert run(["compress", "my net.safetensors"]) == ExitCode.DONE
     advice = capsys.readouterr().out.strip().splitlines()[-1]
-    assert advice == "Back again: bayespress decode 'my net.bpz' -o 'my net.decoded.safetensors'"
+    assert advice == "To decode: bayespress decode 'my net.bpz' -o 'my net.decoded.safetensors'"
     before = snapshot(here)
     for words, message in (
         ([], "give --overwrite"),

@@ -1,1 +1,1 @@
-"""A packed directory in, a checked bundle out."""
+"""Building of a checked bundle from a packed directory."""

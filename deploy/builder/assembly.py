@@ -1,4 +1,4 @@
-"""Assembling a bundle in a scratch folder: each step writes a part of it and checks the part."""
+"""Assembly of a bundle in a temporary folder: each step writes a part of the bundle and checks it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .packed_network import PackedNetwork, stored_weights
 
 
 class Assembly:
-    """One bundle under construction.
+    """A bundle under construction.
 
-    network  what it is made of
-    folder   becomes the bundle
+    network  the packed network
+    folder   temporary folder with the files of the bundle
     """
 
     def __init__(self, network: PackedNetwork, scratch: Path, kernels: str, log: Callable[[str], None]) -> None:
@@ -40,29 +40,29 @@ class Assembly:
         (self.folder / GOLDEN_INPUT).parent.mkdir(parents=True)
 
     def check_program(self) -> None:
-        """Raises CheckFailedError unless the exported program computes the golden outputs."""
+        """Raise CheckFailedError unless the exported program computes the golden outputs."""
         self._golden.check_program()
 
     def write_files(self, files: Mapping[str, bytes]) -> None:
-        """Add files, by their paths in the bundle."""
+        """Add files; the keys are paths in the bundle."""
         for name, data in files.items():
             (self.folder / name).write_bytes(data)
 
     def compile_host(self, *, keep: bool) -> None:
         """Compile for this machine and check the outputs.
 
-        keep  whether it is one of the bundle's targets
+        keep  whether `host` is one of the bundle's targets
         """
         host = target_named("host")
-        compiled = self._compile(host, self._place(host) if keep else self._scratch / "host")
+        compiled = self._compile(host, self._target_folder(host) if keep else self._scratch / "host")
         self._log("checking the compiled network")
-        self._golden.check_compiled(compiled.runner, self.folder / WEIGHTS, self._between())
+        self._golden.check_compiled(compiled.runner, self.folder / WEIGHTS, self._intermediate_folder())
         self._compiled[host.name] = compiled
 
     def compile(self, target: Target) -> None:
-        """Compile for a target, unless that was done."""
+        """Compile for a target unless it is compiled already."""
         if target.name not in self._compiled:
-            self._compiled[target.name] = self._compile(target, self._place(target))
+            self._compiled[target.name] = self._compile(target, self._target_folder(target))
 
     def export_graph(self) -> None:
         """Write the ONNX graph and check its outputs."""
@@ -73,9 +73,9 @@ class Assembly:
         self._golden.check_graph(graph, self.network.values())
 
     def write_golden(self, *, half: bool) -> None:
-        """Write the golden vectors and what each output may differ by.
+        """Write the golden vectors and the allowed difference of each output.
 
-        half  whether a target computes in float16 where the device can
+        half  whether a target computes products in float16 if the device supports it
         """
         network = self.network
         vectors = {GOLDEN_INPUT: network.inputs, GOLDEN_OUTPUT: network.outputs, GOLDEN_TOLERANCE: self._golden.allowed}
@@ -84,9 +84,9 @@ class Assembly:
         self.write_files({name: values.astype("<f4").tobytes() for name, values in vectors.items()})
 
     def seal(self, targets: Sequence[Target]) -> Manifest:
-        """Write the manifest, which covers every file that is there."""
+        """Write the manifest, which lists every file in the folder."""
         record = self.network.record
-        # How the weights were compressed is in the packed directory; a device has no use for it.
+        # The settings of the compression stay in the packed directory; a device does not use them.
         shared = set(Manifest.model_fields) & set(type(record).model_fields) - {"version"}
         manifest = Manifest(
             **record.model_dump(include=shared),
@@ -95,29 +95,30 @@ class Assembly:
         )  # fmt: skip
         return seal(self.folder, manifest)
 
-    def _compile(self, target: Target, into: Path) -> Compiled:
+    def _compile(self, target: Target, folder: Path) -> Compiled:
         self._log(f"compiling for {target.name}")
-        return compile_network(self.network.program, target, into, self._between(), self._stored, self._kernels)
+        intermediate = self._intermediate_folder()
+        return compile_network(self.network.program, target, folder, intermediate, self._stored, self._kernels)
 
-    def _between(self) -> Path:
-        """A fresh folder for intermediate files."""
-        return Path(tempfile.mkdtemp(prefix="between-", dir=self._scratch))
+    def _intermediate_folder(self) -> Path:
+        """A new folder for intermediate files."""
+        return Path(tempfile.mkdtemp(prefix="intermediate-", dir=self._scratch))
 
-    def _place(self, target: Target) -> Path:
+    def _target_folder(self, target: Target) -> Path:
         return self.folder / "targets" / target.folder
 
     def _entry(self, target: Target) -> TargetEntry:
         compiled = self._compiled[target.name]
 
-        def inside(path: Path) -> str:
+        def relative(path: Path) -> str:
             return path.relative_to(self.folder).as_posix()
 
         return TargetEntry(
             machine=target.machine,
-            runner=inside(compiled.runner),
-            archive=inside(compiled.archive),
-            header=inside(compiled.header),
-            library=None if compiled.library is None else inside(compiled.library),
+            runner=relative(compiled.runner),
+            archive=relative(compiled.archive),
+            header=relative(compiled.header),
+            library=None if compiled.library is None else relative(compiled.library),
             android=target.android,
             gpu=target.gpu is not None,
             layers=tuple(KernelDecisionRecord(**asdict(decision)) for decision in compiled.decisions),

@@ -1,4 +1,4 @@
-"""A packed directory in, a bundle out."""
+"""The command `build`: compile a packed directory and write a bundle."""
 
 from __future__ import annotations
 
@@ -32,17 +32,19 @@ def build(
 ) -> Manifest:
     """Compile a packed directory for each target and write the bundle `out`, a folder or a *.zip.
 
-    Before it is written, the golden vectors run through the exported network in PyTorch, through the ONNX graph and
-    through the code for this machine, which is compiled for the purpose where no target is `host`.
+    Before the bundle is written, the golden vectors run through the exported network in PyTorch, through the ONNX graph
+    and through code for this machine, which is also compiled if `host` is not one of the targets.
 
-    extras   further files of the bundle, by name
-    kernels  "dense" or "sparse" for all layers that can be either; "auto" chooses for each by what either will take
-    described  fields of the packed directory's record to change: name, preprocessing, labels
-    overwrite  replace another bundle at `out`; anything else that is there is never replaced
+    progress   called with a line of text before each step
+    extras     additional files of the bundle, by name
+    kernels    "dense" or "sparse" for all layers that support both; "auto" chooses the faster one for each layer by its
+               estimated time
+    described  fields of the packed directory's record to replace: name, preprocessing, labels
+    overwrite  whether to replace another bundle at `out`; a file or folder of another kind is never replaced
 
-    Raises InputError for a packed directory that is incomplete or contradicts itself and for an `out` that may not be
-    written, MissingToolError when a compiler or package is not there, CheckFailedError when an output of the golden
-    vectors differs from PyTorch's by more than tolerance.py allows; nothing is written then.
+    Raises InputError if the packed directory is incomplete or inconsistent, or if `out` may not be written,
+    MissingToolError if a compiler or a package is missing, CheckFailedError if an output of the golden vectors differs
+    from PyTorch's by more than tolerance.py allows. After an error nothing is written.
     """
     with claimed([(out, ZIPPED_BUNDLE if out.suffix == ".zip" else BUNDLE)], overwrite=overwrite, inputs=(packed,)):
         return _build(packed, targets, out, progress, extras, kernels, described or {}, overwrite=overwrite)
@@ -59,13 +61,13 @@ def _build(
     *,
     overwrite: bool,
 ) -> Manifest:
-    """See `build`; `out` was checked and is locked."""
+    """See `build`; the caller has checked and locked `out`."""
     log = progress or (lambda _step: None)
     if kernels not in KERNELS:
         raise unknown_name("kind of kernels", kernels, KERNELS)
     chosen = [target_named(name) for name in dict.fromkeys(targets)]
     if not chosen:
-        raise InputError("No target was named; give at least one, `host` for instance.")
+        raise InputError("The list of targets is empty; give at least one, for example `host`.")
     from .assembly import Assembly
     from .packed_network import PackedNetwork
 
@@ -75,22 +77,22 @@ def _build(
         assembly = Assembly(network, Path(scratch), kernels, log)
         assembly.check_program()
         assembly.write_files({WEIGHTS: network.weights, **(extras or {})})
-        # This machine and ONNX first: what fails there need not be compiled for others.
+        # Check this machine and ONNX first: if a check fails, the other targets need not be compiled.
         assembly.compile_host(keep=target_named("host") in chosen)
         assembly.export_graph()
         for target in chosen:
             assembly.compile(target)
         assembly.write_golden(half=any(target.half for target in chosen))
         manifest = assembly.seal(chosen)
-        _deliver(assembly.folder, out, overwrite=overwrite)
+        _write_bundle(assembly.folder, out, overwrite=overwrite)
     return manifest
 
 
-def _deliver(folder: Path, out: Path, *, overwrite: bool) -> None:
+def _write_bundle(folder: Path, out: Path, *, overwrite: bool) -> None:
     if out.suffix == ".zip":
         with output_file(out, ZIPPED_BUNDLE, overwrite=overwrite) as temporary:
             write_zip(folder, temporary)
     else:
         with output_folder(out, BUNDLE, overwrite=overwrite) as fresh:
             for path in sorted(folder.iterdir()):
-                shutil.move(path, fresh / path.name)  # the scratch folder may lie on another file system
+                shutil.move(path, fresh / path.name)  # the temporary folder may be on another file system

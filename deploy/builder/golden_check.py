@@ -1,8 +1,8 @@
-"""Does what `build` made compute what PyTorch computes? Tried on the golden vectors before a bundle is written.
+"""Comparison of a compiled network with PyTorch on the golden vectors, before a bundle is written.
 
-Importers and exporters are large programs with faults of their own, and some of those change the outputs without an
-error. So every graph and every kernel is compared with PyTorch here; a bundle that fails is not written. Builds for
-processors other than this machine's are made from the same imported program, and `verify` runs them where it can.
+Importers and exporters are large programs, and some of their bugs change outputs without an error. So every graph and
+every kernel is compared with PyTorch, and a bundle that fails is not written. Code for other processors is compiled
+from the same imported program; `verify` checks it on devices and emulators.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ COMPILED = "the code compiled for this machine"
 
 @dataclass(frozen=True)
 class GoldenCheck:
-    """Golden vectors and what may differ from them.
+    """Golden vectors with the allowed differences.
 
-    program  the network as it was exported
-    inputs   (n, ...)
-    outputs  (n, ...), as PyTorch computed them
-    allowed  (n, ...), see tolerance.py
+    program  the exported network
+    inputs   shape (n, ...)
+    outputs  shape (n, ...), computed by PyTorch
+    allowed  shape (n, ...), see tolerance.py
     """
 
     program: ExportedProgram
@@ -49,38 +49,46 @@ class GoldenCheck:
     allowed: Floats
 
     def check(self, runtime: str, run: Callable[[Floats], Floats], make_run: MakeRun | None = None) -> None:
-        """Run the golden inputs. Raises CheckFailedError, naming the runtime, unless the outputs are PyTorch's.
+        """Run the golden inputs. Raises CheckFailedError, which names the runtime, unless the outputs match PyTorch's.
 
-        make_run  makes such a function of another program; gives the first operator that differs, where it is found
+        runtime   name of the runtime, for the error message
+        run       function from inputs to outputs
+        make_run  makes such a function for another program; it is used to find the first operator that differs
         """
         try:
             outputs = run(self.inputs)
         except CheckFailedError as error:
-            why = str(error)[:1].lower() + str(error)[1:]
-            raise self._failure(f"{runtime} failed: {why}", 0, make_run) from None
+            reason = str(error)[:1].lower() + str(error)[1:]
+            raise self._failure(f"{runtime} failed: {reason}", 0, make_run) from None
         if outputs.size != self.outputs.size:
-            raise self._failure(f"{runtime} gives {outputs.size} numbers for {self.outputs.size}.", 0, make_run)
+            problem = f"{runtime} returns {outputs.size} numbers instead of {self.outputs.size}."
+            raise self._failure(problem, 0, make_run)
         try:
             check_outputs(outputs, self.outputs, self.allowed, f"an output of {runtime}")
         except CheckFailedError as error:
             example = deviation(outputs, self.outputs, self.allowed).example
             raise self._failure(str(error), example, make_run) from None
 
-    def _failure(self, what: str, example: int, make_run: MakeRun | None) -> CheckFailedError:
-        """One sentence: what is wrong, and after which operator, where that is found."""
+    def _failure(self, problem: str, example: int, make_run: MakeRun | None) -> CheckFailedError:
+        """The error: the problem, the first operator with wrong values if it can be found, and a remedy.
+
+        example  index of a golden input with wrong outputs
+        """
         inputs = self.inputs[example : example + 1]
         if make_run is None:
-            return CheckFailedError(f"No bundle was written, as {what.rstrip('.')}; compress again.")
-        where = first_wrong_operator(self.program, inputs, make_run)
-        place = "" if where is None else f"the first values to differ are those of {where}; "
-        return CheckFailedError(f"No bundle was written, as {what.rstrip('.')}; {place}write it with other operators.")
+            return CheckFailedError(f"No bundle was written because {problem.rstrip('.')}; compress again.")
+        operator = first_wrong_operator(self.program, inputs, make_run)
+        location = "" if operator is None else f"the first wrong values are those of {operator}; "
+        return CheckFailedError(
+            f"No bundle was written because {problem.rstrip('.')}; {location}use other operators in the network."
+        )
 
     def check_program(self) -> None:
-        """The exported program itself, in PyTorch."""
+        """Check the exported program in PyTorch."""
         self.check("PyTorch on the exported network", program_outputs(self.program))
 
     def check_graph(self, graph: bytes, weights: Mapping[str, Floats]) -> None:
-        """The ONNX graph in ONNX Runtime, as `decode` writes it."""
+        """Check the ONNX graph with these weights in ONNX Runtime."""
 
         def make_run(program: ExportedProgram) -> Callable[[Floats], Floats]:
             return graph_outputs(onnx_graph(program), _values(program))
@@ -88,24 +96,26 @@ class GoldenCheck:
         self.check(ONNX_RUNTIME, graph_outputs(graph, weights), make_run)
 
     def check_compiled(self, runner: Path, weights: Path, scratch: Path) -> None:
-        """The network compiled for this machine, in a process of its own, which may crash without harm.
+        """Check the network compiled for this machine, in a process of its own, because it may crash.
 
-        scratch  an existing folder
+        runner   the compiled program
+        weights  `.bpz` file
+        scratch  existing folder for temporary files
         """
 
         def make_run(program: ExportedProgram) -> Callable[[Floats], Floats]:
             folder = Path(tempfile.mkdtemp(dir=scratch))
-            (folder / "between").mkdir()
-            made = compile_network(program, target_named("host"), folder / "made", folder / "between", {})
+            (folder / "intermediate").mkdir()
+            compiled = compile_network(program, target_named("host"), folder / "compiled", folder / "intermediate", {})
             file = folder / "weights.bpz"
-            file.write_bytes(codec.encode([codec.RawTensor(*each) for each in _values(program).items()]))
-            return runner_outputs(made.runner, file, folder)
+            file.write_bytes(codec.encode([codec.RawTensor(name, array) for name, array in _values(program).items()]))
+            return runner_outputs(compiled.runner, file, folder)
 
         self.check(COMPILED, runner_outputs(runner, weights, scratch), make_run)
 
 
 def program_outputs(program: ExportedProgram) -> Callable[[Floats], Floats]:
-    """A function that runs an exported program in PyTorch on examples, one by one."""
+    """A function that runs an exported program in PyTorch on examples, one at a time."""
     require("torch")
     import torch
 
@@ -113,13 +123,13 @@ def program_outputs(program: ExportedProgram) -> Callable[[Floats], Floats]:
 
     def run(inputs: Floats) -> Floats:
         with torch.no_grad(), user_code("the exported network"):
-            return np.stack([function(torch.from_numpy(np.array(each[None]))).numpy()[0] for each in inputs])
+            return np.stack([function(torch.from_numpy(np.array(example[None]))).numpy()[0] for example in inputs])
 
     return run
 
 
 def graph_outputs(graph: bytes, weights: Mapping[str, Floats]) -> Callable[[Floats], Floats]:
-    """A function that runs a graph with these weights in ONNX Runtime on examples, one by one."""
+    """A function that runs a graph with these weights in ONNX Runtime on examples, one at a time."""
 
     def run(inputs: Floats) -> Floats:
         try:
@@ -127,14 +137,17 @@ def graph_outputs(graph: bytes, weights: Mapping[str, Floats]) -> Callable[[Floa
             return onnx_outputs(session, inputs)
         except BayespressError:
             raise
-        except Exception as error:  # onnxruntime's exceptions have no common base but this
+        except Exception as error:  # the exceptions of ONNX Runtime have no other common base class
             raise CheckFailedError(reason_of(error)) from error
 
     return run
 
 
 def runner_outputs(runner: Path, weights: Path, scratch: Path) -> Callable[[Floats], Floats]:
-    """A function that runs a runner on examples."""
+    """A function that runs a runner (a compiled program) on examples.
+
+    scratch  existing folder for the file of inputs
+    """
 
     def run(inputs: Floats) -> Floats:
         file = scratch / "golden.f32"
@@ -146,5 +159,5 @@ def runner_outputs(runner: Path, weights: Path, scratch: Path) -> Callable[[Floa
 
 
 def _values(program: ExportedProgram) -> dict[str, Floats]:
-    """The weights that a program takes, by name, in its order."""
+    """The weights of a program by name, in the order of its parameters."""
     return {name: program.state_dict[name].detach().numpy() for name in parameter_names(program).values()}

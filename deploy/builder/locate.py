@@ -1,8 +1,8 @@
-"""After which operator do a runtime's values first differ from PyTorch's? Found by halving the network.
+"""Binary search for the first operator whose values in another runtime differ from PyTorch's.
 
-A prefix of an exported program that ends in the output of one of its operators is a program too, and can be exported
-to ONNX or compiled like the whole. Halving takes about log2 of the operators' number of such trials. It is done only
-once a build has failed, and under a time limit.
+A prefix of an exported program, with the output of one of its operators as its result, is a program too. It can be
+exported to ONNX or compiled like the whole program. The search needs about log2(number of operators) such trials. It
+runs only after a failed build, and under a time limit.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ MakeRun: TypeAlias = "Callable[[ExportedProgram], Callable[[Floats], Floats]]"
 
 
 def first_wrong_operator(program: ExportedProgram, example: Floats, make_run: MakeRun) -> str | None:
-    """The first operator whose output differs, as "aten.avg_pool2d of the layer pool"; None where it is not found.
+    """The first operator whose output differs, as "aten.avg_pool2d of the layer pool"; None if it is not found.
 
-    example   one golden input with a batch axis of 1, for which the whole program differs
-    make_run  a function that exports or compiles a program and gives a function that runs it on examples
+    example   one golden input with a batch axis of 1, for which the outputs of the whole program differ
+    make_run  exports or compiles a program and returns a function that runs it on examples
     """
     deadline = time.monotonic() + _SECONDS
     try:
@@ -41,7 +41,7 @@ def first_wrong_operator(program: ExportedProgram, example: Floats, make_run: Ma
             module: GraphModule = program.module(check_guards=False)
             nodes: list[Node] = list(module.graph.nodes)
             names = [node.name for node in nodes if _gives_floats(node)]
-            low, high = 0, len(names) - 1  # the wrong one is in names[low : high + 1]
+            low, high = 0, len(names) - 1  # the wrong operator is in names[low : high + 1]
             while low < high:
                 middle = (low + high) // 2
                 if time.monotonic() > deadline:
@@ -51,7 +51,7 @@ def first_wrong_operator(program: ExportedProgram, example: Floats, make_run: Ma
                 else:
                     low = middle + 1
         return _described(next(node for node in nodes if node.name == names[low])) if names else None
-    except Exception:  # a prefix may be what no exporter takes; the failure itself is reported in any case
+    except Exception:  # an exporter may refuse a prefix; the failure of the build is reported in any case
         return None
 
 
@@ -93,7 +93,7 @@ def _differs(module: GraphModule, name: str, example: Floats, make_run: MakeRun)
     allowed = allowed_difference(prefix, example, expected)
     try:
         outputs = make_run(program)(example)
-    except CheckFailedError:  # the runtime failed, as it may have done on the whole
+    except CheckFailedError:  # the runtime failed, as it may have failed for the whole program
         return True
     return outputs.size != expected.size or not deviation(outputs, expected, allowed).passed
 

@@ -1,4 +1,4 @@
-"""The network that a packed directory holds, read and checked whole before anything is built from it."""
+"""Reading a packed directory. All of its files are checked before anything is built from them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PackedNetwork:
-    """What a packed directory holds.
+    """The contents of a packed directory.
 
-    record   how the network was compressed, and what describes it
+    record   description of the network and of its compression
     weights  bytes of the `.bpz` file
-    tensors  the same decoded
-    program  the network as it was exported; its weights are not read
-    inputs   golden inputs, (n, ...)
-    outputs  what PyTorch computed of them, (n, ...)
+    tensors  the decoded weights
+    program  the exported network, loaded without its weights
+    inputs   golden inputs of shape (n, ...)
+    outputs  the outputs that PyTorch computed for them, of shape (n, ...)
     """
 
     record: PackedRecord
@@ -43,9 +43,9 @@ class PackedNetwork:
     def read(cls, packed: Path, described: Mapping[str, Any]) -> PackedNetwork:
         """Read the directory `packed`.
 
-        described  fields of its record to change
+        described  fields of its record to replace
 
-        Raises InputError where it is incomplete or contradicts itself, CorruptFileError where a file of it is damaged.
+        Raises InputError if it is incomplete or inconsistent, CorruptFileError if one of its files is damaged.
         """
         from ..program.export import check_interface, check_weights, load_program
 
@@ -64,13 +64,13 @@ class PackedNetwork:
 
 
 def stored_weights(tensors: Sequence[codec.Tensor]) -> dict[str, Stored]:
-    """What of a `.bpz` decodes to sparse rows, by name, and how its values are kept on the device."""
+    """The tensors of a `.bpz` that can be decoded to sparse rows, by name, with their storage type on the device."""
     stored = {}
     for tensor in tensors:
         if isinstance(tensor, codec.QuantizedTensor):
-            few = tensor.levels.size > 0 and tensor.levels.min() >= -128 and tensor.levels.max() <= 127
-            levels = "int8" if isinstance(tensor.value_map, codec.Grid) else "uint8"
-            kind = levels if few else "float32"
+            fits_in_byte = tensor.levels.size > 0 and tensor.levels.min() >= -128 and tensor.levels.max() <= 127
+            byte_type = "int8" if isinstance(tensor.value_map, codec.Grid) else "uint8"
+            kind = byte_type if fits_in_byte else "float32"
             stored[tensor.name] = Stored(int(np.count_nonzero(tensor.levels)), kind)
     return stored
 
@@ -92,7 +92,7 @@ def _golden(packed: Path, record: PackedRecord) -> tuple[npt.NDArray[np.float32]
         if array is None or array.dtype != np.float32 or array.shape[1:] != shape or len(array) == 0:
             raise InputError(f"{path} has no float32 `{name}` of shape (n, {str(shape)[1:-1]}); compress again.")
         if not np.isfinite(array).all():
-            raise InputError(f"The golden {name} in {path} holds NaN or infinite values; mend the network first.")
+            raise InputError(f"The golden {name} in {path} holds NaN or infinite values; correct the network first.")
     if len(arrays["input"]) != len(arrays["output"]):
         raise InputError(
             f"{path} has {len(arrays['input'])} inputs and {len(arrays['output'])} outputs; compress again."

@@ -1,1 +1,1 @@
-"""What goes to a device: the folder or zip, its manifest, its signature and its weights."""
+"""The bundle that is copied to a device: its files, its manifest, its signature and its weights."""

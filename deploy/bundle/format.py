@@ -1,19 +1,19 @@
-"""The bundle: one folder, or the same zipped, with everything a device needs to run a network and check itself.
+"""The bundle: a folder, or a zip of it, with everything that a device needs to run a network and to check itself.
 
-    manifest.json      Manifest (manifest.py); covers every other file by size and SHA-256
+    manifest.json      Manifest (manifest.py); lists size and SHA-256 of every other file
     weights.bpz        the weights
-    graph.onnx         the graph without them
-    golden/            raw little-endian float32: input.f32; output.f32, as PyTorch computed it; tolerance.f32, what
-                       each output may be off, and half.f32, the same with float16 products, where a target has them
-    targets/NAME/      a runner, and what else that target has
-    report.html        what compression did
-    manifest.sig       where it is signed (sign.py), 64 bytes
+    graph.onnx         the graph without weights
+    golden/            raw little-endian float32: input.f32; output.f32, computed by PyTorch; tolerance.f32, the allowed
+                       difference of each output; half.f32, the same for float16 products, if a target uses them
+    targets/NAME/      the files of a target: runner, static library, header and possibly a shared library
+    report.html        the report of the compression
+    manifest.sig       signature of 64 bytes (sign.py), if the bundle is signed
 
-The manifest is written in one canonical form and carries a digest of itself, so that no byte of a bundle can
-change by accident unnoticed. Against somebody who rewrites the manifest too, only a signature helps.
+The manifest has a canonical form and contains its own digest, so an accidental change of any byte is detected. Only a
+signature detects an attacker who rewrites the manifest too.
 
-Programs of a bundle are run from a private copy that is made and hashed in one pass: nobody can change a file between
-its check and its use.
+Programs run from a private copy of the bundle. Each file is hashed while it is copied, so nobody can change a file
+between its check and its use.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ...files import sha256
 from ...outputs import Kind, record_folder
 from ...text import printable
 from .manifest import MANIFEST, SIGNATURE, FileEntry, Manifest
-from .source import PIECE, PLAIN, RUNNABLE, Source, source_of, unsound_zip
+from .source import CHUNK, PLAIN, RUNNABLE, Source, source_of, zip_errors
 
 GRAPH = "graph.onnx"
 GOLDEN_INPUT = "golden/input.f32"
@@ -58,15 +58,15 @@ BUNDLE = record_folder(
 
 
 def _zip_difference(path: Path) -> str | None:
-    """How a file differs from a zipped bundle, see outputs.Kind: zips of other things have no manifest of ours."""
+    """How a file differs from a zipped bundle (see outputs.Kind); None if it is one."""
     try:
-        with unsound_zip(path), zipfile.ZipFile(path) as archive:
+        with zip_errors(path), zipfile.ZipFile(path) as archive:
             with archive.open(MANIFEST) as member:
-                found = json.loads(member.read(_LARGEST_MANIFEST))
-            listed = {MANIFEST, SIGNATURE, *(entry["path"] for entry in found["files"])}
+                manifest = json.loads(member.read(_LARGEST_MANIFEST))
+            listed = {MANIFEST, SIGNATURE, *(entry["path"] for entry in manifest["files"])}
             foreign = [name for name in archive.namelist() if name not in listed]
     except (CorruptFileError, KeyError, TypeError):
-        return f"it has no {MANIFEST} of ours"
+        return f"it has no {MANIFEST} of a bundle"
     return f"it holds {printable(foreign[0])}" if foreign else None
 
 
@@ -77,9 +77,9 @@ ZIPPED_BUNDLE = Kind("a zipped bundle", False, _zip_difference)
 class Bundle:
     """An opened bundle.
 
-    manifest        what it holds
-    manifest_bytes  the same as it was read, which is what a signature is over
-    signature       64 bytes; None where it is not signed
+    manifest        the parsed manifest
+    manifest_bytes  the manifest as read; a signature covers these bytes
+    signature       64 bytes; None if the bundle is not signed
     """
 
     manifest: Manifest
@@ -90,11 +90,11 @@ class Bundle:
 
     @functools.cached_property
     def folder(self) -> Path:
-        """A private copy of all files, each as the manifest has it; made when it is first asked for.
+        """A private copy of all files, checked against the manifest. It is made on the first access.
 
-        Raises CorruptFileError, naming the first file that is missing, surplus or changed.
+        Raises CorruptFileError, which names the first file that is missing, surplus or changed.
         """
-        folder = Path(tempfile.mkdtemp(dir=self._scratch))  # for its owner alone
+        folder = Path(tempfile.mkdtemp(dir=self._scratch))  # only its owner can access it
         self._check_names()
         for entry in sorted(self.manifest.files, key=lambda entry: entry.path):
             destination = folder / entry.path
@@ -113,32 +113,32 @@ class Bundle:
         return folder
 
     def read(self, name: str) -> bytes:
-        """A file's bytes. Raises CorruptFileError when they are not those of the manifest."""
+        """A file's bytes. Raises CorruptFileError if they do not match the manifest."""
         entry = next((entry for entry in self.manifest.files if entry.path == name), None)
         if entry is None:
             raise CorruptFileError(f"The bundle has no {name}; build it again.")
-        pieces = bytearray()
-        self._copy(entry, pieces)
-        return bytes(pieces)
+        data = bytearray()
+        self._copy(entry, data)
+        return bytes(data)
 
     def _copy(self, entry: FileEntry, destination: BinaryIO | bytearray) -> None:
-        """Copy a file, hashing on the way. Raises CorruptFileError when its bytes are not those of the manifest."""
+        """Copy a file and hash it in the same pass. Raises CorruptFileError if its bytes do not match the manifest."""
         if self._source.size(entry.path) != entry.size:
             raise CorruptFileError(
                 f"{entry.path} is not the file of {entry.size} bytes that was built; fetch or build it again."
             )
         digest, size = hashlib.sha256(), 0
-        for piece in self._source.pieces(entry.path):
-            size += len(piece)
+        for chunk in self._source.chunks(entry.path):
+            size += len(chunk)
             if size > entry.size:
                 break
-            digest.update(piece)
+            digest.update(chunk)
             if isinstance(destination, bytearray):
-                destination += piece
+                destination += chunk
             else:
-                destination.write(piece)
+                destination.write(chunk)
         if size != entry.size or digest.hexdigest() != entry.sha256:
-            raise CorruptFileError(f"{entry.path} was changed since the bundle was built; fetch or build it again.")
+            raise CorruptFileError(f"{entry.path} was changed after the bundle was built; fetch or build it again.")
 
     def _check_names(self) -> None:
         present = self._source.names() - {MANIFEST, SIGNATURE}
@@ -151,21 +151,21 @@ class Bundle:
             )
 
     def golden_inputs(self) -> npt.NDArray[np.float32]:
-        """Golden inputs, (n, *input_shape)."""
+        """Golden inputs of shape (n, *input_shape)."""
         return self._golden(GOLDEN_INPUT, self.manifest.input_shape)
 
     def golden_outputs(self) -> npt.NDArray[np.float32]:
-        """What PyTorch computed for them, (n, *output_shape)."""
+        """The outputs that PyTorch computed for the golden inputs, of shape (n, *output_shape)."""
         return self._golden(GOLDEN_OUTPUT, self.manifest.output_shape)
 
     def real_inputs(self) -> npt.NDArray[np.float32]:
-        """Those of the golden inputs that are examples of the data, at least one."""
+        """The golden inputs that are examples of the data; the first golden input if none is."""
         return self.golden_inputs()[: max(1, self.manifest.real_examples or self.manifest.golden_examples)]
 
     def golden_tolerance(self, *, half: bool = False) -> npt.NDArray[np.float32]:
-        """What each golden output may be off, (n, *output_shape); see tolerance.py.
+        """The allowed difference of each golden output, of shape (n, *output_shape); see tolerance.py.
 
-        half  where products are float16
+        half  whether the operands of matrix products are float16
         """
         name = GOLDEN_HALF if half else GOLDEN_TOLERANCE
         allowed = self._golden(name, self.manifest.output_shape)
@@ -177,11 +177,13 @@ class Bundle:
         data = self.read(name)
         count = self.manifest.golden_examples
         if len(data) != 4 * count * math.prod(shape):
-            raise CorruptFileError(f"{name} has {len(data)} bytes, not {count} arrays of shape {shape}; build again.")
+            raise CorruptFileError(
+                f"{name} has {len(data)} bytes, not {count} arrays of shape {shape}; build the bundle again."
+            )
         return np.frombuffer(data, "<f4").reshape(count, *shape).astype(np.float32)
 
     def first_difference(self) -> str | None:
-        """One sentence on the first file that is missing, surplus or changed; None when all is as built."""
+        """One sentence about the first file that is missing, surplus or changed; None if all files are as built."""
         try:
             self.folder  # noqa: B018 - making the copy is the check
         except CorruptFileError as error:
@@ -191,47 +193,52 @@ class Bundle:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Bundle]:
-    """Open a bundle, folder or zip: its manifest and its signature are read, and nothing else yet.
+    """Open a bundle, folder or zip. This reads only the manifest and the signature.
 
-    Raises InputError when there is no bundle, CorruptFileError when its manifest or its zip is damaged. Files are
-    checked as they are asked for, by `Bundle.read` one by one, by `Bundle.folder` all together.
+    Raises InputError if there is no bundle, CorruptFileError if its manifest or its zip is damaged. `Bundle.read`
+    checks the file that it reads; `Bundle.folder` checks all files.
     """
     with source_of(path) as source, tempfile.TemporaryDirectory(prefix="bayespress-") as scratch:
         data = _small(source, MANIFEST, _LARGEST_MANIFEST)
         if data is None:
-            raise InputError(f"{path} is no bundle: it has no {MANIFEST}; make one with `bayespress build`.")
+            raise InputError(f"{path} is not a bundle: it has no {MANIFEST}; make one with `bayespress build`.")
         signature = _small(source, SIGNATURE, SIGNATURE_SIZE)
         yield Bundle(Manifest.parse(data), data, signature, source, Path(scratch))
 
 
 def _small(source: Source, name: str, limit: int) -> bytes | None:
-    """One of the two files that no manifest covers; None where it is not there."""
+    """The bytes of a file that the manifest does not cover; None if it does not exist.
+
+    limit  maximum number of bytes
+    """
     size = source.size(name)
     if size is None:
         if name in source.names():
-            raise CorruptFileError(f"{name} is no regular file; fetch or build the bundle again.")
+            raise CorruptFileError(f"{name} is not a regular file; fetch or build the bundle again.")
         return None
     if size > limit:
         raise CorruptFileError(f"{name} has {size} bytes, and at most {limit} are allowed; build the bundle again.")
     data = b""
-    for piece in source.pieces(name):
-        data += piece
+    for chunk in source.chunks(name):
+        data += chunk
         if len(data) > size:
             break
     if len(data) != size:
-        raise CorruptFileError(f"{name} has other bytes than it claims; fetch or build the bundle again.")
+        raise CorruptFileError(
+            f"{name} has {len(data)} bytes where {size} were announced; fetch or build the bundle again."
+        )
     return data
 
 
 def _check_zip(path: Path, folder: Path) -> None:
-    """The hashes cover what is in the files; this covers all that a zip has around them."""
-    with tempfile.TemporaryFile(dir=folder.parent) as again, path.open("rb") as given:
-        write_zip(folder, again)
-        size = again.tell()
-        again.seek(0)
+    """Check the bytes between the files of a zip, which no hash covers: zip the checked copy again and compare."""
+    with tempfile.TemporaryFile(dir=folder.parent) as rebuilt, path.open("rb") as original:
+        write_zip(folder, rebuilt)
+        size = rebuilt.tell()
+        rebuilt.seek(0)
         same = size == path.stat().st_size
-        while same and (piece := again.read(PIECE)):
-            same = piece == given.read(len(piece))
+        while same and (chunk := rebuilt.read(CHUNK)):
+            same = chunk == original.read(len(chunk))
     if not same:
         raise CorruptFileError(
             f"{path} is not byte for byte as it was built; fetch or build it again, or unpack it and give the folder."
@@ -239,7 +246,7 @@ def _check_zip(path: Path, folder: Path) -> None:
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Enter all files of `folder` into `manifest`, write it there, and return it."""
+    """List all files of `folder` in `manifest`, write the manifest into the folder, and return it."""
     entries = tuple(
         FileEntry(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=sha256(path))
         for path in sorted(folder.rglob("*"))
@@ -251,14 +258,14 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def write_zip(folder: Path, path: Path | BinaryIO) -> None:
-    """Zip a bundle's folder; the same folder always gives the same bytes.
+    """Zip a bundle's folder. The same folder always gives the same bytes.
 
-    Files are stored and not deflated, as what deflate makes of a file depends on the release of zlib.
+    Files are stored without compression, because the output of deflate depends on the release of zlib.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), _ZIP_EPOCH)
-                info.create_system = 3  # Unix, for the permissions, wherever this is built
+                info.create_system = 3  # Unix on every system, so that the permissions are stored
                 info.external_attr = (0o100000 | (RUNNABLE if file.stat().st_mode & 0o100 else PLAIN)) << 16
                 archive.writestr(info, file.read_bytes())

@@ -22,11 +22,11 @@ _LONGEST_PATH = 240  # characters
 
 
 def _inside(path: str) -> str:
-    """A file's path below the bundle's folder, the same on every system."""
+    """Validate a file's path below the bundle's folder; it must mean the same on every system."""
     parts = PurePosixPath(path).parts
     plain = path == "/".join(parts) and not any(part in ("..", ".", "/") for part in parts)
     if not plain or not path or "\\" in path or ":" in path or not path.isprintable() or len(path) > _LONGEST_PATH:
-        raise ValueError(f"'{printable(path[:100])}' is no path inside a bundle")
+        raise ValueError(f"'{printable(path[:100])}' is not a path inside a bundle")
     return path
 
 
@@ -38,7 +38,12 @@ class _Strict(BaseModel):
 
 
 class FileEntry(_Strict):
-    """One file of the bundle, by its path with forward slashes."""
+    """One file of the bundle.
+
+    path    relative to the bundle's folder, with forward slashes
+    size    bytes
+    sha256  64 hexadecimal digits in lower case
+    """
 
     path: Annotated[str, AfterValidator(_inside)]
     size: int = Field(ge=0, le=LARGEST_FILE)
@@ -46,9 +51,11 @@ class FileEntry(_Strict):
 
 
 class KernelDecisionRecord(_Strict):
-    """Whether a layer runs on a dense or a sparse kernel, and what either was expected to take; see cost.py.
+    """The choice between a dense and a sparse kernel for a layer, and the estimated times; see cost.py.
 
-    dense_us, sparse_us  None on a GPU, for which there is no model
+    density_percent      weights that are not zero
+    dense_us, sparse_us  estimated microseconds; None on a GPU, which has no cost model
+    reason               why this kernel was chosen
     """
 
     layer: str
@@ -60,13 +67,18 @@ class KernelDecisionRecord(_Strict):
 
 
 class TargetEntry(_Strict):
-    """What a target has; paths as in FileEntry.
+    """One target of the bundle. Paths are as in FileEntry.
 
-    machine  the processor that its programs run on
-    android  whether the library is for Android's apps
-    gpu      whether they can run the network through OpenCL too
-    gpu_layers  the layers' kernels there
-    half     whether its products there are float16 where the device can
+    machine     processor of its programs, named as by `uname -m`
+    runner      program that runs the network
+    archive     static library
+    header      C header of the static library
+    library     shared library; None if the target has none
+    android     whether the shared library is for Android apps
+    layers      kernel of each layer on the processor
+    gpu         whether the programs can also run the network through OpenCL
+    gpu_layers  kernel of each layer in OpenCL
+    half        whether OpenCL products are float16 if the device supports it
     """
 
     machine: str
@@ -95,16 +107,16 @@ class Manifest(_Strict):
     original_bytes: int
     packed_bytes: int
     steps: tuple[StepRecord, ...]
-    measured_by: Metric = Field(default=ERROR, description="what the metric of each step is")
+    measured_by: Metric = Field(default=ERROR, description="the metric that each step reports")
     part: Literal["validation", "test"] | None = Field(
-        default=None, description="of the data set, that the steps were measured on; none where it is not known"
+        default=None, description="the part of the data set that the steps were measured on; None if unknown"
     )
     golden_examples: int = Field(ge=0, lt=1 << 31)
     real_examples: int | None = Field(
         default=None,
         ge=0,
         lt=1 << 31,
-        description="so many golden inputs, the first, are examples of the data; none where all are",
+        description="how many golden inputs, from the first, are examples of the data; None if all are",
     )
     decoded: dict[str, int] = Field(description="CRC-32 of each tensor's values as little-endian float32")
     targets: dict[str, TargetEntry]
@@ -121,28 +133,30 @@ class Manifest(_Strict):
         return html_table(("file", "bytes", "SHA-256"), rows, repr(self))
 
     def canonical(self) -> bytes:
-        """The one way to write this manifest."""
+        """The canonical bytes of this manifest."""
         return (self.model_dump_json(indent=2) + "\n").encode()
 
     def sealed(self) -> Manifest:
-        """The same with its digest filled in."""
+        """A copy with its digest filled in."""
         blank = self.model_copy(update={"digest": ""})
         return self.model_copy(update={"digest": hashlib.sha256(blank.canonical()).hexdigest()})
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
-        """Read a manifest. Raises CorruptFileError unless it is of this schema, canonical and true to its digest."""
+        """Parse a manifest. Raises CorruptFileError unless it matches the schema, the canonical form and its digest."""
         try:
             manifest = cls.model_validate_json(data)
         except ValidationError as error:
             raise CorruptFileError(f"{MANIFEST} is damaged ({reason_of(error)}); fetch or build it again.") from None
         if manifest.sealed().canonical() != data:
-            raise CorruptFileError(f"{MANIFEST} was changed since it was built; fetch or build the bundle again.")
+            raise CorruptFileError(f"{MANIFEST} was changed after it was built; fetch or build the bundle again.")
         covered = {entry.path for entry in manifest.files}
         if len(covered) != len(manifest.files) or covered & {MANIFEST, SIGNATURE}:
             raise CorruptFileError(f"{MANIFEST} names a file twice, or itself; build the bundle again.")
         if sum(entry.size for entry in manifest.files) > LARGEST_BUNDLE:
-            raise CorruptFileError(f"{MANIFEST} names more than {LARGEST_BUNDLE} bytes, too many for a bundle.")
+            raise CorruptFileError(
+                f"{MANIFEST} lists more than {LARGEST_BUNDLE} bytes, the limit for a bundle; build the bundle again."
+            )
         for name, target in manifest.targets.items():
             for path in filter(None, (target.runner, target.archive, target.header, target.library)):
                 if path not in covered:

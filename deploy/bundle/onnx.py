@@ -1,4 +1,4 @@
-"""A full ONNX model: the graph of a bundle with the weights that its `.bpz` decodes to."""
+"""Export of a complete ONNX model: the graph of a bundle with the weights decoded from its `.bpz`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .format import GRAPH, opened
 
 
 def bundled_onnx(path: Path) -> bytes:
-    """A full ONNX model of a bundle (folder or zip) or of a packed directory, with the weights as they decode."""
+    """The serialized ONNX model of a bundle (folder or zip) or of a packed directory, with decoded weights."""
     if (path / NETWORK).is_file():
         graph, data = onnx_graph(load_program(path / NETWORK)), (path / WEIGHTS).read_bytes()
     elif path.suffix == ".bpz":
-        raise InputError(f"{path} holds weights and no graph; give the bundle or the packed directory for ONNX.")
+        raise InputError(f"{path} holds only weights and no graph; give the bundle or the packed directory for ONNX.")
     else:
         with opened(path) as bundle:
             graph, data = bundle.read(GRAPH), bundle.read(WEIGHTS)

@@ -1,7 +1,7 @@
-"""Signing a bundle, so that its builder can be verified: Ed25519 (RFC 8032) over the bytes of its manifest.
+"""Signatures of bundles: Ed25519 (RFC 8032) over the bytes of the manifest.
 
-The manifest covers every other file by SHA-256, so the signature covers the whole bundle. It lies beside the manifest
-as 64 raw bytes.
+The manifest lists the SHA-256 of every other file, so the signature covers the whole bundle. It is a file of 64 raw
+bytes next to the manifest.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 _Key = TypeVar("_Key")
 
-_LARGEST_KEY = 1 << 16  # bytes; one in PEM has about 120
+_LARGEST_KEY = 1 << 16  # bytes; a key in PEM has about 120
 _PRIVATE, _PUBLIC = "private", "public"
 
 
 def new_key(path: Path) -> Path:
-    """Write a new private key to `path`, readable by its owner alone, and the public one beside it.
+    """Write a new private key to `path`, readable only by its owner, and the public key into the same folder.
 
-    Returns the public key's path. Raises InputError when either is there already: a key is nothing to overwrite.
+    Returns the public key's path. Raises InputError if either file exists: a key is never overwritten.
     """
     require("cryptography")
     from cryptography.hazmat.primitives import serialization
@@ -44,20 +44,20 @@ def new_key(path: Path) -> Path:
     with output_file(path, KEY) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_bytes(private_bytes)
-        # Inside: without the public key the private one is not kept either.
+        # Inside the block: if the public key cannot be written, the private key is discarded too.
         write_output(public, KEY, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
     return public
 
 
 def sign(path: Path, key: Path) -> None:
-    """Sign a bundle, folder or zip, in place, with a private key in PEM; an older signature is replaced.
+    """Sign a bundle, folder or zip, in place, with a private key in PEM. An older signature is replaced.
 
-    Raises InputError for a key that is none, CorruptFileError for a bundle that is not as it was built.
+    Raises InputError for an invalid key, CorruptFileError for a bundle that was changed after it was built.
     """
     private = _private_key(key)
-    path = path.resolve()  # of a link, the bundle that it leads to is signed, and the link stays
+    path = path.resolve()  # sign the bundle that a link points to, and keep the link
     with locked(path), opened(path) as bundle:
-        folder = bundle.folder  # a private copy, made only of files that are as they were built
+        folder = bundle.folder  # a private copy of checked files
         signature = private.sign(bundle.manifest_bytes)
         if path.is_dir():
             write_bytes(path / SIGNATURE, signature)
@@ -68,7 +68,7 @@ def sign(path: Path, key: Path) -> None:
 
 
 def public_key(path: Path) -> Ed25519PublicKey:
-    """A public key in PEM, for `check_signature`. Raises InputError when `path` holds none."""
+    """Read a public key in PEM, for `check_signature`. Raises InputError if `path` holds none."""
     require("cryptography")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -80,14 +80,17 @@ def public_key(path: Path) -> Ed25519PublicKey:
 
 
 def check_signature(bundle: Bundle, public: Ed25519PublicKey, owner: str) -> str:
-    """What was found, as a sentence. Raises CorruptFileError unless the manifest is signed by the key's owner."""
+    """Check the signature and return the result as a sentence.
+
+    owner  name of the key, for messages
+
+    Raises CorruptFileError unless the owner of the key signed the manifest.
+    """
     require("cryptography")
     from cryptography.exceptions import InvalidSignature
 
     if bundle.signature is None:
-        raise CorruptFileError(
-            "The bundle is not signed; have it signed by `bayespress sign`, or verify without a key."
-        )
+        raise CorruptFileError("The bundle is not signed; sign it with `bayespress sign`, or verify without a key.")
     try:
         public.verify(bundle.signature, bundle.manifest_bytes)
     except InvalidSignature:
@@ -115,8 +118,8 @@ def _read_key(path: Path, kind: str, read: Callable[[bytes], _Key]) -> _Key:
     try:
         return read(data)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise InputError(f"{path} is no {kind} key in PEM; make one with `bayespress sign --new-key`.") from None
+        raise InputError(f"{path} is not a {kind} key in PEM; make one with `bayespress sign --new-key`.") from None
 
 
 def _other_key(path: Path) -> InputError:
-    return InputError(f"{path} is no Ed25519 key; make one with `bayespress sign --new-key`.")
+    return InputError(f"{path} is not an Ed25519 key; make one with `bayespress sign --new-key`.")

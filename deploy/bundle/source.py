@@ -1,7 +1,7 @@
-"""Where a bundle's files come from, a folder or a zip, read as if a stranger had made it.
+"""Access to a bundle's files in a folder or a zip. Both are untrusted input.
 
-Names and sizes come from the manifest, which is read first; a source only says what is there, and hands out bytes. It
-never follows links, and stops at the caps below whatever an archive or a folder claims.
+The manifest is read first and defines names and sizes. A source lists the existing files and reads their bytes. It
+never follows links, and it enforces the limits below whatever an archive or a folder claims.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from ...text import printable
 MOST_FILES = 4096
 LARGEST_FILE = 4 << 30  # bytes
 LARGEST_BUNDLE = 8 << 30  # bytes of all files together
-PIECE = 1 << 20
+CHUNK = 1 << 20  # bytes read at a time
 
-RUNNABLE = 0o755
-PLAIN = 0o644
+RUNNABLE = 0o755  # permissions of a program
+PLAIN = 0o644  # permissions of any other file
 
 
 class Source(Protocol):
-    """A folder or a zip."""
+    """The files of a bundle, in a folder or a zip."""
 
     path: Path
 
     def names(self) -> set[str]:
-        """Paths of everything that is there but folders, links included."""
+        """Paths of all existing entries except folders; links are included."""
         ...
 
     def size(self, name: str) -> int | None:
-        """Bytes of a regular file; None for a link, a device or a name that is not there."""
+        """Size of a regular file in bytes; None for a link, a device file or a name that does not exist."""
         ...
 
     def runnable(self, name: str) -> bool:
-        """Whether its owner may run it."""
+        """Whether the file's owner may execute it."""
         ...
 
-    def pieces(self, name: str) -> Iterator[bytes]:
-        """A regular file's bytes, a megabyte at a time."""
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The bytes of a regular file in chunks of at most CHUNK bytes."""
         ...
 
 
@@ -56,8 +56,8 @@ class FolderSource:
         self.path = path
 
     def names(self) -> set[str]:
-        """See Source.names. Raises CorruptFileError past MOST_FILES."""
-        found: set[str] = set()
+        """See Source.names. Raises CorruptFileError for more than MOST_FILES entries."""
+        names: set[str] = set()
         pending = [self.path]
         while pending:
             with os.scandir(pending.pop()) as entries:
@@ -65,12 +65,12 @@ class FolderSource:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(Path(entry.path))
                     else:
-                        found.add(Path(entry.path).relative_to(self.path).as_posix())
-                    if len(found) + len(pending) > MOST_FILES:
+                        names.add(Path(entry.path).relative_to(self.path).as_posix())
+                    if len(names) + len(pending) > MOST_FILES:
                         raise CorruptFileError(
                             f"{self.path} holds more than {MOST_FILES} files; give a bundle's folder and nothing else."
                         )
-        return found
+        return names
 
     def size(self, name: str) -> int | None:
         """See Source.size."""
@@ -82,8 +82,8 @@ class FolderSource:
         status = self._status(name)
         return status is not None and bool(status.st_mode & stat.S_IXUSR)
 
-    def pieces(self, name: str) -> Iterator[bytes]:
-        """See Source.pieces. Neither waits for a pipe nor follows a link that took the file's place."""
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """See Source.chunks. Does not block on a pipe or follow a link that replaced the file."""
         try:
             handle = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -92,9 +92,9 @@ class FolderSource:
             ) from None
         with os.fdopen(handle, "rb") as stream:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise CorruptFileError(f"{printable(name)} is no regular file; fetch or build the bundle again.")
-            while piece := stream.read(PIECE):
-                yield piece
+                raise CorruptFileError(f"{printable(name)} is not a regular file; fetch or build the bundle again.")
+            while chunk := stream.read(CHUNK):
+                yield chunk
 
     def _status(self, name: str) -> os.stat_result | None:
         try:
@@ -104,7 +104,7 @@ class FolderSource:
 
 
 class ZipSource:
-    """A bundle as a zip. Members are stored, not compressed, so none is larger than the archive."""
+    """A bundle as a zip. Compressed members are refused, so no member is larger than the archive."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path = path
@@ -113,11 +113,13 @@ class ZipSource:
         entries = archive.infolist()
         if len(entries) > MOST_FILES:
             raise CorruptFileError(
-                f"{path} holds {len(entries)} files, more than {MOST_FILES}; it is no bundle of ours."
+                f"{path} holds {len(entries)} files, and a bundle has at most {MOST_FILES}; give another file."
             )
         for entry in entries:
             if entry.filename in self._entries:
-                raise CorruptFileError(f"{path} holds a file twice; fetch or build it again.")
+                raise CorruptFileError(
+                    f"{path} holds {printable(entry.filename[:100])} twice; fetch or build it again."
+                )
             if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
                 raise CorruptFileError(
                     f"{path} is not byte for byte as it was built ({printable(entry.filename[:100])} is compressed); "
@@ -139,22 +141,22 @@ class ZipSource:
         """See Source.runnable."""
         return name in self._entries and bool(self._entries[name].external_attr >> 16 & stat.S_IXUSR)
 
-    def pieces(self, name: str) -> Iterator[bytes]:
-        """See Source.pieces."""
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """See Source.chunks."""
         with contextlib.ExitStack() as stack:
-            with unsound_zip(self.path):
+            with zip_errors(self.path):
                 stream = stack.enter_context(self._archive.open(self._entries[name]))
             while True:
-                with unsound_zip(self.path):
-                    piece = stream.read(PIECE)
-                if not piece:
+                with zip_errors(self.path):
+                    chunk = stream.read(CHUNK)
+                if not chunk:
                     return
-                yield piece
+                yield chunk
 
 
 @contextlib.contextmanager
 def source_of(path: Path) -> Iterator[Source]:
-    """The source at `path`. Raises InputError when there is none, CorruptFileError for a damaged zip."""
+    """Open the source at `path`. Raises InputError if there is none, CorruptFileError for a damaged zip."""
     if path.is_dir():
         yield FolderSource(path)
         return
@@ -163,17 +165,17 @@ def source_of(path: Path) -> Iterator[Source]:
     if not zipfile.is_zipfile(path) and path.suffix != ".zip":
         raise InputError(f"{path} is neither a bundle's folder nor a .zip of one; make one with `bayespress build`.")
     with contextlib.ExitStack() as stack:
-        with unsound_zip(path):
+        with zip_errors(path):
             archive = stack.enter_context(zipfile.ZipFile(path))
         yield ZipSource(path, archive)
 
 
 @contextlib.contextmanager
-def unsound_zip(path: Path) -> Iterator[None]:
-    """Turn the many errors of zipfile into one sentence."""
+def zip_errors(path: Path) -> Iterator[None]:
+    """Convert every error that zipfile raises for a damaged archive into a CorruptFileError."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
         raise CorruptFileError(
-            f"{path} is no sound zip archive ({printable(error)}); fetch or build it again."
+            f"{path} is not a valid zip archive ({printable(error)}); fetch or build it again."
         ) from None

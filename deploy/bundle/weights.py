@@ -1,4 +1,7 @@
-"""The `.bpz` alone: where it lies, and whether it is sound. Imports nothing that only bundles need."""
+"""Reading and checking the `.bpz` of a file, a packed directory or a bundle.
+
+A bare `.bpz` needs no optional package, so the modules of bundles are imported only for bundles.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _MAGIC = b"BPZ"
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether `path` is to be taken for a bundle, sound or not: a folder, or a file that claims to be a zip."""
+    """Whether `path` should be read as a bundle, valid or not: a folder, or a file that looks like a zip."""
     if path.is_dir() or path.suffix == ".zip":
         return True
     if not path.is_file():
@@ -30,7 +33,7 @@ def is_bundle(path: Path) -> bool:
 
 
 def weights_of(path: Path) -> bytes:
-    """The `.bpz` bytes of a .bpz file, a packed directory or a bundle. Raises InputError when there are none."""
+    """The bytes of a .bpz file, or of the one in a packed directory or a bundle. Raises InputError if there is none."""
     check_input(path, ".bpz file, packed directory or bundle")
     if not is_bundle(path):
         return read_bytes(path, ".bpz file", magic=_MAGIC)
@@ -44,17 +47,19 @@ def weights_of(path: Path) -> bytes:
 
 
 def check_weights(data: bytes) -> str:
-    """Decode by the C core and by the reference decoder, and compare to the last bit; what was found.
+    """Decode with the C core and with the reference decoder, compare bit by bit, and return the result as a sentence.
 
-    Raises CorruptFileError when the bytes are no sound `.bpz` or the decoders disagree.
+    Raises CorruptFileError if the bytes are not a valid `.bpz` or the decoders disagree.
     """
     from ...codec import reference
 
     pairs = list(zip(codec.decode(data), reference.decode(data), strict=True))
-    for ours, theirs in pairs:
-        a, b = ours.values(), theirs.values()
-        if ours.name != theirs.name or a.shape != b.shape or a.tobytes() != b.tobytes():
-            raise CorruptFileError(f"The C core and the reference decoder disagree on tensor {theirs.name}.")
+    for decoded, expected in pairs:
+        a, b = decoded.values(), expected.values()
+        if decoded.name != expected.name or a.shape != b.shape or a.tobytes() != b.tobytes():
+            raise CorruptFileError(
+                f"The C core and the reference decoder disagree on tensor {expected.name}; do not use the file."
+            )
     return f"{len(pairs)} tensors, C core and reference decoder agree"
 
 

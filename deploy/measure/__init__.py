@@ -1,1 +1,1 @@
-"""How long a network takes, on this machine beside its peers and on devices."""
+"""Latency of a network on devices, and on this machine in comparison with other runtimes."""

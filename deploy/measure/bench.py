@@ -1,8 +1,9 @@
-"""Latency: on this machine every contender in one process, one thread, interleaved; elsewhere the bundle's runner.
+"""Latency of a bundle. On this machine all contenders run alternately in one process on one thread; on other devices
+the bundle's runner measures itself.
 
-Each contender gets what its users would give it. ONNX Runtime has the graph that torch.onnx.export writes by default
-(batch norms folded, weights as constants), all of its own optimisations, and buffers that stay bound. PyTorch runs
-operator by operator (it is not compiled), in inference mode, without what torch.export wraps around a network.
+Each contender is configured as by its users. ONNX Runtime gets the graph that torch.onnx.export writes by default
+(batch norms folded, weights as constants), all of its graph optimisations, and bound buffers. PyTorch runs operator by
+operator (without torch.compile), in inference mode, and without the wrapper that torch.export adds to a network.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from .device import measure
 from .report import BenchReport, Latency
 
 _ROUNDS = 20
-_MOST_PRINTED = 1 << 30
+_LARGEST_OUTPUT = 1 << 30  # bytes
 _STARTS = 9
-_LARGEST_BATCH = 1 << 20
+_LARGEST_BATCH = 1 << 20  # examples
 COMPILED = "compiled"
 PEERS = ("onnxruntime", "torch")
 
@@ -56,20 +57,21 @@ def bench(
     key: StrPath | None = None,
     time_limit: float = TIME_LIMIT,
 ) -> BenchReport:
-    """Measure a bundle on devices, and on this machine against ONNX Runtime and PyTorch.
+    """Measure a bundle on devices, and on this machine in comparison with ONNX Runtime and PyTorch.
 
-    packed   packed directory: adds PyTorch, and the network before compression
-    seconds  time spent on each contender, and on each device
-    devices  their names or addresses; the comparison is made where "host" is among them
-    compare  of "onnxruntime" and "torch" those to compare with
-    threads  also run batches on so many threads at once, each number in turn
-    batches  of so many examples, each number in turn
-    key      public key in PEM by whose owner the bundle has to be signed
-    time_limit  seconds, beyond those to measure for, after which one run on a device is stopped
+    packed      packed directory of the bundle; adds PyTorch, and the network before compression, to the comparison
+    seconds     measuring time for each contender and for each device
+    progress    called with a line of text before each step
+    devices     names or addresses; the comparison runs if "host" is one of them
+    compare     runtimes to compare with, a subset of ("onnxruntime", "torch")
+    threads     numbers of threads; if not empty, batches are measured with each of them
+    batches     numbers of examples in a batch
+    key         public key in PEM; the bundle must be signed by its owner
+    time_limit  seconds, in addition to the measuring time, after which a run on a device is stopped
 
-    Raises InputError when the bundle has no host build for this machine or `packed` is of another network,
-    CorruptFileError when a file was changed, MissingToolError when a device cannot be used, and CheckFailedError when
-    a contender does not give the golden output.
+    Raises InputError if the bundle has no host build for this machine or `packed` belongs to another network,
+    CorruptFileError if a file was changed, MissingToolError if a device is unavailable, and CheckFailedError if a
+    contender does not compute the golden output.
 
     >>> import pathlib, tempfile, torch, bayespress
     >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
@@ -83,7 +85,7 @@ def bench(
     bundle = Path(bundle)
     packed, key = (None if each is None else Path(each) for each in (packed, key))
     if not 0.0 < seconds <= 3600.0:
-        raise InputError(f"{seconds} seconds cannot be measured for; give between 0 and 3600.")
+        raise InputError(f"A measuring time of {seconds} seconds is out of range; give between 0 and 3600.")
     check_time_limit(time_limit)
     for peer in compare:
         if peer not in PEERS:
@@ -91,8 +93,8 @@ def bench(
     small_enough = all(1 <= batch <= _LARGEST_BATCH for batch in batches)
     if not batches or not small_enough or any(not 1 <= count <= MOST_THREADS for count in threads):
         raise InputError(
-            f"A batch of {', '.join(map(str, batches)) or 'none'} on {', '.join(map(str, threads)) or 'no'} threads "
-            f"cannot be measured; give 1 to {_LARGEST_BATCH} examples and 1 to {MOST_THREADS} threads."
+            f"A batch of {', '.join(map(str, batches)) or 'no'} examples on {', '.join(map(str, threads)) or 'no'} "
+            f"threads cannot be measured; give 1 to {_LARGEST_BATCH} examples and 1 to {MOST_THREADS} threads."
         )
     chosen = [device_named(name) for name in dict.fromkeys(devices)]
     log = progress or (lambda _step: None)
@@ -101,10 +103,10 @@ def bench(
             check_signature(opened_bundle, public_key(key), key.name)
         if difference := opened_bundle.first_difference():
             raise InputError(difference)
-        here = any(device.name == "host" for device in chosen)
+        on_host = any(device.name == "host" for device in chosen)
         report = (
             _bench(opened_bundle, packed, seconds, log, compare)
-            if here
+            if on_host
             else BenchReport(name=opened_bundle.manifest.name, cpu=cpu_name())
         )
         report.devices = [
@@ -133,7 +135,7 @@ def _bench(
         _check(bundle, contenders)
         return _measure(bundle, contenders, compiled, seconds, log)
     if read_bytes(packed / WEIGHTS, "weights file") != weights:
-        raise InputError(f"{packed} holds other weights than the bundle; build the bundle from it.")
+        raise InputError(f"{packed} holds other weights than the bundle; build the bundle from this directory.")
     require("torch")
     import torch
 
@@ -148,7 +150,10 @@ def _bench(
 
 
 def _check(bundle: Bundle, contenders: dict[str, Callable[[], object]]) -> None:
-    """Raise CheckFailedError unless all that run the shrunk network give its golden output: time alone says little."""
+    """Raise CheckFailedError unless every contender with the shrunk network computes the golden output.
+
+    The times of a wrong network would be meaningless.
+    """
     expected, allowed = bundle.golden_outputs()[:1], bundle.golden_tolerance()[:1]
     for label, run in contenders.items():
         if not label.endswith("original"):
@@ -192,13 +197,13 @@ def _measure(
     rows = [
         Latency(
             label=label,
-            runs=len(taken),
-            median_us=float(np.median(taken)) / 1e3,
-            p10_us=float(np.percentile(taken, 10)) / 1e3,
-            p90_us=float(np.percentile(taken, 90)) / 1e3,
-            ratio=float(np.median(taken)) / base,
+            runs=len(nanoseconds),
+            median_us=float(np.median(nanoseconds)) / 1e3,
+            p10_us=float(np.percentile(nanoseconds, 10)) / 1e3,
+            p90_us=float(np.percentile(nanoseconds, 90)) / 1e3,
+            ratio=float(np.median(nanoseconds)) / base,
         )
-        for label, taken in times.items()
+        for label, nanoseconds in times.items()
     ]
     decode: list[int] = []
     _run_for(compiled.load, min(seconds, 0.5), decode)
@@ -223,21 +228,21 @@ def _run_for(run: Callable[[], object], seconds: float, times: list[int]) -> Non
 
 
 def _start_ms(bundle: Bundle) -> float:
-    """Median wall time from starting the runner's process to its end: load, decode, all golden inputs once."""
+    """Median wall time of the runner's process in milliseconds: start, load, decode, run all golden inputs once."""
     target = bundle.manifest.targets["host"]
     command = [bundle.folder.resolve() / target.runner, bundle.folder / WEIGHTS, bundle.folder / GOLDEN_INPUT]
-    taken = []
+    times = []
     for _ in range(_STARTS):
         before = time.perf_counter_ns()
-        finished = run_program(command, "host", Limits(TIME_LIMIT, _MOST_PRINTED))
-        taken.append(time.perf_counter_ns() - before)
+        finished = run_program(command, "host", Limits(TIME_LIMIT, _LARGEST_OUTPUT))
+        times.append(time.perf_counter_ns() - before)
         if finished.status != 0:
             raise failure_of("host", finished)
-    return float(np.median(taken)) / 1e6
+    return float(np.median(times)) / 1e6
 
 
 def cpu_name() -> str:
-    """The processor's model as the system names it."""
+    """The system's name for the processor model."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

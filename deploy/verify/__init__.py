@@ -1,1 +1,1 @@
-"""Whether outputs and files are what they should be: tolerances, sessions, checks of a bundle."""
+"""Verification of files and outputs: checks of a bundle, runtimes in this process, tolerances."""

@@ -1,4 +1,4 @@
-"""Checks and what came of them."""
+"""Checks and their results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _LONGEST_LIMIT = 1_000_000  # seconds
 
 @dataclass(frozen=True)
 class Check:
-    """One check and what came of it."""
+    """One check and its result.
+
+    detail  the measured result, the error, or the reason for skipping
+    """
 
     name: str
     outcome: Literal["passed", "failed", "skipped"]
@@ -24,7 +27,7 @@ class Check:
 
 @dataclass(repr=False)
 class VerifyReport:
-    """All checks in the order in which they were made; those after a failure of the files are not made."""
+    """All checks in the order of execution. If the check of the files fails, no later check is executed."""
 
     path: str
     checks: list[Check] = field(default_factory=list)
@@ -37,22 +40,25 @@ class VerifyReport:
     def _repr_html_(self) -> str:
         """A table of the checks, for notebooks."""
         rows = [(check.name, check.outcome, check.detail) for check in self.checks]
-        return html_table(("check", "outcome", "found"), rows, repr(self))
+        return html_table(("check", "outcome", "detail"), rows, repr(self))
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed. Skipped ones say why, and are for the reader to judge."""
+        """Whether no check failed. A skipped check counts as passed; its detail states the reason."""
         return all(check.outcome != "failed" for check in self.checks)
 
 
 def check_time_limit(seconds: float) -> None:
-    """See that runs on devices can be stopped after so many seconds. Raises InputError otherwise."""
+    """Raise InputError unless the time limit for a run on a device is in range."""
     if not 0.0 < seconds <= _LONGEST_LIMIT:
-        raise InputError(f"A time limit of {seconds} seconds cannot be kept; give between 0 and {_LONGEST_LIMIT}.")
+        raise InputError(f"A time limit of {seconds} seconds is out of range; give between 0 and {_LONGEST_LIMIT}.")
 
 
 def attempt(name: str, check: Callable[[], str], log: Callable[[str], None]) -> Check:
-    """Make a check: it gives what it found, or raises what is wrong."""
+    """Execute a check, which returns its detail or raises the failure.
+
+    Raises MissingToolError, because a missing tool is not a failed check.
+    """
     log(name)
     try:
         return Check(name=name, outcome="passed", detail=check())

@@ -1,4 +1,4 @@
-"""Loading networks for running in this process, one thread each."""
+"""Runtimes in this process: ONNX Runtime, PyTorch and a bundle's compiled library."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ _ALIGNMENT = 64
 
 
 def onnx_session(model: bytes, threads: int = 1) -> InferenceSession:
-    """An ONNX Runtime session on so many CPU threads, with all of its own optimisations of the graph."""
+    """An ONNX Runtime session on `threads` CPU threads, with all of its graph optimisations."""
     require("onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # errors only: warnings about thread affinity in containers have no use here
+    options.log_severity_level = 3  # errors only; containers cause useless warnings about thread affinity
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @contextlib.contextmanager
 def onnx_failures() -> Iterator[None]:
-    """Turn what ONNX Runtime raises inside the block, of a graph that it does not take, into a CheckFailedError."""
+    """Convert the exceptions of ONNX Runtime inside the block into a CheckFailedError."""
     try:
         yield
     except BayespressError:
         raise
-    except Exception as error:  # its exceptions have no common base but this
+    except Exception as error:  # its exceptions have no other common base class
         raise CheckFailedError(
-            f"ONNX Runtime does not run the graph ({reason_of(error)}); build the bundle again."
+            f"ONNX Runtime cannot run the graph ({reason_of(error)}); build the bundle again."
         ) from error
 
 
 def onnx_outputs(session: InferenceSession, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Outputs (n, ...) of n inputs, each run by itself."""
+    """Outputs of shape (n, ...) for inputs of shape (n, ...), run one at a time."""
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: np.ascontiguousarray(each[None])})[0] for each in inputs])
 
 
 def onnx_runner(session: InferenceSession, x: npt.NDArray[np.float32]) -> Callable[[], npt.NDArray[np.float32]]:
-    """A function that runs the session on `x` and gives its output, in a buffer that the next call overwrites.
+    """A function that runs the session on `x` and returns the output in a buffer that the next call overwrites.
 
-    Input and output stay bound, as they do for the compiled network: nothing is looked up or allocated in a call.
+    Input and output stay bound, as for the compiled network, so a call looks up and allocates nothing.
     """
     require("onnxruntime")
     import onnxruntime
@@ -77,28 +77,27 @@ def onnx_runner(session: InferenceSession, x: npt.NDArray[np.float32]) -> Callab
 
 
 def program_function(program: ExportedProgram) -> Callable[[Tensor], Tensor]:
-    """A function that runs an exported program in PyTorch on a tensor of one example, and gives its output.
+    """A function that runs an exported program in PyTorch on a tensor of one example and returns its output.
 
-    It calls the program's graph as it is. `program.module()` also checks its inputs and takes them apart as trees, at
-    each call, which takes a small network a quarter more time than the network that was exported; and it cannot name
-    a layer `for`.
+    It calls the program's graph directly. `program.module()` also checks and flattens its inputs in each call, which
+    makes a small network about 25 % slower than the original network, and it fails for a layer with the name `for`.
     """
     require("torch")
     import torch
 
     signature, graph = program.graph_signature, program.graph_module
     kinds = torch.export.graph_signature
-    held: list[object] = []
+    arguments: list[object] = []
     for spec in signature.input_specs:
         if spec.kind == kinds.InputKind.USER_INPUT:
-            held.append(None)
+            arguments.append(None)
         elif spec.target in program.state_dict:
-            held.append(program.state_dict[spec.target])
+            arguments.append(program.state_dict[spec.target])
         else:
-            held.append(program.constants[spec.target])
-    place = next(i for i, spec in enumerate(signature.input_specs) if spec.kind == kinds.InputKind.USER_INPUT)
+            arguments.append(program.constants[spec.target])
+    position = next(i for i, spec in enumerate(signature.input_specs) if spec.kind == kinds.InputKind.USER_INPUT)
     result = next(i for i, spec in enumerate(signature.output_specs) if spec.kind == kinds.OutputKind.USER_OUTPUT)
-    before, after = held[:place], held[place + 1 :]
+    before, after = arguments[:position], arguments[position + 1 :]
 
     def run(tensor: Tensor) -> Tensor:
         outputs: tuple[Tensor, ...] = graph(*before, tensor, *after)
@@ -126,10 +125,16 @@ class _Network(ctypes.Structure):
 
 
 class CompiledNetwork:
-    """A bundle's shared library in this process; see runtime/bayespress.h."""
+    """A bundle's shared library, loaded into this process; see runtime/bayespress.h.
+
+    output  buffer of shape (outputs,) that each run overwrites
+    """
 
     def __init__(self, library: Path, weights: bytes) -> None:
-        """Raises InputError when the library cannot be loaded or refuses the weights."""
+        """Load the library and decode the weights (bytes of a `.bpz`).
+
+        Raises InputError if the library cannot be loaded or refuses the weights.
+        """
         try:
             self._library = ctypes.CDLL(os.fspath(library.resolve()))
         except OSError as error:
@@ -150,7 +155,7 @@ class CompiledNetwork:
         self.load()
 
     def load(self) -> None:
-        """Decode the weights; again, if you wish to time it."""
+        """Decode the weights. The constructor calls this; call it again to measure its time."""
         status = self._library.bp_load(
             self._reference, self._weights, ctypes.c_size_t(len(self._weights)), self._workspace,
             ctypes.c_size_t(self._size),
@@ -158,12 +163,12 @@ class CompiledNetwork:
         self._check(status)
 
     def run(self, example: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The output of one input (contiguous float32), in a buffer that the next call overwrites."""
+        """The output for one input (contiguous float32), in a buffer that the next call overwrites."""
         self._check(self._run(self._reference, example.ctypes.data, self.output.ctypes.data))
         return self.output
 
     def run_batch(self, examples: npt.NDArray[np.float32], threads: int) -> npt.NDArray[np.float32]:
-        """Outputs (n, outputs) of n inputs (contiguous float32), on so many threads at once."""
+        """Outputs of shape (n, outputs) for n inputs (contiguous float32), computed on `threads` threads."""
         while len(self._forks) + 1 < threads:
             arena = np.zeros(self._library.bp_arena_size() + _ALIGNMENT, np.uint8)
             self._forks.append(arena)
@@ -183,4 +188,4 @@ class CompiledNetwork:
     def _check(self, status: int) -> None:
         if status != 0:
             text = self._library.bp_status_text(status).decode()
-            raise InputError(f"The compiled network refused: {text} (status {status}).")
+            raise InputError(f"The compiled network failed: {text} (status {status}); build the bundle again.")

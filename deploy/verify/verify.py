@@ -1,4 +1,4 @@
-"""Is this bundle, or this `.bpz`, what was built?"""
+"""The command `verify`: check that a bundle or a `.bpz` is unchanged and computes the right outputs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ def verify(
 ) -> VerifyReport:
     """Check a bundle (folder or zip) or a bare `.bpz`.
 
-    devices  where to run the golden vectors; by default all that need no address, each that is unavailable skipped
-             with its reason
-    key      public key in PEM by whose owner a bundle has to be signed
-    time_limit  seconds after which one run on a device is stopped
+    devices     names or addresses of the devices that run the golden vectors; by default all devices without an
+                address, where an unavailable one is skipped with the reason
+    progress    called with a line of text before each check
+    key         public key in PEM; the bundle must be signed by its owner
+    time_limit  seconds after which a run on a device is stopped
 
-    Raises InputError when there is nothing to check at `path` or a device is unknown, MissingToolError when a
-    device that was asked for by name is unavailable. A mismatch is no exception: it is a failed check.
+    Raises InputError if there is nothing to check at `path` or a device is unknown, MissingToolError if a device that
+    was named is unavailable. A mismatch raises no exception; it is a failed check in the report.
 
     >>> import pathlib, tempfile, torch, bayespress
     >>> net = bayespress.bayesianize(torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2)))
@@ -55,7 +56,7 @@ def verify(
         return verify_bundle(path, devices, log, key, time_limit)
     data = read_bytes(path, "bundle or .bpz file", magic=b"BPZ")
     if key is not None:
-        raise InputError(f"{path} holds weights, which are not signed; give the bundle, or no key.")
+        raise InputError(f"{path} holds only weights, which have no signature; give the bundle, or no key.")
     if devices:
-        raise InputError(f"{path} holds weights and no program for a device; give the bundle, or no device.")
+        raise InputError(f"{path} holds only weights and no program for a device; give the bundle, or no device.")
     return VerifyReport(str(path), [attempt("weights", lambda: check_weights(data), log)])

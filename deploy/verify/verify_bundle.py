@@ -1,6 +1,6 @@
-"""Is this bundle what was built, and does it compute what PyTorch computed?
+"""Checks of a bundle: signature, files, weights, and the golden vectors in ONNX Runtime and on devices.
 
-The order matters: no program of a bundle is run before every hash has matched.
+The order matters: no program of a bundle runs before every hash has matched.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def verify_bundle(
 
 
 def _signature(bundle: Bundle, key: Path | None, log: Callable[[str], None]) -> list[Check]:
-    """Nothing of a bundle that is not signed, where nobody asked for it."""
+    """The check of the signature; an empty list if the bundle is not signed and no key was given."""
     if key is not None:
         public = public_key(key)
         return [attempt("signature", lambda: check_signature(bundle, public, key.name), log)]
     if bundle.signature is not None:
-        return [Check("signature", "skipped", "the bundle is signed; give --key to see whether by the right person")]
+        return [Check("signature", "skipped", "the bundle is signed; give --key to check who signed it")]
     return []
 
 
@@ -91,7 +91,10 @@ def _check_onnx(bundle: Bundle) -> str:
 def _on_device(
     bundle: Bundle, device: Device, *, asked: bool, limit: float, log: Callable[[str], None]
 ) -> Check | None:
-    """The golden vectors on one device; None for one that nobody asked for and the bundle was not built for."""
+    """The check of the golden vectors on one device.
+
+    asked  whether the user named the device; if not, the result is None for a device without a target in the bundle
+    """
     name = f"golden vectors, {device.description}"
     session = device.connect(bundle, log)
     if isinstance(session, Unavailable):
@@ -112,17 +115,19 @@ def _on_device(
 
 
 def _compare_digests(bundle: Bundle, digests: Sequence[int]) -> None:
-    """Raise CorruptFileError unless the device's own decoder made of every tensor what the builder's did."""
+    """Raise CorruptFileError unless every tensor was decoded to the same values as by the builder."""
     expected = bundle.manifest.decoded
-    for name, here, there in zip(expected, expected.values(), digests, strict=False):
-        if here != there:
-            raise CorruptFileError(f"Tensor {name} decodes to other values there; build the bundle again.")
+    for name, built, decoded in zip(expected, expected.values(), digests, strict=False):
+        if built != decoded:
+            raise CorruptFileError(f"Tensor {name} decodes to other values than were built; build the bundle again.")
     if len(digests) != len(expected):
-        raise CorruptFileError(f"{len(digests)} tensors were decoded there, and the file holds {len(expected)}.")
+        raise CorruptFileError(
+            f"{len(digests)} tensors were decoded, and the file holds {len(expected)}; build the bundle again."
+        )
 
 
 def _check_weights(bundle: Bundle) -> str:
-    """Raise CorruptFileError unless the weights decode here, and to what the builder decoded."""
+    """Raise CorruptFileError unless the weights decode on this machine to the builder's values."""
     data = bundle.read(WEIGHTS)
     _compare_digests(bundle, [*decoded_digests(codec.decode(data)).values()])
     return check_weights(data)
@@ -130,6 +135,6 @@ def _check_weights(bundle: Bundle) -> str:
 
 def _compare(bundle: Bundle, outputs: npt.NDArray[np.float32], *, half: bool = False) -> str:
     expected = bundle.golden_outputs()
-    found = check_outputs(outputs, expected, bundle.golden_tolerance(half=half), half=half)
+    worst = check_outputs(outputs, expected, bundle.golden_tolerance(half=half), half=half)
     precision = " in float16" if half else ""
-    return f"{len(expected)} examples{precision}, worst output differs by {found}"
+    return f"{len(expected)} examples{precision}, worst output differs by {worst}"

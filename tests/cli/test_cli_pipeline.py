@@ -213,7 +213,7 @@ def test_a_changed_bundle_ends_with_1_and_one_sentence(made, cli):
     data[100] ^= 4
     (copy / "graph.onnx").write_bytes(data)
     result = cli("verify", copy, cwd=folder, code=1)
-    assert "graph.onnx was changed since the bundle was built" in result.stderr
+    assert "graph.onnx was changed after the bundle was built" in result.stderr
     assert "golden" not in result.stdout, "nothing of a changed bundle may be run"
 
 

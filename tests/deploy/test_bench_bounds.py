@@ -29,20 +29,20 @@ REPORT = {"name": "net", "cpu": "a processor", "devices": [DEVICE]}
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"seconds": 0.0}, "0.0 seconds cannot be measured for"),
-        ({"seconds": -1.0}, "-1.0 seconds cannot"),
-        ({"seconds": float("nan")}, "nan seconds cannot"),
-        ({"seconds": 1e12}, "seconds cannot"),
-        ({"time_limit": 0.0}, "A time limit of 0.0 seconds cannot be kept"),
+        ({"seconds": 0.0}, "time of 0.0 seconds is out of range"),
+        ({"seconds": -1.0}, "-1.0 seconds is out"),
+        ({"seconds": float("nan")}, "nan seconds is out"),
+        ({"seconds": 1e12}, "seconds is out of range"),
+        ({"time_limit": 0.0}, "A time limit of 0.0 seconds is out of range"),
         ({"time_limit": float("inf")}, "A time limit of inf seconds"),
         ({"threads": [0]}, "on 0 threads cannot be measured"),
         ({"threads": [-1]}, "on -1 threads cannot"),
         ({"threads": [65]}, "give 1 to 1048576 examples and 1 to 64 threads"),
         ({"threads": [10**12]}, "on 1000000000000 threads cannot"),
-        ({"threads": [1], "batches": [0]}, "A batch of 0 on 1 threads"),
+        ({"threads": [1], "batches": [0]}, "A batch of 0 examples on 1 threads"),
         ({"threads": [1], "batches": [-5]}, "A batch of -5"),
         ({"threads": [1], "batches": [10**12]}, "A batch of 1000000000000"),
-        ({"threads": [1], "batches": []}, "A batch of none"),
+        ({"threads": [1], "batches": []}, "A batch of no examples"),
         ({"devices": ["hosts"]}, "There is no device 'hosts' .*did you mean host"),
         ({"compare": ["tensorflow"]}, "no runtime to compare with 'tensorflow'"),
     ],
@@ -71,13 +71,13 @@ def test_bundles_without_a_target(pristine, name):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--threads", "1e12"], "'1e12' is no whole number"),
-        (["--threads", "-1"], "'-1' is no whole number"),
-        (["--threads", "²"], "'²' is no whole number"),
-        (["--threads", "9" * 5000], "is no whole number"),
-        (["--threads", "\x1b[31m"], "'\\\\x1b[31m' is no whole number"),
-        (["--threads", "1", "--batch", "0x10"], "'0x10' is no whole number"),
-        (["--threads", "1", "--batch", "1.5"], "'1.5' is no whole number"),
+        (["--threads", "1e12"], "'1e12' is not a whole number"),
+        (["--threads", "-1"], "'-1' is not a whole number"),
+        (["--threads", "²"], "'²' is not a whole number"),
+        (["--threads", "9" * 5000], "is not a whole number"),
+        (["--threads", "\x1b[31m"], "'\\\\x1b[31m' is not a whole number"),
+        (["--threads", "1", "--batch", "0x10"], "'0x10' is not a whole number"),
+        (["--threads", "1", "--batch", "1.5"], "'1.5' is not a whole number"),
     ],
 )
 def test_rejects_invalid_numbers(pristine, arguments, sentence):
@@ -93,7 +93,7 @@ def test_a_report_from_elsewhere(tmp_path):
     assert report.cpu == "\\x1b[31m[red]x\\u202e"
     done = CliRunner().invoke(app, ["bench", "--import", str(tmp_path / "phone.json")])
     assert done.exit_code == 0, done.output
-    assert "4,000 a second" in done.output
+    assert "4,000 examples per second" in done.output
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,6 @@ def test_a_graph_that_onnx_runtime_does_not_take_is_told_in_a_sentence():
     opsets = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("of.a.stranger", 1)]
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
     filled = fill_weights(model.SerializeToString(), {})
-    wanted = r"ONNX Runtime does not run the graph \(.*\); build the bundle again."
+    wanted = r"ONNX Runtime cannot run the graph \(.*\); build the bundle again."
     with pytest.raises(CheckFailedError, match=wanted), onnx_failures():
         onnx_session(filled)

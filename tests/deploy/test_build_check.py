@@ -33,7 +33,7 @@ def refused(packed, tmp_path, targets=("host",), outs=("it.bundle",)):
         assert caught.value.exit_code == ExitCode.CHECK_FAILED
     assert not (tmp_path / "out").exists()
     message = str(caught.value)
-    assert message.startswith("No bundle was written, as ")
+    assert message.startswith("No bundle was written because ")
     assert message.count("\n") == 0
     return message
 
@@ -70,7 +70,7 @@ def test_an_importer_that_is_wrong(packed, tmp_path, monkeypatch):
     monkeypatch.setattr(aot, "lower", wrong)
     message = refused(packed("mlp"), tmp_path, ["arm64-linux"])
     assert "an output of the code compiled for this machine differs by" in message
-    assert "the first values to differ are those of aten.tanh of the layer 4" in message
+    assert "the first wrong values are those of aten.tanh of the layer 4" in message
 
 
 def test_an_exporter_that_is_wrong(packed, tmp_path, monkeypatch):

@@ -124,21 +124,21 @@ def test_what_was_hashed_is_what_is_run(bundle, tmp_path):
 
 def test_a_file_that_changes_while_it_is_copied(bundle, monkeypatch):
     """Whatever is read is what is hashed: the size is not believed, nor a link that takes a file's place."""
-    pieces = FolderSource.pieces
+    chunks = FolderSource.chunks
 
     def growing(self, name):
-        yield from pieces(self, name)
+        yield from chunks(self, name)
         yield b"more"
 
     def replaced(self, name):
         if name == "graph.onnx":
             (self.path / name).unlink()
             (self.path / name).symlink_to("/etc/passwd")
-        return pieces(self, name)
+        return chunks(self, name)
 
-    monkeypatch.setattr(FolderSource, "pieces", growing)
-    assert "has other bytes than it claims" in refused(bundle)
-    monkeypatch.setattr(FolderSource, "pieces", replaced)
+    monkeypatch.setattr(FolderSource, "chunks", growing)
+    assert "were announced" in refused(bundle)
+    monkeypatch.setattr(FolderSource, "chunks", replaced)
     assert "graph.onnx cannot be read" in refused(bundle)
 
 
@@ -155,7 +155,7 @@ def test_files_that_are_no_files(bundle, tmp_path):
     assert "golden is not in the manifest" in refused(bundle)
     (bundle / MANIFEST).rename(tmp_path / "m")
     (bundle / MANIFEST).symlink_to(tmp_path / "m")
-    assert "manifest.json is no regular file" in refused(bundle)
+    assert "manifest.json is not a regular file" in refused(bundle)
 
 
 def test_folders_without_end(bundle):
@@ -171,7 +171,7 @@ def test_paths_that_leave_a_bundle(pristine, path):
     manifest = Manifest.parse((pristine / MANIFEST).read_bytes())
     evil = manifest.files[0].model_copy(update={"path": path})
     forged = manifest.model_copy(update={"files": (*manifest.files, evil)}).sealed()
-    with pytest.raises(CorruptFileError, match=r"is no path inside a bundle"):
+    with pytest.raises(CorruptFileError, match=r"is not a path inside a bundle"):
         Manifest.parse(forged.canonical())
 
 
@@ -343,7 +343,7 @@ def test_rejects_invalid_manifests(pristine, spoil):
 
 def test_the_same_manifest_otherwise_written_is_refused(pristine):
     data = (pristine / MANIFEST).read_bytes()
-    with pytest.raises(CorruptFileError, match="changed since it was built"):
+    with pytest.raises(CorruptFileError, match="changed after it was built"):
         Manifest.parse(data.replace(b'  "name"', b'   "name"'))
 
 

@@ -265,7 +265,7 @@ def test_a_runner_among_noise(bundle):
         ({"digests": []}, "printed 0 digests of tensors"),
         ({"digests": None}, "printed 0 digests of tensors"),
         ({"run_ns": SOUND["run_ns"]}, "printed 1 lists of times, and 0 were expected"),
-        ({"outputs": [[None, None, None]] * 8}, "is nan in place of|outputs in a row"),
+        ({"outputs": [[None, None, None]] * 8}, "is nan instead of|outputs in a row"),
         ({"surplus": 1}, "does not match the schema"),
     ],
 )

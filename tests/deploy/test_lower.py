@@ -91,7 +91,7 @@ def test_rejects_invalid_kernels(packed, tmp_path):
     [
         ({"compare": ["caffe"]}, "no runtime to compare with 'caffe'"),
         ({"threads": [0]}, "cannot be measured; give 1 to"),
-        ({"batches": [8, 0], "threads": [1]}, "A batch of 8, 0 on 1 threads cannot be measured"),
+        ({"batches": [8, 0], "threads": [1]}, "A batch of 8, 0 examples on 1 threads cannot be measured"),
         ({"devices": ["toaster"]}, "no device 'toaster'"),
     ],
 )

@@ -66,8 +66,8 @@ def test_nothing_is_unpacked_before_the_signature_is_right(bundle, keys, tmp_pat
     sign(bundle, keys[0])
     other = new_key(tmp_path / "other.pem")
     asked = []
-    pieces = FolderSource.pieces
-    monkeypatch.setattr(FolderSource, "pieces", lambda self, name: asked.append(name) or pieces(self, name))
+    chunks = FolderSource.chunks
+    monkeypatch.setattr(FolderSource, "chunks", lambda self, name: asked.append(name) or chunks(self, name))
     assert not bayespress.verify(bundle, ["host"], key=other).passed
     with pytest.raises(CorruptFileError, match=r"not by the owner of other.public.pem"):
         bench(bundle, seconds=0.01, compare=(), key=other)
@@ -108,9 +108,9 @@ def test_a_changed_bundle_is_not_signed(bundle, keys):
 
 def test_keys_of_other_kinds(bundle, keys, tmp_path):
     private, public = keys
-    with pytest.raises(InputError, match="is no private key in PEM"):
+    with pytest.raises(InputError, match="is not a private key in PEM"):
         sign(bundle, public)
-    with pytest.raises(InputError, match="is no public key in PEM"):
+    with pytest.raises(InputError, match="is not a public key in PEM"):
         bayespress.verify(bundle, ["host"], key=private)
     other = tmp_path / "ec.pem"
     other.write_bytes(
@@ -118,7 +118,7 @@ def test_keys_of_other_kinds(bundle, keys, tmp_path):
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    with pytest.raises(InputError, match="is no Ed25519 key"):
+    with pytest.raises(InputError, match="is not an Ed25519 key"):
         sign(bundle, other)
     with pytest.raises(InputError, match=r"nowhere.pem"):
         sign(bundle, tmp_path / "nowhere.pem")

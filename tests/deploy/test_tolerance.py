@@ -178,9 +178,9 @@ def test_what_is_told():
     with pytest.raises(CheckFailedError, match=r"An output differs by 1e-05 from PyTorch's, 10 % of it: output 1"):
         check_outputs(expected + np.array([[0.0, 1e-5]], np.float32), expected, allowed)
     for wrong in (np.nan, np.inf):
-        with pytest.raises(CheckFailedError, match=r"is (nan|inf) in place of 1\."):
+        with pytest.raises(CheckFailedError, match=r"is (nan|inf) instead of 1\."):
             check_outputs(np.array([[wrong, 1e-4]], np.float32), expected, allowed)
-    with pytest.raises(CheckFailedError, match="3 outputs came, and 2 were expected"):
+    with pytest.raises(CheckFailedError, match="3 outputs, and 2 were expected"):
         check_outputs(np.zeros(3, np.float32), expected, allowed)
 
 
