@@ -1,6 +1,6 @@
-"""`bayespress` and `python -m bayespress`: whatever happens ends in one sentence and an exit code.
+"""Entry point of `bayespress` and `python -m bayespress`: every failure becomes one sentence and an exit code.
 
-Nothing heavy is imported at the top, so that Ctrl-C during an import ends like Ctrl-C at any other time.
+Heavy packages are imported later, inside `main`, so that Ctrl-C during their import is handled like any other Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def main() -> None:
     code = ExitCode.DEFECT
     try:
         code = _run()
-    except BaseException as error:  # the one place where no exception may pass
-        code = _failed(error)
-    code = _flushed(code)
+    except BaseException as error:  # no exception may leave this function
+        code = _report_failure(error)
+    code = _flush_output(code)
     if code == ExitCode.INTERRUPTED and _STOP.number is not None:
         code = ExitCode(128 + _STOP.number)
         _STOP.ignore()
@@ -35,13 +35,14 @@ def main() -> None:
 
 
 class _Stop:
-    """Handler of SIGTERM and SIGHUP, which end a command as Ctrl-C does: programs that it started and scratch files go.
+    """Handler of SIGTERM and SIGHUP. They end a command like Ctrl-C: child processes end, temporary files are removed.
 
-    number  of the signal that came first; None without one
-    ending  whether the command has ended already, so that nothing is left to clean
+    number  number of the first signal received; None before
+    ending  whether the command has already ended, so that nothing remains to clean up
     """
 
-    # `timeout` sends a signal to the process and to its group, a closed terminal's shell and kernel send one each.
+    # One request may send two signals: `timeout` signals the process and its group; for a closed terminal, the shell
+    # and the kernel send one each.
     _SAME_REQUEST_S = 1.0
 
     number: int | None
@@ -55,14 +56,14 @@ class _Stop:
         self.number, self.ending, self._last = None, False, -self._SAME_REQUEST_S
 
     def install(self) -> None:
-        """Take the signals that would end the process, but not one that it was started to ignore, as by nohup."""
-        self._begin()  # a process may run several commands, one after another
+        """Handle the signals that would end the process, but not a signal that is already ignored (nohup)."""
+        self._begin()  # one process may run several commands in sequence
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self)
 
     def ignore(self) -> None:
-        """See that a repeated signal does not change the exit code: the interpreter's end gives up its handlers."""
+        """Ignore further signals: the interpreter removes handlers at its end, so they would change the exit code."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
@@ -91,27 +92,27 @@ def _run() -> ExitCode:
     return run(sys.argv[1:])
 
 
-def _failed(error: BaseException) -> ExitCode:
-    """Say what happened; the exit code."""
-    # A second Ctrl-C ends the process at once, without a word.
+def _report_failure(error: BaseException) -> ExitCode:
+    """Print one sentence for an exception and return the exit code."""
+    # A second Ctrl-C ends the process at once without a message.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _STOP.ending = True
     if isinstance(error, SystemExit):
-        # rich and Lightning end the process in their own ways.
+        # rich and Lightning raise SystemExit for a broken pipe and for Ctrl-C.
         if isinstance(error.__context__, BrokenPipeError):
             return ExitCode.NO_READER
         if isinstance(error.__context__, KeyboardInterrupt):
-            return _failed(error.__context__)
+            return _report_failure(error.__context__)
         return ExitCode(error.code) if error.code in set(ExitCode) else ExitCode.DEFECT
     if isinstance(error, BrokenPipeError) and error.filename in _STREAMS.values():
         return ExitCode.NO_READER
     if os.environ.get(DEBUG):
-        _say("".join(traceback.format_exception(error)).rstrip())
-    ours = in_one_sentence(error)
-    if isinstance(error, KeyboardInterrupt):  # where the command itself knows more, it has raised Interrupted
-        ours = Interrupted(f"{str(ours).rstrip('.')}; begin again with: {_command_line()}")
-    _say(f"bayespress: {printable(ours)}")
-    return ours.exit_code
+        _print_error("".join(traceback.format_exception(error)).rstrip())
+    failure = in_one_sentence(error)
+    if isinstance(error, KeyboardInterrupt):  # a command that keeps results has raised Interrupted instead
+        failure = Interrupted(f"{str(failure).rstrip('.')}; start again with: {_command_line()}")
+    _print_error(f"bayespress: {printable(failure)}")
+    return failure.exit_code
 
 
 def _command_line() -> str:
@@ -120,19 +121,19 @@ def _command_line() -> str:
     return command_line()
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # where standard error cannot be written, the exit code remains
+def _print_error(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # if standard error cannot be written, the exit code still reports
         print(text, file=sys.stderr, flush=True)
 
 
-def _flushed(code: ExitCode) -> ExitCode:
-    """Write out what is buffered, as the interpreter would do later without a way to say that it failed."""
+def _flush_output(code: ExitCode) -> ExitCode:
+    """Flush standard output and return the exit code; the interpreter's own flush at its end reports no errors."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        # Else the interpreter tries once more at its end.
+        # Otherwise the interpreter would try to flush again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return code or _failed(error)
+        return code or _report_failure(error)
     return code
 
 
@@ -140,7 +141,7 @@ _STREAMS = {"stdout": "standard output", "stderr": "standard error"}
 
 
 class _Stream(io.TextIOWrapper):
-    """Standard output or error, whose failures say which of them cannot be written, as those of files name the file."""
+    """Standard output or error with its name as the file name of every OSError."""
 
     def __init__(self, stream: io.TextIOWrapper, role: str) -> None:
         encoding, lines, through = stream.encoding, stream.line_buffering, stream.write_through
@@ -164,19 +165,19 @@ class _Stream(io.TextIOWrapper):
 
 
 def _prepare_streams() -> None:
-    """See that the three standard streams exist and take any character.
+    """Make sure that the three standard streams exist and accept every character.
 
-    Raises InputError when standard output is closed: what was asked for could not be shown.
+    Raises InputError if standard output is closed, because the result could not be printed.
     """
     closed = [number for number in range(3) if not _is_open(number)]
-    for number in closed:  # else the next file that is opened gets the number, and messages are written into it
+    for number in closed:  # otherwise the next opened file gets this descriptor, and messages are written into it
         descriptor = os.open(os.devnull, os.O_RDWR)
         if descriptor != number:
             os.dup2(descriptor, number)
             os.close(descriptor)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - lives as long as we
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - never closed
     for name, role in _STREAMS.items():
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
@@ -194,7 +195,7 @@ def _is_open(number: int) -> bool:
 
 
 def _silence_background_failures() -> None:
-    """Threads and finalisers that fail while a command ends say nothing of their own, unless tracebacks are wanted."""
+    """Suppress messages of threads and finalisers that fail while a command ends, unless tracebacks are enabled."""
     if os.environ.get(DEBUG):
         return
     sys.unraisablehook = lambda _failure: None

@@ -1,4 +1,4 @@
-"""Which class the examples of each class are taken for: the confusion matrix, as run.json and packed.json keep it."""
+"""The confusion matrix of a classifier, as stored in run.json and packed.json."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-MOST_CLASSES = 100  # the counts grow with the square; records of more classes keep none
+MOST_CLASSES = 100  # the size grows with the square; a record with more classes stores no matrix
 
 _Count = Annotated[int, Field(ge=0)]
 
 
 class Confusion(BaseModel):
-    """Counts by class and prediction.
+    """Numbers of examples by true class and predicted class.
 
-    counts  (classes, classes): element [i][j] is how many examples of class i were taken for class j; of pixels where
-            each pixel has a class
+    counts  shape (classes, classes): element [i][j] is the number of examples of class i that were predicted as class
+            j; for segmentation, the number of pixels
 
     >>> from bayespress.confusion import Confusion
-    >>> found = Confusion(counts=[[8, 2], [0, 10]])
-    >>> found.error_percent
+    >>> matrix = Confusion(counts=[[8, 2], [0, 10]])
+    >>> matrix.error_percent
     10.0
     """
 
@@ -32,12 +32,12 @@ class Confusion(BaseModel):
     def _square(self) -> Confusion:
         classes = len(self.counts)
         if any(len(row) != classes for row in self.counts):
-            raise ValueError(f"the confusion matrix has {classes} rows and has to have as many columns in each")
+            raise ValueError(f"the confusion matrix has {classes} rows, so each row must have {classes} columns")
         return self
 
     @property
     def error_percent(self) -> float:
-        """Share of the examples that were taken for another class, in percent; 0 where there are none."""
+        """Percentage of examples that were predicted as another class; 0 without examples."""
         total = sum(map(sum, self.counts))
-        right = sum(row[place] for place, row in enumerate(self.counts))
-        return 100.0 * (total - right) / total if total else 0.0
+        correct = sum(row[index] for index, row in enumerate(self.counts))
+        return 100.0 * (total - correct) / total if total else 0.0

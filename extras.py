@@ -1,4 +1,4 @@
-"""Which extra of bayespress brings which package: what pyproject.toml says, by the names that Python imports."""
+"""The packages of each extra of bayespress, as in pyproject.toml but by import name."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ ALL = "all"
 
 
 def install_remedy(package: str, wanted: str = "") -> str:
-    """What to do about a missing package, as the end of a sentence.
+    """The remedy for a missing package, as the end of a sentence.
 
-    package  its name, as Python imports it
-    wanted   extra that brings all that the job at hand needs; named if it brings the package, before other extras
+    package  import name of the package
+    wanted   the extra with all packages of the current command; it is preferred if it installs the package
 
     >>> install_remedy("torch", "deploy")
     "install it with `pip install 'bayespress[deploy]'`"
     """
-    bringing = [extra for extra, packages in PACKAGES.items() if package in packages]
-    if not bringing:
+    extras = [extra for extra, packages in PACKAGES.items() if package in packages]
+    if not extras:
         return "install it"
-    extra = wanted if wanted in (*bringing, ALL) else bringing[0]
+    extra = wanted if wanted in (*extras, ALL) else extras[0]
     return f"install it with `pip install 'bayespress[{extra}]'`"

@@ -1,4 +1,4 @@
-"""What a figure of quality is: its name, its unit, and which direction is better."""
+"""The metric of a network: its name, its unit, and which direction is better."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Metric(BaseModel):
-    """The figure that a network is judged by; run.json and packed.json name it once for all their figures.
+    """The metric that measures a network's quality. run.json and packed.json store it once for all their values.
 
-    name             as in "error" or "RMSE"
-    unit             of the figure: "%", the unit of the targets, or "" for a pure number
-    lower_is_better  False for a figure that rises with the quality, such as an accuracy
+    name             as "error" or "RMSE"
+    unit             "%", the unit of the targets, or "" for a pure number
+    lower_is_better  False if a higher value is better, as for an accuracy
 
     >>> from bayespress.metric import ERROR, Metric
     >>> ERROR.text(1.5), Metric(name="RMSE").text(0.123456), ERROR.text(None)
@@ -24,13 +24,13 @@ class Metric(BaseModel):
     lower_is_better: bool = True
 
     def text(self, value: float | None) -> str:
-        """A value with its unit, for tables; a dash for one that was not measured."""
+        """A value with its unit, for tables; a dash for None."""
         if value is None:
             return "–"
         return f"{value:.2f} %" if self.unit == "%" else f"{value:.4g} {self.unit}".rstrip()
 
     def title(self, part: str = "") -> str:
-        """The head of a column or an axis, as in "test error, %"."""
+        """The heading of a column or an axis, as "test error, %"."""
         return f"{part} {self.name}".strip() + (f", {self.unit}" if self.unit else "")
 
 

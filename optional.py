@@ -1,4 +1,4 @@
-"""Importing the packages of an extra, and saying in one sentence which extra is missing."""
+"""Import of optional packages, with an error of one sentence that names the missing extra."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def require(module: str) -> ModuleType:
 
 @contextlib.contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Name `extra` for a package that is missing inside the block, or inside the function that this decorates.
+    """Recommend `extra` for a package that is missing inside the block or inside the decorated function.
 
-    Several extras bring torch; a job knows which one brings the rest of what it needs too. Raises MissingPackageError
-    in place of the ImportError of a package of an extra; any other exception passes through.
+    Several extras install torch; the caller knows which one also installs its other packages. Raises
+    MissingPackageError instead of the ImportError of an optional package; other exceptions pass through.
     """
     try:
         yield
     except MissingPackageError as error:
         raise error.naming(extra) from error.__cause__
     except ImportError as error:
-        found = missing_package(error)
-        if not isinstance(found, MissingPackageError):
+        missing = missing_package(error)
+        if not isinstance(missing, MissingPackageError):
             raise
-        raise found.naming(extra) from error
+        raise missing.naming(extra) from error

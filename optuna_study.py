@@ -1,7 +1,7 @@
-"""Optuna studies as both searches keep them: resumable, and shared by several workers through one storage.
+"""Optuna studies of both searches: they can be resumed, and several workers can share one storage.
 
-Opening a storage runs no code of a stranger. Only Optuna's storage in relational databases is used, which keeps
-numbers, text and JSON in its tables; its journal storages (files and Redis) unpickle snapshots and are refused.
+Opening a storage executes no untrusted code. Only Optuna's storage in relational databases is allowed, which contains
+numbers, text and JSON; its journal storages (files and Redis) unpickle snapshots and are refused.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from .errors import InputError, MissingPackageError, reason_of
 
-# `redis` would be a journal, which unpickles; the others are what SQLAlchemy has dialects for.
+# The dialects of SQLAlchemy. `redis` is absent because it is a journal storage, which unpickles.
 _DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql", "cockroachdb")
 _SQLITE_MAGIC = b"SQLite format 3\0"
-_WAIT_S = 60.0  # for another worker's write
+_WAIT_S = 60.0  # seconds to wait for a write of another worker
 
 
 def open_study(
@@ -28,13 +28,14 @@ def open_study(
     *,
     seed: int | None = None,
 ) -> Any:
-    """The study of this name in a SQLite file or a database, begun if it is not there; all objectives are minimised.
+    """Open the study with this name in a SQLite file or a database, or create it. All objectives are minimised.
 
-    storage  a path, in which no character has a meaning, or the URL of a database, as postgresql://user@host/name
-    seed     of what is proposed; without one several workers propose different things
+    storage     path of a SQLite file (no character has a special meaning), or the URL of a database, as
+                postgresql://user@host/name
+    objectives  number of objectives
+    seed        seed of the sampler; with None several workers propose different trials
 
-    Raises MissingPackageError without Optuna and InputError when the storage cannot be used, or is a file of something
-    else.
+    Raises MissingPackageError without Optuna, InputError if the storage cannot be used or is a file of another kind.
     """
     try:
         with warnings.catch_warnings():
@@ -45,14 +46,14 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     shown = without_password(storage)
     try:
-        kept = optuna.storages.RDBStorage(**_address(storage))
+        database = optuna.storages.RDBStorage(**_address(storage))
         study = optuna.create_study(
-            study_name=name, storage=kept, load_if_exists=True, directions=["minimize"] * objectives
+            study_name=name, storage=database, load_if_exists=True, directions=["minimize"] * objectives
         )
     except InputError:
         raise
     except Exception as error:
-        # SQLAlchemy's drivers raise their own types; all mean that the storage cannot be used.
+        # The drivers of SQLAlchemy raise their own exception types; each means that the storage cannot be used.
         reason = without_password(reason_of(error))
         if (password := _password(storage)) is not None:
             reason = reason.replace(password, "***")
@@ -62,7 +63,7 @@ def open_study(
             f"Storage {shown} holds a study {name} with {len(study.directions)} objectives, not {objectives}; name "
             "another storage."
         )
-    # A search that goes on does not propose again what it began with.
+    # A resumed search must not propose its first trials again.
     study.sampler = optuna.samplers.TPESampler(
         multivariate=True, seed=None if seed is None else seed + len(study.trials)
     )
@@ -70,36 +71,36 @@ def open_study(
 
 
 def finished(study: Any) -> list[Any]:
-    """The trials that came to an end, oldest first."""
+    """The completed trials, oldest first."""
     return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
 
 
 def without_password(text: str) -> str:
-    """`text` with *** for the passwords of all URLs in it."""
+    """`text` with *** in place of the passwords in all URLs."""
     return re.sub(r"(://[^/@\s:]*):[^/\s]*@", r"\1:***@", re.sub(r"((?:password|passwd|pwd)=)[^&\s]*", r"\1***", text))
 
 
 def _password(storage: str) -> str | None:
-    found = re.search(r"://[^/@\s:]*:([^/\s]*)@", storage)
-    return found[1] if found and found[1] else None
+    match = re.search(r"://[^/@\s:]*:([^/\s]*)@", storage)
+    return match[1] if match and match[1] else None
 
 
 def _address(storage: str) -> dict[str, Any]:
-    """Arguments of Optuna's storage for a path or a URL."""
+    """Arguments of Optuna's RDBStorage for a path or a URL."""
     from sqlalchemy.engine import URL
 
     if "://" in storage:
         scheme = storage.partition("://")[0].partition("+")[0].lower()
         if scheme not in _DATABASES:
             raise InputError(
-                f"Storage {without_password(storage)} is no database that is supported; name a file, or a URL that "
-                f"begins with one of {', '.join(_DATABASES)}."
+                f"Storage {without_password(storage)} is not a supported database; name a file, or a URL that begins "
+                f"with one of {', '.join(_DATABASES)}."
             )
-        # Optuna formats the URL once more, for a placeholder that nobody asked for.
+        # Optuna calls str.format on the URL, so braces must be doubled.
         return {"url": storage.replace("{", "{{").replace("}", "}}")}
     path = Path(storage).expanduser().absolute()
     _check_file(path, storage)
-    # SQLite's own way to write any path as a URI: all that means something in one is percent-encoded.
+    # SQLite accepts any path as a URI with percent-encoding of special characters.
     url = URL.create("sqlite", database=path.as_uri(), query={"uri": "true"})
     return {
         "url": url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}"),
@@ -108,13 +109,13 @@ def _address(storage: str) -> dict[str, Any]:
 
 
 def _check_file(path: Path, storage: str) -> None:
-    """See that a database file is absent, empty or Optuna's: tables are never added to somebody else's."""
+    """Raise InputError unless a database file is absent, empty or Optuna's; no other database gets new tables."""
     if not path.exists():
         if not path.parent.is_dir():
-            raise InputError(f"Storage {storage} cannot be made: there is no folder {path.parent}; make it first.")
+            raise InputError(f"Storage {storage} cannot be created: there is no folder {path.parent}; make it first.")
         return
     if not path.is_file():
-        raise InputError(f"Storage {storage} is no regular file; name a file or a database URL.")
+        raise InputError(f"Storage {storage} is not a regular file; name a file or a database URL.")
     with path.open("rb") as stream:
         head = stream.read(len(_SQLITE_MAGIC))
     tables: set[str] = set()
@@ -125,11 +126,11 @@ def _check_file(path: Path, storage: str) -> None:
         except sqlite3.Error as error:
             raise InputError(f"Storage {storage} cannot be used ({reason_of(error)}); name another file.") from None
     if head and (head != _SQLITE_MAGIC or not _is_optunas(tables)):
-        raise InputError(f"Storage {storage} is a file that no search has made; name another file.")
+        raise InputError(f"Storage {storage} is a file that no search wrote; name another file.")
 
 
 def _is_optunas(tables: set[str]) -> bool:
-    """Whether a database has Optuna's tables, or those of them that another worker has made so far, and no others."""
+    """Whether a database has Optuna's tables, or only those that another worker has created so far."""
     from optuna.storages._rdb.models import BaseModel
 
     known = set(BaseModel.metadata.tables) | {"alembic_version", "sqlite_sequence"}

@@ -1,12 +1,12 @@
-"""The packed directory: what `compress` hands to `deploy`, in files.
+"""The packed directory, which `compress` writes and `build` reads.
 
     packed/
       packed.json         PackedRecord, below
-      weights.bpz         every tensor of the shrunk network; its size is the size we publish
+      weights.bpz         every tensor of the shrunk network; its size is the published size
       network.pt2         torch.export program of the shrunk network, batch 1, with the decoded weights
-      original.pt2        the same of the network as it was given, for comparison; optional
-      golden.safetensors  `input` (n, *input_shape) and `output` (n, ...), as PyTorch computes them one by one: a few
-                          examples of the data, then zeros, extremes and noise
+      original.pt2        the same for the network before compression, for comparison; optional
+      golden.safetensors  `input` (n, *input_shape) and `output` (n, ...), computed by PyTorch one example at a time: a
+                          few examples of the data, then zeros, extreme values and noise
 
 Tensor names in `weights.bpz` are the state-dict names of the program in `network.pt2`.
 """
@@ -44,7 +44,10 @@ class _Strict(BaseModel):
 
 
 class Preprocessing(_Strict):
-    """How raw bytes become the network's input: `(byte / scale - mean) / std`, in words too."""
+    """The conversion of a raw byte to an input of the network: `(byte / scale - mean) / std`.
+
+    description  the same in words
+    """
 
     scale: float = 255.0
     mean: float = 0.0
@@ -53,13 +56,13 @@ class Preprocessing(_Strict):
 
 
 class StepRecord(_Strict):
-    """State of the network after one step of compression."""
+    """The network after one step of compression."""
 
     name: str
-    metric: float | None = Field(description="see PackedRecord.measured_by; none when no data was given")
+    metric: float | None = Field(description="value of PackedRecord.measured_by; None without data")
     nonzero: int
     parameters: int
-    bytes: int | None = Field(default=None, description="size of the .bpz, for the step that writes it")
+    bytes: int | None = Field(default=None, description="size of the .bpz; None for a step that does not write it")
 
 
 class LayerRecord(_Strict):
@@ -69,13 +72,13 @@ class LayerRecord(_Strict):
     shape: tuple[int, ...] = Field(description="in the shrunk network; units are the first axis")
     original_shape: tuple[int, ...] = Field(description="empty for a bias that the network did not have")
     nonzero: int
-    coding: str = Field(description="what its values are, in words")
-    step: float | None = Field(default=None, description="of its grid, if it lies on one")
-    bits: dict[str, float] = Field(description="of each stream of the file, see codec.layout")
+    coding: str = Field(description="coding of its values, in words")
+    step: float | None = Field(default=None, description="step of its grid; None if its values are not on a grid")
+    bits: dict[str, float] = Field(description="size of each stream of the file in bits, see codec.layout")
 
 
 class PapersRecord(_Strict):
-    """The two columns that papers give beside a file's size, in bytes; see compress/size_breakdown.py."""
+    """Two sizes in bytes that papers report besides the size of a file; see compress/size_breakdown.py."""
 
     fast_prediction: int
     maximum_compression: int
@@ -93,7 +96,7 @@ _Point = TypeVar("_Point", bound=_Measured)
 
 
 def pareto(points: Iterable[_Point]) -> list[_Point]:
-    """The points that no other beats in both metric and bytes, by bytes; a lower metric is better."""
+    """The Pareto-optimal points in (metric, bytes) in ascending order of bytes; a lower metric is better."""
     best: list[_Point] = []
     for point in sorted(points, key=lambda point: (point.bytes, point.metric)):
         if not best or point.metric < best[-1].metric:
@@ -102,33 +105,33 @@ def pareto(points: Iterable[_Point]) -> list[_Point]:
 
 
 class PointRecord(_Strict):
-    """What some settings came to in a search."""
+    """The result of one trial of a search."""
 
-    metric: float = Field(description="on the held-out data")
+    metric: float = Field(description="measured on the held-out data")
     bytes: int
     settings: dict[str, float]
 
 
 class ChoiceRecord(_Strict):
-    """How the settings were chosen. The test set had no part in it."""
+    """The search that chose the settings. It does not use the test set."""
 
     goal: str
-    held_out: int | None = Field(description="examples that the error was measured on; none where it is not known")
+    held_out: int | None = Field(description="number of held-out examples for the metric; None if unknown")
     metric: float
     bytes: int
-    points: tuple[PointRecord, ...] = Field(description="all that were seen, by bytes")
+    points: tuple[PointRecord, ...] = Field(description="all trials in ascending order of bytes")
 
     def measured_on(self) -> str:
-        """How many examples the errors were measured on, in words."""
+        """The number of held-out examples, in words."""
         return "held-out examples" if self.held_out is None else f"{self.held_out:,} held-out examples"
 
     def front(self) -> list[PointRecord]:
-        """The points that no other beats."""
+        """The Pareto-optimal points."""
         return pareto(self.points)
 
 
 class PackedRecord(_Strict):
-    """`packed.json`."""
+    """The record of a packed directory, `packed.json`."""
 
     version: Literal[2] = VERSION
     name: str
@@ -136,36 +139,36 @@ class PackedRecord(_Strict):
     output_shape: tuple[int, ...] = Field(description="of one example, without the batch axis")
     preprocessing: Preprocessing = Preprocessing()
     labels: tuple[str, ...] = ()
-    data: str | None = Field(default=None, description="data set that the metric was measured on")
-    measured_by: Metric = Field(default=ERROR, description="what `metric` is, in steps and in the choice")
+    data: str | None = Field(default=None, description="data set for the metric")
+    measured_by: Metric = Field(default=ERROR, description="the metric in `steps` and in `choice`")
     part: Literal["validation", "test"] | None = Field(
-        default="test", description="of the data set, that the steps were measured on; none where it is not known"
+        default="test", description="part of the data set for the metric of the steps; None if unknown"
     )
     original_parameters: int
-    original_bytes: int = Field(description="4 bytes a parameter of the network as given")
+    original_bytes: int = Field(description="4 bytes per parameter of the original network")
     packed_bytes: int = Field(description="size of weights.bpz")
     steps: tuple[StepRecord, ...] = ()
     settings: dict[str, str | float | bool | None] = Field(
-        default_factory=dict, description="of compression, see compress/settings.py"
+        default_factory=dict, description="settings of compression, see compress/settings.py"
     )
     layers: tuple[LayerRecord, ...] = ()
     papers: PapersRecord | None = None
     confusion_before: Confusion | None = Field(
-        default=None, description="of the network as given, on `part`; none where it has no classes, or too many"
+        default=None, description="confusion of the original network on `part`; None without classes or for too many"
     )
     confusion: Confusion | None = Field(default=None, description="the same after the last step")
-    choice: ChoiceRecord | None = Field(default=None, description="none when the settings were given")
+    choice: ChoiceRecord | None = Field(default=None, description="the search; None if the user gave the settings")
     real_examples: int | None = Field(
         default=None,
-        description="so many of the golden inputs, the first, are examples of the data; none where all are",
+        description="how many golden inputs, from the first, are examples of the data; None if all are",
     )
     notes: tuple[str, ...] = Field(
-        default=(), description="which golden inputs were left out and why, one sentence each"
+        default=(), description="one sentence for each golden input that was left out, with the reason"
     )
 
     @property
     def ratio(self) -> float:
-        """Original size over `.bpz` size."""
+        """Original size divided by the size of the `.bpz`."""
         return self.original_bytes / max(1, self.packed_bytes)
 
     def write(self, folder: Path) -> None:
@@ -176,7 +179,7 @@ class PackedRecord(_Strict):
     def read(cls, folder: Path) -> PackedRecord:
         """Read and check `folder/packed.json`.
 
-        Raises InputError when it is missing, of another version or not of this schema.
+        Raises InputError if it is missing, has another version or does not match the schema.
         """
         path = folder / RECORD
         data = read_bytes(path, "packed directory's record", _LARGEST_RECORD)

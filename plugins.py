@@ -1,4 +1,4 @@
-"""Code of the user's that is named as `module:callable`: networks, data sets, methods, losses, targets, devices."""
+"""Import of user code that is named as `module:callable`: networks, data sets, methods, losses, targets, devices."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ def is_plugin_name(name: str) -> bool:
 
 
 def imported(name: str, what: str) -> Callable[..., Any]:
-    """The callable of `module:callable`; `what` names its role in the error.
+    """Import the callable of `module:callable`.
 
-    Raises InputError when there is none, and when the module raises anything while it is imported.
+    what  role of the callable, for the error message
+
+    Raises InputError if there is no such callable, or if the import of the module raises an exception.
     """
     factory = imported_object(name, what, "callable")
     if not callable(factory):
-        raise _lacks(name, what, "callable")
+        raise _missing(name, what, "callable")
     return factory  # type: ignore[no-any-return]
 
 
 def imported_object(name: str, what: str, kind: str = "object") -> Any:
-    """Whatever stands in the module under the name after the colon; `kind` says what is expected there.
+    """Import the object with the name after the colon.
+
+    kind  expected kind of object, for the error message
 
     Raises InputError as `imported` does.
     """
@@ -46,15 +50,15 @@ def imported_object(name: str, what: str, kind: str = "object") -> Any:
         if not isinstance(error.__cause__, ImportError):
             raise
         raise InputError(
-            f"{what} {name}: module {module_name} cannot be imported ({reason_of(error.__cause__)}); run from the "
-            "folder that holds it."
+            f"{what} {name}: module {module_name} cannot be imported ({reason_of(error.__cause__)}); run the command "
+            "in the folder of the module."
         ) from error.__cause__
-    found = getattr(module, attribute, None)
-    if found is None:
-        raise _lacks(name, what, kind)
-    return found
+    value = getattr(module, attribute, None)
+    if value is None:
+        raise _missing(name, what, kind)
+    return value
 
 
-def _lacks(name: str, what: str, kind: str) -> InputError:
+def _missing(name: str, what: str, kind: str) -> InputError:
     module_name, _, attribute = name.partition(":")
-    return InputError(f"{what} {name}: {module_name} has no {kind} {attribute!r}; check what follows the colon.")
+    return InputError(f"{what} {name}: {module_name} has no {kind} {attribute!r}; correct the name after the colon.")

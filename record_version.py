@@ -1,4 +1,4 @@
-"""What to say of a record (run.json, packed.json) that another version of bayespress wrote."""
+"""The error for a record (run.json, packed.json) that another version of bayespress wrote."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from .errors import InputError
 
 
 def other_version(error: ValidationError, path: Path, expected: int, again: str) -> InputError | None:
-    """The error for a record whose field `version` is not the expected one; None where something else is wrong.
+    """The error for a record with another `version` than expected; None if the record is invalid for another reason.
 
-    again  how to make the record anew, as "train again"
+    again  how to write the record again, as "train again"
     """
-    for fault in error.errors():
-        found = fault["input"]
-        if fault["loc"] == ("version",) and isinstance(found, int) and not isinstance(found, bool):
-            writer, remedy = ("an earlier", again) if found < expected else ("a later", "install that")
+    for problem in error.errors():
+        version = problem["input"]
+        if problem["loc"] == ("version",) and isinstance(version, int) and not isinstance(version, bool):
+            writer, remedy = ("an earlier", again) if version < expected else ("a later", "install that")
             return InputError(
-                f"{path} is a record of version {found}, which {writer} bayespress wrote, and this one reads version "
+                f"{path} is a record of version {version}, which {writer} bayespress wrote, and this one reads version "
                 f"{expected}; {remedy}."
             )
     return None

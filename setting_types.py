@@ -1,4 +1,4 @@
-"""Checking that settings, which come from files and command lines, have the types that their dataclass declares."""
+"""Type check of settings from files and command lines against the types that their dataclass declares."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ _NAMES = {"str": "a string", "int": "a whole number", "float": "a number", "bool
 
 
 def check_types(settings: Any) -> None:
-    """Raise InputError for a field of another type than the dataclass declares: str, int, float or bool, or None too.
+    """Raise InputError if a field does not have its declared type: str, int, float or bool, each optionally with None.
 
-    The dataclass has `from __future__ import annotations`, so its types are text. A float may be a whole number.
+    settings  dataclass in a module with `from __future__ import annotations`, so its declared types are strings
+
+    An int is accepted for a float.
     """
     for field in fields(settings):
         value, declared = getattr(settings, field.name), str(field.type)
@@ -22,4 +24,4 @@ def check_types(settings: Any) -> None:
             continue
         kinds = {"str": str, "int": int, "float": int | float, "bool": bool}[kind]
         if not isinstance(value, kinds) or (isinstance(value, bool) and kind != "bool"):
-            raise InputError(f"Setting {field.name} is {value!r}; it has to be {_NAMES[kind]}.")
+            raise InputError(f"Setting {field.name} is {value!r}; it must be {_NAMES[kind]}.")

@@ -1,4 +1,4 @@
-"""Text from strangers: names in files, device output and messages of other libraries, made safe to print."""
+"""Untrusted text made safe to print: names in files, output of devices and messages of other libraries."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import shlex
 import unicodedata
 from pathlib import Path
 
-# Categories of Unicode characters that change how other characters are shown, or that show nothing: control (Cc),
-# format (Cf, which holds the bidirectional overrides), surrogate (Cs), private use (Co), unassigned (Cn), line and
-# paragraph separators (Zl, Zp).
+# Categories of Unicode characters that are invisible or change how other characters are shown: control (Cc), format
+# (Cf, with the bidirectional overrides), surrogate (Cs), private use (Co), unassigned (Cn), line and paragraph
+# separators (Zl, Zp).
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
 def printable(text: object) -> str:
-    r"""`text` on one line, with every character that a terminal or a page would obey instead of show escaped.
+    r"""`text` on one line, with an escape for every character that is invisible or controls a terminal.
 
     >>> printable("a\x1b[31mb\u202ec")
     'a\\x1b[31mb\\u202ec'
@@ -27,23 +27,23 @@ def printable(text: object) -> str:
 
 
 def shell_word(path: Path | str) -> str:
-    r"""`path` as one word of a command that the user may copy into a shell.
+    r"""`path` as one word of a command that the user can copy into a shell.
 
-    What a terminal would obey is written in the shell's own escapes, so the word still names that very path.
+    Characters that are unsafe to print are written as escapes of the shell, so the word still names the same path.
 
     >>> shell_word("my net.bpz"), shell_word("a\nb"), shell_word("-x")
     ("'my net.bpz'", "$'a\\nb'", './-x')
     """
     text = str(path)
-    return shell_quoted(f"./{text}" if text.startswith("-") else text)  # an option otherwise
+    return shell_quoted(f"./{text}" if text.startswith("-") else text)  # without ./ it would be an option
 
 
 def shell_quoted(text: str) -> str:
-    """Any word of a command, also an option, quoted as in `shell_word`."""
+    """Any word of a command, quoted as in `shell_word`; an option is allowed."""
     if printable(text) == text:
         return shlex.quote(text)
-    shown = text.replace("\\", "\\\\").replace("'", "\\'")
-    return "$'" + "".join(c if printable(c) == c else _shell_escape(c) for c in shown) + "'"
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(c if printable(c) == c else _shell_escape(c) for c in escaped) + "'"
 
 
 def _shell_escape(character: str) -> str:
@@ -52,7 +52,7 @@ def _shell_escape(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
-# What stands for a character of ours on a terminal whose encoding lacks it.
+# ASCII replacements for this package's own symbols, for terminals with an encoding that lacks them.
 _PLAIN = str.maketrans(
     {
         "·": "-", "–": "-", "—": "-", "µ": "u", "²": "^2", "×": "x", "→": "->", "←": "<-", "…": "...", "°": "deg",
@@ -63,7 +63,7 @@ ENCODING_ERRORS = "bayespress.plain"
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """For codecs: our own signs in ASCII, everything else escaped."""
+    """Error handler for codecs: replaces the symbols in _PLAIN by ASCII and escapes every other character."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(_PLAIN)

@@ -1,7 +1,7 @@
-"""Contracts for extensions: suites that a method, likelihood, target, device or data set of yours has to pass.
+"""Contract suites for extensions: tests that every method, likelihood, target, device and data set must pass.
 
-Each contract is a class of pytest tests. Extend it in a test file of your own, name what is to be tested, and run
-pytest:
+Each contract is a class of pytest tests. Extend it in your own test file, provide the object under test as a fixture,
+and run pytest:
 
     from bayespress.testing import MethodContract
 

@@ -1,4 +1,4 @@
-"""What every data source keeps."""
+"""The contract of a data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..train.likelihoods import CrossEntropy
 
 
 class DataContract:
-    """Extend it with a fixture `data` that gives the data set."""
+    """Tests for a data set. Extend this class with a fixture `data` that returns the data set."""
 
     def test_examples_are_finite_floats(self, data: DataSet) -> None:
         for inputs, _ in _parts(data):
@@ -26,16 +26,16 @@ class DataContract:
                 assert int(targets.min()) >= 0
                 assert int(targets.max()) < len(data.labels)
 
-    def test_a_held_out_part_takes_nothing_from_the_test_set(self, data: DataSet) -> None:
-        seen = data.held_out(0.25)
-        assert seen.test is None
+    def test_a_held_out_part_contains_no_test_example(self, data: DataSet) -> None:
+        split = data.held_out(0.25)
+        assert split.test is None
         if data.validation is None:
-            assert len(seen.train.inputs) + len(seen.part("validation").inputs) == len(data.train.inputs)
-        assert seen.labels == data.labels
-        again = data.held_out(0.25).part("validation")
-        assert torch.equal(seen.part("validation").inputs, again.inputs), "the split must be the same each time"
+            assert len(split.train.inputs) + len(split.part("validation").inputs) == len(data.train.inputs)
+        assert split.labels == data.labels
+        repeated = data.held_out(0.25).part("validation")
+        assert torch.equal(split.part("validation").inputs, repeated.inputs), "the split must be the same each time"
 
-    def test_it_describes_itself(self, data: DataSet) -> None:
+    def test_name_scale_and_labels_are_valid(self, data: DataSet) -> None:
         assert data.name
         assert data.scale > 0
         assert all(isinstance(label, str) for label in data.labels)

@@ -1,4 +1,4 @@
-"""What every device keeps."""
+"""The contract of a device."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from ..errors import BayespressError, InputError
 
 
 class DeviceContract:
-    """Extend it with fixtures `device`, and `bundle`: an opened bundle that has a target for the device."""
+    """Tests for a device. Extend this class with two fixtures:
 
-    def test_it_describes_itself(self, device: Device) -> None:
+    device  the device
+    bundle  an opened bundle with a target for the device
+    """
+
+    def test_name_description_and_capabilities_are_valid(self, device: Device) -> None:
         assert device.name
         assert device.description
         assert device.capabilities.max_threads >= 0
@@ -32,17 +36,17 @@ class DeviceContract:
     def test_a_session_runs_several_requests(self, device: Device, bundle: Bundle) -> None:
         with connected(device, bundle) as session:
             first = session.run(bundle.folder / GOLDEN_INPUT)
-            again = session.run(bundle.folder / GOLDEN_INPUT)
-        np.testing.assert_array_equal(first.output_array(), again.output_array())
+            second = session.run(bundle.folder / GOLDEN_INPUT)
+        np.testing.assert_array_equal(first.output_array(), second.output_array())
 
-    def test_times_are_as_many_as_asked_for(self, device: Device, bundle: Bundle) -> None:
+    def test_the_number_of_timed_runs_matches_the_request(self, device: Device, bundle: Bundle) -> None:
         with connected(device, bundle) as session:
             report = session.run(bundle.folder / GOLDEN_INPUT, RunRequest(repeat=3, warmup=1, outputs=False))
         assert report.run_ns is not None
         assert report.run_ns.repeat == 3
         assert report.outputs == []
 
-    def test_instructions_are_counted_where_it_says_so(self, device: Device, bundle: Bundle, tmp_path: Path) -> None:
+    def test_instructions_are_counted_if_the_device_can(self, device: Device, bundle: Bundle, tmp_path: Path) -> None:
         if not device.capabilities.counts_instructions:
             return
         one = tmp_path / "one.f32"
@@ -52,23 +56,23 @@ class DeviceContract:
         assert report.instructions is not None
         assert report.instructions > 100
 
-    def test_threads_beyond_its_own_are_refused(self, device: Device, bundle: Bundle) -> None:
+    def test_rejects_more_threads_than_it_has(self, device: Device, bundle: Bundle) -> None:
         if device.capabilities.max_threads > 1:
             return
         request = RunRequest(threads=device.capabilities.max_threads + 1, repeat=1)
         with connected(device, bundle) as session, pytest.raises(InputError, match="threads"):
             session.run(bundle.folder / GOLDEN_INPUT, request)
 
-    def test_inputs_of_another_size_fail(self, device: Device, bundle: Bundle, tmp_path: Path) -> None:
+    def test_rejects_inputs_of_another_size(self, device: Device, bundle: Bundle, tmp_path: Path) -> None:
         (tmp_path / "short.f32").write_bytes(b"1234")
         with connected(device, bundle) as session, pytest.raises(BayespressError):
             session.run(tmp_path / "short.f32")
 
-    def test_a_bundle_without_a_target_is_no_error(self, device: Device, bundle: Bundle) -> None:
+    def test_a_bundle_without_a_target_gives_unavailable(self, device: Device, bundle: Bundle) -> None:
         import dataclasses
 
         without = dataclasses.replace(bundle, manifest=bundle.manifest.model_copy(update={"targets": {}}))
-        found = device.connect(without)
-        assert isinstance(found, Unavailable)
-        assert found.reason
-        assert not isinstance(found, Session)
+        result = device.connect(without)
+        assert isinstance(result, Unavailable)
+        assert result.reason
+        assert not isinstance(result, Session)

@@ -1,4 +1,4 @@
-"""What every training method keeps, on every kind of layer."""
+"""The contract of a training method, on every kind of layer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv3d": (lambda: nn.Conv3d(1, 2, 2), (1, 3, 4, 5)),
 }
 _SAMPLES = 4000
-_DEVIATIONS = 5.5  # of a standard error: no sample of a sound method is farther off, in all of these tests together
+_DEVIATIONS = 5.5  # standard errors; a correct method stays within this limit in all of these tests together
 
 Case = tuple[nn.Module, Tensor]
 
@@ -46,11 +46,11 @@ def twin_of(layer: nn.Module, method: Method) -> VariationalLayer:
 
 
 class MethodContract:
-    """Extend it with a fixture `method` that gives the method's settings."""
+    """Tests for a training method. Extend this class with a fixture `method` that returns the method's settings."""
 
     @pytest.fixture(params=LAYERS)
     def case(self, request: pytest.FixtureRequest) -> Case:
-        """A layer of each kind, and inputs (5, ...)."""
+        """A layer of each kind, and random inputs of shape (5, ...)."""
         torch.manual_seed(0)
         make, shape = LAYERS[request.param]
         return make(), torch.randn(5, *shape)
@@ -61,14 +61,14 @@ class MethodContract:
         torch.testing.assert_close(twin(x), layer(x))
 
     def test_samples_have_the_moments_of_the_marginal_posterior(self, case: Case, method: Method) -> None:
-        """An input that is zero but for one place shows single weights, whatever correlates them."""
+        """Uses an input with a single nonzero element, so that each output depends on a single weight of a channel."""
         layer, x = case
         options: dict[str, Any] = dict(method.noisy_settings)
         noisy = replace(method, **options) if options else method  # type: ignore[type-var]
         twin = twin_of(layer, noisy).train()
         operation, bias = operation_of(layer), twin.bias
         assert operation is not None
-        # Away from the border, which some layers reflect, and at an even place, which no stride passes over.
+        # At an even position, which no stride skips, and not at the border, which some layers reflect.
         unit = torch.zeros_like(x[:1])
         unit[(0, *(extent // 4 * 2 for extent in x.shape[1:]))] = 1.0
         with torch.no_grad():
@@ -81,9 +81,9 @@ class MethodContract:
             expected_variance = operation(unit, variance, None)[0]
         standard_error = (expected_variance / _SAMPLES).sqrt() + 1e-4
         assert bool(((samples.mean(0) - expected_mean).abs() < _DEVIATIONS * standard_error).all())
-        seen = expected_variance > 0
-        assert bool(seen.any()) == (not method.is_point_estimate)
-        ratio = samples.var(0)[seen] / expected_variance[seen]
+        varies = expected_variance > 0
+        assert bool(varies.any()) == (not method.is_point_estimate)
+        ratio = samples.var(0)[varies] / expected_variance[varies]
         torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=0.3, atol=0.0)
 
     def test_every_parameter_gets_a_finite_gradient(self, case: Case, method: Method) -> None:
@@ -94,7 +94,7 @@ class MethodContract:
             assert parameter.grad is not None, name
             assert bool(torch.isfinite(parameter.grad).all()), name
 
-    def test_the_kl_gradient_in_place_is_autograd_s(self, case: Case, method: Method) -> None:
+    def test_the_in_place_kl_gradient_equals_autograd_s(self, case: Case, method: Method) -> None:
         layer, x = case
         gradients = []
         for in_place in (False, True):
@@ -102,7 +102,7 @@ class MethodContract:
             net = bayesianize(layer, method).train()
             net.start_prior()
             loss = net(x).square().sum()
-            torch.manual_seed(2)  # of a KL that is estimated
+            torch.manual_seed(2)  # for a KL term that is estimated from samples
             if in_place:
                 loss.backward()
                 net.add_kl_gradient(0.1)
@@ -113,14 +113,14 @@ class MethodContract:
         for name, expected in plain.items():
             torch.testing.assert_close(added[name], expected, rtol=1e-4, atol=1e-5)
 
-    def test_a_weight_of_zero_breaks_nothing(self, method: Method) -> None:
+    def test_zero_weights_and_inputs_give_finite_gradients(self, method: Method) -> None:
         layer = nn.Linear(3, 2)
         nn.init.zeros_(layer.weight)
         twin = twin_of(layer, method).train()
         (twin(torch.zeros(4, 3)).sum() + twin.kl()).backward()
         assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in twin.parameters())
 
-    def test_a_twin_survives_copying_and_saving(self, case: Case, method: Method, tmp_path: Path) -> None:
+    def test_a_twin_can_be_copied_and_saved(self, case: Case, method: Method, tmp_path: Path) -> None:
         layer, x = case
         twin = twin_of(layer, method).eval()
         torch.save(twin.state_dict(), tmp_path / "twin.pt")
@@ -129,7 +129,7 @@ class MethodContract:
         other.load_state_dict(torch.load(tmp_path / "twin.pt"))
         torch.testing.assert_close(other(x), twin(x))
 
-    def test_steps_of_training_and_their_hook_keep_everything_finite(self, case: Case, method: Method) -> None:
+    def test_everything_stays_finite_during_training(self, case: Case, method: Method) -> None:
         layer, x = case
         net = bayesianize(layer, method).train()
         optimizer = torch.optim.Adam(net.method.parameter_groups(net, 0.01))
@@ -150,7 +150,7 @@ class MethodContract:
         torch.testing.assert_close(net.eval()(x), operation(x, twin.predictive_weight(), twin.bias))
 
     def test_its_posterior_compresses(self, method: Method) -> None:
-        """Means, variances and group noise are of the shapes that compression takes; the network stays the same."""
+        """Compression accepts the shapes of means, variances and group noise, and fine rounding keeps the outputs."""
         torch.manual_seed(0)
         net = bayesianize(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), method).eval()
         posterior = Posterior.from_tensors(net.posterior_tensors())
@@ -162,7 +162,7 @@ class MethodContract:
 
 
 def _compressed(net: BayesianNetwork, posterior: Posterior, x: Tensor) -> nn.Module:
-    """The network rounded finely, with nothing pruned that the method has not pruned."""
+    """The network after fine rounding without pruning; weights that the method has pruned stay pruned."""
     from ..compress.settings import CompressSettings
 
     quantizer = "size" if net.method.is_point_estimate else "posterior"

@@ -1,4 +1,4 @@
-"""What every target keeps."""
+"""The contract of a target."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from ..deploy.compile.targets import target_named
 
 
 class TargetContract:
-    """Extend it with fixtures `target`, a target's name, and, where a device can run it here, `device`.
+    """Tests for a target. Extend this class with two fixtures:
 
-    The network of the contract has a convolution, a pooling and a dense layer, and sparse weights.
+    target  name of the target
+    device  name of a device that can run its code; without this fixture the code is compiled but not run
+
+    The network under test has a convolution, a pooling layer, a dense layer, and sparse weights.
     """
 
     @pytest.fixture
     def device(self) -> str | None:
-        """The device that runs code for the target; None where there is none here."""
+        """The device that runs code for the target; None if there is none."""
         return None
 
     @pytest.fixture
@@ -46,8 +49,8 @@ class TargetContract:
         build(tmp_path / "packed", [target], tmp_path / "it.bundle")
         return tmp_path / "it.bundle"
 
-    def test_its_bundle_is_whole(self, target: str, built: Path, device: str | None) -> None:
-        """Files are there, each layer has its kernels, and where a device runs it the golden vectors agree."""
+    def test_its_bundle_is_complete(self, target: str, built: Path, device: str | None) -> None:
+        """All files exist, each layer has a kernel, and the golden vectors agree on the device."""
         with opened(built) as bundle:
             assert bundle.first_difference() is None
             entry = bundle.manifest.targets[target_named(target).name]
@@ -57,9 +60,9 @@ class TargetContract:
             _check_on(device, built, bundle)
 
     def test_its_name_is_in_the_registry(self, target: str) -> None:
-        found = target_named(target)
-        assert found.machine
-        assert found.description
+        entry = target_named(target)
+        assert entry.machine
+        assert entry.description
 
 
 def _check_on(device: str | None, built: Path, bundle: Bundle) -> None:

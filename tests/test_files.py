@@ -57,7 +57,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 def test_what_appeared_meanwhile_is_not_replaced(tmp_path):
     path = tmp_path / "w"
     with (
-        pytest.raises(InputError, match="written by another process meanwhile"),
+        pytest.raises(InputError, match="Another process has written"),
         files.replacing_file(path, fresh=True) as temporary,
     ):
         [place.write_text(text) for place, text in ((temporary, "ours"), (path, "theirs"))]

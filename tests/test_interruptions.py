@@ -81,8 +81,8 @@ def test_a_process_of_its_own(number, tmp_path):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == CODES[number]
     assert errors == (
-        "bayespress: Interrupted; outputs are written whole or not at all, so none was left half-written; begin again "
-        "with: bayespress inspect w.bpz\n"
+        "bayespress: Interrupted; outputs are written completely or not at all, so no output is incomplete; start "
+        "again with: bayespress inspect w.bpz\n"
     )
 
 

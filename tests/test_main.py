@@ -121,7 +121,7 @@ def failing(folder, body, **environment):
         ("import no_such_package", 3, "The package no_such_package is needed"),
         ("raise ImportError('no CUDA', name='tvm')", 3, "pip install 'bayespress[deploy]'"),
         ("raise ConnectionResetError(104, 'Connection reset by peer')", 3, "A connection failed"),
-        ("raise KeyboardInterrupt", 130, "Interrupted; outputs are written whole or not at all"),
+        ("raise KeyboardInterrupt", 130, "Interrupted; outputs are written completely or not at all"),
         ("raise BrokenPipeError(32, 'Broken pipe')", 3, "A connection failed"),
         ("raise ZeroDivisionError('x\\ny')", 70, "ZeroDivisionError: x; this is a defect of bayespress"),
         ("assert False", 70, "AssertionError: AssertionError; this is a defect"),
@@ -144,7 +144,7 @@ def test_ctrl_c_while_a_thread_runs_and_again_while_it_ends(folder):
         "pool.submit(time.sleep, 2); os.kill(os.getpid(), signal.SIGINT); time.sleep(9)"
     )
     sentence = one_sentence(failing(folder, body), 130)
-    assert sentence.endswith("none was left half-written; begin again with: bayespress inspect w.bpz")
+    assert sentence.endswith("no output is incomplete; start again with: bayespress inspect w.bpz")
 
 
 def test_ctrl_c_during_an_import(folder, tmp_path):

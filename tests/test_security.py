@@ -229,7 +229,7 @@ def test_a_search_storage_is_not_unpickled(tmp_path, monkeypatch):
     with pytest.raises(Exception, match=r"."):
         finished(open_study(str(path), "s", 1))
     assert not (tmp_path / "ran").exists()
-    with pytest.raises(InputError, match="is no database that is supported"):
+    with pytest.raises(InputError, match="is not a supported database"):
         open_study("redis://localhost/0", "s", 1)
 
 

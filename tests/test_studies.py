@@ -39,7 +39,7 @@ def test_storages_that_unpickle_are_refused_unopened(scheme, monkeypatch):
     import pickle
 
     monkeypatch.setattr(pickle, "loads", lambda *_: pytest.fail("unpickled"))
-    with pytest.raises(InputError, match=r"is no database that is supported"):
+    with pytest.raises(InputError, match=r"is not a supported database"):
         open_study(f"{scheme}://user:secret@host/0", "one", 1)
 
 
@@ -59,7 +59,7 @@ def test_nobody_elses_file_is_written_into(tmp_path):
         database.execute("CREATE TABLE studies_of_mine (id INTEGER)")
     for name in ("thesis.txt", "places.sqlite"):
         before = (tmp_path / name).read_bytes()
-        with pytest.raises(InputError, match=r"is a file that no search has made"):
+        with pytest.raises(InputError, match=r"is a file that no search wrote"):
             open_study(str(tmp_path / name), "one", 1)
         assert (tmp_path / name).read_bytes() == before
     (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 200)

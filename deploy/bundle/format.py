@@ -66,7 +66,7 @@ def _zip_difference(path: Path) -> str | None:
             listed = {MANIFEST, SIGNATURE, *(entry["path"] for entry in manifest["files"])}
             foreign = [name for name in archive.namelist() if name not in listed]
     except (CorruptFileError, KeyError, TypeError):
-        return f"it has no {MANIFEST} of a bundle"
+        return f"it has no {MANIFEST} of bayespress"
     return f"it holds {printable(foreign[0])}" if foreign else None
 
 

@@ -61,11 +61,11 @@ def test_the_demo_says_what_a_user_wants_to_see(made):
 def test_the_demo_uses_a_finished_run_again(made, cli):
     folder, summary = made
     result = cli("demo", "--epochs", 12, "--out", "out", cwd=folder.parent)
-    assert "is there already" in result.stderr
+    assert "exists already" in result.stderr
     (folder / "demo.json").rename(folder / "mark")
     refused = cli("demo", "--epochs", 12, "--out", "out", cwd=folder.parent, code=2)
     (folder / "mark").rename(folder / "demo.json")
-    assert "out/packed is there already; name another place, or give --overwrite" in refused.stderr
+    assert "out/packed exists already; name another path, or give --overwrite" in refused.stderr
     assert f"{summary['bpz_bytes']:,} B" in result.stdout
     assert "verification" in result.stdout
 

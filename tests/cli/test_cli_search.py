@@ -78,7 +78,7 @@ def test_recipes_that_cannot_be_searched(tmp_path):
     (tmp_path / "recipe.toml").write_text('[search]\n"training.epochs" = { low = 1, high = 2 }\n')
     refused = run(tmp_path, "search", "recipe.toml", "--storage", "nosuch://x", code=2)
     assert not (tmp_path / "search").exists(), "a command that fails leaves nothing behind"
-    assert "Storage nosuch://x is no database that is supported" in refused.stderr
+    assert "Storage nosuch://x is not a supported database" in refused.stderr
 
 
 def test_nothing_of_somebody_elses_is_drawn_over_or_removed(tmp_path):
@@ -90,7 +90,7 @@ def test_nothing_of_somebody_elses_is_drawn_over_or_removed(tmp_path):
     before = sorted(tmp_path.rglob("*"))
     assert "is not a picture of bayespress" in run(tmp_path, "search", "recipe.toml", "-o", "a", code=2).stderr
     assert "trial-0 is of another search" in run(tmp_path, "search", "recipe.toml", "-o", "b", code=2).stderr
-    assert "no search has made" in run(tmp_path, "search", "recipe.toml", "--storage", "recipe.toml", code=2).stderr
+    assert "no search wrote" in run(tmp_path, "search", "recipe.toml", "--storage", "recipe.toml", code=2).stderr
     assert sorted(tmp_path.rglob("*")) == before
 
 

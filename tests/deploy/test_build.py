@@ -114,7 +114,7 @@ def test_targets(packed, tmp_path):
     with pytest.raises(InputError, match="list of targets is empty"):
         bayespress.build(packed("mlp"), [], tmp_path / "x")
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(InputError, match="is a file, and a bundle is to be written there"):
+    with pytest.raises(InputError, match="is a file, and the output is a bundle"):
         bayespress.build(packed("mlp"), ["host"], tmp_path / "file")
     assert (tmp_path / "file").read_text() == "kept"
 

@@ -50,7 +50,7 @@ def test_the_private_key_is_for_its_owner_alone(keys):
     private, public = keys
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert b"PRIVATE" not in public.read_bytes()
-    with pytest.raises(InputError, match=r"release.pem is there already, and a key replaces nothing"):
+    with pytest.raises(InputError, match=r"release.pem exists already, and a key never replaces a file"):
         new_key(private)
 
 

@@ -27,7 +27,7 @@ class Map(Method):
     def __post_init__(self) -> None:
         """Raises InputError for a precision that is not positive."""
         if not self.prior_precision > 0.0:
-            raise InputError(f"The prior's precision is {self.prior_precision}; it has to be above 0.")
+            raise InputError(f"The prior's precision is {self.prior_precision}; it must be above 0.")
 
     def layer(self, operation: Operation, weight: Tensor, bias: Tensor | None, position: int) -> MapLayer:
         """See Method.layer."""

@@ -171,7 +171,7 @@ def test_data_of_ones_own(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train_targets": torch.tensor([0, 2])}, "training set of it holds label 2; labels are 0 to 1"),
+        ({"train_targets": torch.tensor([0, 2])}, "training set of it holds label 2; labels must be 0 to 1"),
         ({"test_targets": torch.tensor([-1])}, "test set of it holds label -1"),
         ({"train_inputs": torch.zeros(0, 4), "train_targets": torch.zeros(0)}, "training set of it is empty"),
         ({"test_inputs": torch.zeros(1, 5)}, r"test set of it has inputs of shape \(5,\)"),

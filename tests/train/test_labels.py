@@ -49,7 +49,7 @@ def test_booleans_are_two_classes():
         (RIGHT.float(), "labels of type float32"),
         (torch.tensor([0.5, 1.0, 0.0, 2.0]), "labels of type float32"),
         (RIGHT.to(torch.complex64), "labels of type complex64"),
-        (torch.tensor([0, 1, 2, 3]), "holds label 3; labels are 0 to 2"),
+        (torch.tensor([0, 1, 2, 3]), "holds label 3; labels must be 0 to 2"),
         (torch.tensor([0, -100, 2, 1]), "holds label -100"),
         (torch.tensor([0, 1, 2, 2**63 + 1], dtype=torch.uint64), "holds label 9223372036854775809"),
         (np.array([0, 1, 2, 2**63], np.uint64), "holds label 9223372036854775808"),
@@ -201,7 +201,7 @@ class Endless(IterableDataset):
 @pytest.mark.parametrize(
     ("loader", "message"),
     [
-        ([(torch.rand(4, 6), RIGHT + 1)], "Batch 0 of epoch 0 holds label 3; labels are 0 to 2"),
+        ([(torch.rand(4, 6), RIGHT + 1)], "Batch 0 of epoch 0 holds label 3; labels must be 0 to 2"),
         ([part(), (torch.rand(4, 6), RIGHT - 1)], "Batch 1 of epoch 0 holds label -1"),
         ([(torch.rand(4, 6), RIGHT.float())], "labels of type float32"),
         ([(torch.rand(4, 6), RIGHT[:2])], "4 inputs and labels of shape"),
@@ -309,7 +309,7 @@ def test_a_network_that_is_nan_in_evaluation_only():
     ("options", "message"),
     [
         ({"epoch": 3}, "'epoch' .*did you mean epochs"),
-        ({"epochs": "3"}, "epochs is '3'; it has to be a whole number"),
+        ({"epochs": "3"}, "epochs is '3'; it must be a whole number"),
         ({"epochs": True}, "epochs is True"),
         ({"epochs": 10**30}, "epochs were asked for"),
         ({"learning_rate": float("inf")}, "learning rate is inf"),

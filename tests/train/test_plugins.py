@@ -38,7 +38,7 @@ def test_a_method_is_named_by_module_and_class():
     assert bayespress.bayesianize(nn.Linear(3, 2), "map_method:Map").method == Map()
     with pytest.raises(InputError, match=r"'prior_precison' .*did you mean prior_precision"):
         method_named("map_method:Map", prior_precison=3.0)
-    with pytest.raises(InputError, match=r"0\.0; it has to be above 0"):
+    with pytest.raises(InputError, match=r"0\.0; it must be above 0"):
         method_named("map_method:Map", prior_precision=0.0)
     with pytest.raises(InputError, match=r"Method json:dumps .*frozen dataclass"):
         method_named("json:dumps")
