@@ -280,9 +280,8 @@ def main() -> None:
             measure_peers(packed, bundle, arguments.seconds, results)
         show(f"{manifest.name}, {manifest.packed_bytes:,} bytes", latency_table(report))
         results.add(f"{manifest.name}: bench", size_bytes=manifest.packed_bytes, **report.model_dump(mode="json"))
-        show(
-            f"load and decode {report.decode_us:.0f} µs; start of the process to the last golden output {report.start_ms:.1f} ms"
-        )
+        start = f"start of the process to the last golden output {report.start_ms:.1f} ms"
+        show(f"load and decode {report.decode_us:.0f} µs; {start}")
     for name in filter(None, arguments.networks.split(",")):
         measure_network(name, arguments.seconds, results)
     results.write(arguments.json)
