@@ -42,8 +42,8 @@ import kotlinx.serialization.json.buildJsonObject
 import kotlinx.serialization.json.put
 
 /**
- * The app's library layer on a desktop's JVM, for tests and for the pictures of the README: one command, its arguments,
- * and JSON. A bundle that is refused gives its sentence on standard error and exit code 3.
+ * Runs the app's library layer on a desktop JVM, for tests and for the pictures in the README: takes a command with its
+ * arguments and prints JSON. For a refused bundle it prints the message on standard error and exits with code 3.
  */
 fun main(arguments: Array<String>) {
     val (command, rest) = arguments[0] to arguments.drop(1)
@@ -67,7 +67,7 @@ private fun opened(path: String, scratch: String): BundleModel {
     return BundleModel.open(bundle)
 }
 
-/** BUNDLE SCRATCH [gpu]: every check. */
+/** BUNDLE SCRATCH [gpu]: execute all checks. */
 private fun verify(arguments: List<String>): JsonElement = opened(arguments[0], arguments[1]).use { model ->
     val noGpu = if ("gpu" in arguments) model.network.openGpu(File(arguments[1], "kernels")) else "not asked for"
     val checks = Verification(model).run()
@@ -86,7 +86,7 @@ private fun verify(arguments: List<String>): JsonElement = opened(arguments[0], 
     }
 }
 
-/** BUNDLE COUNT: load, run, close, over and over; kilobytes of memory after half of them, and after all. */
+/** BUNDLE COUNT: load, run and close COUNT times; prints the memory in kB after half of the cycles and after all. */
 private fun cycles(arguments: List<String>): JsonElement {
     val bundle = Bundle.open(File(arguments[0]))
     val count = arguments[1].toInt()
@@ -97,7 +97,7 @@ private fun cycles(arguments: List<String>): JsonElement {
     repeat(count) { index ->
         BundleModel.open(bundle).use { model ->
             val output = model.network.run(input)
-            check(output.indices.all { abs(output[it] - expected[it]) <= allowed[it] }) { "cycle $index computes something else" }
+            check(output.indices.all { abs(output[it] - expected[it]) <= allowed[it] }) { "cycle $index computes other outputs" }
         }
         if (index == count / 2) half = resident()
     }
@@ -112,7 +112,10 @@ private fun resident(): Long {
     return File("/proc/self/status").readLines().first { it.startsWith("VmRSS") }.filter(Char::isDigit).toLong()
 }
 
-/** BUNDLE COUNT: four threads at once, on a network of their own each and all on one; the largest part of what is allowed. */
+/**
+ * BUNDLE COUNT: run four threads, first with one network each, then with a shared one; prints the largest ratio of difference
+ * to allowed difference.
+ */
 private fun threads(arguments: List<String>): JsonElement {
     val bundle = Bundle.open(File(arguments[0]))
     val count = arguments[1].toInt()
@@ -166,11 +169,11 @@ private fun bench(arguments: List<String>): JsonElement = opened(arguments[0], a
     }
 }
 
-/** "x,y x,y; x,y x,y": the picture of a drawing. */
+/** "x,y x,y; x,y x,y": convert a drawing to a picture. */
 private fun digit(arguments: List<String>): JsonElement =
     JsonArray(Digit(strokes(arguments[0])).pixels().map(::JsonPrimitive))
 
-/** BUNDLE DRAWING…: the size of the bundle's digits, and what drawings are taken for. */
+/** BUNDLE DRAWING…: print the size of the bundle's digits, and the prediction for each drawing. */
 private fun recognise(arguments: List<String>): JsonElement =
     BundleModel.open(Bundle.open(File(arguments[0]))).use { model ->
         buildJsonArray {
@@ -195,8 +198,8 @@ private fun strokes(text: String): List<List<Point>> = text.split(';').filter { 
 }
 
 /**
- * ZIP SCRATCH COUNT SEED: open archives in which a few bytes were changed; how many were refused. Of any other end than
- * opening or a sentence the program dies.
+ * ZIP SCRATCH COUNT SEED: open archives with a few changed bytes; prints how many were refused. Any exception other than a
+ * BundleException ends the program.
  */
 private fun fuzz(arguments: List<String>): JsonElement {
     val sound = File(arguments[0]).readBytes()
@@ -204,7 +207,7 @@ private fun fuzz(arguments: List<String>): JsonElement {
     var refused = 0
     repeat(arguments[2].toInt()) {
         val bytes = sound.copyOf(if (random.nextInt(4) == 0) random.nextInt(sound.size) else sound.size)
-        // Most of it is libraries: half of the changes are where names and sizes stand.
+        // Most bytes belong to libraries, so half of the changes are made at the names and sizes of the archive.
         val ends = listOf(0 until bytes.size, maxOf(0, bytes.size - 3000) until bytes.size)
         repeat(1 + random.nextInt(3)) {
             val range = ends[random.nextInt(2)]
@@ -222,7 +225,7 @@ private fun fuzz(arguments: List<String>): JsonElement {
     }
 }
 
-/** BUNDLE: what a wrong call is answered. */
+/** BUNDLE: print the messages of invalid calls. */
 private fun misuse(arguments: List<String>): JsonElement {
     val model = BundleModel.open(Bundle.open(File(arguments[0])))
     val network = model.network
@@ -248,7 +251,7 @@ private fun misuse(arguments: List<String>): JsonElement {
     }
 }
 
-/** BUNDLE MACHINE ANDROID: the target that a device would load. */
+/** BUNDLE MACHINE ANDROID: print the target that such a device would load. */
 private fun platform(arguments: List<String>): JsonElement {
     val bundle = Bundle.open(File(arguments[0]))
     val platform = Platform(arguments[1], arguments[2].toBoolean())
@@ -257,7 +260,7 @@ private fun platform(arguments: List<String>): JsonElement {
     return JsonPrimitive(target?.name)
 }
 
-/** ZIP SCRATCH OLD KEY…: who signed a bundle by these keys, on a system without Ed25519 if OLD is "old". */
+/** ZIP SCRATCH OLD KEY…: check the signature with these keys; OLD is "old" to simulate a system without Ed25519. */
 private fun signed(arguments: List<String>): JsonElement {
     if (arguments[2] == "old") java.security.Security.getProviders("KeyFactory.Ed25519").orEmpty()
         .forEach { java.security.Security.removeProvider(it.name) }
@@ -270,11 +273,11 @@ private fun signed(arguments: List<String>): JsonElement {
     }
 }
 
-/** NAME PROVIDER SENDER, each "-" where it is not known: the words of a bundle's source. */
+/** NAME PROVIDER SENDER, each "-" if unknown: print the description of a bundle's source. */
 private fun source(arguments: List<String>): JsonElement =
     JsonPrimitive(arguments.map { it.takeIf { text -> text != "-" } }.let { (name, provider, sender) -> Source(name, provider, sender).words() })
 
-/** SCRATCH BUNDLE…: load one after the other, as the app does, and do everything with each; what was shown at the end. */
+/** SCRATCH BUNDLE…: load one bundle after the other and run all tasks, as the app does; prints the last state of each. */
 private fun workbench(arguments: List<String>): JsonElement {
     val tasks = LinkedBlockingQueue<Runnable>()
     val background = Executors.newSingleThreadExecutor()
@@ -312,7 +315,7 @@ private fun workbench(arguments: List<String>): JsonElement {
     return JsonArray(ends)
 }
 
-/** BUNDLE SCRATCH WIDTH DRAWING [gpu]: the texts and charts of all screens, by their views' names. */
+/** BUNDLE SCRATCH WIDTH DRAWING [gpu]: print the texts and charts of all screens, by the names of their views. */
 private fun screens(arguments: List<String>): JsonElement = opened(arguments[0], arguments[1]).use { model ->
     val noGpu = if ("gpu" in arguments) model.network.openGpu(File(arguments[1], "kernels")) else "there is no OpenCL library"
     val charts = Charts(arguments[2].toFloat())
@@ -335,7 +338,7 @@ private fun screens(arguments: List<String>): JsonElement = opened(arguments[0],
     }
 }
 
-/** A card's properties by the names of their views. */
+/** The properties of a card, by the names of their views. */
 private fun textsOf(card: Any): List<Pair<String, String>> = card.javaClass.declaredFields
     .filter { it.type == String::class.java && !java.lang.reflect.Modifier.isStatic(it.modifiers) }
     .map { field ->
@@ -343,7 +346,7 @@ private fun textsOf(card: Any): List<Pair<String, String>> = card.javaClass.decl
         field.name.replace(Regex("[A-Z]")) { "_" + it.value.lowercase() } to field.get(card) as String
     }
 
-/** What every shape has. */
+/** The fields of every shape. */
 private fun JsonObjectBuilder.start(kind: String, x: Float, y: Float, tone: Tone) {
     put("kind", kind)
     put("x", x)

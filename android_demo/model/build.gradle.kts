@@ -1,4 +1,4 @@
-// What the app knows of bundles and networks. No class of Android's, so that a desktop's JVM runs it too.
+// The library layer of the app. It uses no Android class, so it also runs on the JVM of a desktop.
 plugins {
     alias(libs.plugins.kotlin.jvm)
 }

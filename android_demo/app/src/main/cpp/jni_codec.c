@@ -1,4 +1,4 @@
-/* jni_codec.c - the weights alone: what is in a .bpz, and what it decodes to here. */
+/* jni_codec.c - native methods that read the tensors of a .bpz without a network. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,14 +6,14 @@
 #include "bpz_levels.h"
 #include "jni_support.h"
 
-/* Facts of a tensor, in the order of Kotlin's TensorFacts: elements, stored, bits by what they were spent on, levels. */
+/* Numbers for each tensor, in the order of Kotlin's TensorFacts: elements, stored elements, rows, bits of each kind. */
 enum { FACTS = 13 };
 
-/* Most elements of a tensor that are decoded here: 256 MB of float32. A phone has no use for more, and on 32 bits the size
- * of a larger one in bytes, and its number of elements in a jsize, would wrap. */
+/* Limit for the elements of a decoded tensor: 256 MB of float32. Larger tensors do not fit into a phone's memory; on 32-bit
+ * systems their size in bytes and their number of elements as a jsize would overflow. */
 #define MOST_ELEMENTS ((uint64_t)1 << 26)
 
-/* A file that is open over a copy of its bytes, with a workspace. */
+/* An opened file: a copy of its bytes and a workspace. */
 typedef struct opened {
     bpz_file file;
     void *data, *workspace;
@@ -24,7 +24,7 @@ static void close_file(opened *it) {
     free(it->workspace);
 }
 
-/* 0 with an exception pending. */
+/* Returns 1, or 0 with a pending exception. */
 static int open_file(JNIEnv *env, jbyteArray bytes, opened *it) {
     size_t size = 0;
     bpz_status status;
@@ -35,7 +35,7 @@ static int open_file(JNIEnv *env, jbyteArray bytes, opened *it) {
     }
     it->workspace = malloc(bpz_workspace_size());
     if (it->workspace == NULL) {
-        throw_bundle_exception(env, "There is no memory to decode the weights; close other apps.");
+        throw_bundle_exception(env, "There is not enough memory to decode the weights; close other apps.");
         close_file(it);
         return 0;
     }
@@ -63,7 +63,7 @@ NATIVE(jobjectArray, tensorNames, jbyteArray bytes) {
     names = bytes_class == NULL ? NULL : (*env)->NewObjectArray(env, (jsize)it.file.tensor_count, bytes_class, NULL);
     for (status = bpz_tensor_at(&it.file, 0, &tensor); names != NULL && status == BPZ_OK;
          status = bpz_next(&it.file, &tensor)) {
-        /* As bytes: JNI's strings are of a UTF-8 of its own. */
+        /* As bytes, because JNI's strings use a modified UTF-8. */
         jbyteArray name = (*env)->NewByteArray(env, (jsize)tensor.name_length);
         if (name == NULL) {
             break;
@@ -78,32 +78,32 @@ NATIVE(jobjectArray, tensorNames, jbyteArray bytes) {
 
 static bpz_status facts_of(const opened *it, const bpz_tensor *tensor, jlong *facts) {
     const size_t count = tensor->count <= MOST_ELEMENTS ? (size_t)tensor->count : 0;
-    bpz_bit_usage spent;
+    bpz_bit_usage usage;
     int32_t *levels = tensor->count <= MOST_ELEMENTS ? malloc((count + 1) * sizeof *levels) : NULL;
     bpz_status status;
-    memset(&spent, 0, sizeof spent);
+    memset(&usage, 0, sizeof usage);
     if (levels == NULL) {
         return BPZ_ERROR_BUFFER_TOO_SMALL;
     }
-    status = bpz_decode_with_usage(&it->file, tensor, levels, count, it->workspace, bpz_workspace_size(), &spent);
+    status = bpz_decode_with_usage(&it->file, tensor, levels, count, it->workspace, bpz_workspace_size(), &usage);
     free(levels);
     if (status != BPZ_OK &&
-        status != BPZ_ERROR_UNSUPPORTED) { /* a raw tensor has no levels, and an account all the same */
+        status != BPZ_ERROR_UNSUPPORTED) { /* a raw tensor has no levels, but its bit usage is valid */
         return status;
     }
     facts[0] = (jlong)tensor->count;
     facts[1] = (jlong)tensor->nonzero;
     facts[2] = (jlong)tensor->rows;
-    facts[3] = (jlong)spent.frame;
-    facts[4] = (jlong)spent.name;
-    facts[5] = (jlong)spent.shape;
-    facts[6] = (jlong)spent.map;
-    facts[7] = (jlong)spent.masks;
-    facts[8] = (jlong)spent.tables;
-    facts[9] = (jlong)spent.rows;
-    facts[10] = (jlong)spent.indices;
-    facts[11] = (jlong)spent.values;
-    facts[12] = (jlong)spent.padding;
+    facts[3] = (jlong)usage.frame;
+    facts[4] = (jlong)usage.name;
+    facts[5] = (jlong)usage.shape;
+    facts[6] = (jlong)usage.map;
+    facts[7] = (jlong)usage.masks;
+    facts[8] = (jlong)usage.tables;
+    facts[9] = (jlong)usage.rows;
+    facts[10] = (jlong)usage.indices;
+    facts[11] = (jlong)usage.values;
+    facts[12] = (jlong)usage.padding;
     return BPZ_OK;
 }
 

@@ -1,5 +1,5 @@
-/* jni_network.c - a loaded network, on the processor and on the GPU. A handle is a pointer to a `loaded`; Kotlin's Network
- * sees to it that none is used after it was closed, nor by two threads at once. */
+/* jni_network.c - native methods of a loaded network, on the processor and on the GPU. A handle is a pointer to a `loaded`.
+ * Kotlin's class Network never uses a handle after it was closed, or in two threads at once. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 typedef struct loaded {
     network_library library;
     void *workspace;
-    bp_network networks[BP_MAX_THREADS]; /* the first, and forks of it */
+    bp_network networks[BP_MAX_THREADS]; /* the first network and its forks */
     size_t count;
     bp_gpu *gpu;
 } loaded;
@@ -43,13 +43,14 @@ static void release(loaded *it) {
     free(it);
 }
 
-/* Whether all went well; else an exception is pending. */
-static int checked(JNIEnv *env, const loaded *it, bp_status status) {
+/* Returns 1 if `status` is BP_OK, or 0 with a pending exception. */
+static int check_status(JNIEnv *env, const loaded *it, bp_status status) {
     if (status == BP_ERROR_WEIGHTS) {
         throw_bundle_exception(env, "The weights cannot be read: %s; fetch the bundle again.",
                                bpz_status_text((bpz_status)it->networks[0].weights_status));
     } else if (status != BP_OK) {
-        throw_bundle_exception(env, "The network failed: %s.", it->library.bp_status_text(status));
+        throw_bundle_exception(env, "The network failed: %s; open its bundle again.",
+                               it->library.bp_status_text(status));
     }
     return status == BP_OK;
 }
@@ -63,7 +64,7 @@ NATIVE(jlong, open, jstring path, jbyteArray bpz) {
     (void)self;
     if (it == NULL || (chars = (*env)->GetStringUTFChars(env, path, NULL)) == NULL) {
         free(it);
-        throw_bundle_exception(env, "There is no memory for a network; close other apps.");
+        throw_bundle_exception(env, "There is not enough memory for a network; close other apps.");
         return 0;
     }
     if (!network_library_open(&it->library, chars, reason, sizeof reason)) {
@@ -72,9 +73,10 @@ NATIVE(jlong, open, jstring path, jbyteArray bpz) {
         needed = it->library.bp_workspace_size();
         it->workspace = aligned_memory(needed);
         if (it->workspace == NULL) {
-            throw_bundle_exception(env, "There is no memory for the network's %zu bytes; close other apps.", needed);
+            throw_bundle_exception(env, "There is not enough memory for the network's %zu bytes; close other apps.",
+                                   needed);
         } else {
-            checked(env, it, it->library.bp_load(&it->networks[0], weights, size, it->workspace, needed));
+            check_status(env, it, it->library.bp_load(&it->networks[0], weights, size, it->workspace, needed));
             it->count = 1;
         }
     }
@@ -92,7 +94,7 @@ NATIVE(void, close, jlong handle) {
     release(of(handle));
 }
 
-/* Floats of an input and of an output, and bytes of workspace. */
+/* Number of floats of an input and of an output, and size of the workspace in bytes. */
 NATIVE(jlongArray, sizes, jlong handle) {
     const loaded *it = of(handle);
     jlong numbers[3];
@@ -126,8 +128,9 @@ NATIVE(jobjectArray, kernelNames, jlong handle, jboolean gpu) {
     return names;
 }
 
-/* Run once. Nanoseconds of each kernel go to `kernels`, unless it is null; the sizes were checked in Kotlin, with its
- * sentences, and are again here, where a wrong one would be written past. Nanoseconds that the whole run took. */
+/* Runs once and returns the time in nanoseconds. `kernels` receives the nanoseconds of each kernel, or is null. Kotlin has
+ * checked the lengths of the arrays with its own messages; they are checked again here, because a wrong length would cause
+ * writes outside an array. */
 NATIVE(jlong, run, jlong handle, jboolean gpu, jfloatArray input, jfloatArray output, jlongArray kernels) {
     const loaded *it = of(handle);
     jfloat *from, *to = NULL;
@@ -154,7 +157,7 @@ NATIVE(jlong, run, jlong handle, jboolean gpu, jfloatArray input, jfloatArray ou
             status = it->library.bp_run(&it->networks[0], from, to);
         }
         taken = now_ns() - before;
-        checked(env, it, status);
+        check_status(env, it, status);
     }
     if (times != NULL) {
         (*env)->ReleaseLongArrayElements(env, kernels, times, 0);
@@ -168,7 +171,7 @@ NATIVE(jlong, run, jlong handle, jboolean gpu, jfloatArray input, jfloatArray ou
     return (jlong)taken;
 }
 
-/* As many forks as `threads` need; 0 where there is no memory for them. */
+/* Creates forks for `threads` threads. Returns 1, or 0 without enough memory. */
 static int prepare(loaded *it, size_t threads) {
     while (it->count < threads) {
         const size_t size = it->library.bp_arena_size();
@@ -182,20 +185,20 @@ static int prepare(loaded *it, size_t threads) {
     return 1;
 }
 
-/* All of `inputs` on several threads at once; nanoseconds. */
+/* Runs all `inputs` on several threads and returns the time in nanoseconds. */
 NATIVE(jlong, runBatch, jlong handle, jint threads, jfloatArray inputs, jint count, jfloatArray outputs) {
     loaded *it = of(handle);
     jfloat *from, *to = NULL;
     uint64_t taken = 0;
     (void)self;
-    /* jint times size_t is more than 32 bits hold. */
+    /* In 64 bits, because jint times size_t may overflow 32 bits. */
     if (count < 0 || !has_length(env, inputs, (uint64_t)count * it->library.bp_input_size()) ||
         !has_length(env, outputs, (uint64_t)count * it->library.bp_output_size())) {
         throw_bundle_exception(env, "An array is too short for %d examples; open the bundle again.", (int)count);
         return 0;
     }
     if (threads < 1 || threads > BP_MAX_THREADS || !prepare(it, (size_t)threads)) {
-        throw_bundle_exception(env, "%d threads are not to be had; choose 1 to %d.", (int)threads, BP_MAX_THREADS);
+        throw_bundle_exception(env, "%d threads are not available; choose 1 to %d.", (int)threads, BP_MAX_THREADS);
         return 0;
     }
     from = (*env)->GetFloatArrayElements(env, inputs, NULL);
@@ -203,7 +206,7 @@ NATIVE(jlong, runBatch, jlong handle, jint threads, jfloatArray inputs, jint cou
         const uint64_t before = now_ns();
         const bp_status status = it->library.bp_run_batch(it->networks, (size_t)threads, from, (size_t)count, to);
         taken = now_ns() - before;
-        checked(env, it, status);
+        check_status(env, it, status);
         (*env)->ReleaseFloatArrayElements(env, outputs, to, 0);
     }
     if (from != NULL) {
@@ -212,7 +215,7 @@ NATIVE(jlong, runBatch, jlong handle, jint threads, jfloatArray inputs, jint cou
     return (jlong)taken;
 }
 
-/* Open the GPU, with its compiled kernels kept in the file `cache`. Null, or why there is none. */
+/* Opens the GPU; the file `cache` stores its compiled kernels. Returns null, or the reason why no GPU can be used. */
 NATIVE(jstring, openGpu, jlong handle, jbyteArray bpz, jstring cache) {
     loaded *it = of(handle);
     char reason[200] = "the bundle was built without OpenCL";
@@ -246,7 +249,7 @@ NATIVE(jstring, openGpu, jlong handle, jbyteArray bpz, jstring cache) {
     return it->gpu != NULL || (*env)->ExceptionCheck(env) ? NULL : string_of(env, reason);
 }
 
-/* The device's name and the precision of its products; null where openGpu has found none. */
+/* The name of the GPU and the type of its products; null unless openGpu opened one. */
 NATIVE(jobjectArray, gpuNames, jlong handle) {
     const loaded *it = of(handle);
     jobjectArray names;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Bytes of files and drivers may be no text, and JNI's strings are of a UTF-8 of its own, which ASCII is part of. */
+/* Bytes of files and drivers may not be text, and JNI's strings use a modified UTF-8; ASCII is valid in both. */
 static void make_ascii(char *text) {
     for (; *text != '\0'; text++) {
         if (*text < ' ' || *text > '~') {
@@ -34,7 +34,7 @@ void throw_bundle_exception(JNIEnv *env, const char *format, ...) {
     char sentence[600];
     jclass type;
     va_list arguments;
-    if ((*env)->ExceptionCheck(env)) { /* the first error is the one that is reported */
+    if ((*env)->ExceptionCheck(env)) { /* only the first error is reported */
         return;
     }
     type = (*env)->FindClass(env, "dev/bayespress/model/BundleException");
@@ -42,7 +42,7 @@ void throw_bundle_exception(JNIEnv *env, const char *format, ...) {
     vsnprintf(sentence, sizeof sentence, format, arguments);
     va_end(arguments);
     make_ascii(sentence);
-    if (type != NULL) { /* else another exception is pending already */
+    if (type != NULL) { /* otherwise FindClass has left a pending exception */
         (*env)->ThrowNew(env, type, sentence);
         (*env)->DeleteLocalRef(env, type);
     }
@@ -53,7 +53,7 @@ void *copy_of(JNIEnv *env, jbyteArray array, size_t *size) {
     void *copy = malloc((size_t)length + 1);
     *size = (size_t)length;
     if (copy == NULL) {
-        throw_bundle_exception(env, "There is no memory for %ld bytes; close other apps.", (long)length);
+        throw_bundle_exception(env, "There is not enough memory for %ld bytes; close other apps.", (long)length);
         return NULL;
     }
     if (length > 0) {

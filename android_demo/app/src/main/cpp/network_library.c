@@ -1,4 +1,4 @@
-/* network_library.c - finds the functions of a bundle's library. */
+/* network_library.c - loads a bundle's library and looks up its functions. */
 #include "network_library.h"
 
 #include <dlfcn.h>
@@ -11,10 +11,10 @@ int network_library_open(network_library *library, const char *path, char *reaso
     library->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library->handle == NULL) {
         const char *message = dlerror();
-        snprintf(reason, reason_size, "%s", message != NULL ? message : "no reason was given");
+        snprintf(reason, reason_size, "%s", message != NULL ? message : "unknown reason");
         return 0;
     }
-    /* A function pointer is copied out of dlsym's void *: C has no cast from one to the other. */
+    /* memcpy converts dlsym's void * to a function pointer, because ISO C has no such cast. */
 #define NETWORK_FIND(name)                                                                                             \
     do {                                                                                                               \
         void *symbol = dlsym(library->handle, #name);                                                                  \
@@ -23,7 +23,7 @@ int network_library_open(network_library *library, const char *path, char *reaso
     } while (0);
     NETWORK_FUNCTIONS(NETWORK_FIND)
     if (!found) {
-        snprintf(reason, reason_size, "it has not the functions of bayespress.h");
+        snprintf(reason, reason_size, "it lacks functions of bayespress.h");
         network_library_close(library);
         return 0;
     }

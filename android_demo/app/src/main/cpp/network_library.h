@@ -1,11 +1,11 @@
-/* network_library.h - a bundle's libnetwork.so, loaded at run time: one app runs whatever network it is given. */
+/* network_library.h - a bundle's libnetwork.so, loaded at run time, so that one app can run every network. */
 #ifndef NETWORK_LIBRARY_H
 #define NETWORK_LIBRARY_H
 
 #include "bayespress.h"
 #include "bayespress_gpu.h"
 
-/* The functions of bayespress.h, and those of bayespress_gpu.h, which only some libraries have. */
+/* The functions of bayespress.h, and those of bayespress_gpu.h, which only libraries with OpenCL have. */
 /* clang-format off */
 #define NETWORK_FUNCTIONS(F) \
     F(bp_status_text) F(bp_workspace_size) F(bp_arena_size) F(bp_input_size) F(bp_output_size) F(bp_load) F(bp_fork) \
@@ -23,7 +23,8 @@ typedef struct network_library {
 #undef NETWORK_POINTER
 } network_library;
 
-/* Load it. 0 where the system refuses it or it is no network; `reason` then holds the system's words. */
+/* Loads the library at `path`. Returns 1, or 0 with a message in `reason` if the system cannot load it or it lacks the
+ * functions of a network. */
 int network_library_open(network_library *library, const char *path, char *reason, size_t reason_size);
 void network_library_close(network_library *library);
 

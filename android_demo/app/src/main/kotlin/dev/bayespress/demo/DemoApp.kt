@@ -11,9 +11,9 @@ import java.io.FileNotFoundException
 import java.io.InputStream
 import java.util.concurrent.Executors
 
-/** Holds the workbench, which outlives activities. */
+/** Owns the workbench, which outlives the activities. */
 class DemoApp : Application() {
-    /** Loads the bundle that came with the app when it is first asked for. */
+    /** The workbench. Its first use loads the bundle that was built into the app. */
     val workbench: Workbench by lazy {
         val handler = Handler(Looper.getMainLooper())
         val background = Executors.newSingleThreadExecutor { Thread(it, "workbench") }
@@ -28,13 +28,13 @@ class DemoApp : Application() {
         throw BundleException("The app was built without a bundle; open one here, or use bayespress build --android.")
     }
 
-    /** Public keys of those whose bundles the app's builder trusts. */
+    /** Public keys that the app's builder trusts, by file name. */
     private fun keys() = Keyring(
         assets.list(KEYS).orEmpty().associateWith { name -> assets.open("$KEYS/$name").use { it.readBytes().decodeToString() } },
     )
 
     private companion object {
-        const val KEYS = "keys" // app/src/main/assets/keys, files in PEM
-        const val ASSET = "bundle.zip" // where `bayespress build --android` puts it
+        const val KEYS = "keys" // PEM files in app/src/main/assets/keys
+        const val ASSET = "bundle.zip" // written by `bayespress build --android`
     }
 }

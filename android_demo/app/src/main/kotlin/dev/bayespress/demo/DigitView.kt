@@ -12,19 +12,19 @@ import dev.bayespress.model.Digit
 import dev.bayespress.model.Point
 import dev.bayespress.model.Tone
 
-/** A place to draw a digit with a finger. What was drawn survives turning the phone. */
+/** A view for drawing a digit with a finger. The drawing is kept when the phone is turned. */
 class DigitView(context: Context, attributes: AttributeSet?) : View(context, attributes) {
-    /** Called when a stroke ends, and when all is cleared. */
+    /** Called at the end of a stroke, and after [clear]. */
     var onDrawn: ((Digit) -> Unit)? = null
 
     private val palette = Palette(context)
     private val strokes = mutableListOf<MutableList<Point>>()
     private val paint = Paint(Paint.ANTI_ALIAS_FLAG).apply { strokeCap = Paint.Cap.ROUND }
 
-    /** What is drawn now. */
+    /** The current drawing. */
     val digit: Digit get() = Digit(strokes.map { it.toList() })
 
-    /** Start anew. */
+    /** Remove all strokes. */
     fun clear() {
         strokes.clear()
         changed()
@@ -33,7 +33,7 @@ class DigitView(context: Context, attributes: AttributeSet?) : View(context, att
     override fun onTouchEvent(event: MotionEvent): Boolean {
         when (event.actionMasked) {
             MotionEvent.ACTION_DOWN -> {
-                parent.requestDisallowInterceptTouchEvent(true) // the screen scrolls, and a stroke is no scrolling
+                parent.requestDisallowInterceptTouchEvent(true) // otherwise a stroke would scroll the screen
                 strokes += mutableListOf(place(event.x, event.y))
             }
             MotionEvent.ACTION_MOVE -> {
@@ -78,7 +78,7 @@ class DigitView(context: Context, attributes: AttributeSet?) : View(context, att
 
     override fun onRestoreInstanceState(state: Parcelable?) {
         val saved = state as? Bundle ?: return super.onRestoreInstanceState(state)
-        @Suppress("DEPRECATION") // what takes its place is younger than API 24
+        @Suppress("DEPRECATION") // its replacement requires a newer API than 24
         super.onRestoreInstanceState(saved.getParcelable(PARENT))
         strokes.clear()
         for (index in 0 until saved.getInt(COUNT)) {
@@ -88,7 +88,7 @@ class DigitView(context: Context, attributes: AttributeSet?) : View(context, att
         changed()
     }
 
-    /** In parts of the view, so that it may be of another size later. */
+    /** The touched point in fractions of the view's size, because the size may change later. */
     private fun place(x: Float, y: Float) = Point(x / width, y / height)
 
     private fun changed() {

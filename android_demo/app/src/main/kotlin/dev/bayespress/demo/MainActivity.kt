@@ -19,13 +19,13 @@ import dev.bayespress.model.Workbench
 import java.io.FileNotFoundException
 import java.io.IOException
 
-/** The four screens, and what comes in and goes out. All that takes time happens in the [Workbench]. */
+/** The four screens, the intents from other apps, and opening and saving files. The [Workbench] runs all long tasks. */
 class MainActivity : Activity() {
     private val workbench: Workbench get() = (application as DemoApp).workbench
     private lateinit var screens: List<Screen>
     private var failureShown: String? = null
     private var dialog: AlertDialog? = null
-    private var asked: Uri? = null // a bundle that waits for the user's word
+    private var asked: Uri? = null // a bundle that waits for the user's answer
 
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
@@ -38,7 +38,7 @@ class MainActivity : Activity() {
         )
         val tabs = findViewById<RadioGroup>(R.id.tabs)
         tabs.setOnCheckedChangeListener { _, chosen -> turnTo(chosen) }
-        @Suppress("DEPRECATION") // what takes its place is younger than API 24
+        @Suppress("DEPRECATION") // its replacement requires a newer API than 24
         if (saved == null) receive(intent) else asked = saved.getParcelable(ASKED)
     }
 
@@ -49,7 +49,7 @@ class MainActivity : Activity() {
 
     override fun onStart() {
         super.onStart()
-        turnTo(findViewById<RadioGroup>(R.id.tabs).checkedRadioButtonId) // the listener is called by what is restored later
+        turnTo(findViewById<RadioGroup>(R.id.tabs).checkedRadioButtonId) // restoring the state later calls the listener again
         workbench.watch(::show)
         ask()
     }
@@ -63,7 +63,7 @@ class MainActivity : Activity() {
 
     override fun onNewIntent(intent: Intent) {
         super.onNewIntent(intent)
-        setIntent(intent) // whose sender is asked for
+        setIntent(intent) // `referrer` then refers to this intent's sender
         receive(intent)
     }
 
@@ -96,7 +96,7 @@ class MainActivity : Activity() {
     // ---- bundles ----
 
     private fun choose() {
-        setIntent(Intent(Intent.ACTION_MAIN)) // what is chosen now is no longer what another app sent
+        setIntent(Intent(Intent.ACTION_MAIN)) // the file that the user chooses now does not come from the sending app
         start(Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("*/*"), OPEN)
     }
 
@@ -119,7 +119,7 @@ class MainActivity : Activity() {
         intent.getParcelableExtra(Intent.EXTRA_STREAM)
     }
 
-    /** A bundle's library is a program, so whoever opens one is asked. */
+    /** Ask the user before opening a bundle, because its library is a program. */
     private fun ask() {
         val uri = asked ?: return
         dialog?.dismiss()
@@ -136,7 +136,7 @@ class MainActivity : Activity() {
             .show()
     }
 
-    /** Who has the file and who gave it; each says of itself what it likes, so it is shown and not believed. */
+    /** The content provider of the file and the sending app. Both are shown to the user but not trusted. */
     private fun source(uri: Uri): Source {
         val name = try {
             contentResolver.query(uri, arrayOf(OpenableColumns.DISPLAY_NAME), null, null, null)?.use {
@@ -178,14 +178,14 @@ class MainActivity : Activity() {
 
     private fun start(intent: Intent, request: Int) {
         try {
-            @Suppress("DEPRECATION") // what takes its place is a library's
+            @Suppress("DEPRECATION") // its replacement is part of a library
             startActivityForResult(intent, request)
         } catch (nobody: ActivityNotFoundException) {
             Toast.makeText(this, R.string.nobody_takes_it, Toast.LENGTH_LONG).show()
         }
     }
 
-    @Deprecated("What takes its place is a library's.")
+    @Deprecated("Its replacement is part of a library.")
     override fun onActivityResult(request: Int, result: Int, data: Intent?) {
         val uri = data?.data
         if (result != RESULT_OK || uri == null) return

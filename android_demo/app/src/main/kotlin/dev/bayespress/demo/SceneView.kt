@@ -10,7 +10,7 @@ import dev.bayespress.model.Box
 import dev.bayespress.model.Label
 import dev.bayespress.model.Scene
 
-/** Draws a chart as wide as the screen leaves it, larger where the user has set larger letters. */
+/** Draws a chart in the available width, scaled by the user's font size. */
 class SceneView(context: Context, attributes: AttributeSet?) : View(context, attributes) {
     private val palette = Palette(context)
     private val paint = Paint(Paint.ANTI_ALIAS_FLAG)
@@ -18,7 +18,7 @@ class SceneView(context: Context, attributes: AttributeSet?) : View(context, att
     private var make: ((Float) -> Scene)? = null
     private var scene: Scene? = null
 
-    /** Show what [make] gives for a width; null shows nothing. */
+    /** Show the chart that [make] returns for the available width; null shows nothing. */
     fun show(make: ((Float) -> Scene)?) {
         this.make = make
         visibility = if (make == null) GONE else VISIBLE

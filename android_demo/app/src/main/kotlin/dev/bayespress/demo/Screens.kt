@@ -15,17 +15,17 @@ import dev.bayespress.model.VerifyCard
 import dev.bayespress.model.Work
 import dev.bayespress.model.Workbench
 
-/** One of the four: a part of the layout that shows a state. */
+/** A screen: a part of the layout that shows a state. */
 internal interface Screen {
     fun show(state: State)
 }
 
 internal fun Activity.text(id: Int, text: CharSequence) {
     val view = findViewById<TextView>(id)
-    if (view.text.toString() != text.toString()) view.text = text // a live region speaks at every change
+    if (view.text.toString() != text.toString()) view.text = text // a screen reader speaks a live region after every change
 }
 
-/** Draw a digit and see what the network says. */
+/** The screen for drawing a digit, with the class probabilities. */
 internal class DrawScreen(private val activity: Activity, private val workbench: Workbench) : Screen {
     private val drawing = activity.findViewById<DigitView>(R.id.draw_digit)
     private var model: Any? = null
@@ -38,7 +38,7 @@ internal class DrawScreen(private val activity: Activity, private val workbench:
     override fun show(state: State) {
         if (state.model !== model) {
             model = state.model
-            workbench.recognise(drawing.digit) // by the network that is there now
+            workbench.recognise(drawing.digit) // with the current network
         }
         val card = DrawCard(state.model?.manifest, state.prediction)
         activity.text(R.id.draw_answer, card.drawAnswer)
@@ -49,7 +49,7 @@ internal class DrawScreen(private val activity: Activity, private val workbench:
     }
 }
 
-/** What the bundle is. */
+/** The screen with the properties of the bundle. */
 internal class ModelScreen(private val activity: Activity, open: () -> Unit) : Screen {
     init {
         activity.findViewById<Button>(R.id.model_open).setOnClickListener { open() }
@@ -70,7 +70,7 @@ internal class ModelScreen(private val activity: Activity, open: () -> Unit) : S
     }
 }
 
-/** How quick it is. */
+/** The screen for measuring the latency. */
 internal class BenchmarkScreen(
     private val activity: Activity,
     private val workbench: Workbench,
@@ -109,7 +109,7 @@ internal class BenchmarkScreen(
         workbench.measure(threads, warmup, runs, gpu.isEnabled && gpu.isChecked)
     }
 
-    /** What was typed; null, and a sentence at the field, where it is not in the range. */
+    /** The number in a field; if it is out of range, null, and the field shows an error. */
     private fun number(id: Int, range: IntRange): Int? {
         val field = activity.findViewById<EditText>(id)
         val number = field.text.toString().toIntOrNull()?.takeIf { it in range }
@@ -124,7 +124,7 @@ internal class BenchmarkScreen(
     }
 }
 
-/** Whether it is what was built. */
+/** The screen for verifying the bundle. */
 internal class VerifyScreen(private val activity: Activity, private val workbench: Workbench) : Screen {
     private val start = activity.findViewById<Button>(R.id.verify_start)
 

@@ -9,21 +9,24 @@ import kotlinx.serialization.json.buildJsonObject
 import kotlinx.serialization.json.put
 import kotlinx.serialization.json.putJsonArray
 
-/** What to measure: [runs] after [warmup], and a batch on [threads] threads where there is more than one. */
+/** A measurement: [runs] timed runs after [warmup] untimed ones, and a batch on [threads] threads if [threads] > 1. */
 class BenchmarkSettings(val on: Processor, val threads: Int = 1, val warmup: Int = 50, val runs: Int = 1000)
 
-/** Nanoseconds of one kernel over many runs. */
+/** The times of one kernel in many runs, in nanoseconds; [sorted] is ascending. */
 class KernelTime(val kernel: String, private val sorted: LongArray) {
     val mean: Double get() = sorted.average()
 
-    /** As [BenchmarkResult.quantile]. */
+    /** See [BenchmarkResult.quantile]. */
     fun quantile(part: Double): Long = quantileOf(sorted, part)
 }
 
 private fun quantileOf(sorted: LongArray, part: Double): Long =
     sorted[(ceil(part * sorted.size).toInt() - 1).coerceIn(0, sorted.lastIndex)]
 
-/** One measurement; times in nanoseconds of single runs, [batch] of [batchExamples] examples on several threads. */
+/**
+ * The result of one measurement, in nanoseconds: the [first] run, all timed runs in ascending order, and the median time
+ * of a batch of [batchExamples] examples on several threads; [batch] is null if none was measured.
+ */
 class BenchmarkResult(
     val settings: BenchmarkSettings,
     val first: Long,
@@ -32,19 +35,19 @@ class BenchmarkResult(
     val batch: Long?,
     val batchExamples: Int,
 ) {
-    /** The run that a share [part] of all runs is not slower than: the smallest with that many at or below it. */
+    /** The [part] quantile of the runs: the smallest time that at least this fraction of the runs does not exceed. */
     fun quantile(part: Double): Long = quantileOf(sorted, part)
 
     val median: Long get() = quantile(0.5)
 }
 
-/** Thrown by [Benchmark.run] when it was asked to stop. */
+/** Thrown by [Benchmark.run] if its progress function returns false. */
 class Stopped : Exception("stopped")
 
-/** Times a network on this device. */
+/** Measures a network on this device. */
 class Benchmark(private val model: BundleModel) {
     /**
-     * Measure on the first golden input. [progress] is called with a share from 0 to 1 and says whether to go on.
+     * Measure on the first golden input. [progress] receives the completed fraction, 0 to 1, and returns whether to continue.
      *
      * Throws [BundleException], or [Stopped].
      */
@@ -66,16 +69,16 @@ class Benchmark(private val model: BundleModel) {
         repeat(rounds) { index ->
             if (index % PROGRESS == 0 && !progress(0.5 + 0.5 * index / rounds)) throw Stopped()
             network.timed(input, output, settings.on, kernel)
-            kernel.forEachIndexed { at, taken -> byKernel[at][index] = taken }
+            kernel.forEachIndexed { number, nanoseconds -> byKernel[number][index] = nanoseconds }
         }
         val batch = if (settings.threads > 1 && settings.on == Processor.CPU) batch(inputs, settings.threads) else null
         progress(1.0)
         times.sort()
-        val kernels = names.mapIndexed { at, name -> KernelTime(name, byKernel[at].apply { sort() }) }
+        val kernels = names.mapIndexed { number, name -> KernelTime(name, byKernel[number].apply { sort() }) }
         return BenchmarkResult(settings, first, times, kernels, batch, BATCH)
     }
 
-    /** Null where a batch of such inputs or outputs is more than a phone can hold. */
+    /** The median time of a batch in nanoseconds; null if its inputs or outputs do not fit into a phone's memory. */
     private fun batch(inputs: List<FloatArray>, threads: Int): Long? {
         val network = model.network
         if (maxOf(network.inputSize, network.outputSize).toLong() * BATCH > Manifest.MOST_NUMBERS) return null
@@ -88,7 +91,7 @@ class Benchmark(private val model: BundleModel) {
 
     private companion object {
         const val PROGRESS = 50
-        const val MOST_BY_KERNEL = 5000 // runs; all of their times are kept
+        const val MOST_BY_KERNEL = 5000 // runs; every time is stored
         const val BATCH = 256
         const val BATCH_ROUNDS = 5
     }
@@ -122,16 +125,16 @@ class BenchmarkReport(private val model: BundleModel, private val device: String
         put("p90_us", result.quantile(0.9) / 1e3)
         put("p99_us", result.quantile(0.99) / 1e3)
         put("layers", buildJsonArray {
-            result.kernels.forEach { each ->
-                add(JsonObject(mapOf("kernel" to JsonPrimitive(each.kernel), "mean_us" to JsonPrimitive(each.mean / 1e3))))
+            result.kernels.forEach { time ->
+                add(JsonObject(mapOf("kernel" to JsonPrimitive(time.kernel), "mean_us" to JsonPrimitive(time.mean / 1e3))))
             }
         })
         put("batches", buildJsonArray {
-            result.batch?.let { taken ->
+            result.batch?.let { nanoseconds ->
                 add(buildJsonObject {
                     put("threads", result.settings.threads)
                     put("examples", result.batchExamples)
-                    put("median_ms", taken / 1e6)
+                    put("median_ms", nanoseconds / 1e6)
                 })
             }
         })

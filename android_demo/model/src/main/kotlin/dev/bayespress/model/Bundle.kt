@@ -10,11 +10,11 @@ import java.util.zip.ZipException
 import java.util.zip.ZipFile
 
 /**
- * A bundle as a folder whose manifest is sound. Its other files are checked when they are read, see [read]. [signature] is
- * what was found of who made it; null where it is not signed.
+ * A bundle in a folder with a valid manifest. The other files are checked when they are read, see [read]. [signature] is
+ * the result of checking the signature; null if the bundle is not signed.
  */
 class Bundle private constructor(val folder: File, val manifest: Manifest, val signature: Check?) {
-    /** A file's bytes. Throws [BundleException] when they are not those that were built. */
+    /** A file's bytes. Throws [BundleException] if they do not match the manifest. */
     fun read(name: String): ByteArray {
         val entry = manifest.files[name] ?: throw BundleException("The bundle has no $name; build it again.")
         val file = File(folder, name)
@@ -25,13 +25,13 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
         return bytes
     }
 
-    /** Golden inputs, one array an example. */
+    /** Golden inputs, one array per example. */
     fun goldenInputs(): List<FloatArray> = golden(INPUT, manifest.inputSize)
 
-    /** What PyTorch computed for them. */
+    /** The outputs that PyTorch computed for the golden inputs. */
     fun goldenOutputs(): List<FloatArray> = golden(OUTPUT, manifest.outputSize)
 
-    /** What each output may be off, by deploy/verify/tolerance.py; [half] where products are float16. */
+    /** The allowed difference of each output, see deploy/verify/tolerance.py; [half] if products are float16. */
     fun goldenTolerances(half: Boolean): List<FloatArray> {
         val name = if (half) HALF else TOLERANCE
         val allowed = golden(name, manifest.outputSize)
@@ -41,13 +41,13 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
         return allowed
     }
 
-    /** Those of the golden inputs that are examples of the data. */
+    /** The golden inputs that are examples of the data. */
     fun realInputs(): List<FloatArray> = goldenInputs().take(manifest.realExamples)
 
     private fun golden(name: String, size: Int): List<FloatArray> {
         val bytes = read(name)
         if (bytes.size.toLong() != 4L * size * manifest.goldenExamples) {
-            throw BundleException("$name has ${bytes.size} bytes, not ${manifest.goldenExamples} arrays of $size.")
+            throw BundleException("$name has ${bytes.size} bytes, not ${manifest.goldenExamples} arrays of $size; build the bundle again.")
         }
         val floats = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer()
         return List(manifest.goldenExamples) { FloatArray(size).also(floats::get) }
@@ -60,13 +60,13 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
         private const val HALF = "golden/half.f32"
         private const val SIGNATURE = "manifest.sig"
         private const val LARGEST_ZIP = 512L shl 20
-        private const val MOST_ENTRIES = Manifest.MOST_FILES + 2 // the manifest, the signature
+        private const val MOST_ENTRIES = Manifest.MOST_FILES + 2 // the manifest and the signature are not listed in it
 
-        /** Open a folder. Throws [BundleException] when it has no sound manifest. */
+        /** Open a folder. Throws [BundleException] if it has no valid manifest. */
         fun open(folder: File, keys: Keyring = Keyring()): Bundle {
             val file = File(folder, Manifest.FILE)
             if (!file.isFile || file.length() > Manifest.LARGEST_BYTES) {
-                throw BundleException("This is no bundle: it has no ${Manifest.FILE}; make one with bayespress build.")
+                throw BundleException("This is not a bundle: it has no ${Manifest.FILE}; make one with bayespress build.")
             }
             val bytes = file.readBytes()
             val signature = File(folder, SIGNATURE).takeIf { it.isFile }?.inputStream()?.use {
@@ -76,11 +76,11 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
         }
 
         /**
-         * Unpack a zip into a folder of its own in [folder], named by the manifest's digest, and open that.
+         * Unpack a zip into a new folder inside [folder], named by the manifest's digest, and open it.
          *
-         * Nothing is left behind of a bundle that is not whole: everything is checked on its way into a folder of
-         * another name. Where it is signed, the signature is checked by [keys] before anything but the manifest is
-         * unpacked. Throws [BundleException] with what is wrong.
+         * Every file is checked while it is unpacked into a temporary folder, and nothing of an invalid bundle is kept.
+         * If the bundle is signed, [keys] check the signature before anything except the manifest is unpacked. Throws
+         * [BundleException] with the reason.
          */
         fun unpack(zip: InputStream, folder: File, keys: Keyring = Keyring()): Bundle {
             folder.mkdirs()
@@ -89,18 +89,18 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
             try {
                 copyLimited(zip, copy)
                 val (manifest, signature) = ZipFile(copy).use { unpackInto(it, fresh, keys) }
-                val place = File(folder, manifest.digest)
-                place.deleteRecursively()
-                if (!fresh.renameTo(place)) {
-                    throw BundleException("The bundle cannot be kept in $folder; free some space.")
+                val destination = File(folder, manifest.digest)
+                destination.deleteRecursively()
+                if (!fresh.renameTo(destination)) {
+                    throw BundleException("The bundle cannot be stored in $folder; free some space.")
                 }
-                return Bundle(place, manifest, signature)
+                return Bundle(destination, manifest, signature)
             } catch (error: ZipException) {
-                throw BundleException("This is no sound zip archive (${error.message}); fetch the bundle again.")
+                throw BundleException("This is not a valid zip archive (${error.message}); fetch the bundle again.")
             } catch (error: BundleException) {
                 throw error
-            } catch (error: IllegalArgumentException) { // of a name that is no text
-                throw BundleException("This is no sound zip archive (${error.message}); fetch the bundle again.")
+            } catch (error: IllegalArgumentException) { // a file name that is not text
+                throw BundleException("This is not a valid zip archive (${error.message}); fetch the bundle again.")
             } catch (error: IOException) {
                 throw BundleException("The bundle cannot be read (${error.message}); fetch it again.")
             } finally {
@@ -117,7 +117,7 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
                 if (count < 0) break
                 total += count
                 if (total > LARGEST_ZIP) {
-                    throw BundleException("This is more than ${LARGEST_ZIP shr 20} MB, and no bundle is; choose another file.")
+                    throw BundleException("The file has more than ${LARGEST_ZIP shr 20} MB, the limit for a bundle; choose another file.")
                 }
                 out.write(buffer, 0, count)
             }
@@ -125,11 +125,11 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
 
         private fun unpackInto(zip: ZipFile, fresh: File, keys: Keyring): Pair<Manifest, Check?> {
             if (zip.size() > MOST_ENTRIES) {
-                throw BundleException("The archive holds ${zip.size()} files, and no bundle has more than $MOST_ENTRIES; choose another file.")
+                throw BundleException("The archive holds ${zip.size()} files, and a bundle has at most $MOST_ENTRIES; choose another file.")
             }
             val entries = zip.entries().toList()
             val own = entries.firstOrNull { it.name == Manifest.FILE }
-                ?: throw BundleException("This is no bundle: it has no ${Manifest.FILE}; make one with bayespress build.")
+                ?: throw BundleException("This is not a bundle: it has no ${Manifest.FILE}; make one with bayespress build.")
             val bytes = zip.getInputStream(own).use { it.readLimited(Manifest.LARGEST_BYTES, Manifest.FILE) }
             val manifest = Manifest.parse(bytes)
             val names = entries.map { it.name }
@@ -153,12 +153,12 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
                 }
                 val data = zip.getInputStream(entry).use { it.readLimited(limit, entry.name) }
                 if (expected != null && (data.size.toLong() != expected.size || sha256(data) != expected.sha256)) {
-                    throw BundleException("${entry.name} was changed since the bundle was built; fetch it again.")
+                    throw BundleException("${entry.name} was changed after the bundle was built; fetch it again.")
                 }
-                val place = safe(fresh, entry.name)
-                place.parentFile?.mkdirs()
-                place.writeBytes(data)
-                place.setReadOnly() // newer systems load no library that somebody could still write to
+                val destination = safe(fresh, entry.name)
+                destination.parentFile?.mkdirs()
+                destination.writeBytes(data)
+                destination.setReadOnly() // newer versions of Android load only libraries that cannot be written
             }
             return manifest to signed
         }
@@ -166,7 +166,7 @@ class Bundle private constructor(val folder: File, val manifest: Manifest, val s
         private fun safe(folder: File, name: String): File {
             val parts = name.split('/')
             if (name.contains('\\') || parts.any { it.isEmpty() || it == "." || it == ".." }) {
-                throw BundleException("The archive names a file $name outside itself; do not use it.")
+                throw BundleException("The archive contains a file $name outside its own folder; do not use it.")
             }
             return File(folder, name)
         }

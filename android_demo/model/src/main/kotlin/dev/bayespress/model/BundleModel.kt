@@ -3,15 +3,15 @@ package dev.bayespress.model
 import java.io.Closeable
 import java.io.File
 
-/** What to look for in a bundle: a processor as `uname -m` names it, and whether the system is Android. */
+/** The platform of a device: its processor, named as by `uname -m`, and whether the system is Android. */
 class Platform(val machine: String, val android: Boolean) {
     companion object {
-        /** The one this runs on. */
+        /** The platform of this process. */
         fun current(): Platform {
             val machine = when (val message = System.getProperty("os.arch").orEmpty()) {
                 "amd64" -> "x86_64"
                 "arm64" -> "aarch64"
-                "arm", "armv8l" -> "armv7l" // a 32-bit process, whatever the processor
+                "arm", "armv8l" -> "armv7l" // a 32-bit process, also on a 64-bit processor
                 else -> message
             }
             return Platform(machine, System.getProperty("java.vm.name") == "Dalvik")
@@ -19,7 +19,7 @@ class Platform(val machine: String, val android: Boolean) {
     }
 }
 
-/** A bundle with its network loaded: what the app's screens show and run. */
+/** A bundle with its loaded network, for the app's screens. */
 class BundleModel private constructor(
     val bundle: Bundle,
     val target: TargetEntry,
@@ -28,7 +28,7 @@ class BundleModel private constructor(
 ) : Closeable {
     val manifest: Manifest get() = bundle.manifest
 
-    /** How digits are drawn for this network: as in its golden inputs. */
+    /** The size and thickness of digits for this network, taken from its golden inputs. */
     val hand: Hand by lazy {
         if (Digit.fits(manifest)) Hand.of(bundle.realInputs(), manifest.preprocessing) else Hand.MNIST
     }
@@ -37,10 +37,10 @@ class BundleModel private constructor(
 
     companion object {
         /**
-         * Load a bundle's network for this device. Its library and weights are checked first, since the library is
-         * code that is about to be run.
+         * Load a bundle's network for this device. The library and the weights are checked first, because the library is
+         * code.
          *
-         * Throws [BundleException] for a bundle that was built for other devices or is not whole.
+         * Throws [BundleException] if the bundle was built for other devices or one of these files was changed.
          */
         fun open(bundle: Bundle, platform: Platform = Platform.current()): BundleModel {
             val manifest = bundle.manifest
@@ -49,7 +49,7 @@ class BundleModel private constructor(
             if (target == null || library == null) {
                 val system = if (platform.android) "Android" else "this system"
                 throw BundleException(
-                    "The bundle is for ${manifest.targets.joinToString { it.name }}, and has nothing for $system on " +
+                    "The bundle is for ${manifest.targets.joinToString { it.name }} and has no library for $system on " +
                         "${platform.machine}; build it for this device.",
                 )
             }
@@ -58,7 +58,7 @@ class BundleModel private constructor(
             val network = Network.open(File(bundle.folder, library), bpz)
             if (network.inputSize != manifest.inputSize || network.outputSize != manifest.outputSize) {
                 network.close()
-                throw BundleException("The library is of another network than its manifest; build the bundle again.")
+                throw BundleException("The library and the manifest describe different networks; build the bundle again.")
             }
             return BundleModel(bundle, target, Weights(bpz), network)
         }

@@ -1,8 +1,8 @@
 package dev.bayespress.model
 
 /**
- * The words of each screen, already written out; every property is the text of the view of the same name, as
- * [ModelCard.modelRatio] is that of @id/model_ratio.
+ * The texts of the screens. Each property is the text of the view with the same name: [ModelCard.modelRatio] is the text
+ * of @id/model_ratio.
  */
 class ModelCard(model: BundleModel, facts: List<TensorFacts>) {
     private val manifest = model.manifest
@@ -22,20 +22,20 @@ class ModelCard(model: BundleModel, facts: List<TensorFacts>) {
     val modelTarget: String = model.target.name
 }
 
-/** What was recognised, or [drawHint] where there is nothing to recognise; a null leaves the view empty. */
+/** The recognised class, or a hint in [drawHint] if there is no prediction. */
 class DrawCard(manifest: Manifest?, prediction: Prediction?) {
     val drawHint: String = when {
         manifest == null -> "No bundle is loaded."
-        !Digit.fits(manifest) -> "${manifest.name} does not take pictures of ${Digit.SIDE} by ${Digit.SIDE}; see the other screens."
+        !Digit.fits(manifest) -> "${manifest.name} does not take pictures of ${Digit.SIDE} by ${Digit.SIDE} pixels; see the other screens."
         prediction == null -> "Draw a digit above."
-        else -> "Certain to ${percent(prediction.certainty)}, by the entropy of the classes."
+        else -> "Certainty ${percent(prediction.certainty)}, from the entropy of the classes."
     }
     val drawAnswer: String = prediction?.label ?: ""
 }
 
-/** Quantiles of the runs, of the processor and of the GPU. */
+/** Quantiles of the runs on the processor and on the GPU. */
 class BenchmarkCard(results: List<BenchmarkResult>, gpu: Gpu?, noGpu: String?) {
-    val benchmarkDevice: String = if (gpu != null) "${gpu.name}, ${gpu.precision}" else "No GPU: ${noGpu ?: "not looked for"}"
+    val benchmarkDevice: String = if (gpu != null) "${gpu.name}, ${gpu.precision}" else "No GPU: ${noGpu ?: "not opened yet"}"
     val benchmarkSummary: String = results.joinToString("\n\n", transform = ::summary)
 
     val benchmarkLayers: String = results.lastOrNull()?.kernels.orEmpty().joinToString("\n") { kernel ->
@@ -44,9 +44,9 @@ class BenchmarkCard(results: List<BenchmarkResult>, gpu: Gpu?, noGpu: String?) {
     }
 
     private fun summary(result: BenchmarkResult): String {
-        val where = if (result.settings.on == Processor.GPU) "GPU" else "Processor"
+        val processor = if (result.settings.on == Processor.GPU) "GPU" else "Processor"
         val lines = listOf(
-            "$where, ${result.sorted.size} runs",
+            "$processor, ${result.sorted.size} runs",
             "median ${duration(result.median.toDouble())}",
             "p90 ${duration(result.quantile(0.9).toDouble())}, p99 ${duration(result.quantile(0.99).toDouble())}",
             "first run ${duration(result.first.toDouble())}",
@@ -58,12 +58,12 @@ class BenchmarkCard(results: List<BenchmarkResult>, gpu: Gpu?, noGpu: String?) {
     }
 }
 
-/** The checks, one below the other. */
+/** The verdict and the list of checks. */
 class VerifyCard(checks: List<Check>) {
     val verifyVerdict: String = when {
         checks.isEmpty() -> "Not verified yet."
-        checks.any { it.outcome == Outcome.FAILED } -> "This bundle is not sound."
-        else -> "This bundle is what was built."
+        checks.any { it.outcome == Outcome.FAILED } -> "A check failed; do not use this bundle."
+        else -> "The bundle is unchanged."
     }
     val verifyChecks: String = checks.joinToString("\n\n") { "${MARKS.getValue(it.outcome)} ${it.name}\n${it.detail}" }
 

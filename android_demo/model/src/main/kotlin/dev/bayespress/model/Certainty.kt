@@ -3,18 +3,19 @@ package dev.bayespress.model
 import kotlin.math.exp
 import kotlin.math.ln
 
-/** What a network says of one input: a probability for each class, and how sure it is. */
+/** The prediction for one input: a probability for each class, and the certainty. */
 class Prediction(val labels: List<String>, val probabilities: DoubleArray) {
-    /** The likeliest class. */
+    /** The most likely class. */
     val best: Int = probabilities.indices.maxByOrNull { probabilities[it] } ?: 0
 
-    /** Its name. */
+    /** The name of the most likely class. */
     val label: String get() = labels.getOrElse(best) { best.toString() }
 
     /**
-     * 1 for one class alone, 0 where all are as likely: 1 - H(p) / ln(classes), H being the entropy in nats.
+     * 1 - H(p) / ln(classes), where H is the entropy in nats: 1 if one class has probability 1, 0 if all classes are equally
+     * likely.
      *
-     * Of the posterior's means alone: a bundle carries no variances, so there are no networks to sample.
+     * It uses only the posterior means: a bundle contains no variances, so no networks can be sampled.
      */
     val certainty: Double = run {
         val entropy = probabilities.sumOf { if (it > 0) -it * ln(it) else 0.0 }
@@ -22,7 +23,7 @@ class Prediction(val labels: List<String>, val probabilities: DoubleArray) {
     }
 
     companion object {
-        /** From logits, which networks give. */
+        /** The prediction for the outputs of a network, which are logits. */
         fun of(logits: FloatArray, labels: List<String>): Prediction {
             val largest = logits.maxOrNull() ?: 0f
             val powers = DoubleArray(logits.size) { exp((logits[it] - largest).toDouble()) }

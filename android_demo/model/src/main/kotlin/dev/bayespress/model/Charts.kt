@@ -2,7 +2,7 @@ package dev.bayespress.model
 
 import kotlin.math.max
 
-/** The charts of the screens, [width] wide; see [Scene] for the units. */
+/** The charts of the screens with the given [width]; see [Shape] for the units. */
 class Charts(private val width: Float) {
     /** A bar for each class. */
     fun probabilities(prediction: Prediction): Scene {
@@ -11,7 +11,7 @@ class Charts(private val width: Float) {
             Row(label, share, percent(share), if (index == prediction.best) Tone.ACCENT else Tone.SERIES_1)
         }
         val description = "${prediction.label} at ${percent(prediction.probabilities[prediction.best])}"
-        return bars(rows, 1.0, SHORT_LABEL, "Class probabilities; the likeliest is $description.")
+        return bars(rows, 1.0, SHORT_LABEL, "Class probabilities; the most likely class is $description.")
     }
 
     /** A bar for each kernel's median. */
@@ -21,10 +21,10 @@ class Charts(private val width: Float) {
         val description = medians.maxByOrNull { it.second }?.let { (slowest, time) ->
             " The slowest is ${slowest.kernel} with ${duration(time)}."
         }.orEmpty()
-        return bars(rows, rows.maxOfOrNull { it.value } ?: 1.0, LONG_LABEL, "Median time by kernel.$description")
+        return bars(rows, rows.maxOfOrNull { it.value } ?: 1.0, LONG_LABEL, "Median time of each kernel.$description")
     }
 
-    /** Where the bytes of the file go: one bar in parts, and what each is. */
+    /** The size of each part of the file: one bar with a segment and a label for each part. */
     fun bytes(facts: List<TensorFacts>): Scene {
         val shapes = mutableListOf<Shape>()
         val parts = PARTS.map { part -> part to facts.sumOf { fact -> part.of.sumOf(fact::bitsOf) } }
@@ -42,7 +42,7 @@ class Charts(private val width: Float) {
             shapes += Label(width, y, TEXT, "${size((bits + 7) / 8)}, $share", Tone.MUTED, Anchor.END)
         }
         val description = parts.filter { it.second > 0 }.joinToString { (part, bits) -> "${part.name} ${percent(bits.toDouble() / all)}" }
-        return Scene(width, y + GAP, shapes, "Where the bytes go: $description.")
+        return Scene(width, y + GAP, shapes, "Bytes of the file by part: $description.")
     }
 
     private class Row(val label: String, val value: Double, val text: String, val tone: Tone)
@@ -62,32 +62,32 @@ class Charts(private val width: Float) {
         return Scene(width, rows.size * LINE, shapes, description)
     }
 
-    /** As much of a text as fits, if its letters are of usual width. */
-    private fun shortened(text: String, room: Float): String {
-        val letters = (room / (TEXT * LETTER)).toInt()
+    /** The beginning of a text that fits into [available] pixels, estimated from the average width of a letter. */
+    private fun shortened(text: String, available: Float): String {
+        val letters = (available / (TEXT * LETTER)).toInt()
         return if (text.length <= letters) text else text.take(max(1, letters - 1)) + "…"
     }
 
-    private class Part(val name: String, val tone: Tone, vararg val of: Spent)
+    private class Part(val name: String, val tone: Tone, vararg val of: BitUsage)
 
     private companion object {
         const val TEXT = 13f
-        const val LETTER = 0.56f // width of a letter on the average, in parts of the text's size
+        const val LETTER = 0.56f // average width of a letter divided by the size of the text
         const val LINE = 24f
         const val BASELINE = 15f
         const val GAP = 8f
         const val BAR = 28f
         const val THIN = 14f
         const val SWATCH = 11f
-        const val VALUE = 74f // room for a value behind its bar
+        const val VALUE = 74f // width for the value after its bar
         const val SHORT_LABEL = 0.12f
         const val LONG_LABEL = 0.45f
         val PARTS = listOf(
-            Part("values", Tone.ACCENT, Spent.VALUES),
-            Part("places", Tone.SERIES_2, Spent.ROWS, Spent.INDICES, Spent.MASKS),
-            Part("code tables", Tone.SERIES_3, Spent.TABLES),
-            Part("value maps", Tone.SERIES_4, Spent.MAP),
-            Part("names and shapes", Tone.SERIES_5, Spent.FRAME, Spent.NAME, Spent.SHAPE, Spent.PADDING),
+            Part("values", Tone.ACCENT, BitUsage.VALUES),
+            Part("positions", Tone.SERIES_2, BitUsage.ROWS, BitUsage.INDICES, BitUsage.MASKS),
+            Part("code tables", Tone.SERIES_3, BitUsage.TABLES),
+            Part("value maps", Tone.SERIES_4, BitUsage.MAP),
+            Part("names and shapes", Tone.SERIES_5, BitUsage.FRAME, BitUsage.NAME, BitUsage.SHAPE, BitUsage.PADDING),
         )
     }
 }

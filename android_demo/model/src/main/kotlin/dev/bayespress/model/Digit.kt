@@ -4,18 +4,18 @@ import kotlin.math.hypot
 import kotlin.math.max
 import kotlin.math.min
 
-/** A point of a drawing, in any unit. */
+/** A point of a drawing in any unit. */
 class Point(val x: Float, val y: Float)
 
 /**
- * A drawn digit as the network's input, laid out as MNIST's are (LeCun, Cortes and Burges): in a picture of 28 by 28
- * pixels, of the size and thickness of a [Hand], its centre of mass in the middle, white on black, with soft edges.
+ * A drawn digit, converted to a picture like those of MNIST (LeCun, Cortes and Burges): 28 by 28 pixels, white on black with
+ * soft edges, the centre of mass in the middle, and size and thickness of a [Hand].
  */
 class Digit(private val strokes: List<List<Point>>) {
-    /** Whether there is anything to recognise. */
+    /** Whether the drawing has no point. */
     val isEmpty: Boolean get() = strokes.all { it.isEmpty() }
 
-    /** Brightness of the 28 by 28 pixels by rows, 0 to 1. */
+    /** Brightness of the 28 by 28 pixels in row order, 0 to 1. */
     fun pixels(hand: Hand = Hand.MNIST): FloatArray {
         if (isEmpty) return FloatArray(SIDE * SIDE)
         val points = strokes.flatten()
@@ -23,7 +23,7 @@ class Digit(private val strokes: List<List<Point>>) {
         val right = points.maxOf { it.x }
         val top = points.minOf { it.y }
         val bottom = points.maxOf { it.y }
-        // A dot has no extent, and stays a dot.
+        // A dot has no extent and is not enlarged.
         val scale = (hand.box - 2 * hand.radius) / max(max(right - left, bottom - top), 1e-3f)
         val middle = Point((left + right) / 2, (top + bottom) / 2)
         val centred = strokes.map { stroke ->
@@ -36,7 +36,7 @@ class Digit(private val strokes: List<List<Point>>) {
         return rasterised(shifted, hand.radius)
     }
 
-    /** What the network is given. White is the largest raw value, [Preprocessing.scale], whatever that is. */
+    /** The network's input. White is the largest raw value, [Preprocessing.scale]. */
     fun input(preprocessing: Preprocessing, hand: Hand = Hand.MNIST): FloatArray {
         val pixels = pixels(hand)
         return FloatArray(pixels.size) { (pixels[it] - preprocessing.mean) / preprocessing.std }
@@ -53,8 +53,8 @@ class Digit(private val strokes: List<List<Point>>) {
         if (line.size == 1) return hypot(x - line[0].x, y - line[0].y)
         return line.zipWithNext { a, b ->
             val length = (b.x - a.x) * (b.x - a.x) + (b.y - a.y) * (b.y - a.y)
-            val along = if (length == 0f) 0f else ((x - a.x) * (b.x - a.x) + (y - a.y) * (b.y - a.y)) / length
-            val t = min(1f, max(0f, along))
+            val projection = if (length == 0f) 0f else ((x - a.x) * (b.x - a.x) + (y - a.y) * (b.y - a.y)) / length
+            val t = min(1f, max(0f, projection))
             hypot(x - (a.x + t * (b.x - a.x)), y - (a.y + t * (b.y - a.y)))
         }.min()
     }
@@ -67,10 +67,10 @@ class Digit(private val strokes: List<List<Point>>) {
     }
 
     companion object {
-        /** Pixels of a row and of a column. */
+        /** Number of pixels in a row and in a column. */
         const val SIDE = 28
 
-        /** Whether a network takes such pictures. */
+        /** Whether a network classifies pictures of this size. */
         fun fits(manifest: Manifest): Boolean = manifest.inputSize == SIDE * SIDE && manifest.outputSize > 1
     }
 }

@@ -2,7 +2,7 @@ package dev.bayespress.model
 
 import java.util.Locale
 
-/** Numbers in the one way that all screens, sentences and reports write them, whatever the device's language. */
+/** Formats numbers in the same way on all screens and in all messages and reports, independent of the device's language. */
 internal fun String.figures(vararg numbers: Any): String = String.format(Locale.ROOT, this, *numbers)
 
 /** A size in bytes: 1,519 B, 48.9 kB, 1.72 MB. */
@@ -19,5 +19,5 @@ fun duration(nanoseconds: Double): String = when {
     else -> "%.2f s".figures(nanoseconds / 1e9)
 }
 
-/** A share: 98.3 %. */
+/** A fraction as a percentage: 98.3 %. */
 fun percent(share: Double): String = "%.1f %%".figures(100 * share)

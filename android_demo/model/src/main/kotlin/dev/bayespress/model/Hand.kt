@@ -1,28 +1,31 @@
 package dev.bayespress.model
 
 /**
- * How large the digits of a data set are in their pictures of 28 by 28 pixels, and how thick, so that a finger's drawing
- * becomes a picture like those: the side of the box that they fill, and half of a stroke's width, in pixels.
+ * The size and thickness of a data set's digits in pictures of 28 by 28 pixels, so that a drawing can be converted to the
+ * same style. [box] is the side of the box that a digit fills, [radius] half the width of a stroke, both in pixels.
  */
 class Hand(val box: Float, val radius: Float) {
     companion object {
-        /** MNIST's: digits were scaled to a box of 20 (LeCun, Cortes and Burges). */
+        /** The style of MNIST: digits were scaled to a box of 20 pixels (LeCun, Cortes and Burges). */
         val MNIST = Hand(20f, 1.1f)
 
-        private const val MNIST_INK = 102.5f // sum of a picture's pixels, on the average over the training set
-        private const val PAPER = 0.25f // what is darker is no ink
+        private const val MNIST_INK = 102.5f // average over the training set of the sum of a picture's pixels
+        private const val PAPER = 0.25f // a darker pixel is background
         private val RADII = 0.7f..2.5f
 
-        /** That of a bundle's golden inputs. Ink is a stroke's length, which goes with the box, times its width. */
+        /**
+         * The style of a bundle's golden inputs. The sum of a picture's pixels is proportional to the length of the strokes,
+         * and so to [box], times their width.
+         */
         fun of(pictures: List<FloatArray>, preprocessing: Preprocessing): Hand {
             val boxes = mutableListOf<Float>()
             var ink = 0f
             for (picture in pictures) {
                 val pixels = FloatArray(picture.size) { picture[it] * preprocessing.std + preprocessing.mean }
-                val places = pixels.indices.filter { pixels[it] > PAPER }
-                if (places.isEmpty()) continue
-                val rows = places.maxOf { it / Digit.SIDE } - places.minOf { it / Digit.SIDE }
-                val columns = places.maxOf { it % Digit.SIDE } - places.minOf { it % Digit.SIDE }
+                val strokes = pixels.indices.filter { pixels[it] > PAPER }
+                if (strokes.isEmpty()) continue
+                val rows = strokes.maxOf { it / Digit.SIDE } - strokes.minOf { it / Digit.SIDE }
+                val columns = strokes.maxOf { it % Digit.SIDE } - strokes.minOf { it % Digit.SIDE }
                 boxes += maxOf(rows, columns) + 1f
                 ink += pixels.sum()
             }

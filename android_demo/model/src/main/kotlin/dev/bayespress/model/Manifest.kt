@@ -15,10 +15,10 @@ import kotlinx.serialization.json.jsonObject
 import kotlinx.serialization.json.jsonPrimitive
 import kotlinx.serialization.json.long
 
-/** One file of a bundle. [sha256] is in lower-case hexadecimal digits. */
+/** One file of a bundle. [sha256] has lower-case hexadecimal digits. */
 class FileEntry(val path: String, val size: Long, val sha256: String)
 
-/** What a bundle has for one target. [library] is null where an app cannot load it. */
+/** One target of a bundle. [library] is null if the target has no shared library. */
 class TargetEntry(
     val name: String,
     val machine: String,
@@ -28,16 +28,16 @@ class TargetEntry(
     val half: Boolean,
 )
 
-/** How raw values, 0 to [scale], become the network's input: (raw / scale - mean) / std. */
+/** The conversion of raw values, 0 to [scale], to the network's input: (raw / scale - mean) / std. */
 class Preprocessing(val scale: Float, val mean: Float, val std: Float)
 
-/** The figure that a network is judged by, as the error in %; [unit] is empty for a pure number. */
+/** The metric of a network, for example the error in %; [unit] is empty for a pure number. */
 class Metric(val name: String, val unit: String)
 
-/** State of the network after one step of compression; [bytes] and [metric] are null where they were not taken. */
+/** The network after one step of compression; [bytes] and [metric] are null if they were not measured. */
 class Step(val name: String, val metric: Double?, val nonzero: Long, val parameters: Long, val bytes: Long?)
 
-/** `manifest.json` of a bundle, as deploy/bundle.py writes it. [decoded] is the CRC-32 of each tensor's float32 values. */
+/** `manifest.json` of a bundle, see deploy/bundle/manifest.py. [decoded] is the CRC-32 of each tensor's float32 values. */
 class Manifest private constructor(json: JsonObject) {
     val name: String = json.text("name")
     val inputShape: IntArray = json.integers("input_shape")
@@ -53,7 +53,7 @@ class Manifest private constructor(json: JsonObject) {
     val steps: List<Step> = json.list("steps").map { step(it.jsonObject) }
     val measuredBy: Metric = json.getValue("measured_by").jsonObject.let { Metric(it.text("name"), it.text("unit")) }
     val goldenExamples: Int = json.getValue("golden_examples").jsonPrimitive.int
-    /** So many golden inputs, the first, are examples of the data; zeros, extremes and noise follow. */
+    /** How many golden inputs, from the first, are examples of the data; zeros, extreme values and noise follow. */
     val realExamples: Int = json["real_examples"]?.takeIf { it !is JsonNull }?.jsonPrimitive?.int ?: goldenExamples
     val decoded: Map<String, Long> = json.getValue("decoded").jsonObject.mapValues { it.value.jsonPrimitive.long }
     val targets: List<TargetEntry> = json.getValue("targets").jsonObject.map { (name, it) -> target(name, it.jsonObject) }
@@ -63,24 +63,27 @@ class Manifest private constructor(json: JsonObject) {
     init {
         require(goldenExamples > 0) { "it has $goldenExamples golden examples" }
         require(realExamples in 1..goldenExamples) { "it has $realExamples real of $goldenExamples golden examples" }
-        require((inputShape + outputShape).all { it > 0 }) { "a shape has an axis without places" }
-        require(listOf(inputShape, outputShape).all { numbers(it) <= MOST_NUMBERS }) { "a shape has too many places" }
+        require((inputShape + outputShape).all { it > 0 }) { "a shape has an axis of extent 0" }
+        require(listOf(inputShape, outputShape).all { numbers(it) <= MOST_NUMBERS }) { "a shape has too many elements" }
         require(files.size == json.list("files").size && files.size <= MOST_FILES) { "it names a file twice, or too many" }
         require(files.values.all { it.size in 0..LARGEST_BUNDLE }) { "a file has an impossible size" }
         require(files.values.sumOf { it.size } <= LARGEST_BUNDLE) { "its files are larger than any bundle" }
     }
 
-    /** Places of a shape; a product of ints may be more than an int. */
+    /** Number of elements of a shape, as a Long because the product may not fit into an Int. */
     private fun numbers(shape: IntArray): Long =
         shape.fold(1L) { product, axis -> if (product > MOST_NUMBERS) product else product * axis }
 
-    /** Floats of one input. */
+    /** Number of floats in one input. */
     val inputSize: Int get() = inputShape.fold(1, Int::times)
 
-    /** Floats of one output. */
+    /** Number of floats in one output. */
     val outputSize: Int get() = outputShape.fold(1, Int::times)
 
-    /** The library for a machine, as `uname -m` names it; first one with kernels for any GPU, then for some GPU. */
+    /**
+     * The target with a library for [machine], named as by `uname -m`. A target for every GPU is preferred to one for a
+     * specific GPU, and that to one without GPU.
+     */
     fun targetFor(machine: String, android: Boolean): TargetEntry? =
         targets.filter { it.machine == machine && it.android == android && it.library != null }
             .maxByOrNull { if (!it.gpu) 0 else if (it.name.startsWith("opencl")) 2 else 1 }
@@ -91,40 +94,40 @@ class Manifest private constructor(json: JsonObject) {
         const val LARGEST_BYTES = 4L shl 20
         const val MOST_FILES = 4096
         const val LARGEST_BUNDLE = 512L shl 20 // bytes of all files together
-        const val MOST_NUMBERS = 1L shl 26 // of an input or an output
+        const val MOST_NUMBERS = 1L shl 26 // floats of an input or an output
         private const val VERSION = 2
         private val DIGEST = Regex("\"digest\": \"([0-9a-f]{64})\"\n\\}\n$")
 
-        /** Throws [BundleException] unless the bytes are a manifest of this version, true to its own digest. */
+        /** Parse a manifest. Throws [BundleException] unless it has this version and matches its own digest. */
         fun parse(bytes: ByteArray): Manifest {
             val text = bytes.toString(Charsets.UTF_8)
             val digest = DIGEST.find(text)
                 ?: throw BundleException("$FILE is damaged: it does not end in its digest; fetch the bundle again.")
             val blank = text.substring(0, digest.range.first) + "\"digest\": \"\"\n}\n"
             if (sha256(blank.toByteArray()) != digest.groupValues[1]) {
-                throw BundleException("$FILE was changed since it was built; fetch the bundle again.")
+                throw BundleException("$FILE was changed after it was built; fetch the bundle again.")
             }
             try {
                 val json = Json.parseToJsonElement(text).jsonObject
                 val version = json.getValue("version").jsonPrimitive.int
                 if (version != VERSION) {
-                    throw BundleException("The bundle is of version $version, and this app reads $VERSION; update the app.")
+                    throw BundleException("The bundle has version $version, and this app reads version $VERSION; update the app.")
                 }
                 return Manifest(json)
             } catch (error: SerializationException) {
                 throw damaged(error)
-            } catch (error: IllegalArgumentException) { // of an element that is of another kind
+            } catch (error: IllegalArgumentException) { // an element of the wrong type
                 throw damaged(error)
             } catch (error: NoSuchElementException) {
                 throw damaged(error)
-            } catch (error: StackOverflowError) { // of lists within lists, which somebody has made
+            } catch (error: StackOverflowError) { // a forged file with deeply nested lists
                 throw damaged(error)
             }
         }
 
         private fun damaged(error: Throwable): BundleException {
-            val why = error.message?.lineSequence()?.first() ?: "it is nested too deeply"
-            return BundleException("$FILE is damaged ($why); fetch the bundle again.")
+            val reason = error.message?.lineSequence()?.first() ?: "it is nested too deeply"
+            return BundleException("$FILE is damaged ($reason); fetch the bundle again.")
         }
 
         private fun step(json: JsonObject) = Step(

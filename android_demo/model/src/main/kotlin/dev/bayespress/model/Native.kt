@@ -1,10 +1,9 @@
 package dev.bayespress.model
 
 /**
- * The native methods, see jni_network.c and jni_codec.c.
+ * The native methods, see jni_network.c and jni_codec.c. All throw [BundleException].
  *
- * Nothing here checks sizes or handles: [Network] and [Weights] do, and everybody else uses those. All throw
- * [BundleException].
+ * They check no handles. Use [Network] and [Weights] instead, which check handles and sizes.
  */
 internal object Native {
     init {

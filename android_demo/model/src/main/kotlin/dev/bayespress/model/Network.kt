@@ -3,30 +3,30 @@ package dev.bayespress.model
 import java.io.Closeable
 import java.io.File
 
-/** The processor, or the GPU that [Network.openGpu] found. */
+/** The processor, or the GPU that [Network.openGpu] opened. */
 enum class Processor { CPU, GPU }
 
-/** The GPU's own name, and "float16" or "float32", which its products are computed in. */
+/** The name of the GPU, and the type of its products: "float16" or "float32". */
 class Gpu(val name: String, val precision: String)
 
 /**
- * A loaded network. One thread uses it at a time, the others wait; [close] waits too.
+ * A loaded network. Only one thread uses it at a time; other threads wait, and so does [close].
  *
- * All functions throw [BundleException], also on a network that is closed.
+ * All functions throw [BundleException], also if the network is closed.
  */
 class Network private constructor(private var handle: Long, private val bpz: ByteArray) : Closeable {
     private val lock = Any()
 
-    /** Floats of one input. */
+    /** Number of floats in one input. */
     val inputSize: Int
 
-    /** Floats of one output. */
+    /** Number of floats in one output. */
     val outputSize: Int
 
-    /** Bytes that the weights and all activations take. */
+    /** Bytes of memory for the weights and all activations. */
     val workspaceBytes: Long
 
-    /** The GPU in use; null before [openGpu] found one. */
+    /** The GPU in use; null unless [openGpu] opened one. */
     var gpu: Gpu? = null
         private set
 
@@ -44,36 +44,36 @@ class Network private constructor(private var handle: Long, private val bpz: Byt
         return output
     }
 
-    /** As [run], into [output]; nanoseconds that it took, and into [kernels] those of each kernel. */
+    /** Run and write the output into [output] and the nanoseconds of each kernel into [kernels]; returns the total time. */
     fun timed(input: FloatArray, output: FloatArray, on: Processor, kernels: LongArray?): Long = locked { handle ->
-        expect(input.size == inputSize) { "An input has $inputSize numbers, and ${input.size} were given." }
+        expect(input.size == inputSize) { "An input has $inputSize numbers, not ${input.size}." }
         expect(output.size == outputSize) { "An output has $outputSize numbers, not ${output.size}." }
         checkGpu(on)
         expect(kernels == null || kernels.size == Native.kernelNames(handle, on == Processor.GPU).size) {
-            "There is not one place for the time of each kernel."
+            "The array of times does not have one element for each kernel."
         }
         Native.run(handle, on == Processor.GPU, input, output, kernels)
     }
 
     /** Outputs of [count] inputs, one behind the other, on [threads] threads; nanoseconds that all took. */
     fun runBatch(inputs: FloatArray, count: Int, outputs: FloatArray, threads: Int): Long = locked { handle ->
-        val (given, wanted) = 1L * count * inputSize to 1L * count * outputSize // which may be more than an Int
-        expect(count > 0 && inputs.size.toLong() == given && outputs.size.toLong() == wanted) {
-            "$count inputs have $given numbers and their outputs $wanted."
+        val (inputNumbers, outputNumbers) = 1L * count * inputSize to 1L * count * outputSize // may not fit into an Int
+        expect(count > 0 && inputs.size.toLong() == inputNumbers && outputs.size.toLong() == outputNumbers) {
+            "$count inputs have $inputNumbers numbers and their outputs $outputNumbers."
         }
         Native.runBatch(handle, threads, inputs, count, outputs)
     }
 
-    /** The kernels in the order in which they run. */
+    /** The names of the kernels in the order of execution. */
     fun kernels(on: Processor): List<String> = locked { handle ->
         checkGpu(on)
         Native.kernelNames(handle, on == Processor.GPU).toList()
     }
 
     /**
-     * Look for a GPU and bring the network there, compiling its kernels unless the file [cache] has them.
+     * Open a GPU and load the network there. Its kernels are compiled unless the file [cache] contains them.
      *
-     * Null, or why there is none.
+     * Returns null, or the reason why no GPU can be used.
      */
     fun openGpu(cache: File): String? = locked { handle ->
         val reason = Native.openGpu(handle, bpz, cache.path)
@@ -91,13 +91,13 @@ class Network private constructor(private var handle: Long, private val bpz: Byt
     private fun counted(size: Long): Int {
         if (size !in 1..Manifest.MOST_NUMBERS) {
             close()
-            throw BundleException("The network takes or gives $size numbers, which no phone can hold; build another one.")
+            throw BundleException("The network's input or output has $size numbers, more than a phone can hold; build another one.")
         }
         return size.toInt()
     }
 
     private fun checkGpu(on: Processor) =
-        expect(on == Processor.CPU || gpu != null) { "There is no GPU here; run on the processor." }
+        expect(on == Processor.CPU || gpu != null) { "No GPU is open; run on the processor." }
 
     private inline fun <Result> locked(work: (Long) -> Result): Result = synchronized(lock) {
         expect(handle != 0L) { "The network was closed; open it again." }
@@ -109,7 +109,7 @@ class Network private constructor(private var handle: Long, private val bpz: Byt
     }
 
     companion object {
-        /** Load a library of a bundle with its weights. Throws [BundleException] when it is not for this device. */
+        /** Load a bundle's library with its weights. Throws [BundleException] if it is not for this device. */
         fun open(library: File, bpz: ByteArray): Network = Network(Native.open(library.path, bpz), bpz)
     }
 }

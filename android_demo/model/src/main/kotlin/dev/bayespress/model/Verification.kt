@@ -3,15 +3,15 @@ package dev.bayespress.model
 import java.io.File
 import kotlin.math.abs
 
-/** What became of one check, in one sentence. */
+/** The result of one check; [detail] is the measured result, the failure, or the reason for skipping. */
 class Check(val name: String, val outcome: Outcome, val detail: String)
 
-/** Skipped is what cannot be checked here. */
+/** A check is skipped if this device cannot execute it. */
 enum class Outcome { PASSED, FAILED, SKIPPED }
 
-/** Whether a bundle is what was built and computes what PyTorch computed; each check by itself, none throws. */
+/** Checks that a bundle is unchanged and computes PyTorch's outputs. The checks are independent, and none throws. */
 class Verification(private val model: BundleModel) {
-    /** All checks, with [done] called after each. */
+    /** Execute all checks; [done] is called after each. */
     fun run(done: (Check) -> Unit = {}): List<Check> = listOfNotNull(model.bundle.signature).onEach(done) + listOf(
         "Files" to ::files,
         "Decoded weights" to ::weights,
@@ -39,13 +39,13 @@ class Verification(private val model: BundleModel) {
     private fun weights(): Pair<Outcome, String> {
         val names = model.weights.names()
         val expected = model.manifest.decoded
-        if (names.toSet() != expected.keys) throw BundleException("The weights have other tensors than the manifest.")
+        if (names.toSet() != expected.keys) throw BundleException("The weights and the manifest have different tensors; build the bundle again.")
         names.forEachIndexed { index, name ->
             if (model.weights.digest(index) != expected[name]) {
-                throw BundleException("Tensor $name decodes to other values here; tell us of this device.")
+                throw BundleException("Tensor $name decodes to other values on this device; please report the device.")
             }
         }
-        return Outcome.PASSED to "${names.size} tensors decode to the builder's values, to the last bit"
+        return Outcome.PASSED to "${names.size} tensors decode to exactly the builder's values"
     }
 
     private fun golden(on: Processor): Pair<Outcome, String> {
@@ -55,19 +55,19 @@ class Verification(private val model: BundleModel) {
         val half = on == Processor.GPU && gpu?.precision == "float16"
         val expected = model.bundle.goldenOutputs()
         val tolerances = model.bundle.goldenTolerances(half)
-        // The output whose difference is the largest part of what is allowed for it, as in deploy/verify/tolerance.py.
+        // The output with the largest ratio of difference to allowed difference, as in deploy/verify/tolerance.py.
         var largest = 0f
         var worst = 0f
         model.bundle.goldenInputs().forEachIndexed { example, input ->
             val outputs = network.run(input, on)
             for (index in outputs.indices) {
-                val was = expected[example][index]
-                val difference = abs(outputs[index] - was)
+                val reference = expected[example][index]
+                val difference = abs(outputs[index] - reference)
                 val allowed = tolerances[example][index]
                 if (!(difference <= allowed)) { // NaN fails too
                     throw BundleException(
                         "Output $index of golden input $example differs by %.2g from PyTorch's %.6g; at most %.2g is allowed."
-                            .figures(difference, was, allowed),
+                            .figures(difference, reference, allowed),
                     )
                 }
                 if (difference > worst * allowed) {
@@ -77,7 +77,7 @@ class Verification(private val model: BundleModel) {
             }
         }
         val precision = if (half) " in float16" else ""
-        return Outcome.PASSED to "%d examples$precision, difference %.1e, %.0f %% of what is allowed"
+        return Outcome.PASSED to "%d examples$precision, difference %.1e, %.0f %% of the allowed difference"
             .figures(expected.size, largest, 100 * worst)
     }
 }

@@ -4,27 +4,27 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.util.zip.CRC32
 
-/** Where the bits of a tensor went, in the order of bpz_bit_usage; they add up to all that the file has of it. */
-enum class Spent { FRAME, NAME, SHAPE, MAP, MASKS, TABLES, ROWS, INDICES, VALUES, PADDING }
+/** The kinds of bits of a tensor in the order of bpz_bit_usage; together they are all of the tensor's bits in the file. */
+enum class BitUsage { FRAME, NAME, SHAPE, MAP, MASKS, TABLES, ROWS, INDICES, VALUES, PADDING }
 
-/** One tensor of a `.bpz`: how many elements it has, how many of them are stored, and the bits of each kind. */
+/** One tensor of a `.bpz`: its number of elements, how many of them are stored, and the bits of each kind. */
 class TensorFacts(val name: String, val elements: Long, val stored: Long, private val bits: LongArray) {
-    /** Bits spent on one thing. */
-    fun bitsOf(what: Spent): Long = bits[what.ordinal]
+    /** The number of bits of one kind. */
+    fun bitsOf(kind: BitUsage): Long = bits[kind.ordinal]
 
-    /** All of its bits. */
+    /** The number of all bits. */
     val allBits: Long get() = bits.sum()
 }
 
-/** The weights of a bundle by themselves, through the codec's own decoder. All throw [BundleException]. */
+/** The weights of a bundle without a network, read by the codec's decoder. All functions throw [BundleException]. */
 class Weights(private val bpz: ByteArray) {
-    /** Size of the file. */
+    /** Size of the file in bytes. */
     val bytes: Int get() = bpz.size
 
-    /** Names, in the file's order. */
+    /** Names of the tensors in the order of the file. */
     fun names(): List<String> = Native.tensorNames(bpz).map { it.toString(Charsets.UTF_8) }
 
-    /** What is in the file. */
+    /** Sizes of the tensors in the order of the file. */
     fun facts(): List<TensorFacts> {
         val all = Native.tensorFacts(bpz)
         return names().mapIndexed { index, name ->
@@ -33,10 +33,10 @@ class Weights(private val bpz: ByteArray) {
         }
     }
 
-    /** Tensor number [index] as it decodes here. */
+    /** The decoded values of tensor number [index]. */
     fun decode(index: Int): FloatArray = Native.decode(bpz, index)
 
-    /** CRC-32 of a tensor's values as little-endian float32, which manifests have of what the builder decoded. */
+    /** CRC-32 of a tensor's values as little-endian float32; the manifest contains the builder's. */
     fun digest(index: Int): Long {
         val values = decode(index)
         val bytes = ByteBuffer.allocate(4 * values.size).order(ByteOrder.LITTLE_ENDIAN)
@@ -46,6 +46,6 @@ class Weights(private val bpz: ByteArray) {
 
     private companion object {
         const val HEAD = 3 // elements, stored, rows
-        val FACTS = HEAD + Spent.entries.size
+        val FACTS = HEAD + BitUsage.entries.size
     }
 }

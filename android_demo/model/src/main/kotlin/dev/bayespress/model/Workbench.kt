@@ -6,7 +6,7 @@ import java.io.InputStream
 import java.util.concurrent.Executor
 import java.util.concurrent.ExecutorService
 
-/** What the screens show. A state never changes; [Workbench] goes from one to the next. */
+/** The data of the screens. A state is immutable; [Workbench] replaces it by the next one. */
 data class State(
     val model: BundleModel? = null,
     val facts: List<TensorFacts> = emptyList(),
@@ -18,16 +18,16 @@ data class State(
     val checks: List<Check> = emptyList(),
 )
 
-/** What is being done, and how much of it, from 0 to 1; [share] is null where that is not known. */
+/** The current task and its completed fraction [share], 0 to 1; null if unknown. */
 data class Work(val kind: Kind, val share: Double? = null) {
     enum class Kind { LOADING, MEASURING, VERIFYING }
 }
 
 /**
- * All that the app does that takes time, one thing after the other on [background]; states are handed over on [main],
- * from which alone all functions are to be called. It outlives the screens, so that turning a phone interrupts nothing.
+ * Executes the app's long tasks one at a time on [background]. Call all functions on [main], where listeners receive states
+ * too. It outlives the screens, so turning the phone interrupts no task.
  *
- * [folder] is where bundles are unpacked, and the GPU's compiled kernels kept; [keys] are those of trusted builders.
+ * [folder] contains unpacked bundles and the GPU's compiled kernels; [keys] are the public keys of trusted builders.
  */
 class Workbench(
     private val folder: File,
@@ -35,7 +35,7 @@ class Workbench(
     private val background: ExecutorService,
     private val keys: Keyring = Keyring(),
 ) {
-    /** The present state. */
+    /** The current state. */
     var state = State()
         private set
 
@@ -44,15 +44,15 @@ class Workbench(
 
     @Volatile private var stopping = false
 
-    /** Tell [shown] of the state now and whenever it changes; null ends that. */
-    fun watch(shown: ((State) -> Unit)?) {
-        listener = shown
-        shown?.invoke(state)
+    /** Call [listener] with the state now and after every change; null removes the listener. */
+    fun watch(listener: ((State) -> Unit)?) {
+        this.listener = listener
+        listener?.invoke(state)
     }
 
-    /** Load another bundle in place of the present one, which stays where the new one is refused. */
+    /** Load another bundle. If it is refused, the current bundle stays loaded. */
     fun load(open: () -> InputStream) {
-        stopping = true // whatever is measured is of the old one
+        stopping = true // stop measuring the current bundle
         change { it.copy(work = Work(Work.Kind.LOADING), failure = null) }
         inBackground(Work.Kind.LOADING) {
             stopping = false
@@ -63,7 +63,7 @@ class Workbench(
             } catch (error: IOException) {
                 throw BundleException("The file cannot be read (${error.message}); choose another one.")
             } catch (error: SecurityException) {
-                throw BundleException("The file is not ours to read (${error.message}); choose it again.")
+                throw BundleException("This app may not read the file (${error.message}); choose it again.")
             }
             val model = BundleModel.open(bundle)
             val facts: List<TensorFacts>
@@ -84,7 +84,7 @@ class Workbench(
         }
     }
 
-    /** Recognise a drawing; only the last one that was given is answered. */
+    /** Recognise a drawing. Only the most recent drawing gets a prediction. */
     fun recognise(digit: Digit) {
         val model = state.model ?: return
         val number = ++drawing
@@ -99,7 +99,7 @@ class Workbench(
         }
     }
 
-    /** Measure on the processor, and on the GPU where there is one and [gpu] asks for it. */
+    /** Measure on the processor and, if [gpu] is true and a GPU is open, on the GPU. */
     fun measure(threads: Int, warmup: Int, runs: Int, gpu: Boolean) {
         val model = state.model ?: return
         stopping = false
@@ -133,7 +133,7 @@ class Workbench(
         }
     }
 
-    /** Take a failure's sentence off the screen. */
+    /** Remove the message of a failure from the state. */
     fun dismiss() = change { it.copy(failure = null) }
 
     private fun inBackground(kind: Work.Kind?, work: () -> Unit) = background.execute {
@@ -145,9 +145,9 @@ class Workbench(
         } catch (error: BundleException) {
             error.message
         } catch (error: OutOfMemoryError) {
-            "There is no memory for this bundle; close other apps."
-        } catch (error: RuntimeException) { // nothing that a file can hold may end the app
-            "Something unforeseen happened ($error); please report it, with the bundle."
+            "There is not enough memory for this bundle; close other apps."
+        } catch (error: RuntimeException) { // no file may crash the app
+            "An unexpected error occurred ($error); please report it together with the bundle."
         }
         main.execute {
             change { it.copy(work = it.work?.takeIf { work -> work.kind != kind }, failure = failure ?: it.failure) }
@@ -159,7 +159,7 @@ class Workbench(
         listener?.invoke(state)
     }
 
-    /** Bundles of before; of the present one its folder and its kernels stay. */
+    /** Delete everything except the folder and the compiled kernels of [bundle]. */
     private fun clearOthers(bundle: Bundle) = background.execute {
         folder.listFiles()?.filterNot { it.name.startsWith(bundle.manifest.digest) }?.forEach(File::deleteRecursively)
     }
