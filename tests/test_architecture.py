@@ -84,7 +84,7 @@ def test_a_stage_imports_only_what_lies_below_it(part):
         assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
 
 
-def test_the_check_sees_imports():
+def test_the_check_detects_imports():
     assert "codec" in imported(ROOT / "compress" / "quantize.py")
     assert "deploy" in imported(ROOT / "workflow" / "bundle.py")
 
@@ -128,7 +128,7 @@ def imported_modules(name: str, path: Path, known: Collection[str]) -> set[str]:
     return {each for each in found if each in known and each != name}
 
 
-def test_modules_import_each_other_in_no_circle():
+def test_the_imports_of_modules_form_no_circle():
     known = modules()
     graph = {name: imported_modules(name, path, known) for name, path in known.items()}
     graph.pop("")  # the package itself, which names what it offers

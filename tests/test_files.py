@@ -42,7 +42,7 @@ def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
     assert hidden(tmp_path) == []
 
 
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
+def test_a_folder_is_replaced_completely_or_not_at_all(tmp_path):
     path = tmp_path / "d"
     for text in ("one", "two"):
         with files.replacing_folder(path) as fresh:
@@ -54,7 +54,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert hidden(tmp_path) == []
 
 
-def test_what_appeared_meanwhile_is_not_replaced(tmp_path):
+def test_a_file_that_appeared_meanwhile_is_not_replaced(tmp_path):
     path = tmp_path / "w"
     with (
         pytest.raises(InputError, match="Another process has written"),
@@ -87,7 +87,7 @@ def by_safetensors(path):
 
 
 @pytest.mark.parametrize("how", [by_python, by_safetensors], ids=["python", "safetensors"])
-def test_a_disk_that_takes_no_more_is_one_sentence_that_names_the_output(tmp_path, how, capfd):
+def test_a_full_disk_gives_one_sentence_with_the_output(tmp_path, how, capfd):
     process = multiprocessing.get_context("fork").Process(target=limited, args=(tmp_path / "w", how))
     process.start()
     process.join(60)
@@ -122,7 +122,7 @@ def age(folder):
             os.utime(path, (time.time() - 100,) * 2)
 
 
-def test_scratch_of_a_killed_process_is_removed_by_the_next_writer_and_not_that_of_a_living_one(tmp_path):
+def test_the_next_writer_removes_scratch_folders_of_dead_processes_only(tmp_path):
     process = start(WRITER, tmp_path / "d")
     (tmp_path / ".bayespress-scratch-mine").mkdir()  # not of our length: somebody else's
     try:
@@ -152,7 +152,7 @@ def test_whoever_writes_alone_removes_what_was_abandoned_however_young(tmp_path)
 
 
 @pytest.mark.parametrize("names", [["d"], ["run.json", "posterior"]])
-def test_what_a_killed_process_had_set_aside_is_put_back(tmp_path, names):
+def test_entries_set_aside_by_a_killed_process_are_restored(tmp_path, names):
     retired = tmp_path / ".bayespress-scratch-abcd1234" / "retired"
     retired.mkdir(parents=True)
     for name in names:
@@ -174,7 +174,7 @@ def test_parts_of_two_records_are_never_mixed(tmp_path):
     assert not (tmp_path / "posterior").exists()
 
 
-def test_setting_aside_puts_back_after_a_failure(tmp_path):
+def test_entries_set_aside_are_restored_after_a_failure(tmp_path):
     (tmp_path / "a").write_text("old")
     (tmp_path / "b").mkdir()
     with pytest.raises(KeyboardInterrupt), files.set_aside(tmp_path, ["a", "b", "c"]):
@@ -198,7 +198,7 @@ with files.locked(Path(sys.argv[1])):
 """
 
 
-def test_a_second_command_on_one_output_is_refused_and_a_stale_lock_is_not_in_the_way(tmp_path):
+def test_rejects_a_second_writer_and_ignores_a_stale_lock(tmp_path):
     path = tmp_path / "new" / "net.bpz"
     process = start(LOCKER, path)
     try:
@@ -240,7 +240,7 @@ def test_a_thread_may_lock_twice_and_another_thread_may_not(tmp_path):
     assert hidden(tmp_path) == []
 
 
-def test_only_regular_files_are_read(tmp_path):
+def test_rejects_files_that_are_not_regular(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "d").mkdir()
@@ -253,7 +253,7 @@ def test_only_regular_files_are_read(tmp_path):
             files.read_bytes(files.Path(path), "thing")
 
 
-def test_a_sparse_file_of_a_terabyte_is_refused_at_once(tmp_path):
+def test_rejects_a_sparse_file_of_a_terabyte_at_once(tmp_path):
     path = tmp_path / "huge.bpz"
     with path.open("wb") as stream:
         stream.write(b"BPZ\x02")
@@ -263,7 +263,7 @@ def test_a_sparse_file_of_a_terabyte_is_refused_at_once(tmp_path):
     assert files.read_bytes(path, "weights file", magic=b"PK") == b"BP"
 
 
-def test_read_only_places_are_one_sentence(tmp_path):
+def test_a_read_only_folder_gives_one_sentence(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         files.write_text(files.Path("/proc/nothing/here"), "x")
     shutil.copy(sys.executable, tmp_path / "file")

@@ -61,7 +61,7 @@ def place(tmp_path, monkeypatch):
 
 
 @by_signal
-def test_a_process_of_its_own(number, tmp_path):
+def test_interrupts_a_separate_process(number, tmp_path):
     # The process reports when it is at work, in a call that a signal interrupts.
     program = (
         "import sys, time\nsys.argv = ['bayespress', 'inspect', 'w.bpz']\n"
@@ -86,7 +86,7 @@ def test_a_process_of_its_own(number, tmp_path):
     )
 
 
-def test_a_hang_up_that_nohup_ignores(tmp_path):
+def test_sighup_is_ignored_under_nohup(tmp_path):
     done = subprocess.run(
         ["nohup", sys.executable, "-c", "import os, signal, sys; sys.argv = ['bayespress', '--version']\n"
          "from bayespress.__main__ import _STOP, main; _STOP.install(); os.kill(os.getpid(), signal.SIGHUP); main()"],
@@ -117,7 +117,7 @@ def test_train(place, tmp_path):
     assert not [name for name in names_below(place) if ".bayespress" in name]
 
 
-def test_an_interrupt_that_the_network_discards(place, tmp_path):
+def test_an_interrupt_discarded_by_the_network_is_raised_again(place, tmp_path):
     # Some libraries catch every exception, KeyboardInterrupt among them. Here the network sends itself the signal, so
     # that it comes where it is discarded.
     forward = """

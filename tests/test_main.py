@@ -56,18 +56,18 @@ WRITING = ("inspect w.bpz", "inspect w.bpz --json", "verify w.bpz", "targets --j
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("command", WRITING)
-def test_a_full_standard_output_is_told(folder, command, unbuffered):
+def test_a_full_standard_output_is_reported(folder, command, unbuffered):
     assert "standard output cannot be used (No space left on device)" in one_sentence(
         shell(folder, f"$B {command} > /dev/full 2> >(grep -v '^·' >&2)", PYTHONUNBUFFERED=unbuffered), 2
     )
 
 
-def test_a_closed_standard_output_is_told_before_any_work(folder):
+def test_a_closed_standard_output_is_reported_before_any_work(folder):
     assert "Standard output is closed" in one_sentence(shell(folder, "$B decode w.bpz -o x.npz >&-"), 2)
     assert not (folder / "x.npz").exists()
 
 
-def test_a_closed_standard_error_or_input_is_no_hindrance(folder):
+def test_runs_with_closed_standard_error_or_input(folder):
     for closed in ("2>&-", "<&-", "2>/dev/full"):
         result = shell(folder, f"$B inspect w.bpz --json {closed}")
         assert result.returncode == 0
@@ -76,7 +76,7 @@ def test_a_closed_standard_error_or_input_is_no_hindrance(folder):
     assert shell(folder, "$B inspect none 2>/dev/full").returncode == 2
 
 
-def test_a_reader_that_goes_away_ends_the_command_without_a_word(folder):
+def test_a_closed_pipe_ends_the_command_without_a_message(folder):
     for command in ("inspect w.bpz", "inspect w.bpz --json", "targets --help"):
         result = shell(folder, f"$B {command} | true; echo ${{PIPESTATUS[0]}}")
         assert int(result.stdout) == ExitCode.NO_READER
@@ -85,7 +85,7 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word(folder):
     assert int(result.stdout) == ExitCode.BAD_INPUT
 
 
-def test_a_folder_that_was_removed_is_told(folder):
+def test_a_removed_current_folder_is_reported(folder):
     result = shell(folder, "mkdir gone; cd gone; rmdir ../gone; $B decode ../w.bpz -o x.npz")
     assert "The current folder was removed" in one_sentence(result, 2)
 
@@ -127,18 +127,18 @@ def failing(folder, body, **environment):
         ("assert False", 70, "AssertionError: AssertionError; this is a defect"),
     ],
 )
-def test_every_exception_ends_in_one_sentence(folder, body, code, words):
+def test_every_exception_becomes_one_sentence(folder, body, code, words):
     assert words in one_sentence(failing(folder, body), code)
 
 
-def test_the_traceback_is_there_for_who_asks(folder):
+def test_the_debug_variable_shows_the_traceback(folder):
     result = failing(folder, "raise ZeroDivisionError('x')", BAYESPRESS_DEBUG="1")
     assert result.returncode == ExitCode.DEFECT
     assert result.stderr.startswith("Traceback")
     assert result.stderr.strip().splitlines()[-1].startswith("bayespress: ZeroDivisionError: x; this is a defect")
 
 
-def test_ctrl_c_while_a_thread_runs_and_again_while_it_ends(folder):
+def test_ctrl_c_twice_while_a_thread_runs(folder):
     body = (
         "import concurrent.futures, os, signal, time; pool = concurrent.futures.ThreadPoolExecutor(); "
         "pool.submit(time.sleep, 2); os.kill(os.getpid(), signal.SIGINT); time.sleep(9)"
@@ -156,7 +156,7 @@ def test_ctrl_c_during_an_import(folder, tmp_path):
     one_sentence(result, 130)
 
 
-def test_errors_of_ours_pass_unchanged_and_keep_their_codes():
+def test_errors_of_the_package_are_unchanged():
     for kind, code in ((InputError, 2), (CheckFailedError, 1), (MissingToolError, 3), (Interrupted, 130)):
         error = kind("A sentence.")
         assert in_one_sentence(error) is error
@@ -164,7 +164,7 @@ def test_errors_of_ours_pass_unchanged_and_keep_their_codes():
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, 9999])
-def test_failures_of_the_system_name_the_file_and_a_remedy(number):
+def test_system_errors_name_the_file_and_a_remedy(number):
     sentence = str(in_one_sentence(OSError(number, os.strerror(number), "a.bin")))
     assert sentence.startswith("a.bin cannot be used (")
     assert "; " in sentence
@@ -186,7 +186,7 @@ def test_the_short_option_of_help(command, capsys):
     assert "Usage: " in capsys.readouterr().out
 
 
-def test_libraries_that_run_out_of_memory_in_their_own_words():
+def test_out_of_memory_errors_of_libraries():
     error = RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: can't allocate memory: you tried")
     assert "not enough memory" in str(in_one_sentence(error))
 
@@ -198,7 +198,7 @@ SPECIAL = {
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify", "decode", "compress", "build", "bench", "report", "sign"])
-def test_what_is_no_file_is_refused_and_never_read(folder, tmp_path, monkeypatch, capsys, command):
+def test_rejects_devices_and_pipes_without_reading_them(folder, tmp_path, monkeypatch, capsys, command):
     from bayespress.cli.run import run
 
     monkeypatch.chdir(tmp_path)

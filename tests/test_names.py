@@ -25,7 +25,7 @@ CONTROLS = ("\x1b]0;title\x07", "line\nbreak", "tab\there", "\ud800", "\x9b31m")
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, *CONTROLS])
-def test_a_table_shows_a_name_and_obeys_nothing(name, capsys):
+def test_a_table_shows_names_as_plain_text(name, capsys):
     console.show(console.table(name, (name, "x"), [(name, 1)]), f"Next: {name}")
     shown = capsys.readouterr().out
     assert text.printable(name) in shown
@@ -75,7 +75,7 @@ def test_a_report_is_well_formed_whatever_the_names(name):
     assert page.count("<h1>") == 1
 
 
-def test_bars_of_one_shown_name_stay_two_bars():
+def test_bars_with_the_same_printed_name_stay_two_bars():
     from bayespress.deploy.measure.picture import bench_picture
     from bayespress.deploy.measure.report import BenchReport, LayerTime
     from bayespress.html_report.charts import Bar, bar_chart, specification
@@ -109,7 +109,7 @@ def test_inspecting_hostile_names(capsys):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_terminals_without_unicode_show_everything_somehow(encoding, tmp_path):
+def test_terminals_without_unicode_show_replacements(encoding, tmp_path):
     weights = codec.encode([codec.RawTensor("日本·µ", np.ones(3, np.float32))])
     (tmp_path / "w.bpz").write_bytes(weights)
     result = subprocess.run(
@@ -125,7 +125,7 @@ def test_terminals_without_unicode_show_everything_somehow(encoding, tmp_path):
     assert b"\\u65e5\\u672c" in result.stdout
 
 
-def test_words_for_the_shell_name_the_very_path(tmp_path):
+def test_shell_words_name_the_same_path(tmp_path):
     for name in ("a b", "a'b", "-x", "a\nb", "\x1b[31m", "a\\b\n", "日本", "$(touch x)", "\udcff", "*"):
         word = text.shell_word(name)
         assert text.printable(word) == word

@@ -65,7 +65,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_is_replaced_if_empty_or_of_its_kind_and_asked_for(here, name):
+def test_a_folder_is_replaced_if_empty_or_of_its_kind_with_overwrite(here, name):
     make, file, others = FOLDERS[name]
     kind = make()
     (here / "d").mkdir()
@@ -81,7 +81,7 @@ def test_a_folder_is_replaced_if_empty_or_of_its_kind_and_asked_for(here, name):
 
 @pytest.mark.parametrize("foreign", ["thesis.txt", "deep/er/thesis.txt", "empty", "link", ".hidden"])
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_strangers_file_beside_our_record_is_named_and_kept(here, name, foreign):
+def test_another_file_in_the_folder_is_named_and_kept(here, name, foreign):
     make, file, others = FOLDERS[name]
     record(here / "d", file, *others)
     path = here / "d" / foreign
@@ -96,7 +96,7 @@ def test_a_strangers_file_beside_our_record_is_named_and_kept(here, name, foreig
         outputs.check_output(here / "d", make(), overwrite=True)
 
 
-def test_a_folder_without_our_record_names_a_file_of_it(here):
+def test_the_error_for_a_folder_without_a_record_names_a_file(here):
     (here / "d").mkdir()
     (here / "d" / "thesis.txt").write_text("x")
     (here / "d" / "notes").write_text("x")
@@ -108,7 +108,7 @@ def test_a_folder_without_our_record_names_a_file_of_it(here):
             outputs.check_output(here / "d", PACKED, overwrite=True)
 
 
-def test_a_run_may_hold_what_other_commands_put_there(here):
+def test_a_run_directory_may_contain_other_outputs(here):
     run = record(here / "run", "run.json", "search.db")
     record(run / "packed", "packed.json", "weights.bpz")
     record(run / "lenet.bundle", "manifest.json", "weights.bpz")
@@ -153,7 +153,7 @@ def test_a_file_is_replaced_only_by_one_of_its_kind(here, name):
     assert path.read_bytes() == b"new"
 
 
-def test_pictures_of_ours_are_known_by_their_creator(here):
+def test_pictures_are_recognised_by_their_mark(here):
     from bayespress.html_report.charts import Bar, bar_chart, picture
 
     drawn = picture([("bars", bar_chart([Bar("one", 1.0)], "value"))], "title")
@@ -164,7 +164,7 @@ def test_pictures_of_ours_are_known_by_their_creator(here):
         outputs.check_output(here / "p.svg", outputs.PICTURE, overwrite=True)
 
 
-def test_a_zip_of_something_else_is_no_bundle(here):
+def test_other_zip_files_are_not_replaced(here):
     import zipfile
 
     with zipfile.ZipFile(here / "b.zip", "w") as archive:
@@ -182,7 +182,7 @@ def test_a_zip_of_something_else_is_no_bundle(here):
 
 
 @pytest.mark.parametrize("place", [".", "..", "/", "~", "~/x", "../here", "../here/../../", "HOME", "HOME/.."])
-def test_the_current_folder_the_home_folder_and_what_is_above_are_never_written(here, place):
+def test_the_current_and_home_folders_and_their_parents_are_never_written(here, place):
     path = outputs.Path(place.replace("HOME", os.environ["HOME"]))
     before = snapshot(here)
     for kind in (PACKED, outputs.PAGE):
@@ -230,7 +230,7 @@ def test_links_are_neither_followed_nor_replaced(here):
         outputs.check_container(here / "dangling")
 
 
-def test_devices_and_pipes_are_no_outputs(here):
+def test_rejects_devices_and_pipes_as_outputs(here):
     os.mkfifo(here / "pipe")
     for path in (outputs.Path("/dev/null"), here / "pipe"):
         with pytest.raises(InputError, match=r"is a device, pipe or socket, and the output is a file"):
@@ -272,7 +272,7 @@ def test_decoding_replaces_only_what_was_decoded(here, suffix):
     assert snapshot(here) == before
 
 
-def test_a_decoded_onnx_model_is_known_by_its_producer(here):
+def test_a_decoded_onnx_model_is_recognised_by_its_producer(here):
     import onnx
 
     from bayespress.cli.decode import _onnx_producer
@@ -287,7 +287,7 @@ def test_a_decoded_onnx_model_is_known_by_its_producer(here):
     assert onnx.load(here / "m.onnx").producer_name == "bayespress decode"
 
 
-def test_decoding_names_that_numpy_has_arguments_for(here):
+def test_decoding_tensors_named_like_arguments_of_numpy(here):
     tensors = [codec.RawTensor(name, np.ones(3, np.float32)) for name in ("file", "args", "a/b", "self")]
     (here / "net.bpz").write_bytes(codec.encode(tensors))
     assert run(["decode", "net.bpz", "-o", "x.npz"]) == ExitCode.DONE
@@ -314,7 +314,7 @@ def test_compressing_a_file_twice_and_onto_itself(here, capsys):
     assert run(["compress", "my net.safetensors", "--overwrite"]) == ExitCode.DONE
 
 
-def test_two_outputs_of_one_command_are_two_places(here):
+def test_rejects_the_same_path_for_two_outputs(here):
     (here / "r.json").write_bytes(FILES["bench"][1])
     with pytest.raises(InputError, match=r"is to be written twice by one command"):
         run(["bench", "--import", "r.json", "-o", "n.svg", "--plot", "./n.svg"])
@@ -322,7 +322,7 @@ def test_two_outputs_of_one_command_are_two_places(here):
         run(["bench", "--import", "r.json", "-o", "r.json", "--overwrite"])
 
 
-def test_the_codec_writes_over_nothing_unasked(here):
+def test_the_codec_overwrites_nothing_by_default(here):
     tensors = [codec.RawTensor("w", np.ones(3, np.float32))]
     with pytest.raises(InputError, match=r"give --overwrite"):
         codec.write("net.bpz", tensors)
@@ -331,7 +331,7 @@ def test_the_codec_writes_over_nothing_unasked(here):
     assert not [path for path in here.iterdir() if path.name.startswith(".")]
 
 
-def test_a_record_with_a_name_that_leads_elsewhere_is_no_default_output():
+def test_a_default_output_stays_in_the_current_folder():
     from bayespress.workflow.bundle import _beside
 
     for name in ("../x", "a/b", ".ssh", "a\nb", "/etc/x"):
@@ -340,7 +340,7 @@ def test_a_record_with_a_name_that_leads_elsewhere_is_no_default_output():
     assert _beside(outputs.Path("."), "net").name == "net.bundle"
 
 
-def test_names_of_default_run_directories_are_one_folder():
+def test_the_name_of_a_default_run_directory_is_one_folder():
     from bayespress.workflow.training import file_name
 
     assert file_name("lenet-sparse-vd-folder:/data/../pets") == "lenet-sparse-vd-folder-data-..-pets"

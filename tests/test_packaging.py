@@ -47,7 +47,7 @@ def archives(tmp_path_factory):
     return next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
 
 
-def test_extras_are_those_of_pyproject():
+def test_extras_match_pyproject():
     """The names in messages come from extras.py, so it has to say what pyproject.toml says."""
     declared = PROJECT["optional-dependencies"]
     for extra, packages in extras.PACKAGES.items():
@@ -77,7 +77,7 @@ def test_completion_lists_the_commands():
 
 
 @pytest.mark.slow
-def test_the_wheel_runs_and_the_source_archive_teaches(archives):
+def test_the_wheel_runs_and_the_source_archive_contains_documents(archives):
     wheel, source = archives
     assert "-cp311-abi3-" in wheel.name
     names = set(zipfile.ZipFile(wheel).namelist())

@@ -142,7 +142,7 @@ def violations(text: str) -> list[str]:
     return found
 
 
-def test_sources_call_nothing_that_runs_what_it_reads():
+def test_sources_call_no_function_that_executes_input():
     assert len(PACKAGE) > 80
     for path in PACKAGE:
         allowed = ALLOWED.get(path.relative_to(ROOT).as_posix())
@@ -310,7 +310,7 @@ def hostile_page(*, interactive: bool) -> str:
 
 
 @pytest.mark.parametrize("interactive", [True, False])
-def test_pages_run_no_script_but_their_own(interactive):
+def test_pages_run_only_their_own_script(interactive):
     page = Elements(hostile_page(interactive=interactive))
     kinds = [attributes.get("type") for tag, attributes in page.found if tag == "script"]
     assert kinds == (["application/json", None] if interactive else [])

@@ -14,7 +14,7 @@ from bayespress.optuna_study import open_study, without_password
     "name", ["a?b.db", "a%25b.db", "a#b.db", "a b.db", "a{b}.db", "a:memory:.db", "a?mode=ro&x=1", "日本.db", "s.db"]
 )
 @pytest.mark.parametrize("absolute", [True, False], ids=["absolute", "relative"])
-def test_a_path_is_a_path(tmp_path, monkeypatch, name, absolute):
+def test_a_path_has_no_special_characters(tmp_path, monkeypatch, name, absolute):
     monkeypatch.chdir(tmp_path)
     storage = str(tmp_path / name) if absolute else name
     study = open_study(storage, "one", 1)
@@ -29,13 +29,13 @@ def test_the_home_folder_may_be_abbreviated(tmp_path, monkeypatch):
     assert (tmp_path / "s.db").is_file()
 
 
-def test_urls_are_passed_as_they_are(tmp_path):
+def test_urls_are_unchanged(tmp_path):
     open_study(f"sqlite:///{tmp_path}/s.db", "one", 1)
     assert (tmp_path / "s.db").is_file()
 
 
 @pytest.mark.parametrize("scheme", ["redis", "nosuch", "file", "journal", "http", "redis+tls"])
-def test_storages_that_unpickle_are_refused_unopened(scheme, monkeypatch):
+def test_rejects_storages_that_unpickle(scheme, monkeypatch):
     import pickle
 
     monkeypatch.setattr(pickle, "loads", lambda *_: pytest.fail("unpickled"))
@@ -43,7 +43,7 @@ def test_storages_that_unpickle_are_refused_unopened(scheme, monkeypatch):
         open_study(f"{scheme}://user:secret@host/0", "one", 1)
 
 
-def test_optuna_keeps_nothing_that_would_be_unpickled():
+def test_optuna_s_tables_contain_no_pickle():
     """The promise at the top of studies.py: no column of Optuna's tables is of SQLAlchemy's PickleType."""
     import sqlalchemy
     from optuna.storages._rdb.models import BaseModel
@@ -53,7 +53,7 @@ def test_optuna_keeps_nothing_that_would_be_unpickled():
     assert not any(isinstance(column.type, sqlalchemy.PickleType) for column in columns)
 
 
-def test_nobody_elses_file_is_written_into(tmp_path):
+def test_no_other_file_is_written(tmp_path):
     (tmp_path / "thesis.txt").write_text("x" * 100)
     with sqlite3.connect(tmp_path / "places.sqlite") as database:
         database.execute("CREATE TABLE studies_of_mine (id INTEGER)")
@@ -73,14 +73,14 @@ def test_nobody_elses_file_is_written_into(tmp_path):
         open_study(str(tmp_path), "one", 1)
 
 
-def test_a_study_with_other_objectives_is_told(tmp_path):
+def test_rejects_a_study_with_other_objectives(tmp_path):
     open_study(str(tmp_path / "s.db"), "one", 2)
     with pytest.raises(InputError, match=r"objectives|cannot be used"):
         open_study(str(tmp_path / "s.db"), "one", 1)
 
 
 @pytest.mark.parametrize("password", ["secret", "p@ss:w", "s%40t"])
-def test_passwords_are_never_shown(password):
+def test_passwords_are_hidden(password):
     with pytest.raises(InputError) as raised:
         open_study(f"postgresql://user:{password}@host.invalid/db", "one", 1)
     assert password not in str(raised.value)

@@ -64,7 +64,7 @@ def place(tmp_path_factory):
 
 @pytest.mark.parametrize("stdout", ["/dev/full", "closed", "unread"])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_standard_output_that_takes_nothing(name, stdout, place, tmp_path):
+def test_an_unwritable_standard_output(name, stdout, place, tmp_path):
     arguments, made = COMMANDS[name]
     before = names_below(place)
     command = ForkedCommand(arguments, place, tmp_path / "logs", stdout=stdout)

@@ -61,7 +61,7 @@ def test_resources_and_manifest_are_compiled(resources):
 
 
 @pytest.mark.slow
-def test_the_kotlin_compiles_against_android_s_signatures(resources, kotlin, library_classes, tmp_path):
+def test_the_app_compiles_against_android_s_signatures(resources, kotlin, library_classes, tmp_path):
     sources = write(parse(API.read_text()), tmp_path / "stubs")
     sources += (resources / "java").rglob("*.java")
     command = [kotlin.java / "javac", "-nowarn", "-d", tmp_path / "android", *sources]
@@ -71,7 +71,7 @@ def test_the_kotlin_compiles_against_android_s_signatures(resources, kotlin, lib
 
 
 @pytest.mark.slow
-def test_android_has_what_the_app_calls_since_its_oldest_version():
+def test_the_oldest_supported_android_has_all_called_members():
     """The signatures of android_api.txt against a description of Android's whole API, with the level of each member."""
     if not TYPES.is_file():
         pytest.skip("Android's API is not described here (make android-tools)")
@@ -153,7 +153,7 @@ def test_every_card_has_its_view():
     assert views <= identifiers().keys()
 
 
-def test_screens_can_be_heard():
+def test_screens_are_accessible():
     """What has no text of its own has a description; what is typed into has a label."""
     labelled = set()
     views = [view for layout in (RES / "layout").glob("*.xml") for view in ET.parse(layout).iter()]
@@ -201,7 +201,7 @@ def test_contrast_in_light_and_in_dark(theme, text, ground, least):
     assert (lighter + 0.05) / (darker + 0.05) >= least
 
 
-def test_the_manifest_lets_bundles_in_and_opencl_be_loaded():
+def test_the_manifest_accepts_bundles_and_loads_opencl():
     manifest = ET.parse(MAIN / "AndroidManifest.xml").getroot()
     actions = {each.get(f"{A}name") for each in manifest.iter("action")}
     assert {"android.intent.action.VIEW", "android.intent.action.SEND"} <= actions
@@ -210,7 +210,7 @@ def test_the_manifest_lets_bundles_in_and_opencl_be_loaded():
     assert not list(manifest.iter("uses-permission")), "it asks for nothing"
 
 
-def test_gradle_names_only_what_there_is():
+def test_gradle_names_only_existing_entries():
     catalogue = tomllib.loads((APP / "gradle" / "libs.versions.toml").read_text())
     scripts = {path: path.read_text() for path in APP.rglob("*.gradle.kts")}
     assert len(scripts) == 4
@@ -226,7 +226,7 @@ def test_gradle_names_only_what_there_is():
     assert re.search(r"distributionUrl=https\\://services\.gradle\.org/distributions/gradle-[\d.]+-bin\.zip", wrapper)
 
 
-def test_nothing_in_the_tree_is_binary():
+def test_the_app_s_sources_contain_no_binary_file():
     listed = subprocess.run(["git", "ls-files", "android_demo"], cwd=ROOT, capture_output=True, text=True, check=False)
     files = [ROOT / name for name in listed.stdout.split("\n") if name]
     if not files:
@@ -244,7 +244,7 @@ def project(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_bundle_goes_into_the_app(project, built, tmp_path):
+def test_a_bundle_is_copied_into_the_app(project, built, tmp_path):
     packed = built("mlp", "host").parent / "packed"
     options = ["build", str(packed), "-o", str(tmp_path / "phone.bundle"), "--android", str(project)]
     done = CliRunner().invoke(cli, options)
@@ -255,13 +255,13 @@ def test_a_bundle_goes_into_the_app(project, built, tmp_path):
         assert bundle.first_difference() is None
 
 
-def test_folders_that_are_no_app(tmp_path):
+def test_rejects_folders_without_an_app(tmp_path):
     with pytest.raises(InputError, match=r"is not the Gradle project of android_demo \(it has no app/src/main\)"):
         put_into_app(tmp_path, tmp_path)
 
 
 @pytest.mark.slow
-def test_bundles_that_no_phone_can_load(project, built):
+def test_rejects_bundles_without_a_library_for_android(project, built):
     with pytest.raises(
         InputError, match="no library for Android; build it with -t opencl-android and -t armv7-android"
     ):

@@ -44,7 +44,7 @@ def spoilt(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["conv", "residual", "sequences", "mlp"])
-def test_networks_compute_what_pytorch_computed(name, built, desktop, tmp_path):
+def test_networks_compute_pytorch_s_outputs(name, built, desktop, tmp_path):
     reported = desktop("verify", built(name, "host"), tmp_path)
     outcomes = {check["name"]: check["outcome"] for check in reported["checks"]}
     assert outcomes == {
@@ -54,7 +54,7 @@ def test_networks_compute_what_pytorch_computed(name, built, desktop, tmp_path):
     assert reported["kernels"] > 0
 
 
-def test_a_zip_is_unpacked_and_nothing_else_is_left(archive, desktop, tmp_path):
+def test_a_zip_is_unpacked_without_temporary_files(archive, desktop, tmp_path):
     reported = desktop("verify", archive, tmp_path / "kept")
     assert reported["target"] == "host"
     with opened(archive) as bundle:
@@ -74,11 +74,11 @@ def test_a_gpu(built, desktop, tmp_path):
     assert [device.device for device in report.devices] == ["Desktop Phone", "Desktop Phone, GPU"]
 
 
-def test_no_gpu_in_the_bundle(folder, desktop, tmp_path):
+def test_a_bundle_without_opencl(folder, desktop, tmp_path):
     assert desktop("verify", folder, tmp_path, "gpu")["no_gpu"] == "the bundle was built without OpenCL"
 
 
-def test_reports_are_what_bench_imports(folder, desktop, tmp_path):
+def test_bench_imports_the_app_s_report(folder, desktop, tmp_path):
     desktop("bench", folder, tmp_path, tmp_path / "phone.json")
     (device,) = BenchReport.read(tmp_path / "phone.json").devices
     assert device.runs == 200
@@ -91,7 +91,7 @@ def test_reports_are_what_bench_imports(folder, desktop, tmp_path):
     assert "Desktop Phone" in [each["device"] for each in json.loads(done.stdout)["devices"]]
 
 
-def test_ten_thousand_cycles_take_no_memory(folder, desktop):
+def test_ten_thousand_cycles_leak_no_memory(folder, desktop):
     reported = desktop("cycles", folder, 10_000)
     assert reported["all_kb"] < reported["half_kb"] + 1024, "a leak of 200 bytes a cycle would show"
 
@@ -102,7 +102,7 @@ def test_four_threads_at_once(folder, desktop):
     assert reported["batch"] <= 1.0
 
 
-def test_wrong_calls_get_a_sentence(folder, desktop):
+def test_invalid_calls_give_one_sentence(folder, desktop):
     reported = desktop("misuse", folder)
     wanted = [
         r"An input has \d+ numbers, not 3", r"An output has \d+ numbers, not 1",
@@ -120,7 +120,7 @@ def test_wrong_calls_get_a_sentence(folder, desktop):
     ("targets/host/libnetwork.so", "libnetwork.so is not the file of"),
     ("manifest.json", "manifest.json was changed after it was built"),
 ])  # fmt: skip
-def test_a_byte_that_changed(name, pattern, spoilt, desktop, tmp_path):
+def test_a_changed_byte_is_rejected(name, pattern, spoilt, desktop, tmp_path):
     path = spoilt / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -129,7 +129,7 @@ def test_a_byte_that_changed(name, pattern, spoilt, desktop, tmp_path):
     assert re.search(pattern, desktop.refused("verify", spoilt, tmp_path))
 
 
-def test_files_that_no_network_needs_are_checked_too(spoilt, desktop, tmp_path):
+def test_all_files_are_checked(spoilt, desktop, tmp_path):
     (spoilt / "graph.onnx").write_bytes(b"another graph")
     (spoilt / "surplus").write_text("more")
     (files, *_) = desktop("verify", spoilt, tmp_path)["checks"]
@@ -191,7 +191,7 @@ def resealed(files, change):
                             lambda m: m.replace(b'"path": "weights.bpz"', b'"path": "../w"')),
      "contains a file ../w outside its own folder"),
 ])  # fmt: skip
-def test_forged_archives_are_refused_and_leave_nothing(change, pattern, archive, desktop, tmp_path):
+def test_rejects_forged_archives_and_removes_their_files(change, pattern, archive, desktop, tmp_path):
     path = rezipped(archive, tmp_path / "forged.zip", change)
     assert re.search(pattern, desktop.refused("verify", path, tmp_path / "kept"))
     assert list((tmp_path / "kept").iterdir()) == []
@@ -221,7 +221,7 @@ def test_a_signature_is_checked(signed, archive, desktop, tmp_path):
     assert "this Android version cannot check it" in reported["detail"]
 
 
-def test_a_signature_by_nobody_whom_the_app_trusts_is_refused(signed, archive, desktop, tmp_path):
+def test_rejects_a_signature_of_an_unknown_key(signed, archive, desktop, tmp_path):
     path, public = signed
     other = new_key(tmp_path / "other.pem")
     assert "not belong to a key that this app trusts (other.public.pem)" in desktop.refused(
@@ -240,7 +240,7 @@ def test_a_signature_by_nobody_whom_the_app_trusts_is_refused(signed, archive, d
     )
 
 
-def test_the_source_of_a_bundle_is_named(desktop):
+def test_the_source_of_a_bundle_is_described(desktop):
     assert desktop("source", "lenet.zip", "com.android.externalstorage", "-") == (
         "“lenet.zip”, stored by com.android.externalstorage, chosen in this app"
     )
@@ -259,7 +259,7 @@ def test_archives_with_changed_bytes(archive, desktop, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 10, 1000, -1])
-def test_cut_archives(keep, archive, desktop, tmp_path):
+def test_rejects_truncated_archives(keep, archive, desktop, tmp_path):
     data = archive.read_bytes()
     (tmp_path / "cut.zip").write_bytes(data[:keep] if keep >= 0 else data[: len(data) - 40])
     message = desktop.refused("verify", tmp_path / "cut.zip", tmp_path / "kept")
@@ -278,7 +278,7 @@ def test_bundles_for_other_devices(folder, built, desktop):
     assert "no library for this system" in desktop.refused("platform", phones, "mips", "false")
 
 
-def test_a_drawing_becomes_a_picture_like_mnist_s(desktop):
+def test_a_drawing_becomes_a_picture_in_mnist_s_style(desktop):
     """In a box of 20 pixels about its centre of mass, whatever its size and place; a dot stays a dot."""
     small, large, dot = (
         np.array(desktop("digit", strokes)).reshape(28, 28)
@@ -307,7 +307,7 @@ def test_the_workbench_goes_from_bundle_to_bundle(built, archive, desktop, tmp_p
     assert third["kept"] == 1, "the first one's folder went with it"
 
 
-def test_drawings_are_taken_for_what_they_are(desktop, tmp_path):
+def test_drawings_are_recognised(desktop, tmp_path):
     """By least squares on scikit-learn's digits, which fill their pictures, as the golden inputs tell."""
     data = load_data("digits")
     x, labels = data.train.inputs, data.train.targets

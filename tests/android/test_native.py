@@ -98,20 +98,20 @@ def check_loadable(path: Path, machine: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ANDROID)
-def test_a_bundle_s_library_is_one_that_android_loads(name, libraries):
+def test_android_can_load_a_bundle_s_library(name, libraries):
     offered = check_loadable(libraries[name], ANDROID[name].machine)
     assert {"bp_load", "bp_run", "bp_run_batch", "bp_fork"} <= offered
     assert all(each.startswith("bp_") for each in offered), offered
     assert ("bp_gpu_open" in offered) == (ANDROID[name].gpu is not None)
 
 
-def test_the_jni_library_is_one_too_and_offers_what_kotlin_calls(jni):
+def test_android_can_load_the_jni_library_and_it_exports_all_native_methods(jni):
     source = (APP / "model/src/main/kotlin/dev/bayespress/model/Native.kt").read_text()
     called = set(re.findall(r"external fun (\w+)\(", source))
     assert check_loadable(jni, "aarch64") == {f"Java_dev_bayespress_model_Native_{name}" for name in called}
 
 
-def test_a_library_that_wants_more_is_not_linked(tmp_path):
+def test_rejects_a_library_with_newer_symbols(tmp_path):
     """reallocarray came with API 29."""
     compiler = c_compiler(target_named("arm64-android").triple)
     (tmp_path / "it.c").write_text("void *reallocarray(void *, unsigned long, unsigned long);\n"
@@ -132,7 +132,7 @@ def test_the_names_of_the_system_are_plausible():
     assert {target.machine for target in ANDROID.values()} == {"aarch64", "armv7l"}
 
 
-def test_a_phone_s_library_computes_what_pytorch_computed(libraries, built, tmp_path):
+def test_a_library_for_phones_computes_pytorch_s_outputs(libraries, built, tmp_path):
     """Loaded by a real linker and run in emulated ARM, where glibc stands in for bionic under bionic's names."""
     python = ROOT / "build" / "arm-python"
     if ARM64.path() is None or not (python / "python").is_file():

@@ -27,7 +27,7 @@ def shown(built, desktop, tmp_path_factory):
 
 @pytest.mark.parametrize("night", [False, True])
 @pytest.mark.parametrize("tab", TABS)
-def test_everything_is_on_its_screen(tab, night, shown):
+def test_every_text_and_chart_is_on_its_screen(tab, night, shown):
     screen = Screen(Resources.read(RES, night=night), tab, shown, THREE)
     picture = screen.svg()
     assert {name for name in (*shown["texts"], *shown["charts"]) if name.startswith(f"{tab}_")} <= screen.drawn
@@ -41,7 +41,7 @@ def test_everything_is_on_its_screen(tab, night, shown):
         (folder / f"{tab}{'-night' if night else ''}.svg").write_text(picture)
 
 
-def test_charts_can_be_heard(shown):
+def test_charts_have_descriptions(shown):
     for chart in shown["charts"].values():
         assert chart["description"].endswith(".")
         assert chart["shapes"]

@@ -34,7 +34,7 @@ def made(cli, tmp_path_factory):
     return folder / "out", json.loads(result.stdout)
 
 
-def test_the_demo_says_what_a_user_wants_to_see(made):
+def test_the_demo_prints_the_main_results(made):
     folder, summary = made
     assert summary["verified"] is True
     assert summary["bpz_bytes"] == (folder / "packed" / "weights.bpz").stat().st_size
@@ -70,7 +70,7 @@ def test_the_demo_uses_a_finished_run_again(made, cli):
     assert "verification" in result.stdout
 
 
-def test_the_demo_takes_a_network_of_the_user(cli, tmp_path):
+def test_the_demo_accepts_a_user_network(cli, tmp_path):
     (tmp_path / "own_net.py").write_text(
         "from torch import nn\n"
         "def small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.Linear(8, 10))\n"
@@ -80,7 +80,7 @@ def test_the_demo_takes_a_network_of_the_user(cli, tmp_path):
         assert "verification" in result.stdout
 
 
-def test_compress_knows_its_knobs(made, cli):
+def test_compress_accepts_its_options(made, cli):
     folder, summary = made
     result = cli("compress", folder / "run", "--budget", 1.0, "-o", "coarse", "--json", cwd=folder)
     record = json.loads(result.stdout)
@@ -88,7 +88,7 @@ def test_compress_knows_its_knobs(made, cli):
     assert record["packed_bytes"] < summary["bpz_bytes"]
 
 
-def test_a_search_keeps_its_goal_and_goes_on(made, cli):
+def test_a_search_keeps_its_goal_and_is_resumed(made, cli):
     """Chosen on held-out data, drawn in the report, and not done twice."""
     folder, _ = made
     searching = ("compress", folder / "run", "--max-bytes", 6000, "--storage", "s.db", "-o", "sought")
@@ -132,7 +132,7 @@ def test_retraining_from_the_command_line(made, cli):
     cli("verify", "again.bundle", cwd=folder)
 
 
-def test_a_goal_out_of_reach_writes_nothing(made, cli):
+def test_an_unreachable_goal_writes_nothing(made, cli):
     folder, _ = made
     result = cli(
         "compress",
@@ -205,7 +205,7 @@ def test_a_decoded_onnx_model_runs(made, cli):
     np.testing.assert_allclose(got, outputs, atol=1e-4)
 
 
-def test_a_changed_bundle_ends_with_1_and_one_sentence(made, cli):
+def test_a_changed_bundle_gives_exit_code_1_and_one_sentence(made, cli):
     folder, _ = made
     copy = folder / "changed.bundle"
     shutil.copytree(folder / "lenet-300-100.bundle", copy)
@@ -227,14 +227,14 @@ def test_report_draws_a_picture(made, cli):
     ("run", "by sparse-vd"), ("packed", "Tensors of the file"), ("lenet-300-100.bundle", "Kernels of"),
     ("bench.json", "latency"),
 ])  # fmt: skip
-def test_report_writes_the_page_of_whatever_is_there(path, heading, made, cli, tmp_path):
+def test_report_writes_a_page_for_every_kind_of_input(path, heading, made, cli, tmp_path):
     cli("report", made[0] / path, "-o", tmp_path / "page.html", cwd=tmp_path)
     page = (tmp_path / "page.html").read_text()
     assert heading in page
     assert len(page.encode()) < 1_000_000
 
 
-def test_an_interrupted_run_goes_on(cli, tmp_path):
+def test_an_interrupted_run_is_resumed(cli, tmp_path):
     train = ["train", "--epochs", 40, "--batch-size", 200, "-o", "run"]
     process = subprocess.Popen(
         [sys.executable, "-m", "bayespress", *map(str, train)], cwd=tmp_path, stderr=subprocess.PIPE, text=True

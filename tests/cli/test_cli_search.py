@@ -36,7 +36,7 @@ def run(folder, *arguments, code=0):
     return result
 
 
-def test_a_range_of_nothing_is_refused(tmp_path):
+def test_rejects_an_empty_range(tmp_path):
     (tmp_path / "recipe.toml").write_text(RECIPE.replace("compress.budget", "compress.log_alpha"))
     result = run(tmp_path, "search", "recipe.toml", "-o", "out", code=2)
     assert "no setting of compression 'log_alpha'" in result.stderr
@@ -69,7 +69,7 @@ def test_a_search_is_resumed_and_draws_its_curve(tmp_path):
     assert record["training"]["epochs"] == 2
 
 
-def test_recipes_that_cannot_be_searched(tmp_path):
+def test_rejects_recipes_that_cannot_be_searched(tmp_path):
     (tmp_path / "recipe.toml").write_text('data = "digits"\n')
     assert "has no [search] table" in run(tmp_path, "search", "recipe.toml", code=2).stderr
     (tmp_path / "recipe.toml").write_text('[search]\n"training.epochs" = { low = 3 }\n')
@@ -81,7 +81,7 @@ def test_recipes_that_cannot_be_searched(tmp_path):
     assert "Storage nosuch://x is not a supported database" in refused.stderr
 
 
-def test_nothing_of_somebody_elses_is_drawn_over_or_removed(tmp_path):
+def test_a_search_replaces_and_removes_no_other_files(tmp_path):
     (tmp_path / "recipe.toml").write_text(RECIPE)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "pareto.svg").write_text("mine")
@@ -94,7 +94,7 @@ def test_nothing_of_somebody_elses_is_drawn_over_or_removed(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_trial_whose_loss_is_nan_fails_with_a_note_and_the_search_goes_on(tmp_path):
+def test_a_trial_with_a_nan_loss_fails_and_the_search_continues(tmp_path):
     (tmp_path / "small_search.py").write_text(SMALL)
     (tmp_path / "recipe.toml").write_text(
         'model = "small_search:network"\n[training]\nepochs = 1\n[search]\n'

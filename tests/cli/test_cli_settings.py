@@ -37,7 +37,7 @@ def test_recipes_have_the_defaults_of_training():
         assert getattr(recipe, field.name) == field.default, field.name
 
 
-def test_tune_and_compress_take_the_same_words():
+def test_tune_and_compress_have_the_same_arguments():
     import inspect
 
     import bayespress
@@ -49,7 +49,7 @@ def test_tune_and_compress_take_the_same_words():
     assert {"tolerance", "threads", "out"} <= set(given) & set(inspect.signature(bayespress.compress).parameters)
 
 
-def test_a_recipe_s_compress_table_goes_with_the_run(tmp_path, monkeypatch):
+def test_a_recipe_s_compress_table_is_stored_with_the_run(tmp_path, monkeypatch):
     import json
 
     import pytest

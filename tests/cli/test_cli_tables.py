@@ -44,7 +44,7 @@ def test_long_cells_wrap_on_a_terminal():
     assert "[red]name[/]" in printed
 
 
-def test_a_pipe_gets_whole_rows_without_padding():
+def test_a_pipe_receives_whole_rows_without_padding():
     printed = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout
     lines = printed.splitlines()
     assert any(line.strip().startswith("first_") and line.endswith(" 1") for line in lines)

@@ -45,7 +45,7 @@ def test_a_regression_from_the_command_line(module, capsys):
     assert "test RMSE" in capsys.readouterr().out
 
 
-def test_a_loss_of_ones_own_from_the_command_line(module, capsys):
+def test_a_user_loss_from_the_command_line(module, capsys):
     assert run([*TRAIN, "--task", "task_for_cli:huber", "--json"]) == 0
     kept = json.loads(capsys.readouterr().out)
     assert kept["task"]["name"] == "task_for_cli:huber"

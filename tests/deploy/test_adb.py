@@ -112,7 +112,7 @@ def test_the_serial_of_the_environment(pristine, phone, monkeypatch):
         ("????????????    no permissions\n", "adb", "may not be used by this user"),
     ],
 )
-def test_phones_that_are_not_ready(pristine, phone, phones, name, sentence):
+def test_rejects_phones_that_are_not_ready(pristine, phone, phones, name, sentence):
     (phone / "phones").write_text(phones)
     with pytest.raises(MissingToolError, match=sentence) as caught:
         bayespress.verify(pristine, [name])
@@ -120,20 +120,20 @@ def test_phones_that_are_not_ready(pristine, phone, phones, name, sentence):
     assert "Device" in str(caught.value)
 
 
-def test_an_adb_that_lists_nothing(pristine, phone):
+def test_an_adb_without_a_list_of_phones(pristine, phone):
     (phone / "noise").write_text("adb: failed to check server version: cannot connect to daemon\n")
     (phone / "fails").touch()
     with pytest.raises(MissingToolError, match=r"adb does not list its phones .*run `adb kill-server`"):
         bayespress.verify(pristine, ["adb"])
 
 
-def test_a_phone_that_is_unplugged_in_the_middle(pristine, phone):
+def test_a_phone_that_is_disconnected_during_a_run(pristine, phone):
     (phone / "unplug").touch()
     with opened(pristine) as bundle, pytest.raises(MissingToolError, match=r"adb does not answer .*'SERIAL' not found"):
         run_on("adb", bundle, pristine / GOLDEN_INPUT)
 
 
-def test_a_phone_whose_storage_is_full(pristine, phone):
+def test_a_phone_with_full_storage(pristine, phone):
     (phone / "full").touch()
     with opened(pristine) as bundle, pytest.raises(MissingToolError, match="its disk is full; free some space there"):
         run_on("adb", bundle, pristine / GOLDEN_INPUT)
@@ -149,7 +149,7 @@ def test_a_phone_whose_storage_is_full(pristine, phone):
         ("echo hello", "printed no report"),
     ],
 )
-def test_runners_that_break(bundle, phone, runner, sentence, old):
+def test_runners_that_fail(bundle, phone, runner, sentence, old):
     (phone / "old").touch() if old else None
     with opened(with_runner(bundle, f"#!/bin/sh\n{runner}\n")) as it, pytest.raises(BayespressError) as caught:
         run_on("adb", it, bundle / GOLDEN_INPUT)
@@ -157,7 +157,7 @@ def test_runners_that_break(bundle, phone, runner, sentence, old):
     assert not list((phone / "tmp").iterdir())
 
 
-def test_no_adb(pristine, monkeypatch, tmp_path):
+def test_a_missing_adb_is_reported(pristine, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingToolError, match="adb is not installed"):
         bayespress.verify(pristine, ["adb"])

@@ -93,7 +93,7 @@ def test_ssh_addresses(text, user, host, port):
         ("ssh://" + "h" * 5000, "at most 1024"),
     ],
 )
-def test_addresses_that_ssh_refuses(text, reason):
+def test_rejects_addresses_that_ssh_refuses(text, reason):
     if reason is None:
         assert parse(text).host == "h"
         return
@@ -115,7 +115,7 @@ def test_addresses_that_ssh_refuses(text, reason):
         "rpc://u:se/cret@host:9090",
     ],
 )
-def test_passwords_are_refused_and_not_repeated(text):
+def test_rejects_passwords_without_repeating_them(text):
     with pytest.raises(InputError, match="holds a password") as caught:
         device_named(text)
     assert "secret" not in str(caught.value)
@@ -163,7 +163,7 @@ def test_rejects_invalid_rpc_addresses(text, reason):
         device_named(text)
 
 
-def test_keys_are_decoded():
+def test_keys_are_percent_decoded():
     assert parse_address("rpc://h:1/a@b", "RPC device", EXAMPLE, with_path=True).path == "a@b"
     assert parse_address("rpc://[::1]:9190/my%20key/", "RPC device", EXAMPLE, with_path=True) == Address(
         None, "::1", 9190, "my key/"

@@ -47,12 +47,12 @@ REPORT = {"name": "net", "cpu": "a processor", "devices": [DEVICE]}
         ({"compare": ["tensorflow"]}, "no runtime to compare with 'tensorflow'"),
     ],
 )
-def test_numbers_out_of_range(pristine, options, sentence):
+def test_rejects_numbers_out_of_range(pristine, options, sentence):
     with pytest.raises(InputError, match=sentence):
         bench(pristine, **{"seconds": 0.05} | options)
 
 
-def test_batches_that_no_memory_holds(pristine, monkeypatch):
+def test_rejects_batches_larger_than_memory(pristine, monkeypatch):
     from bayespress.deploy.measure import device as device_bench
 
     monkeypatch.setattr(device_bench, "_LARGEST_BATCH_BYTES", 1000)
@@ -63,7 +63,7 @@ def test_batches_that_no_memory_holds(pristine, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["qemu-arm64", "wasm", "opencl"])
-def test_bundles_without_a_target(pristine, name):
+def test_rejects_bundles_without_a_target(pristine, name):
     with pytest.raises(MissingToolError, match=f"Device {name} cannot be used: the bundle has no .*target.*; build"):
         bench(pristine, seconds=0.05, devices=[name])
 
@@ -87,7 +87,7 @@ def test_rejects_invalid_numbers(pristine, arguments, sentence):
     assert len(str(done.exception)) < 300
 
 
-def test_a_report_from_elsewhere(tmp_path):
+def test_imports_a_report_of_another_device(tmp_path):
     (tmp_path / "phone.json").write_text(json.dumps(REPORT | {"cpu": "\x1b[31m[red]x\u202e"}))
     report = BenchReport.read(tmp_path / "phone.json")
     assert report.cpu == "\\x1b[31m[red]x\\u202e"
@@ -119,7 +119,7 @@ def test_a_report_from_elsewhere(tmp_path):
         json.dumps({"name": "net"}),
     ],
 )
-def test_other_things_than_a_report(tmp_path, content):
+def test_rejects_anything_but_a_report(tmp_path, content):
     path = tmp_path / "phone.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match="is no bench report") as caught:
@@ -128,7 +128,7 @@ def test_other_things_than_a_report(tmp_path, content):
     assert len(str(caught.value)) < 1000
 
 
-def test_files_that_are_no_report(tmp_path):
+def test_rejects_paths_without_a_report(tmp_path):
     with pytest.raises(InputError, match="There is no bench report at"):
         BenchReport.read(tmp_path / "none.json")
     with pytest.raises(InputError, match="is a folder, and a regular file is needed"):
@@ -142,7 +142,7 @@ def test_files_that_are_no_report(tmp_path):
         BenchReport.read(tmp_path / "large.json")
 
 
-def test_a_graph_that_onnx_runtime_does_not_take_is_told_in_a_sentence():
+def test_an_error_of_onnx_runtime_becomes_one_sentence():
     shape = [1, 4]
     value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("input", "output")]
     node = onnx.helper.make_node("Strange", ["input"], ["output"], domain="of.a.stranger")

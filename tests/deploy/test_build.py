@@ -86,7 +86,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_packed_directory_that_contradicts_itself(case, packed, tmp_path):
+def test_rejects_inconsistent_packed_directories(case, packed, tmp_path):
     spoil, message = BAD[case]
     folder = Path(shutil.copytree(packed("mlp"), tmp_path / "packed"))
     spoil(folder)
@@ -130,7 +130,7 @@ class Halves(nn.Module):
         return torch.softmax(self.fc(x).half(), 1).cumsum(1).float()
 
 
-def test_a_network_in_half_precision_is_told(tmp_path):
+def test_rejects_a_network_in_half_precision(tmp_path):
     network = Halves()
     packed = compress_network(network, posterior_of(network), torch.randn(2, 4))
     with pytest.raises(InputError, match=r"softmax.int in the network itself .Halves. computes in float16"):
@@ -148,18 +148,18 @@ class TestOnnx:
         assert b"/" + b"site-packages" not in text, "the graph must not carry paths of this machine"
         assert b".py" not in text
 
-    def test_a_full_model_from_bundle_and_packed_directory(self, packed, pristine):
+    def test_a_complete_model_from_bundle_and_packed_directory(self, packed, pristine):
         first, second = bundled_onnx(pristine), bundled_onnx(packed("mlp"))
         golden = load_file(packed("mlp") / "golden.safetensors")
         for model in (first, second):
             output = onnx_session(model).run(None, {"input": golden["input"][:1]})[0]
             np.testing.assert_allclose(output, golden["output"][:1], atol=1e-4)
 
-    def test_a_bpz_alone_has_no_graph(self, pristine):
+    def test_rejects_a_bpz_without_a_graph(self, pristine):
         with pytest.raises(InputError, match="holds only weights and no graph"):
             bundled_onnx(pristine / "weights.bpz")
 
-    def test_weights_of_another_network(self, pristine):
+    def test_rejects_weights_of_another_network(self, pristine):
         graph = (pristine / "graph.onnx").read_bytes()
         weights = {tensor.name: tensor.values() for tensor in codec.decode((pristine / "weights.bpz").read_bytes())}
         with pytest.raises(InputError, match=r"no tensor 1\.bias"):
@@ -173,7 +173,7 @@ class TestOnnx:
 
 
 class TestBench:
-    def test_every_contender_is_measured(self, packed, pristine):
+    def test_all_contenders_are_measured(self, packed, pristine):
         report = bayespress.bench(pristine, packed("mlp"), seconds=0.1)
         assert [row.label for row in report.rows] == [
             "compiled", "ONNX Runtime, shrunk", "PyTorch, shrunk", "ONNX Runtime, original", "PyTorch, original",
@@ -190,18 +190,18 @@ class TestBench:
         with pytest.raises(CheckFailedError, match=r"An output of compiled differs by .*, 0\.99 % of it"):
             bayespress.bench(bundle, seconds=0.05)
 
-    def test_a_bundle_alone(self, pristine, tmp_path):
+    def test_a_bundle_without_a_packed_directory(self, pristine, tmp_path):
         report = bayespress.bench(pristine, seconds=0.05)
         assert [row.label for row in report.rows] == ["compiled", "ONNX Runtime, shrunk"]
         (tmp_path / "bench.json").write_text(report.model_dump_json())
         assert BenchReport.read(tmp_path / "bench.json") == report
 
     @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), 1e9])
-    def test_no_time(self, pristine, seconds):
+    def test_rejects_a_measuring_time_of_zero(self, pristine, seconds):
         with pytest.raises(InputError, match="seconds is out of range"):
             bayespress.bench(pristine, seconds=seconds)
 
-    def test_other_weights(self, packed, pristine):
+    def test_rejects_a_packed_directory_with_other_weights(self, packed, pristine):
         with pytest.raises(InputError, match="holds other weights than the bundle"):
             bayespress.bench(pristine, packed("single-layer"), seconds=0.05)
 
@@ -225,7 +225,7 @@ def test_rejects_invalid_tolerance(bundle, value):
     assert "holds a tolerance that is negative or not finite" in failed[0].detail
 
 
-def test_a_library_refuses_foreign_weights(packed, pristine, tmp_path):
+def test_a_library_rejects_weights_of_another_network(packed, pristine, tmp_path):
     library = pristine / "targets" / "host" / "libnetwork.so"
     with pytest.raises(InputError, match="not of this network"):
         CompiledNetwork(library, (packed("single-layer") / "weights.bpz").read_bytes())

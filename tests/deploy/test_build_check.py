@@ -45,14 +45,14 @@ def with_outputs(packed: Path, folder: Path, change) -> Path:
     return copied
 
 
-def test_vectors_of_another_network(packed, tmp_path):
+def test_rejects_golden_vectors_of_another_network(packed, tmp_path):
     folder = with_outputs(packed("mlp"), tmp_path, lambda y: y * np.float32(1.001))
     assert "an output of PyTorch on the exported network differs by" in refused(
         folder, tmp_path, outs=("it.bundle", "it.zip")
     )
 
 
-def test_an_importer_that_is_wrong(packed, tmp_path, monkeypatch):
+def test_a_wrong_importer_is_detected(packed, tmp_path, monkeypatch):
     """Of one operator, and for a target that cannot be run here: the code for this machine is tried all the same."""
     real = aot.lower
 
@@ -73,7 +73,7 @@ def test_an_importer_that_is_wrong(packed, tmp_path, monkeypatch):
     assert "the first wrong values are those of aten.tanh of the layer 4" in message
 
 
-def test_an_exporter_that_is_wrong(packed, tmp_path, monkeypatch):
+def test_a_wrong_exporter_is_detected(packed, tmp_path, monkeypatch):
     real = export._exported
     monkeypatch.setattr(
         export, "_exported", lambda program, optimize: real(program, optimize=optimize).replace(b"Tanh", b"Sinh")
@@ -83,7 +83,7 @@ def test_an_exporter_that_is_wrong(packed, tmp_path, monkeypatch):
     assert "aten.tanh" in message
 
 
-def test_a_compiled_network_that_crashes(packed, tmp_path, monkeypatch):
+def test_a_crash_of_the_compiled_network_is_reported(packed, tmp_path, monkeypatch):
     def crash(command):
         raise CheckFailedError("The runner failed: it ended with status -11")
 
@@ -92,7 +92,7 @@ def test_a_compiled_network_that_crashes(packed, tmp_path, monkeypatch):
     assert "the code compiled for this machine failed: the runner failed: it ended with status -11;" in message
 
 
-def test_what_a_bundle_says_of_its_golden_inputs(packed, pristine):
+def test_the_manifest_describes_the_golden_inputs(packed, pristine):
     with opened(pristine) as bundle:
         inputs, allowed = bundle.golden_inputs(), bundle.golden_tolerance()
         np.testing.assert_array_equal(bundle.real_inputs(), ZOO["mlp"].inputs().numpy())
@@ -101,7 +101,7 @@ def test_what_a_bundle_says_of_its_golden_inputs(packed, pristine):
         assert not (pristine / "golden" / "half.f32").exists()
 
 
-def test_an_operator_is_found_by_halving():
+def test_binary_search_finds_the_wrong_operator():
     network = ZOO["residual"].network()
     x = ZOO["residual"].inputs(1)
     program = torch.export.export(network, (x,))
@@ -146,7 +146,7 @@ class Kinds(nn.Module):
         ("list", "gives a list"),
     ],
 )  # fmt: skip
-def test_outputs_that_are_not_one_float32_tensor(kind, message, tmp_path):
+def test_rejects_outputs_other_than_one_float32_tensor(kind, message, tmp_path):
     network, x = Kinds(kind).eval(), torch.randn(1, 4)
     with pytest.raises(InputError, match=message):
         Packed(b"", network, network, x, ()).write(tmp_path / "packed", name="it")
@@ -165,7 +165,7 @@ def test_outputs_that_are_not_one_float32_tensor(kind, message, tmp_path):
         (nn.Linear(4, 3).double(), (torch.randn(1, 4).double(),), "The network's input is float64"),
     ],
 )
-def test_a_program_of_another_kind(network, example, message, packed, tmp_path):
+def test_rejects_programs_of_another_kind(network, example, message, packed, tmp_path):
     """As somebody else may have exported it into a packed directory."""
     folder = Path(shutil.copytree(packed("mlp"), tmp_path / "packed"))
     torch.export.save(torch.export.export(network.eval(), example), folder / "network.pt2")
@@ -186,7 +186,7 @@ class Named(nn.Module):
         return (self.fc(x) + self.input) * self.output
 
 
-def test_weights_named_like_the_graphs_ends(tmp_path):
+def test_weights_named_like_input_and_output_of_the_graph(tmp_path):
     """The graph stays in single static assignment, and computes the same."""
     network, x = Named().eval(), torch.randn(1, 4)
     _export(network, x, tmp_path / "it.pt2")
@@ -196,7 +196,7 @@ def test_weights_named_like_the_graphs_ends(tmp_path):
     np.testing.assert_allclose(outputs, network(x).detach().numpy(), rtol=1e-5)
 
 
-def test_a_layer_in_a_narrow_range(tmp_path):
+def test_an_error_in_small_outputs_is_detected(tmp_path):
     """Outputs of 1e-4 with an error of a tenth: below any absolute tolerance that others would pass with."""
 
     class Small(nn.Module):

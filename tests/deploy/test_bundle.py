@@ -37,7 +37,7 @@ def refused(path) -> str:
     return report.checks[0].detail
 
 
-def test_what_a_bundle_holds(pristine):
+def test_the_files_of_a_bundle(pristine):
     files = {path.relative_to(pristine).as_posix() for path in pristine.rglob("*") if path.is_file()}
     assert files == {
         "manifest.json", "report.html", "weights.bpz", "graph.onnx", "golden/input.f32", "golden/output.f32",
@@ -52,7 +52,7 @@ def test_what_a_bundle_holds(pristine):
 
 
 @pytest.mark.parametrize("name", ["weights.bpz", "graph.onnx", "golden/output.f32", "targets/host/runner", MANIFEST])
-def test_every_kind_of_change_to_a_file(bundle, name):
+def test_every_changed_file_is_rejected(bundle, name):
     whole = (bundle / name).read_bytes()
     rng = np.random.default_rng(0)
     at = sorted({0, len(whole) - 1, *rng.integers(0, len(whole), 10).tolist()})
@@ -64,7 +64,7 @@ def test_every_kind_of_change_to_a_file(bundle, name):
     assert verify(bundle).passed
 
 
-def test_files_too_many_and_too_few(bundle):
+def test_surplus_and_missing_files_are_rejected(bundle):
     (bundle / "targets" / "host" / "extra").write_text("")
     assert "targets/host/extra is not in the manifest" in refused(bundle)
     (bundle / "targets" / "host" / "extra").unlink()
@@ -72,13 +72,13 @@ def test_files_too_many_and_too_few(bundle):
     assert "graph.onnx is missing" in refused(bundle)
 
 
-def test_a_link_is_no_file(bundle, tmp_path):
+def test_rejects_a_link_instead_of_a_file(bundle, tmp_path):
     (bundle / "graph.onnx").rename(tmp_path / "elsewhere")
     (bundle / "graph.onnx").symlink_to(tmp_path / "elsewhere")
     assert "graph.onnx is not the file" in refused(bundle)
 
 
-def test_wrong_numbers_under_right_hashes(bundle):
+def test_wrong_outputs_with_valid_hashes_are_detected(bundle):
     """Somebody who seals anew can still not make the network compute something else unnoticed."""
     output = np.fromfile(bundle / "golden" / "output.f32", "<f4")
     output[3] += 0.01
@@ -104,7 +104,7 @@ def test_a_runner_outside_the_bundle_is_refused(bundle):
     assert "../../bin/true of target host is not among its files" in refused(bundle)
 
 
-def test_what_was_hashed_is_what_is_run(bundle, tmp_path):
+def test_the_hashed_copy_is_executed(bundle, tmp_path):
     """A folder that somebody else may write to changes after its check: the copy that is run does not."""
     with opened(bundle) as it:
         assert it.first_difference() is None
@@ -142,7 +142,7 @@ def test_a_file_that_changes_while_it_is_copied(bundle, monkeypatch):
     assert "graph.onnx cannot be read" in refused(bundle)
 
 
-def test_files_that_are_no_files(bundle, tmp_path):
+def test_rejects_pipes_and_folders_instead_of_files(bundle, tmp_path):
     (bundle / "graph.onnx").unlink()
     os.mkfifo(bundle / "graph.onnx")  # whoever opens it to read waits for ever
     assert "graph.onnx is not the file" in refused(bundle)
@@ -158,7 +158,7 @@ def test_files_that_are_no_files(bundle, tmp_path):
     assert "manifest.json is not a regular file" in refused(bundle)
 
 
-def test_folders_without_end(bundle):
+def test_rejects_folders_with_too_many_files(bundle):
     for index in range(MOST_FILES + 1):
         (bundle / f"{index}").touch()
     assert f"holds more than {MOST_FILES} files" in refused(bundle)
@@ -167,7 +167,7 @@ def test_folders_without_end(bundle):
 @pytest.mark.parametrize(
     "path", ["../evil", "/etc/evil", "a//b", "a/./b", "./a", "a/", "", "a\\b", "C:a", "a\nb", "x" * 300]
 )
-def test_paths_that_leave_a_bundle(pristine, path):
+def test_rejects_paths_outside_the_bundle(pristine, path):
     manifest = Manifest.parse((pristine / MANIFEST).read_bytes())
     evil = manifest.files[0].model_copy(update={"path": path})
     forged = manifest.model_copy(update={"files": (*manifest.files, evil)}).sealed()
@@ -175,7 +175,7 @@ def test_paths_that_leave_a_bundle(pristine, path):
         Manifest.parse(forged.canonical())
 
 
-def test_manifests_without_measure(pristine):
+def test_rejects_manifests_beyond_the_limits(pristine):
     manifest = Manifest.parse((pristine / MANIFEST).read_bytes())
     first = manifest.files[0]
     huge = first.model_copy(update={"size": LARGEST_FILE})
@@ -201,7 +201,7 @@ def test_manifests_without_measure(pristine):
             Manifest.parse(text)
 
 
-def test_a_manifest_or_signature_too_large(bundle):
+def test_rejects_a_manifest_or_signature_beyond_its_limit(bundle):
     (bundle / "manifest.sig").write_bytes(bytes(65))
     assert "manifest.sig has 65 bytes" in refused(bundle)
     (bundle / "manifest.sig").unlink()
@@ -209,7 +209,7 @@ def test_a_manifest_or_signature_too_large(bundle):
     assert "manifest.json has 5242880 bytes" in refused(bundle)
 
 
-def test_a_file_that_is_also_a_folder(bundle):
+def test_rejects_a_path_that_is_a_file_and_a_folder(bundle):
     manifest = Manifest.parse((bundle / MANIFEST).read_bytes())
     inner = manifest.files[0].model_copy(update={"path": "weights.bpz/inner"})
     forged = manifest.model_copy(update={"files": (*manifest.files, inner)}).sealed()
@@ -234,7 +234,7 @@ class TestZip:
 
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
-    def test_any_byte_changed(self, archive, tmp_path, data):
+    def test_any_changed_byte_is_rejected(self, archive, tmp_path, data):
         whole = archive.read_bytes()
         kind = data.draw(st.sampled_from(["flip", "cut", "append", "prepend"]))
         if kind == "flip":
@@ -261,19 +261,19 @@ class TestZip:
                 archive.writestr(name, data)
         return path
 
-    def test_members_outside(self, pristine, tmp_path):
+    def test_rejects_members_outside_the_bundle(self, pristine, tmp_path):
         path = self.forged(pristine, tmp_path, **{"../evil": "x"})
         assert "../evil" in refused(path)
         assert not (tmp_path / "evil").exists()
 
-    def test_a_bomb(self, pristine, tmp_path):
+    def test_rejects_a_zip_bomb(self, pristine, tmp_path):
         path = tmp_path / "bomb.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.write(pristine / MANIFEST, MANIFEST)
             archive.writestr("graph.onnx", bytes(50_000_000))
         assert "(manifest.json is compressed)" in refused(path)
 
-    def test_members_that_claim_to_be_larger(self, pristine, tmp_path):
+    def test_rejects_members_that_claim_a_larger_size(self, pristine, tmp_path):
         path = self.forged(pristine, tmp_path, **{"graph.onnx": bytes(50_000)})
         assert "is missing from the bundle" in refused(path)
         with zipfile.ZipFile(path, "a") as archive:
@@ -282,18 +282,18 @@ class TestZip:
                     archive.write(pristine / entry.path, entry.path)
         assert "graph.onnx is not the file of" in refused(path)
 
-    def test_members_too_many(self, pristine, tmp_path):
+    def test_rejects_too_many_members(self, pristine, tmp_path):
         path = self.forged(pristine, tmp_path, **{f"golden/{index}": "" for index in range(MOST_FILES)})
         assert f"holds {MOST_FILES + 1} files, and a bundle has at most {MOST_FILES}" in refused(path)
 
     @pytest.mark.parametrize("name", ["/etc/evil", "..\\evil", "C:evil", "a/../../evil", "golden/\x1b[31m"])
-    def test_names_of_members(self, pristine, tmp_path, name):
+    def test_rejects_invalid_names_of_members(self, pristine, tmp_path, name):
         message = refused(self.forged(pristine, tmp_path, **{name: "x"}))
         assert "is not in the manifest" in message or "is missing" in message
         assert message.isprintable()
         assert {path.name for path in tmp_path.iterdir()} == {"forged.zip"}
 
-    def test_a_link_in_an_archive_is_no_file(self, pristine, tmp_path):
+    def test_rejects_a_link_in_an_archive(self, pristine, tmp_path):
         path = tmp_path / "link.zip"
         with zipfile.ZipFile(path, "w") as archive:
             archive.write(pristine / MANIFEST, MANIFEST)
@@ -310,7 +310,7 @@ class TestZip:
             assert not [path for path in tmp_path.rglob("*") if path.is_file()]
         assert not list(tmp_path.iterdir())
 
-    def test_a_file_twice(self, pristine, tmp_path):
+    def test_rejects_a_file_that_occurs_twice(self, pristine, tmp_path):
         path = tmp_path / "twice.zip"
         with zipfile.ZipFile(path, "w") as archive:
             archive.write(pristine / MANIFEST, MANIFEST)
@@ -318,7 +318,7 @@ class TestZip:
                 archive.write(pristine / MANIFEST, MANIFEST)
         assert "twice" in refused(path)
 
-    def test_no_bundle(self, tmp_path):
+    def test_rejects_other_zip_files(self, tmp_path):
         with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
             archive.writestr("readme", "x")
         with pytest.raises(InputError, match=r"has no manifest\.json"):
@@ -341,13 +341,13 @@ def test_rejects_invalid_manifests(pristine, spoil):
         Manifest.parse(json.dumps(spoil(fields), indent=2).encode() + b"\n")
 
 
-def test_the_same_manifest_otherwise_written_is_refused(pristine):
+def test_rejects_a_manifest_in_another_form(pristine):
     data = (pristine / MANIFEST).read_bytes()
     with pytest.raises(CorruptFileError, match="changed after it was built"):
         Manifest.parse(data.replace(b'  "name"', b'   "name"'))
 
 
-def test_no_bundle_at_all(tmp_path):
+def test_rejects_paths_without_a_bundle(tmp_path):
     with pytest.raises(InputError, match=r"no manifest\.json"):
         verify(tmp_path)
     with pytest.raises(InputError, match=r"There is no bundle or \.bpz file"):
@@ -356,7 +356,7 @@ def test_no_bundle_at_all(tmp_path):
         pass
 
 
-def test_a_device_asked_for_by_name_must_be_there(pristine):
+def test_a_named_device_must_be_available(pristine):
     assert [check.name for check in verify(pristine, ["host"]).checks][-1] == "golden vectors, host runner"
     with pytest.raises(MissingToolError, match="no target for aarch64"):
         verify(pristine, ["qemu-arm64"])
@@ -373,7 +373,7 @@ def test_a_host_build_of_another_machine_is_not_run(bundle):
     assert (last.outcome, "for riscv64" in last.detail) == ("skipped", True)
 
 
-def test_linux_comes_before_android_on_a_board(bundle):
+def test_targets_for_linux_are_preferred_to_android(bundle):
     """On 32 bits their objects are of different ABIs; a bundle names its targets in the order they were asked for."""
     with opened(bundle) as it:
         entry = it.manifest.targets["host"].model_copy(update={"machine": "armv7l"})
@@ -383,7 +383,7 @@ def test_linux_comes_before_android_on_a_board(bundle):
     assert target_for(both, "armv8l") == entry
 
 
-def test_paths_may_be_text(pristine):
+def test_paths_may_be_strings(pristine):
     report = verify(str(pristine), ["host"])
     assert report.passed
     assert [device.device for device in bayespress.bench(str(pristine), seconds=0.01, compare=()).devices] == ["host"]

@@ -76,7 +76,7 @@ class TestOwnDevice(DeviceContract):
         return LabBench()
 
 
-def test_a_device_of_ones_own_is_registered(monkeypatch):
+def test_registers_a_user_device(monkeypatch):
     monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
     entry = DeviceEntry("lab-bench", "the bench in the lab", lambda _name: LabBench())
     register_device(entry)
@@ -87,7 +87,7 @@ def test_a_device_of_ones_own_is_registered(monkeypatch):
         register_device(entry)
 
 
-def test_a_device_of_ones_own_is_named_by_its_module(pristine, monkeypatch, tmp_path):
+def test_a_user_device_is_named_by_its_module(pristine, monkeypatch, tmp_path):
     (tmp_path / "lab.py").write_text(
         "from bayespress.deploy.devices.host import Host\n\n\nclass Lab(Host):\n    name = 'lab'\n"
         "    description = 'host runner in the lab'\n"
@@ -139,7 +139,7 @@ class TestOwnTarget(TargetContract):
         return "wasm"
 
 
-def test_a_target_of_ones_own_is_registered(registry_of_targets):
+def test_registers_a_user_target(registry_of_targets):
     register_target(PLAIN_WASM)
     assert all_targets()[-1] is PLAIN_WASM
     assert "wasm32-plain" in targets_help()
@@ -161,7 +161,7 @@ def test_rejects_a_target_with_too_few_registers(registry_of_targets):
         register_target(dataclasses.replace(PLAIN_WASM, registers=(4, 4)))
 
 
-def test_a_target_of_ones_own_is_named_by_its_module(monkeypatch, tmp_path):
+def test_a_user_target_is_named_by_its_module(monkeypatch, tmp_path):
     (tmp_path / "lab_targets.py").write_text(
         "from bayespress.deploy.compile.targets import target_named\nfrom dataclasses import replace\n"
         "BOARD = replace(target_named('arm64-linux'), name='board')\n"

@@ -48,14 +48,14 @@ def changed(**fields: object) -> bytes:
     return framed(SOUND | fields)
 
 
-def test_a_report_in_several_lines_with_noise_between():
+def test_a_report_in_several_lines_between_other_output():
     text = json.dumps(SOUND).encode()
     pieces = [text[at : at + 50] for at in range(0, len(text), 50)]
     printed = b"driver: hello\n".join(framed(piece) for piece in pieces)
     assert parse_report(printed, "board") == parse_report(framed(SOUND), "board")
 
 
-def test_the_runner_prints_long_reports_whole(pristine, tmp_path):
+def test_the_runner_prints_long_reports_completely(pristine, tmp_path):
     """Longer than one of its lines."""
     inputs = np.random.default_rng(0).normal(size=(5000, 16)).astype("<f4")
     (tmp_path / "x.f32").write_bytes(inputs.tobytes())
@@ -75,7 +75,7 @@ def test_the_runner_prints_long_reports_whole(pristine, tmp_path):
         (b"\r\n", b"\r\n"),
     ],
 )
-def test_noise_around_the_report(noise):
+def test_other_output_around_the_report(noise):
     report = parse_report(noise[0] + framed(SOUND) + noise[1], "board")
     assert report.digests == [0, 4294967295]
     np.testing.assert_array_equal(report.output_array(), np.array([[0.5, -1e-9], [np.nan, 3]], np.float32))
@@ -133,7 +133,7 @@ def test_noise_around_the_report(noise):
         (changed(gpu=SOUND["gpu"] | {"precision": "float64"}), "gpu.precision"),
     ],
 )
-def test_other_things_than_a_report(printed, reason):
+def test_rejects_anything_but_a_report(printed, reason):
     with pytest.raises(CheckFailedError, match=rf"The runner on board printed .*{reason}") as caught:
         parse_report(printed, "board")
     assert str(caught.value).isprintable()
@@ -149,7 +149,7 @@ def refused(printed: bytes) -> bool:
     return False
 
 
-def test_random_shapes_never_end_in_another_error():
+def test_random_reports_give_no_other_error():
     """Every value of a sound report replaced by one of another kind, and bytes changed at random."""
     kinds = [None, True, -1, 0, 1.5, 10**30, "", "x", "\u202e", [], [[]], {}, {"": []}, [None], [[None]]]
     random.seed(0)
@@ -171,20 +171,20 @@ def test_names_are_made_safe_to_print():
     assert report.facts.cpu == "\\x1b[31mCortex\\u202e"
 
 
-def test_output_of_any_length_is_cut_off():
+def test_endless_output_is_stopped():
     program = [sys.executable, "-c", "import sys\nwhile True: sys.stdout.write('x' * 65536)"]
     with pytest.raises(CheckFailedError, match=r"board printed more than 1000000 bytes"):
         run_program(program, "board", Limits(60, 1_000_000))
 
 
-def test_error_text_of_any_length_is_no_trouble():
+def test_long_error_text_is_truncated():
     program = [sys.executable, "-c", "import sys\nfor _ in range(400): sys.stderr.write('y' * 65536)\nprint('done')"]
     finished = run_program(program, "board", Limits(60))
     assert (finished.status, finished.output) == (0, b"done\n")
     assert len(finished.errors) == 65536
 
 
-def test_large_input_and_output_at_once(tmp_path):
+def test_large_input_and_output_do_not_deadlock(tmp_path):
     """A program that answers while it still reads does not wait for us, nor we for it."""
     size = 8 << 20
     (tmp_path / "large").write_bytes(bytes(size))
@@ -192,7 +192,7 @@ def test_large_input_and_output_at_once(tmp_path):
     assert len(finished.output) == size
 
 
-def test_a_program_that_hangs_is_ended_with_all_that_it_started(tmp_path):
+def test_a_hanging_program_is_ended_with_its_children(tmp_path):
     steps = []
     script = f"sleep 300 & echo $! >{tmp_path}/pid; trap '' TERM; wait; sleep 300"
     before = time.monotonic()
@@ -213,7 +213,7 @@ def test_progress_while_a_program_runs(monkeypatch):
     assert steps[0] == "board: running for 0 s, stopped after 60 s"
 
 
-def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for():
+def test_does_not_wait_for_a_daemon_that_keeps_pipes_open():
     """As adb's server, which `adb` starts."""
     before = time.monotonic()
     finished = run_program(["sh", "-c", "setsid sleep 20 & echo started"], "board", Limits(60))
@@ -252,7 +252,7 @@ def on_host(bundle: Path):
     return check
 
 
-def test_a_runner_among_noise(bundle):
+def test_a_report_of_a_runner_between_other_output(bundle):
     report = sound_report(bundle)
     assert on_host(with_runner(bundle, printing(report))).outcome == "passed"
 
@@ -269,7 +269,7 @@ def test_a_runner_among_noise(bundle):
         ({"surplus": 1}, "does not match the schema"),
     ],
 )
-def test_reports_that_do_not_answer(bundle, change, reason):
+def test_rejects_reports_that_do_not_match_the_request(bundle, change, reason):
     with opened(bundle) as it:
         width = it.manifest.output_shape[-1]
         examples = it.manifest.golden_examples
@@ -300,7 +300,7 @@ def test_reports_that_do_not_answer(bundle, change, reason):
         ("exit 0", "printed no report"),
     ],
 )
-def test_runners_that_break(bundle, script, sentence):
+def test_runners_that_fail(bundle, script, sentence):
     with_runner(bundle, f"#!/bin/sh\n{script}\n")
     with opened(bundle) as it, pytest.raises(BayespressError) as caught:
         run_on("host", it, bundle / GOLDEN_INPUT)
@@ -308,7 +308,7 @@ def test_runners_that_break(bundle, script, sentence):
     assert "\x1b" not in str(caught.value)
 
 
-def test_runners_that_the_system_does_not_start(bundle, tmp_path):
+def test_runners_that_the_system_cannot_start(bundle, tmp_path):
     header = b"\x7fELF\x02\x01\x01" + bytes(9) + (2).to_bytes(2, "little") + (0x1234).to_bytes(2, "little") + bytes(44)
     with (
         opened(with_runner(bundle, header)) as it,
@@ -325,20 +325,20 @@ def test_runners_that_the_system_does_not_start(bundle, tmp_path):
         run_program([str(program)], "host", Limits(60))
 
 
-def test_a_runner_that_spins(bundle):
+def test_a_runner_is_stopped_at_its_time_limit(bundle):
     with_runner(bundle, "#!/bin/sh\nwhile true; do :; done\n")
     report = bayespress.verify(bundle, ["host"], time_limit=0.5)
     assert report.checks[-1].detail.startswith("host did not end within 0.5 seconds and was stopped")
 
 
 @pytest.mark.parametrize("folder", ["-x", "a:b", "with space", "quo'te\"", "per%25cent?"])
-def test_odd_names_of_bundles(pristine, tmp_path, folder, monkeypatch):
+def test_unusual_names_of_bundles(pristine, tmp_path, folder, monkeypatch):
     shutil.copytree(pristine, tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     assert bayespress.verify(Path(folder), ["host"]).passed
 
 
-def test_the_runner_prints_what_was_asked_for(pristine):
+def test_the_runner_prints_the_requested_fields(pristine):
     request = RunRequest(outputs=False, repeat=3, warmup=0, layers=True, threads=2, digests=True, facts=True)
     with opened(pristine) as it:
         report = run_on("host", it, pristine / GOLDEN_INPUT, request)

@@ -42,7 +42,7 @@ def is_running(number: int) -> bool:
 
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 @pytest.mark.parametrize("command", [["bench", "--compare", "none", "-o", "new/out.json"], ["verify", "-d", "host"]])
-def test_a_runner_that_hangs_ends_with_the_command(number, command, hanging, tmp_path, monkeypatch):
+def test_a_hanging_runner_ends_with_the_command(number, command, hanging, tmp_path, monkeypatch):
     bundle, started = hanging
     (tmp_path / "temporary").mkdir()
     (tmp_path / "place").mkdir()

@@ -154,7 +154,7 @@ def test_blocked_convolutions(problem, batch, inputs, outputs, registers):
     np.testing.assert_allclose(got, want.numpy(), rtol=2e-4, atol=2e-4)
 
 
-def test_a_residual_before_pooling_is_not_taken_for_a_bias():
+def test_a_residual_before_pooling_is_not_read_as_a_bias():
     """One channel of one column: a number for each output is as long as its longest axis, as one a channel would be."""
     torch.manual_seed(0)
     x, weight, residual = torch.randn(1, 2, 9, 1), torch.randn(1, 2, 1, 1), torch.randn(1, 1, 9, 1)
@@ -226,7 +226,7 @@ def layer(entries, inputs=64, extents=(16, 16)):
     return Layer("p_weight", (64, inputs, 3, 3), Stored(entries, "int8"), 1, geometry, Epilogue())
 
 
-def test_the_sparser_the_likelier_sparse():
+def test_sparser_layers_get_sparse_kernels():
     whole = 64 * 64 * 9
     kernels = [choose([layer(count)], ["c"])[0].kernel for count in (whole // 100, whole // 20, whole // 2, whole)]
     assert kernels[0] == kernels[1] == "sparse"
@@ -235,7 +235,7 @@ def test_the_sparser_the_likelier_sparse():
 
 
 @pytest.mark.parametrize("kernels", ["dense", "sparse"])
-def test_what_is_asked_for_is_done(kernels):
+def test_a_requested_kernel_is_used(kernels):
     (decision,) = choose([layer(10)], ["conv"], kernels)
     assert isinstance(decision, KernelDecision)
     assert (decision.layer, decision.kernel, decision.reason) == ("conv", kernels, "asked for")

@@ -60,7 +60,7 @@ class Fails:
     ],
 )
 @pytest.mark.parametrize("error", [RuntimeError("InternalError: no rule\nStack trace:"), KeyError("x"), TypeError()])
-def test_what_tvm_raises_is_one_sentence(place, name, error, monkeypatch, tmp_path):
+def test_an_error_of_tvm_becomes_one_sentence(place, name, error, monkeypatch, tmp_path):
     monkeypatch.setattr(f"{place}.{name}", Fails(error))
     program = torch.export.export(nn.Linear(4, 3), (torch.randn(1, 4),))
     compiles = {"bayespress.deploy.compile.opencl": lambda: lower_opencl(program, target_named("opencl"))}.get(
@@ -95,7 +95,7 @@ def test_rejects_invalid_kernels(packed, tmp_path):
         ({"devices": ["toaster"]}, "no device 'toaster'"),
     ],
 )
-def test_benches_that_cannot_be(pristine, options, message):
+def test_rejects_invalid_benchmarks(pristine, options, message):
     with pytest.raises(InputError, match=message):
         bench(pristine, seconds=0.05, **options)
 

@@ -26,7 +26,7 @@ NAMES = [
 ]  # fmt: skip
 
 
-def test_every_name_comes_back_from_a_c_compiler(tmp_path):
+def test_every_name_survives_a_c_compiler(tmp_path):
     rows = ",\n".join(_c_string(name) + "\n" + _c_string("7") for name in NAMES)  # an octal escape ends after 3 digits
     (tmp_path / "names.c").write_text(
         "#include <stdio.h>\nstatic const char *const names[] = {\n" + rows + "};\n"
@@ -46,7 +46,7 @@ def compressed(network):
 
 
 @pytest.mark.parametrize("name", ["f(x);", "{};", 'R"x('])
-def test_names_that_pytorch_cannot_read_back(name, tmp_path, caplog):
+def test_rejects_names_that_pytorch_cannot_read_back(name, tmp_path, caplog):
     network = nn.Sequential()
     network.add_module(name, nn.Linear(5, 5))
     with pytest.raises(InputError, match=r"cannot read back the exported program of Sequential .*; give its modules"):
@@ -55,7 +55,7 @@ def test_names_that_pytorch_cannot_read_back(name, tmp_path, caplog):
     assert "Traceback" not in caplog.text
 
 
-def test_a_network_of_such_names_is_built_and_verified(tmp_path, monkeypatch):
+def test_a_network_with_unusual_names_is_built_and_verified(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     network = nn.Sequential()

@@ -62,7 +62,7 @@ class Inverse(nn.Module):
         return torch.erfinv(x)
 
 
-def test_a_refusal_of_many_modules_stays_short():
+def test_an_error_about_many_modules_stays_short():
     network = Between(nn.Sequential(*(Inverse() for _ in range(9)))).eval().requires_grad_(False)
     with pytest.raises(InputError, match=r"erfinv.* and 5 more modules is not supported") as logged:
         normalised(torch.export.export(network, (EDGES,)))

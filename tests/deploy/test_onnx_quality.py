@@ -30,7 +30,7 @@ def plainly(network, x) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["residual", "depthwise", "cardinal", "strided", "constants"])
-def test_the_quality_of_a_plain_export(name, tmp_path):
+def test_the_graph_is_as_good_as_a_plain_export(name, tmp_path):
     network, x = ZOO[name].network(), ZOO[name].inputs(1)
     _export(network, x, tmp_path / "it.pt2")
     program = load_program(tmp_path / "it.pt2")
@@ -65,7 +65,7 @@ class Modern(torch.nn.Module):
         return torch.nn.functional.hardswish(self.up(x.permute(0, 3, 1, 2))).mean((2, 3)).relu()
 
 
-def test_what_onnx_has_whole_stays_whole(tmp_path):
+def test_operators_of_onnx_are_not_decomposed(tmp_path):
     torch.manual_seed(3)
     network, x = Modern().eval(), torch.randn(1, 2, 5, 4)
     _export(network, x, tmp_path / "it.pt2")
@@ -79,7 +79,7 @@ def test_what_onnx_has_whole_stays_whole(tmp_path):
     np.testing.assert_allclose(onnx_outputs(onnx_session(filled), x.numpy()), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_clamps_of_one_value_are_one_operator_each():
+def test_two_clamps_of_one_value_stay_two_operators():
     """Two with the same source: bounds that are named after it would be one bound."""
 
     class Clamps(torch.nn.Module):
@@ -105,7 +105,7 @@ def test_clamps_of_one_value_are_one_operator_each():
     assert onnx_graph(program) == model
 
 
-def test_the_optimiser_leaves_the_model_that_it_reads():
+def test_the_optimiser_does_not_change_its_input():
     bounds = [onnx.numpy_helper.from_array(np.float32(bound), name) for name, bound in (("low", 0), ("high", 6))]
     values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in ("input", "output")]
     nodes = [onnx.helper.make_node("Max", ["input", "low"], ["between"]),

@@ -102,13 +102,13 @@ def test_each_family_of_devices(name, family, packed, pocl, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["codebook", "round-off"])
-def test_values_that_are_looked_up(quantizer, packed, pocl, tmp_path):
+def test_values_from_lookup_tables(quantizer, packed, pocl, tmp_path):
     bayespress.build(packed("padded", quantizer), ["opencl"], tmp_path / "it.bundle", kernels="sparse")
     assert "BP_LEVELS" in (tmp_path / "it.bundle" / "targets" / "opencl" / "gpu_schedule.c").read_text()
     assert bayespress.verify(tmp_path / "it.bundle", ["opencl"]).passed
 
 
-def test_half_precision_gives_way_where_the_device_has_none(packed, pocl, tmp_path):
+def test_a_device_without_half_precision_runs_float32_kernels(packed, pocl, tmp_path):
     """PoCL as Debian has it knows no half, and the float32 kernels of the same bundle run."""
     bayespress.build(packed("conv"), ["opencl+fp16-products"], tmp_path / "it.bundle")
     reported = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
@@ -130,7 +130,7 @@ def test_half_precision(name, kernels, packed, intel, tmp_path):
     assert ("float16" in check.detail) == intel
 
 
-def test_half_precision_that_is_too_coarse_is_told(packed, intel, tmp_path, monkeypatch):
+def test_too_large_errors_of_half_precision_are_reported(packed, intel, tmp_path, monkeypatch):
     monkeypatch.setattr(Bundle, "golden_tolerance", lambda self, half=False: np.zeros_like(self.golden_outputs()))
     bayespress.build(packed("conv"), ["opencl+fp16-products"], tmp_path / "it.bundle")
     (check,) = bayespress.verify(tmp_path / "it.bundle", ["opencl"]).checks[-1:]
@@ -138,7 +138,7 @@ def test_half_precision_that_is_too_coarse_is_told(packed, intel, tmp_path, monk
     assert ("build without +fp16-products" in check.detail) == intel
 
 
-def test_variables_of_one_name_are_told_apart():
+def test_variables_with_the_same_name_are_distinguished():
     """What is cast gets the same name as what follows, and kernels are given their buffers by name."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.ReLU(), torch.nn.Conv2d(3, 2, 3)).eval()
@@ -160,7 +160,7 @@ def test_kernels_are_compiled_once(bundled, pocl, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", b"BPCL0001" + bytes(4000)])
-def test_a_damaged_cache_is_made_anew(bundled, pocl, tmp_path, damage):
+def test_a_damaged_cache_is_replaced(bundled, pocl, tmp_path, damage):
     cache = tmp_path / "kernels.cache"
     cache.write_bytes(damage)
     assert not report_in(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
@@ -172,7 +172,7 @@ KINDS = ["others may write", "link", "pipe", "folder", *(["another user's"] if o
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_cache_that_somebody_else_may_have_written_is_not_run(bundled, pocl, tmp_path, kind):
+def test_rejects_a_cache_that_another_user_may_have_written(bundled, pocl, tmp_path, kind):
     """A compiled kernel is a program that the driver runs."""
     cache = tmp_path / "kernels.cache"
     run(bundled, "--gpu-cache", str(cache))
@@ -201,7 +201,7 @@ def test_writing_a_cache_follows_no_link(bundled, pocl, tmp_path):
     assert (tmp_path / "precious").read_text() == "mine"
 
 
-def test_a_cache_that_cannot_be_written_is_no_failure(bundled, pocl):
+def test_a_cache_that_cannot_be_written_is_ignored(bundled, pocl):
     reported = report_in(run(bundled, "--gpu-cache", "/nowhere/kernels.cache").stdout)
     assert reported["gpu"] is not None
 
@@ -213,7 +213,7 @@ def test_times_by_kernel(bundled, pocl):
     assert all(each["mean_ns"] > 0 for each in reported["layers"])
 
 
-def test_without_a_device_the_processor_steps_in_and_says_so(bundled, tmp_path):
+def test_without_a_device_the_processor_is_used_and_reported(bundled, tmp_path):
     hidden = {"OCL_ICD_VENDORS": str(tmp_path)}
     done = run(bundled, environment=hidden)
     reported = report_in(done.stdout)
@@ -223,7 +223,7 @@ def test_without_a_device_the_processor_steps_in_and_says_so(bundled, tmp_path):
         check_outputs(np.array(reported["outputs"], np.float32), bundle.golden_outputs(), bundle.golden_tolerance())
 
 
-def test_verify_tells_when_there_is_no_device(bundled, monkeypatch, tmp_path):
+def test_verify_reports_a_missing_device(bundled, monkeypatch, tmp_path):
     monkeypatch.setenv("OCL_ICD_VENDORS", str(tmp_path))
     with pytest.raises(MissingToolError, match=r"Device opencl cannot be used: OpenCL has no device"):
         bayespress.verify(bundled, ["opencl"])
@@ -238,7 +238,7 @@ def test_verify_tells_when_there_is_no_device(bundled, monkeypatch, tmp_path):
         ('puts("[driver] \\033[31mhello"); printf("bayespress");', None),
     ],
 )
-def test_drivers_that_crash_or_print(bundled, pocl, tmp_path, monkeypatch, driver, sentence):
+def test_drivers_that_crash_or_print_text(bundled, pocl, tmp_path, monkeypatch, driver, sentence):
     begin = "__attribute__((constructor)) static void begin(void)"
     (tmp_path / "driver.c").write_text(f"#include <stdio.h>\n#include <stdlib.h>\n{begin} {{ {driver} }}")
     command = ["cc", "-shared", "-fPIC", tmp_path / "driver.c", "-o", tmp_path / "driver.so"]
@@ -256,7 +256,7 @@ def test_drivers_that_crash_or_print(bundled, pocl, tmp_path, monkeypatch, drive
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["adreno", "mali"])
-def test_phones_get_the_same_with_the_processor_standing_by(target, packed, arm, tmp_path):
+def test_runners_for_phones_use_the_processor_without_opencl(target, packed, arm, tmp_path):
     """The runner is static and finds no OpenCL, on a phone either: that is for apps, which link the library."""
     manifest = bayespress.build(packed("conv"), [target], tmp_path / "it.bundle")
     entry = manifest.targets[target]
@@ -271,7 +271,7 @@ def test_phones_get_the_same_with_the_processor_standing_by(target, packed, arm,
     assert bayespress.verify(bundle, ["qemu-arm64"]).passed
 
 
-def test_threads_are_the_processor_s(bundled, pocl):
+def test_rejects_threads_on_a_gpu(bundled, pocl):
     with pytest.raises(InputError, match="opencl runs one example at a time; leave --threads out"):
         bench(bundled, seconds=0.05, devices=["opencl"], threads=[2])
     (device,) = bench(bundled, seconds=0.05, devices=["opencl"]).devices

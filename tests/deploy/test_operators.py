@@ -114,7 +114,7 @@ def test_every_operator_of_the_table_has_a_case(monkeypatch):
     assert [name for name, entry in TABLE.items() if entry.rule not in tried] == []
 
 
-def test_the_page_of_operators_is_made_of_the_table():
+def test_the_page_of_operators_matches_the_table():
     page = Path(__file__).parents[2] / "docs" / "OPERATORS.md"
     assert page.read_text() == document(), (
         "run `python -m bayespress.deploy.program.normalise.document > docs/OPERATORS.md`"
@@ -144,7 +144,7 @@ class Lookups(nn.Module):
         return torch.cat([part.reshape(-1) for part in parts])[None]
 
 
-def test_positions_from_outside_are_clamped_and_any_weight_name_is_taken(compiled):
+def test_positions_out_of_range_are_clamped_and_any_weight_name_is_valid(compiled):
     network = Lookups().eval()
     it = compiled(network, torch.tensor([[1.0, 2.0, 3.0]]))
     valid = torch.tensor([[0.0, 7.0, 4.0]])
@@ -165,7 +165,7 @@ def test_positions_from_outside_are_clamped_and_any_weight_name_is_taken(compile
                 assert np.isfinite(output[:12]).all(), f"{runtime} at {wild}"
 
 
-def test_positions_from_outside_are_clamped_on_arm(arm, tmp_path):
+def test_positions_out_of_range_are_clamped_on_arm(arm, tmp_path):
     """Where a number that no integer holds becomes another integer than on x86."""
     network = Lookups().eval()
     program = export(network, torch.tensor([[1.0, 2.0, 3.0]]))
@@ -210,7 +210,7 @@ def test_negative_positions_that_are_computed_count_from_the_end(compiled):
         (lambda x: (x.int() & 3).float(), "works on the bits of integers"),
     ],
 )
-def test_refusals(forward, message):
+def test_rejects_unsupported_operators(forward, message):
     class Refused(nn.Module):
         def forward(self, x):
             return forward(x)

@@ -178,7 +178,7 @@ def test_greetings(pristine, board, login, tmp_path):
     assert board.left_behind() == []
 
 
-def test_a_home_with_a_space_where_nothing_else_can_be_written(pristine, board, tmp_path, monkeypatch):
+def test_a_home_folder_with_a_space_is_the_last_choice(pristine, board, tmp_path, monkeypatch):
     home = tmp_path / "Home of J'ürgen $x"
     home.mkdir()
     board.login.write_text(f"HOME='{str(home).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}' {LOGIN}")
@@ -200,7 +200,7 @@ def test_folders_are_private(pristine, board, tmp_path):
         assert len(line.rsplit(".", 1)[1]) == 32
 
 
-def test_a_failing_runner_leaves_nothing_behind(pristine, board, tmp_path):
+def test_a_failed_run_leaves_no_files_on_the_board(pristine, board, tmp_path):
     (tmp_path / "short.f32").write_bytes(b"123")
     with opened(pristine) as bundle, pytest.raises(CheckFailedError, match=r"inputs.f32 has 3 bytes"):
         run_on(board.address, bundle, tmp_path / "short.f32")
@@ -220,7 +220,7 @@ def test_a_failing_runner_leaves_nothing_behind(pristine, board, tmp_path):
         ("head -c 20000000 /dev/zero", "printed more than"),
     ],
 )
-def test_runners_that_break(bundle, board, runner, sentence):
+def test_runners_that_fail(bundle, board, runner, sentence):
     with_runner(bundle, f"#!/bin/sh\n{runner}\n")
     with pytest.raises(BayespressError) as caught:
         run_at(board, bundle)
@@ -230,7 +230,7 @@ def test_runners_that_break(bundle, board, runner, sentence):
 
 
 @pytest.mark.parametrize(("number", "bits"), [(183, 64), (40, 32)])
-def test_a_runner_for_another_processor(bundle, board, number, bits):
+def test_rejects_a_runner_for_another_processor(bundle, board, number, bits):
     header = b"\x7fELF" + bytes([bits // 32, 1, 1]) + bytes(9) + b"\x02\0" + number.to_bytes(2, "little") + bytes(99)
     with_runner(bundle, header)
     with pytest.raises(MissingToolError, match="it is a program for another processor; build for this one"):
@@ -252,7 +252,7 @@ def test_a_runner_for_another_processor(bundle, board, number, bits):
         ("uname", "exit 3", "cannot be prepared: status 3"),
     ],
 )
-def test_boards_that_cannot(pristine, board, tmp_path, fake, script, sentence):
+def test_boards_that_cannot_run_a_bundle(pristine, board, tmp_path, fake, script, sentence):
     """A program of the board's does what it would do there: on a full disk, where nothing may be executed, …"""
     (tmp_path / fake).write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / fake).chmod(0o755)
@@ -276,7 +276,7 @@ def test_boards_that_cannot(pristine, board, tmp_path, fake, script, sentence):
         ("echo bayespress-begin-1; echo; echo bayespress-end-1 x", "does not answer"),
     ],
 )
-def test_logins_that_run_nothing(pristine, board, login, sentence):
+def test_logins_that_run_no_command(pristine, board, login, sentence):
     board.login.write_text(f"{login}\n")
     with pytest.raises(MissingToolError, match=sentence) as caught:
         bayespress.verify(pristine, [board.address])
@@ -290,12 +290,12 @@ def test_a_login_that_hangs(pristine, board, monkeypatch):
         bayespress.verify(pristine, [board.address])
 
 
-def test_a_key_that_is_not_taken(pristine, board):
+def test_a_rejected_ssh_key(pristine, board):
     with pytest.raises(MissingToolError, match=r"does not answer \(.*Permission denied.*\); install your key"):
         bayespress.verify(pristine, [board.address.replace(getpass.getuser(), "Nobody%20else%40corp")])
 
 
-def test_a_runner_that_spins_is_ended_there(bundle, board):
+def test_a_remote_runner_is_stopped_at_its_time_limit(bundle, board):
     with_runner(bundle, "#!/bin/sh\nwhile :; do :; done\n")
     steps = []
     with pytest.raises(CheckFailedError, match=r"did not end within 1 seconds .*--time-limit"):
@@ -303,7 +303,7 @@ def test_a_runner_that_spins_is_ended_there(bundle, board):
     assert board.left_behind_soon() == []
 
 
-def test_ctrl_c_ends_the_runner_there(bundle, board, tmp_path):
+def test_ctrl_c_ends_the_remote_runner(bundle, board, tmp_path):
     with_runner(bundle, f"#!/bin/sh\necho >{tmp_path}/runs\nwhile :; do :; done\n")
     interrupt_when_there_is(tmp_path / "runs")
     with pytest.raises(KeyboardInterrupt):
@@ -311,7 +311,7 @@ def test_ctrl_c_ends_the_runner_there(bundle, board, tmp_path):
     assert board.left_behind_soon() == []
 
 
-def test_a_connection_that_breaks_leaves_nothing_behind(bundle, board, tmp_path):
+def test_a_broken_connection_leaves_no_files_on_the_board(bundle, board, tmp_path):
     """The server's process is killed while a runner runs; its machine cleans up by itself."""
     with_runner(bundle, f"#!/bin/sh\necho >{tmp_path}/runs\nsleep 1\n")
     killer = f"until [ -f {tmp_path}/runs ]; do sleep 0.1; done; kill -9 $PPID"
@@ -322,7 +322,7 @@ def test_a_connection_that_breaks_leaves_nothing_behind(bundle, board, tmp_path)
     assert board.left_behind_soon() == []
 
 
-def test_nobody_at_the_address(pristine, board):
+def test_an_address_without_a_server(pristine, board):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -332,14 +332,14 @@ def test_nobody_at_the_address(pristine, board):
             bayespress.verify(pristine, [f"ssh://127.0.0.1:{port}"])
 
 
-def test_no_ssh(pristine, monkeypatch, tmp_path):
+def test_a_missing_ssh_is_reported(pristine, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingToolError, match="ssh is not installed"):
         bayespress.verify(pristine, ["ssh://board"])
 
 
 @pytest.mark.parametrize("folder", ["a:b", "-x", "with space", "quo'te\"$x"])
-def test_odd_names_of_bundles(pristine, board, tmp_path, folder, monkeypatch):
+def test_unusual_names_of_bundles(pristine, board, tmp_path, folder, monkeypatch):
     shutil.copytree(pristine, tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     assert check_on(Path(folder), board.address).outcome == "passed"

@@ -100,7 +100,7 @@ def test_threads_over_rpc(pristine, tracker):
         bench(pristine, seconds=0.05, devices=[f"rpc://127.0.0.1:{tracker[0]}/board"], threads=[2])
 
 
-def test_nobody_there(pristine):
+def test_an_address_without_an_rpc_server(pristine):
     with pytest.raises(MissingToolError, match=r"rpc://127.0.0.1:\d+ does not answer"):
         bayespress.verify(pristine, [f"rpc://127.0.0.1:{free_port()}"])
 

@@ -162,7 +162,7 @@ def report(done) -> dict:
 
 
 @pytest.mark.parametrize("where", ["here", "armv7"])
-def test_a_sound_call(where, files, request):
+def test_a_valid_call(where, files, request):
     command = request.getfixturevalue(where)
     reported = report(
         run(command, files, "w", "x", "--repeat", "200", "--layers", "--threads", "3", "--digests", "--facts")

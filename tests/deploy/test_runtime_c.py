@@ -78,7 +78,7 @@ def case(packed):
     return (packed("padded") / "weights.bpz").read_bytes(), golden["input"].tobytes(), golden["output"]
 
 
-def test_sound_weights_under_the_sanitizers(sanitized, case):
+def test_valid_weights_under_the_sanitizers(sanitized, case):
     weights, inputs, expected = case
     result = sanitized(weights, inputs)
     assert result.returncode == 0, result.stderr
@@ -114,7 +114,7 @@ def altered(weights: bytes, change) -> bytes:
     return codec.encode([change(tensor) if len(tensor.shape) > 1 else tensor for tensor in tensors])
 
 
-def test_other_weights_for_sparse_kernels(sanitized, case):
+def test_sparse_kernels_accept_fewer_entries_and_reject_more(sanitized, case):
     """Fewer entries than were compiled for will do; more, or what is no grid of small levels, will not."""
     weights, inputs, _ = case
     fewer = altered(weights, lambda t: codec.QuantizedTensor(t.name, (t.levels // 2).astype(np.int32), t.value_map))

@@ -47,7 +47,7 @@ def test_every_runtime_agrees_with_pytorch(name, kernels, packed, arm, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "quantizer"), [("padded", "codebook"), ("padded", "round-off")])
-def test_values_that_are_looked_up(name, quantizer, packed, arm, tmp_path):
+def test_values_from_lookup_tables(name, quantizer, packed, arm, tmp_path):
     """Codebooks and small floats stay levels in a sparse kernel, beside the values of all of them."""
     bayespress.build(packed(name, quantizer), ["host", "arm64-linux"], tmp_path / "it.bundle", kernels="sparse")
     schedule = (tmp_path / "it.bundle" / "targets" / "host" / "schedule.c").read_text()
@@ -89,7 +89,7 @@ def test_webassembly(packed, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_static_library_serves_a_program_of_ones_own(packed, arm, tmp_path):
+def test_the_static_library_links_into_a_user_program(packed, arm, tmp_path):
     """Header and library alone, as an app's build takes them, linked by the cross-compiler and run."""
     bundle = tmp_path / "it.bundle"
     bayespress.build(packed("mlp"), ["arm64-android"], bundle)
@@ -204,7 +204,7 @@ class TestTheHostBuild:
             (["RESHAPED", "X"], 1, "not of this network"),
         ],
     )
-    def test_runner_refuses(self, pristine, packed, tmp_path, arguments, code, message):
+    def test_the_runner_rejects_invalid_arguments(self, pristine, packed, tmp_path, arguments, code, message):
         from bayespress import codec
 
         weights = (pristine / "weights.bpz").read_bytes()

@@ -46,7 +46,7 @@ def test_a_signed_bundle_passes(bundle, keys, zipped, tmp_path):
     assert outcomes(bayespress.verify(bundle, ["host"]))["signature"] == "skipped"
 
 
-def test_the_private_key_is_for_its_owner_alone(keys):
+def test_only_the_owner_can_read_the_private_key(keys):
     private, public = keys
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert b"PRIVATE" not in public.read_bytes()
@@ -54,7 +54,7 @@ def test_the_private_key_is_for_its_owner_alone(keys):
         new_key(private)
 
 
-def test_somebody_else_s_signature_is_refused(bundle, keys, tmp_path):
+def test_rejects_a_signature_with_another_key(bundle, keys, tmp_path):
     sign(bundle, keys[0])
     other = new_key(tmp_path / "other.pem")
     report = bayespress.verify(bundle, ["host"], key=other)
@@ -62,7 +62,7 @@ def test_somebody_else_s_signature_is_refused(bundle, keys, tmp_path):
     assert "is not by the owner of other.public.pem" in report.checks[0].detail
 
 
-def test_nothing_is_unpacked_before_the_signature_is_right(bundle, keys, tmp_path, monkeypatch):
+def test_nothing_is_unpacked_before_the_signature_is_checked(bundle, keys, tmp_path, monkeypatch):
     sign(bundle, keys[0])
     other = new_key(tmp_path / "other.pem")
     asked = []
@@ -74,13 +74,13 @@ def test_nothing_is_unpacked_before_the_signature_is_right(bundle, keys, tmp_pat
     assert set(asked) == {"manifest.json", "manifest.sig"}
 
 
-def test_a_bundle_without_a_signature_is_refused(bundle, keys):
+def test_rejects_a_bundle_without_a_signature(bundle, keys):
     report = bayespress.verify(bundle, ["host"], key=keys[1])
     assert outcomes(report) == {"signature": "failed"}
     assert "not signed" in report.checks[0].detail
 
 
-def test_a_rebuilt_manifest_is_refused(pristine, bundle, packed, keys, tmp_path):
+def test_rejects_a_rebuilt_manifest(pristine, bundle, packed, keys, tmp_path):
     """Who replaces the weights and makes the manifest anew still cannot sign it."""
     sign(bundle, keys[0])
     bayespress.build(packed("single-layer"), ["host"], tmp_path / "forged")
@@ -89,7 +89,7 @@ def test_a_rebuilt_manifest_is_refused(pristine, bundle, packed, keys, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["weights.bpz", "targets/host/runner", "manifest.json", "graph.onnx", "manifest.sig"])
-def test_any_change_is_refused(bundle, keys, name):
+def test_rejects_any_change(bundle, keys, name):
     sign(bundle, keys[0])
     data = bytearray((bundle / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -106,7 +106,7 @@ def test_a_changed_bundle_is_not_signed(bundle, keys):
         sign(bundle, keys[0])
 
 
-def test_keys_of_other_kinds(bundle, keys, tmp_path):
+def test_rejects_keys_of_other_kinds(bundle, keys, tmp_path):
     private, public = keys
     with pytest.raises(InputError, match="is not a private key in PEM"):
         sign(bundle, public)

@@ -97,7 +97,7 @@ def nodes(fields):
     return fields["graph_module"]["graph"]["nodes"]
 
 
-def test_reads_what_torch_reads(saved):
+def test_reads_the_same_program_as_torch(saved):
     path, network, x = saved
     program = read_program(path)
     assert torch.equal(program.module()(x), network(x))
@@ -109,7 +109,7 @@ def test_reads_what_torch_reads(saved):
     assert {*state} == {*torch.export.load(path).state_dict}
 
 
-def test_reads_the_operators_for_pythons_signs(tmp_path):
+def test_reads_operators_with_underscores_in_their_names(tmp_path):
     """Which ATen names with underscores."""
 
     class Signs(nn.Module):
@@ -123,7 +123,7 @@ def test_reads_the_operators_for_pythons_signs(tmp_path):
     assert torch.equal(read_program(tmp_path / "signs.pt2").module()(x), Signs()(x))
 
 
-def test_packed_directories_hold_no_pickle_and_nothing_of_the_examples(packed):
+def test_packed_directories_contain_no_pickle_and_no_examples(packed):
     for name in ("network.pt2", "original.pt2"):
         with zipfile.ZipFile(packed("mlp") / name) as archive:
             sample = next(entry for entry in archive.infolist() if "sample_inputs" in entry.filename)
@@ -142,7 +142,7 @@ def test_sample_inputs_are_not_unpickled(saved, tmp_path):
     assert not marker.exists()
 
 
-def test_pickled_weights_and_constants_are_refused(saved, tmp_path):
+def test_rejects_pickled_weights_and_constants(saved, tmp_path):
     marker = tmp_path / "ran"
     data = hostile_pickle(tmp_path / "evil.pt", marker)
 
@@ -277,7 +277,7 @@ HOSTILE_GRAPHS = [
 
 
 @pytest.mark.parametrize("edit", HOSTILE_GRAPHS, ids=lambda edit: edit.__name__.strip("_"))
-def test_graphs_run_no_code(saved, tmp_path, edit):
+def test_graphs_execute_no_code(saved, tmp_path, edit):
     marker = tmp_path / "ran"
     code = f"__import__('os').mkdir({str(marker)!r})"
     path = forged(saved[0], tmp_path / "network.pt2", graph=lambda fields: edit(fields, code))
@@ -288,7 +288,7 @@ def test_graphs_run_no_code(saved, tmp_path, edit):
 
 
 @pytest.mark.parametrize("edit", [_symbolic, _placeholder, _guard], ids=lambda edit: edit.__name__.strip("_"))
-def test_the_hostile_graphs_are_hostile(saved, tmp_path, edit):
+def test_torch_executes_the_code_in_these_graphs(saved, tmp_path, edit):
     """What PyTorch's own reader makes of them: the refusals above are no empty words."""
     marker = tmp_path / "ran"
     code = f"__import__('os').mkdir({str(marker)!r})"
@@ -307,7 +307,7 @@ def _zip(path: Path, entries) -> Path:
     return path
 
 
-def test_archives_of_another_kind_are_refused(saved, tmp_path, monkeypatch):
+def test_rejects_archives_of_another_kind(saved, tmp_path, monkeypatch):
     stored, deflated = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(saved[0]) as archive:
         good = [(entry.filename, archive.read(entry), stored) for entry in archive.infolist()]
@@ -359,7 +359,7 @@ def test_archives_of_another_kind_are_refused(saved, tmp_path, monkeypatch):
         read_program(tmp_path / "network.pt2")
 
 
-def test_members_that_overlap_are_refused(saved, tmp_path):
+def test_rejects_overlapping_members(saved, tmp_path):
     """The directory of an archive may name the same bytes many times: a bomb without compression."""
     data = bytearray(saved[0].read_bytes())
     with zipfile.ZipFile(saved[0]) as archive:
@@ -411,7 +411,7 @@ def test_tensors_stay_within_their_bytes(saved, tmp_path):
             load_program(forged(saved[0], tmp_path / "network.pt2", weights=edit))
 
 
-def test_a_hostile_packed_directory_is_refused_by_every_command_that_opens_it(packed, tmp_path):
+def test_every_command_rejects_a_hostile_packed_directory(packed, tmp_path):
     marker = tmp_path / "ran"
     folder = Path(shutil.copytree(packed("mlp"), tmp_path / "packed"))
     code = f"__import__('os').mkdir({str(marker)!r})"
@@ -455,7 +455,7 @@ DOCUMENTS = {
 }
 
 
-def test_code_and_nonsense_anywhere_in_a_graph_runs_nothing(saved, tmp_path):
+def test_forged_values_anywhere_in_a_graph_execute_no_code(saved, tmp_path):
     """Any key and any value in turn becomes code, or a value of another kind; longer runs differ by the seed alone."""
     marker, rng = tmp_path / "ran", random.Random(3)
     code = f"__import__('os').mkdir({str(marker)!r})"
@@ -487,7 +487,7 @@ def test_code_and_nonsense_anywhere_in_a_graph_runs_nothing(saved, tmp_path):
     assert all(sentence.isprintable() and len(sentence) < 1000 for sentence in sentences)
 
 
-def test_changed_bytes_of_an_archive(saved, tmp_path):
+def test_archives_with_changed_bytes_are_rejected_or_read(saved, tmp_path):
     """Another weight, or a sentence: the archive carries checksums that zipfile compares."""
     whole, rng = saved[0].read_bytes(), random.Random(5)
     path, sentences = tmp_path / "f.pt2", []

@@ -77,12 +77,12 @@ def measured(network, x):
 @pytest.mark.parametrize(
     ("network", "shape"), [(Scaled(), (16,)), (Cancelling(), (16,)), (Deep(), (3, 9, 9)), (Sum(), (20_000,))]
 )
-def test_float64_is_within_what_float32_may_be_off(network, shape):
+def test_float64_results_are_within_the_tolerance(network, shape):
     outputs, exact, allowed = measured(network, torch.randn(4, *shape))
     assert (np.abs(exact - outputs) <= 0.25 * allowed).all(), "PyTorch's own rounding leaves room for another's"
 
 
-def test_sums_one_after_the_other():
+def test_sequential_sums_are_within_the_tolerance():
     """The least careful order of a long sum is allowed, too."""
     x = torch.randn(2, 20_000)
     outputs, _, allowed = measured(Sum(), x)
@@ -90,7 +90,7 @@ def test_sums_one_after_the_other():
     assert (np.abs(careless - outputs) <= allowed).all()
 
 
-def test_equal_terms_one_after_the_other():
+def test_sequential_sums_of_equal_terms_are_within_the_tolerance():
     """Whose errors do not cancel: means of constant planes, and variances that are all rounding."""
     network, x = Spread().eval(), torch.zeros(1, 1, 80, 80)
     outputs, _, allowed = measured(network, x)
@@ -101,7 +101,7 @@ def test_equal_terms_one_after_the_other():
     assert (np.abs(np.concatenate([mean, variance]) - outputs[0]) <= allowed[0]).all()
 
 
-def test_each_output_has_its_own():
+def test_each_output_has_its_own_tolerance():
     outputs, _, allowed = measured(Scaled(), torch.randn(6, 16))
     sizes = np.abs(outputs).max(0)
     assert (allowed[:, :3] < 1e-4 * sizes[:3]).all(), "a part of each output's size"
@@ -119,7 +119,7 @@ def test_each_output_has_its_own():
         assert deviation(wrong, outputs, allowed).passed is passes, (column, error)
 
 
-def test_cancellation_gets_the_room_that_it_needs_and_no_more():
+def test_cancellation_widens_the_tolerance_as_needed():
     _, _, allowed = measured(Cancelling(), torch.randn(4, 16))
     unit = np.spacing(np.float32(1e4))
     assert (allowed > unit).all()
@@ -128,7 +128,7 @@ def test_cancellation_gets_the_room_that_it_needs_and_no_more():
 
 @pytest.mark.parametrize("name", ["sigmoid", "silu", "gelu", "glu", "erfc", "log_softmax"])
 @pytest.mark.parametrize("scale", [1.0, 1e-4])
-def test_functions_that_level_off_are_exact_to_their_height(name, scale):
+def test_saturating_functions_have_an_absolute_error(name, scale):
     """Runtimes compute 1/2 + p(x) or 1 + erf(x): far out, 2^-24 of what they level off at is left as an error."""
     function = getattr(torch, name, None) or getattr(torch.nn.functional, name)
 
@@ -170,7 +170,7 @@ def test_half_precision_products():
     assert not deviation(np.roll(outputs, 1, axis=1), outputs, half).passed
 
 
-def test_what_is_told():
+def test_messages_name_output_and_difference():
     expected, allowed = np.array([[1.0, 1e-4]], np.float32), np.array([[1e-5, 1e-9]], np.float32)
     found = check_outputs(expected + np.float32(1e-10), expected, allowed)
     assert found.passed
@@ -184,7 +184,7 @@ def test_what_is_told():
         check_outputs(np.zeros(3, np.float32), expected, allowed)
 
 
-def test_a_gate_that_is_all_open_may_be_one_spacing_off():
+def test_a_saturated_gate_may_differ_by_one_spacing():
     """A sigmoid of 1 can only fall, and by one spacing: one sign of each pair of roundings makes it fall."""
     torch.manual_seed(0)
     cell = torch.nn.GRUCell(7, 40).eval()
@@ -197,7 +197,7 @@ def test_a_gate_that_is_all_open_may_be_one_spacing_off():
     assert (np.abs(outputs) < 1e-3).any()
 
 
-def test_a_domain_that_random_rounding_leaves():
+def test_random_rounding_outside_a_domain_is_ignored():
     """acos(1 + a little) is NaN; that run is not counted."""
 
     class Edge(nn.Module):
@@ -211,7 +211,7 @@ def test_a_domain_that_random_rounding_leaves():
     assert allowed[0, 2] < 1e-4
 
 
-def test_modules_that_write_in_place_and_views_keep_their_meaning():
+def test_in_place_writes_and_views_keep_their_meaning():
     class InPlace(nn.Module):
         def forward(self, x):
             y = x * 2.0
@@ -237,5 +237,5 @@ def test_modules_that_write_in_place_and_views_keep_their_meaning():
         ("sum", [(1, 0)], [(1,)], 1),
     ],
 )
-def test_additions_behind_an_output(name, inputs, outputs, count):
+def test_number_of_additions(name, inputs, outputs, count):
     assert additions(name, inputs, outputs) == count
