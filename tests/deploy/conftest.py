@@ -1,4 +1,4 @@
-"""Packed networks and bundles, each made once a worker."""
+"""Fixtures: packed networks and bundles; each is created once per worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo import ZOO, posterior_of
 
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory):
-    """Packed directory of a network of the zoo, by its name."""
+    """A function that returns the packed directory of a network of the zoo, by its name."""
 
     @cache
     def make(name: str, quantizer: str = "posterior") -> Path:
@@ -34,7 +34,7 @@ def packed(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pristine(packed, tmp_path_factory):
-    """A bundle for the host, to be looked at and not to be changed."""
+    """A bundle for the host that tests must not change."""
     folder = tmp_path_factory.mktemp("pristine") / "mlp.bundle"
     bayespress.build(packed("mlp"), ["host"], folder)
     return folder
@@ -42,13 +42,13 @@ def pristine(packed, tmp_path_factory):
 
 @pytest.fixture
 def bundle(pristine, tmp_path):
-    """A copy of that bundle, to be spoilt."""
+    """A copy of the bundle that a test may change."""
     return Path(shutil.copytree(pristine, tmp_path / "mlp.bundle"))
 
 
 @pytest.fixture(scope="session")
 def arm():
-    """Skip where no foreign processor can be emulated."""
+    """Skip the test if qemu-user is not installed."""
     for device in (ARM64, ARMV7, RISCV64):
         if device.path() is None:
             pytest.skip(

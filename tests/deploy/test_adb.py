@@ -1,4 +1,4 @@
-"""Bundles on phones: a stand-in for adb, since there is no phone here. It answers as the versions of adb do."""
+"""Bundles on phones, with a fake adb that behaves like old and new versions of adb."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bayespress.errors import BayespressError, MissingToolError
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
-# `phones` holds what `adb devices` lists, `noise` what it prints before. `old` makes it an adb before Android 7: it
-# loses exit statuses, mixes errors into the output, and ends lines as a terminal does.
+# `phones` is the list that `adb devices` prints, `noise` the text before it. `old` simulates adb before Android 7: it
+# returns no exit statuses, mixes errors into the output, and ends lines like a terminal.
 STAND_IN = r"""#!{python}
 import os, shutil, subprocess, sys
 root, words = {root!r}, sys.argv[1:]
@@ -52,7 +52,7 @@ elif words[0] == "shell":
 
 @pytest.fixture
 def phone(tmp_path, monkeypatch) -> Path:
-    """A folder that stands for the phone."""
+    """A folder that represents the phone's storage."""
     root = tmp_path / "phone"
     (tmp_path / "bin").mkdir()
     (root / "tmp").mkdir(parents=True)

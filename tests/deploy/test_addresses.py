@@ -1,4 +1,4 @@
-"""Addresses of devices, by the rules of their syntax."""
+"""Parsing of device addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `bench` refuses: numbers out of range, bundles without a target, reports from elsewhere of another shape."""
+"""Inputs that `bench` rejects: numbers out of range, bundles without a target, invalid reports of other devices."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_rejects_paths_without_a_report(tmp_path):
         BenchReport.read(tmp_path / "none.json")
     with pytest.raises(InputError, match="is a folder, and a regular file is needed"):
         BenchReport.read(tmp_path)
-    os.mkfifo(tmp_path / "pipe.json")  # nobody writes into it, and to open it would wait for ever
+    os.mkfifo(tmp_path / "pipe.json")  # without a writer, opening it would block without end
     with pytest.raises(InputError, match="is a pipe, and a regular file is needed"):
         BenchReport.read(tmp_path / "pipe.json")
     with (tmp_path / "large.json").open("wb") as large:

@@ -1,4 +1,4 @@
-"""What `build`, `decode` to ONNX and `bench` refuse, and what they leave behind (nothing)."""
+"""Inputs that `build`, `decode` to ONNX and `bench` reject without leaving files behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def spoil_golden(change):
 
 
 def changed(bundle: Path, name: str, change) -> None:
-    """Change float32 values of a bundle and seal it anew, as a forger would."""
+    """Change float32 values of a bundle and write a matching manifest, as an attacker would."""
     change(np.fromfile(bundle / name, "<f4")).tofile(bundle / name)
     manifest = Manifest.parse((bundle / MANIFEST).read_bytes())
     (bundle / MANIFEST).unlink()
@@ -120,7 +120,7 @@ def test_targets(packed, tmp_path):
 
 
 class Halves(nn.Module):
-    """Whose kernels hand half precision on to one another."""
+    """A network with half-precision values between its kernels."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""`build` writes no bundle whose outputs are not PyTorch's, and says where they differ."""
+"""`build` writes no bundle with outputs that differ from PyTorch's, and it names the first wrong operator."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def test_rejects_golden_vectors_of_another_network(packed, tmp_path):
 
 
 def test_a_wrong_importer_is_detected(packed, tmp_path, monkeypatch):
-    """Of one operator, and for a target that cannot be run here: the code for this machine is tried all the same."""
+    """One operator is wrong; the code for this machine is checked even if the target is another processor."""
     real = aot.lower
 
     def wrong(program, target, *arguments):
-        nodes = normalised(program).program.graph.nodes  # what TVM is given; other runtimes get it too, afterwards
+        nodes = normalised(program).program.graph.nodes  # TVM and later the other runtimes import this program
         changed = [node for node in nodes if node.target == torch.ops.aten.tanh.default]
         for node in changed:
             node.target = torch.ops.aten.sigmoid.default
@@ -121,7 +121,7 @@ class Pair(nn.Module):
 
 
 class Kinds(nn.Module):
-    """One layer, and an output of the kind that a test asks for."""
+    """One layer with an output of the kind that a test chooses."""
 
     def __init__(self, kind):
         super().__init__()
@@ -150,7 +150,7 @@ def test_rejects_outputs_other_than_one_float32_tensor(kind, message, tmp_path):
     network, x = Kinds(kind).eval(), torch.randn(1, 4)
     with pytest.raises(InputError, match=message):
         Packed(b"", network, network, x, ()).write(tmp_path / "packed", name="it")
-    with pytest.raises(InputError, match=message):  # from Python, whichever step finds it
+    with pytest.raises(InputError, match=message):  # in Python, any step may detect it
         bayespress.build(Packed(b"", network, network, x, ()), ["host"], tmp_path / "it.bundle")
     assert list(tmp_path.iterdir()) == []
 
@@ -166,7 +166,7 @@ def test_rejects_outputs_other_than_one_float32_tensor(kind, message, tmp_path):
     ],
 )
 def test_rejects_programs_of_another_kind(network, example, message, packed, tmp_path):
-    """As somebody else may have exported it into a packed directory."""
+    """A packed directory may contain a program that another tool exported."""
     folder = Path(shutil.copytree(packed("mlp"), tmp_path / "packed"))
     torch.export.save(torch.export.export(network.eval(), example), folder / "network.pt2")
     with pytest.raises(InputError, match=message):
@@ -175,7 +175,7 @@ def test_rejects_programs_of_another_kind(network, example, message, packed, tmp
 
 
 class Named(nn.Module):
-    """Whose weights have the names that the graph's input and output have."""
+    """A network whose weights have the names of the graph's input and output."""
 
     def __init__(self):
         super().__init__()
@@ -187,7 +187,7 @@ class Named(nn.Module):
 
 
 def test_weights_named_like_input_and_output_of_the_graph(tmp_path):
-    """The graph stays in single static assignment, and computes the same."""
+    """The graph stays in single static assignment form and computes the same outputs."""
     network, x = Named().eval(), torch.randn(1, 4)
     _export(network, x, tmp_path / "it.pt2")
     program = export.load_program(tmp_path / "it.pt2")
@@ -197,7 +197,7 @@ def test_weights_named_like_input_and_output_of_the_graph(tmp_path):
 
 
 def test_an_error_in_small_outputs_is_detected(tmp_path):
-    """Outputs of 1e-4 with an error of a tenth: below any absolute tolerance that others would pass with."""
+    """Outputs of 1e-4 with an error of 10 %, which an absolute tolerance would accept."""
 
     class Small(nn.Module):
         def __init__(self):

@@ -1,4 +1,4 @@
-"""Any change to a bundle is told, and nothing of a changed bundle is run."""
+"""Every change of a bundle is detected, and no program of a changed bundle runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("deploy")
 
 
 def refused(path) -> str:
-    """The sentence with which `verify` refuses; nothing may be run before it."""
+    """The error message of `verify`; no program may run before it."""
     report = verify(path)
     assert not report.passed
     assert [check.outcome for check in report.checks] == ["failed"]
@@ -79,7 +79,7 @@ def test_rejects_a_link_instead_of_a_file(bundle, tmp_path):
 
 
 def test_wrong_outputs_with_valid_hashes_are_detected(bundle):
-    """Somebody who seals anew can still not make the network compute something else unnoticed."""
+    """A wrong output is detected even if the manifest was rewritten to match the changed files."""
     output = np.fromfile(bundle / "golden" / "output.f32", "<f4")
     output[3] += 0.01
     output.tofile(bundle / "golden" / "output.f32")
@@ -105,7 +105,7 @@ def test_a_runner_outside_the_bundle_is_refused(bundle):
 
 
 def test_the_hashed_copy_is_executed(bundle, tmp_path):
-    """A folder that somebody else may write to changes after its check: the copy that is run does not."""
+    """A change of the bundle's folder after the check does not change the private copy that runs."""
     with opened(bundle) as it:
         assert it.first_difference() is None
         runner = bundle / "targets/host/runner"
@@ -123,7 +123,7 @@ def test_the_hashed_copy_is_executed(bundle, tmp_path):
 
 
 def test_a_file_that_changes_while_it_is_copied(bundle, monkeypatch):
-    """Whatever is read is what is hashed: the size is not believed, nor a link that takes a file's place."""
+    """The bytes that are read are hashed, even if the size changes or a link replaces the file."""
     chunks = FolderSource.chunks
 
     def growing(self, name):
@@ -144,7 +144,7 @@ def test_a_file_that_changes_while_it_is_copied(bundle, monkeypatch):
 
 def test_rejects_pipes_and_folders_instead_of_files(bundle, tmp_path):
     (bundle / "graph.onnx").unlink()
-    os.mkfifo(bundle / "graph.onnx")  # whoever opens it to read waits for ever
+    os.mkfifo(bundle / "graph.onnx")  # opening it for reading would block without end
     assert "graph.onnx is not the file" in refused(bundle)
     (bundle / "graph.onnx").unlink()
     (bundle / "graph.onnx").mkdir()
@@ -238,7 +238,7 @@ class TestZip:
         whole = archive.read_bytes()
         kind = data.draw(st.sampled_from(["flip", "cut", "append", "prepend"]))
         if kind == "flip":
-            # Half of the tries on the directory at the end, where the archive's own fields are.
+            # Half of the changes are in the directory at the end, which contains the archive's own fields.
             tail = data.draw(st.booleans())
             at = data.draw(st.integers(len(whole) - 700 if tail else 0, len(whole) - 1))
             changed = bytearray(whole)
@@ -250,7 +250,7 @@ class TestZip:
             changed = whole + extra if kind == "append" else extra + whole
         path = tmp_path / "changed.zip"
         path.write_bytes(changed)
-        with contextlib.suppress(InputError):  # when its manifest bears another name, say, it is no bundle at all
+        with contextlib.suppress(InputError):  # for example, without a file of the manifest's name it is not a bundle
             assert refused(path)
 
     def forged(self, pristine, tmp_path, **members):
@@ -374,7 +374,7 @@ def test_a_host_build_of_another_machine_is_not_run(bundle):
 
 
 def test_targets_for_linux_are_preferred_to_android(bundle):
-    """On 32 bits their objects are of different ABIs; a bundle names its targets in the order they were asked for."""
+    """Their 32-bit objects use different ABIs, and a bundle lists targets in the order of the request."""
     with opened(bundle) as it:
         entry = it.manifest.targets["host"].model_copy(update={"machine": "armv7l"})
         targets = {"armv7-android": entry.model_copy(update={"android": True, "runner": "a"}), "armv7-linux": entry}

@@ -1,4 +1,4 @@
-"""The package's targets and devices keep the contracts, and so does a device that nothing of the package names."""
+"""The package's targets and devices, and user-defined ones, pass the contract suites."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bayespress.testing import DeviceContract, TargetContract
 
 
 class LabBench:
-    """A device of a user's own: the bundle's host runner, started through env(1)."""
+    """A user-defined device: the bundle's host runner, started through env(1)."""
 
     name = "lab-bench"
     description = "host runner through env"
@@ -43,7 +43,7 @@ class LabBench:
 
 @pytest.fixture(scope="module")
 def built(packed, tmp_path_factory):
-    """One bundle for all devices of this file."""
+    """One bundle for all devices in this file."""
     path = tmp_path_factory.mktemp("contract") / "it.bundle"
     foreign = "arm64-linux" if platform.machine() != "aarch64" else "armv7-linux"
     bayespress.build(packed("mlp"), ["host", "wasm32-wasi", foreign], path)
@@ -58,7 +58,7 @@ def bundle(built):
 
 @pytest.mark.slow
 class TestDevices(DeviceContract):
-    """Devices of the package that are here without an address."""
+    """The package's devices without an address."""
 
     @pytest.fixture(params=["host", "qemu-arm64", "wasm"])
     def device(self, request):
@@ -69,7 +69,7 @@ class TestDevices(DeviceContract):
 
 @pytest.mark.slow
 class TestOwnDevice(DeviceContract):
-    """One that the package does not know."""
+    """A device that the package does not know."""
 
     @pytest.fixture
     def device(self):
@@ -100,7 +100,7 @@ def test_a_user_device_is_named_by_its_module(pristine, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 class TestTargets(TargetContract):
-    """A target of each kind; the zoo in test_runtimes.py runs all of them."""
+    """A target of each kind; test_runtimes.py runs all targets with the networks of the zoo."""
 
     @pytest.fixture(params=["host", "wasm32-wasi", "arm64-android"])
     def target(self, request):
@@ -111,7 +111,7 @@ class TestTargets(TargetContract):
         return {"host": "host", "wasm32-wasi": "wasm"}.get(target)
 
 
-# WebAssembly without vectors, which the package has no target for.
+# WebAssembly without vector instructions, which is not a target of the package.
 PLAIN_WASM = Target(
     "wasm32-plain", "WebAssembly without vectors", {"kind": "llvm", "mtriple": "wasm32-unknown-wasi"}, "wasm32-wasi",
     "wasm32", registers=(4, 16), features={"simd": "+simd128"},
@@ -120,13 +120,13 @@ PLAIN_WASM = Target(
 
 @pytest.fixture
 def registry_of_targets(monkeypatch):
-    """Targets that a test registers are gone after it."""
+    """Removes the targets that a test registers."""
     monkeypatch.setattr(targets, "_TARGETS", dict(targets._TARGETS))
 
 
 @pytest.mark.slow
 class TestOwnTarget(TargetContract):
-    """One that the package does not know: registered, and named by its module."""
+    """A target that the package does not know: registered, and named by its module."""
 
     @pytest.fixture(params=["wasm32-plain", f"{__name__}:PLAIN_WASM"])
     def target(self, request, registry_of_targets):

@@ -1,4 +1,4 @@
-"""What devices print, sound and hostile: the report's schema, its place in the noise, limits of size and time."""
+"""Output of devices, valid and hostile: the report's schema, other output around it, limits of size and time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_report_in_several_lines_between_other_output():
 
 
 def test_the_runner_prints_long_reports_completely(pristine, tmp_path):
-    """Longer than one of its lines."""
+    """The report is longer than one line of the runner."""
     inputs = np.random.default_rng(0).normal(size=(5000, 16)).astype("<f4")
     (tmp_path / "x.f32").write_bytes(inputs.tobytes())
     with opened(pristine) as it:
@@ -141,7 +141,7 @@ def test_rejects_anything_but_a_report(printed, reason):
 
 
 def refused(printed: bytes) -> bool:
-    """Whether it is: with a sentence that can be printed. Any other error passes through."""
+    """Whether the report is rejected with a printable message. Any other error passes through."""
     try:
         parse_report(printed, "board")
     except CheckFailedError as error:
@@ -150,7 +150,7 @@ def refused(printed: bytes) -> bool:
 
 
 def test_random_reports_give_no_other_error():
-    """Every value of a sound report replaced by one of another kind, and bytes changed at random."""
+    """Replaces each value of a valid report by one of another type, and changes bytes at random."""
     kinds = [None, True, -1, 0, 1.5, 10**30, "", "x", "\u202e", [], [[]], {}, {"": []}, [None], [[None]]]
     random.seed(0)
     for name in SOUND:
@@ -185,7 +185,7 @@ def test_long_error_text_is_truncated():
 
 
 def test_large_input_and_output_do_not_deadlock(tmp_path):
-    """A program that answers while it still reads does not wait for us, nor we for it."""
+    """A program that writes while it still reads does not block, and neither does the reader."""
     size = 8 << 20
     (tmp_path / "large").write_bytes(bytes(size))
     finished = run_program(["cat"], "board", Limits(60, 2 * size), stdin=tmp_path / "large")
@@ -214,7 +214,7 @@ def test_progress_while_a_program_runs(monkeypatch):
 
 
 def test_does_not_wait_for_a_daemon_that_keeps_pipes_open():
-    """As adb's server, which `adb` starts."""
+    """adb starts its server in this way."""
     before = time.monotonic()
     finished = run_program(["sh", "-c", "setsid sleep 20 & echo started"], "board", Limits(60))
     assert finished.output == b"started\n"
@@ -225,7 +225,7 @@ def test_ctrl_c_ends_the_program(tmp_path):
     pid = tmp_path / "pid"
 
     def interrupt() -> None:
-        """Ctrl-C once the program runs."""
+        """Send SIGINT as soon as the program runs."""
         while not (pid.exists() and pid.read_text().endswith("\n")):
             time.sleep(0.01)
         signal.raise_signal(signal.SIGINT)
@@ -237,7 +237,7 @@ def test_ctrl_c_ends_the_program(tmp_path):
 
 
 def sound_report(bundle: Path) -> dict[str, object]:
-    """What the host's runner reports of the golden inputs."""
+    """The report of the host's runner on the golden inputs."""
     with opened(bundle) as it:
         report = run_on("host", it, bundle / GOLDEN_INPUT, RunRequest(digests=True))
     return report.model_dump(exclude_none=True, exclude={"layers", "instructions"})

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in `build`, and in `bench` and `verify` while a runner hangs: it ends with the command."""
+"""Ctrl-C and SIGTERM in `build`, and in `bench` and `verify` while a runner hangs; the runner must end too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @pytest.fixture
 def hanging(bundle, tmp_path):
-    """A bundle whose runner starts another program and hangs; the file to which both write their process numbers."""
+    """A bundle whose runner starts a child and hangs, and the file to which both write their process numbers."""
     with opened(bundle) as it:
         manifest = it.manifest
     runner, started = bundle / manifest.targets["host"].runner, tmp_path / "started"
@@ -57,7 +57,7 @@ def test_a_hanging_runner_ends_with_the_command(number, command, hanging, tmp_pa
     assert all(map(is_running, numbers))
     forked.send(number)
     assert forked.sentence(CODES[number]).startswith("bayespress: Interrupted; ")
-    end = time.monotonic() + 10  # what was killed is taken down by the kernel, in its own time
+    end = time.monotonic() + 10  # the kernel needs some time to end a killed process
     while any(map(is_running, numbers)) and time.monotonic() < end:
         time.sleep(0.02)
     assert not any(map(is_running, numbers))
@@ -66,7 +66,7 @@ def test_a_hanging_runner_ends_with_the_command(number, command, hanging, tmp_pa
 
 
 def forget_temporary_folder() -> None:
-    """tempfile keeps the folder that the test's process chose."""
+    """Clear tempfile's cached folder, which the test's process chose."""
     import tempfile
 
     tempfile.tempdir = None

@@ -1,4 +1,4 @@
-"""Our kernels against PyTorch, each alone, on shapes that nobody would choose."""
+"""Each kernel of the package compared with PyTorch, on unusual shapes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(function, *arrays):
 
 @st.composite
 def windows(draw, *, padded=True):
-    """A window that fits an input of up to 14 by 20."""
+    """A convolution or pooling window that fits an input of up to 14 by 20."""
     pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
     kernel, stride, dilation = draw(pair), draw(st.tuples(st.integers(1, 3), st.integers(1, 3))), (1, 1)
     if draw(st.booleans()):
@@ -50,7 +50,7 @@ def windows(draw, *, padded=True):
 
 @st.composite
 def problems(draw):
-    """Extents, a window that fits, channels, a epilogue."""
+    """Extents, a window that fits them, numbers of channels, and an epilogue."""
     window = draw(windows())
     least = [d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel, strict=True)]
     extents = draw(st.tuples(st.integers(least[0], 14), st.integers(least[1], 20)))
@@ -79,7 +79,7 @@ def expected(x, weight, window, groups, epilogue, operands):
 
 
 def case(problem, batch, inputs, outputs, groups, density):
-    """Input, weight, epilogue and operands, of which some are as large as the output."""
+    """Input, weight, epilogue and its operands; some operands have the shape of the output."""
     window, extents, pool, steps, clip, seed = problem
     torch.manual_seed(seed)
     x, weight = torch.randn(batch, inputs, *extents), torch.randn(outputs, inputs // groups, *window.kernel)
@@ -87,7 +87,7 @@ def case(problem, batch, inputs, outputs, groups, density):
     whole = (batch, outputs, *window.outputs(extents))
     shapes = tuple((outputs,) if (seed + i) % 3 else whole for i in range(len(steps)))
     operands = [torch.rand(shape) + 0.5 for shape in shapes]
-    signs = torch.where(torch.rand(outputs) < 0.5, -1.0, 1.0)  # a negative factor turns a maximum around
+    signs = torch.where(torch.rand(outputs) < 0.5, -1.0, 1.0)  # a negative factor turns a maximum into a minimum
     operands = [o * (signs if o.ndim == 1 else signs[:, None, None]) for o in operands]
     return x, weight, Epilogue(steps, shapes, clip, pool), operands
 
@@ -120,7 +120,7 @@ def test_sparse_convolutions(problem, batch, groups, density, accumulators, stor
     geometry = ConvolutionGeometry(inputs, extents, groups, window, accumulators)
     entries = Entries(max(1, int((weight != 0).sum())), stored, "int32" if stored == "float32" else "uint16")
     values, input_offsets, rows = sparse_rows(weight, geometry, entries)
-    if stored == "uint8":  # negative levels stand behind the others
+    if stored == "uint8":  # negative levels follow the others
         value_table = np.concatenate([np.arange(128), np.arange(-128, 0)]).astype("f4") ** 3 / 100
         weight = weight**3 / 100
     else:
@@ -155,7 +155,7 @@ def test_blocked_convolutions(problem, batch, inputs, outputs, registers):
 
 
 def test_a_residual_before_pooling_is_not_read_as_a_bias():
-    """One channel of one column: a number for each output is as long as its longest axis, as one a channel would be."""
+    """With one channel and one column, an operand per output element has the same length as one per channel."""
     torch.manual_seed(0)
     x, weight, residual = torch.randn(1, 2, 9, 1), torch.randn(1, 2, 1, 1), torch.randn(1, 1, 9, 1)
     epilogue = Epilogue(("add",), ((1, 1, 9, 1),), None, Window((3, 1), (3, 1)))

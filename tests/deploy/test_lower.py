@@ -1,4 +1,4 @@
-"""What cannot be compiled is told before anything is, by name and place; what follows from weights is computed once."""
+"""Unsupported operators are listed before compilation, and values that depend only on weights are computed once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("deploy")
 
 
 class Odd(nn.Module):
-    """Operators that TVM does not know, in a module inside."""
+    """A network with operators that TVM does not support, inside a submodule."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +39,7 @@ def test_all_unsupported_operators_are_listed_with_their_places():
 
 
 class Fails:
-    """A function of TVM that raises what TVM raises: a text of several lines, of any type."""
+    """A replacement for a function of TVM that raises an exception of any type with several lines of text."""
 
     def __init__(self, error):
         self.error = error

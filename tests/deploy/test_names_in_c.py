@@ -1,4 +1,4 @@
-"""Names of layers as text of generated C: they end up in labels and tables, and never as code."""
+"""Names of layers in generated C code: they appear only as text in labels and tables, never as code."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_a_network_with_unusual_names_is_built_and_verified(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     network = nn.Sequential()
-    # The codec refuses control characters, PyTorch cannot read back names with the first three of
-    # these, and no packed directory is read whose names end a string literal.
+    # The codec rejects control characters, PyTorch cannot read back names with the first three of
+    # these characters, and `build` rejects a packed directory with a name that ends a string literal.
     named = [name for name in NAMES if min(name.encode()) >= 32 and not set('();"\\{}').intersection(name)]
     for name in named:
         network.add_module(name.replace(".", "_"), nn.Linear(5, 5))

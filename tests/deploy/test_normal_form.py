@@ -1,4 +1,4 @@
-"""Rules of the normal form at the edges of their domains, and with arguments left out; in PyTorch alone, so quick."""
+"""Rules of the normal form at the edges of their domains and with default arguments, computed only in PyTorch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EDGES = torch.tensor([[0.0, -1.5, 2.5, math.inf, -math.inf, math.nan, 1e-20, -1e
 
 
 class Between(nn.Module):
-    """A function of the input, which torch.export sees as part of a network with a weight."""
+    """A network with a weight that applies a function to its input."""
 
     def __init__(self, function):
         super().__init__()
@@ -27,7 +27,7 @@ class Between(nn.Module):
 
 
 def against(value, function):
-    """`function` of the edges and of one other number, on either side."""
+    """`function` of the edge values and another number, in both argument orders."""
     return lambda x: torch.cat([function(x, torch.full_like(x, value)), function(torch.full_like(x, value), x)])
 
 

@@ -1,4 +1,4 @@
-"""What `decode` writes, and what `bench` gives to ONNX Runtime: the graph that torch.onnx.export writes by itself."""
+"""The graph of `decode` and `bench` has the same operators as the one that torch.onnx.export writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def operators(model: bytes) -> Counter:
 
 
 def plainly(network, x) -> bytes:
-    """What a user of PyTorch would do."""
+    """A plain export with torch.onnx.export."""
     buffer = io.BytesIO()
     with quiet_exporters():
         torch.onnx.export(network, (x,), dynamo=True, verbose=False).save(buffer)
@@ -51,7 +51,7 @@ def test_the_graph_is_as_good_as_a_plain_export(name, tmp_path):
 
 
 class Modern(torch.nn.Module):
-    """The blocks of ConvNeXt, MobileNetV3 and a decoder."""
+    """Blocks of ConvNeXt, MobileNetV3 and a decoder."""
 
     def __init__(self):
         super().__init__()
@@ -80,7 +80,7 @@ def test_operators_of_onnx_are_not_decomposed(tmp_path):
 
 
 def test_two_clamps_of_one_value_stay_two_operators():
-    """Two with the same source: bounds that are named after it would be one bound."""
+    """Two clamps of the same value: if their bounds were named after the value, they would be merged."""
 
     class Clamps(torch.nn.Module):
         def forward(self, x):
@@ -121,7 +121,7 @@ def test_the_optimiser_does_not_change_its_input():
 
 
 def test_bound_and_eager_runners_give_the_outputs(tmp_path):
-    """Buffers stay where they are from call to call."""
+    """Input and output buffers are reused in every call."""
     network, x = ZOO["residual"].network(), ZOO["residual"].inputs(1)
     _export(network, x, tmp_path / "it.pt2")
     program = load_program(tmp_path / "it.pt2")
@@ -136,7 +136,7 @@ def test_bound_and_eager_runners_give_the_outputs(tmp_path):
 
 
 def test_renaming_reaches_the_graphs_inside_nodes():
-    """And gives a value that had the new name a name of its own."""
+    """A value that already has the new name gets another name."""
     inner = onnx.helper.make_graph(
         [onnx.helper.make_node("Add", ["own", "input"], ["sum"])], "inner", [],
         [onnx.helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, [1])],

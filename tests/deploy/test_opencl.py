@@ -1,4 +1,4 @@
-"""Networks on OpenCL, for real: PoCL runs the kernels that a phone's GPU would."""
+"""Networks on OpenCL: PoCL runs the same kernels as a phone's GPU."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bayespress.deploy.verify.tolerance import check_outputs
 from bayespress.errors import InputError, MissingToolError
 from zoo import ZOO
 
-# The first device's list of extensions, asked for without a line of ours.
+# Prints the extensions of the first device without code of this package.
 ASK = """
 import ctypes
 cl = ctypes.CDLL("libOpenCL.so.1")
@@ -58,7 +58,7 @@ def bundled(packed, tmp_path_factory):
 
 @pytest.fixture
 def intel(monkeypatch):
-    """Intel's driver in place of the system's; whether it has half precision here."""
+    """Use Intel's driver instead of the system's; returns whether it supports half precision."""
     library = INTEL / "lib" / "libintelocl.so"
     if not library.is_file():
         pytest.skip("Intel's OpenCL driver, which has half precision, is not installed (make intel-opencl)")
@@ -109,7 +109,7 @@ def test_values_from_lookup_tables(quantizer, packed, pocl, tmp_path):
 
 
 def test_a_device_without_half_precision_runs_float32_kernels(packed, pocl, tmp_path):
-    """PoCL as Debian has it knows no half, and the float32 kernels of the same bundle run."""
+    """Debian's PoCL does not support half, so the float32 kernels of the same bundle run."""
     bayespress.build(packed("conv"), ["opencl+fp16-products"], tmp_path / "it.bundle")
     reported = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
     assert reported["gpu"]["precision"] == "float32"
@@ -121,7 +121,7 @@ def test_a_device_without_half_precision_runs_float32_kernels(packed, pocl, tmp_
 @pytest.mark.parametrize("kernels", ["auto", "dense"])
 @pytest.mark.parametrize("name", ["conv", "residual", "strided", "mlp", "depthwise", "conv1d", "sequences"])
 def test_half_precision(name, kernels, packed, intel, tmp_path):
-    """By Intel's driver, which has it where the processor does; else it is one more driver to agree with."""
+    """Uses Intel's driver, which supports half if the processor does; otherwise it computes in float32."""
     bayespress.build(packed(name), ["opencl+fp16-products"], tmp_path / "it.bundle", kernels=kernels)
     reported = report_in(run(tmp_path / "it.bundle", target="opencl-fp16-products").stdout)
     assert reported["gpu"]["precision"] == ("float16" if intel else "float32")
@@ -139,7 +139,7 @@ def test_too_large_errors_of_half_precision_are_reported(packed, intel, tmp_path
 
 
 def test_variables_with_the_same_name_are_distinguished():
-    """What is cast gets the same name as what follows, and kernels are given their buffers by name."""
+    """A cast value and the following value have the same name, and kernels identify buffers by name."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.ReLU(), torch.nn.Conv2d(3, 2, 3)).eval()
     program = torch.export.export(network, (torch.zeros(1, 1, 8, 8),))
@@ -167,13 +167,13 @@ def test_a_damaged_cache_is_replaced(bundled, pocl, tmp_path, damage):
     assert report_in(run(bundled, "--gpu-cache", str(cache)).stdout)["gpu"]["from_cache"]
 
 
-# Only root may give a file to another user.
+# Only root can change the owner of a file.
 KINDS = ["others may write", "link", "pipe", "folder", *(["another user's"] if os.geteuid() == 0 else [])]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rejects_a_cache_that_another_user_may_have_written(bundled, pocl, tmp_path, kind):
-    """A compiled kernel is a program that the driver runs."""
+    """A compiled kernel is a program, so a forged cache would execute foreign code."""
     cache = tmp_path / "kernels.cache"
     run(bundled, "--gpu-cache", str(cache))
     assert stat.S_IMODE(cache.stat().st_mode) == 0o600
@@ -193,7 +193,7 @@ def test_rejects_a_cache_that_another_user_may_have_written(bundled, pocl, tmp_p
 
 
 def test_writing_a_cache_follows_no_link(bundled, pocl, tmp_path):
-    """In a folder where others may write, a link under a name that can be foreseen would lose us what it leads to."""
+    """In a shared folder, another user could place a link with a predictable name; its target must not be changed."""
     (tmp_path / "precious").write_text("mine")
     for name in ("kernels.cache", "kernels.cache.new"):
         (tmp_path / name).symlink_to(tmp_path / "precious")
@@ -257,7 +257,7 @@ def test_drivers_that_crash_or_print_text(bundled, pocl, tmp_path, monkeypatch, 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["adreno", "mali"])
 def test_runners_for_phones_use_the_processor_without_opencl(target, packed, arm, tmp_path):
-    """The runner is static and finds no OpenCL, on a phone either: that is for apps, which link the library."""
+    """The static runner cannot load OpenCL, also not on a phone; only apps can, through the shared library."""
     manifest = bayespress.build(packed("conv"), [target], tmp_path / "it.bundle")
     entry = manifest.targets[target]
     assert entry.gpu

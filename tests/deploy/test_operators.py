@@ -1,4 +1,4 @@
-"""Every operator that is taken gives PyTorch's numbers: compiled for the host, and in ONNX Runtime."""
+"""Every supported operator gives PyTorch's results, compiled for the host and in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from bayespress.errors import InputError
 
 pytestmark = pytest.mark.xdist_group("deploy")
 
-# Above this, a difference is none of roundings: random ones may change a floor or a comparison.
+# A larger difference is not caused by rounding; random rounding may change a floor or a comparison.
 MOST = 1e-7
 
 
 class Compiled:
-    """A program as its PyTorch form, as ONNX with its decoded weights, and as host code."""
+    """A program in PyTorch, as ONNX with its decoded weights, and as host code."""
 
     def __init__(self, program, folder):
         self.program = program
@@ -43,7 +43,7 @@ class Compiled:
         self.session = onnx_session(fill_weights(onnx_graph(program), decoded))
 
     def outputs(self, x):
-        """Of one input (1, ...), flat, by the name of what ran it."""
+        """Flat outputs for one input of shape (1, ...), by the name of the runtime."""
         return {
             "normal form": normalised(self.program).program.module()(x).numpy().reshape(-1),
             "ONNX Runtime": self.session.run(None, {"input": x.numpy()})[0].reshape(-1),
@@ -61,7 +61,7 @@ def compiled(tmp_path):
 
 
 def same(got, want):
-    """Whether the results of a case differ by no more than a few roundings of its own largest result."""
+    """Whether two results of a case differ by at most a few roundings of the largest result."""
     scale = np.abs(want[np.isfinite(want)]).max(initial=0.0)
     return np.allclose(got, want, rtol=2e-5, atol=3e-6 * scale, equal_nan=True)
 
@@ -122,7 +122,7 @@ def test_the_page_of_operators_matches_the_table():
 
 
 class Lookups(nn.Module):
-    """Tokens, gathers and columns at positions that the network computes from its input."""
+    """Embeddings, gathers and columns at positions that the network computes from its input."""
 
     def __init__(self):
         super().__init__()
@@ -166,7 +166,7 @@ def test_positions_out_of_range_are_clamped_and_any_weight_name_is_valid(compile
 
 
 def test_positions_out_of_range_are_clamped_on_arm(arm, tmp_path):
-    """Where a number that no integer holds becomes another integer than on x86."""
+    """Converting a float that no integer can represent gives another integer on ARM than on x86."""
     network = Lookups().eval()
     program = export(network, torch.tensor([[1.0, 2.0, 3.0]]))
     between = tmp_path / "between"

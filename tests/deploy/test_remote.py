@@ -1,4 +1,4 @@
-"""Bundles on boards behind ssh: a real server on loopback, whose logins are as odd as those of boards."""
+"""Bundles on boards behind ssh: a real server on loopback with the unusual logins of boards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOGIN = 'exec sh -c "$SSH_ORIGINAL_COMMAND"\n'
 
 @dataclass(frozen=True)
 class Board:
-    """A server of our own.
+    """An ssh server that the tests start.
 
     login   the script that stands for its users' login shell
     place   the folder there in which temporary folders are made, in most tests
@@ -46,7 +46,7 @@ class Board:
         return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}"
 
     def left_behind(self) -> list[object]:
-        """Our files there, and the programs that run among them."""
+        """Files of the package on the board, and running programs."""
         processes = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -57,7 +57,7 @@ class Board:
         return [*self.place.iterdir(), *processes]
 
     def left_behind_soon(self) -> list[object]:
-        """The same, once the scripts there have had time to end."""
+        """The same after the scripts on the board have had time to end."""
         for _ in range(200):
             if not self.left_behind():
                 break
@@ -67,7 +67,7 @@ class Board:
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory) -> Iterator[Board]:
-    """An ssh server that takes one key."""
+    """An ssh server that accepts one key."""
     server = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     for program, package in ((server, "openssh-server"), (shutil.which("ssh"), "openssh-client")):
         if program is None:
@@ -78,14 +78,14 @@ def sshd(tmp_path_factory) -> Iterator[Board]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    Path("/run/sshd").mkdir(parents=True, exist_ok=True)  # sshd's privilege separation asks for it
+    Path("/run/sshd").mkdir(parents=True, exist_ok=True)  # sshd's privilege separation needs it
     (folder / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nListenAddress ::1\nForceCommand exec sh {folder}/login\n"
         f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         f"PasswordAuthentication no\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nPidFile {folder}/pid\n"
     )
     process = subprocess.Popen([server, "-D", "-e", "-f", folder / "config"], stderr=(folder / "log").open("w"))
-    # ssh itself takes no configuration from the environment: a program of the same name in front of it does.
+    # ssh reads no configuration path from the environment, so a script with the same name passes it.
     wrappers = folder / "bin"
     wrappers.mkdir()
     (folder / "client").write_text(
@@ -127,7 +127,7 @@ def run_at(board: Board, bundle: Path, request: RunRequest = PLAIN_RUN, progress
 
 
 def interrupt_when_there_is(path: Path) -> None:
-    """Ctrl-C, as soon as a file exists."""
+    """Send SIGINT as soon as a file exists."""
 
     def wait() -> None:
         while not path.exists():
@@ -138,7 +138,7 @@ def interrupt_when_there_is(path: Path) -> None:
 
 
 def test_verify_over_ssh(pristine, sshd, monkeypatch):
-    """In the folder that a board really has for it."""
+    """Uses the real temporary folder of a board."""
     sshd.login.write_text(LOGIN)
     monkeypatch.setattr(remote.secrets, "token_hex", lambda _count: f"test-{os.getpid()}")
     report = bayespress.verify(pristine, [sshd.address])
@@ -151,7 +151,7 @@ def test_verify_over_ssh(pristine, sshd, monkeypatch):
     "host", ["ssh://{user}@[::1]:{port}", "ssh://[::1]:{port}/", "SSH://{user}@My-Board", "ssh://My-Board"]
 )
 def test_addresses(pristine, board, host):
-    """IPv6, and an alias of the configuration, which has another one that differs in case only."""
+    """IPv6, and an alias of the configuration that differs only in case from another alias."""
     address = host.format(user=getpass.getuser(), port=board.port)
     assert check_on(pristine, address).outcome == "passed"
     assert board.left_behind() == []
@@ -188,7 +188,7 @@ def test_a_home_folder_with_a_space_is_the_last_choice(pristine, board, tmp_path
 
 
 def test_folders_are_private(pristine, board, tmp_path):
-    """While the runner runs: of mode 700, under a name that is not to be guessed."""
+    """While the runner runs, its folder has mode 700 and an unguessable name."""
     board.login.write_text(
         f'case "$SSH_ORIGINAL_COMMAND" in *kill*) (sleep 0.5; ls -ld "{board.place}"/* >>{tmp_path}/seen) & esac\n'
         + LOGIN
@@ -253,7 +253,7 @@ def test_rejects_a_runner_for_another_processor(bundle, board, number, bits):
     ],
 )
 def test_boards_that_cannot_run_a_bundle(pristine, board, tmp_path, fake, script, sentence):
-    """A program of the board's does what it would do there: on a full disk, where nothing may be executed, …"""
+    """A fake program on the board simulates a full disk, a folder without execution, and similar failures."""
     (tmp_path / fake).write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / fake).chmod(0o755)
     board.login.write_text(f"PATH={tmp_path}:$PATH {LOGIN}")
@@ -312,7 +312,7 @@ def test_ctrl_c_ends_the_remote_runner(bundle, board, tmp_path):
 
 
 def test_a_broken_connection_leaves_no_files_on_the_board(bundle, board, tmp_path):
-    """The server's process is killed while a runner runs; its machine cleans up by itself."""
+    """The server's process is killed while a runner runs; the script on the board removes the files."""
     with_runner(bundle, f"#!/bin/sh\necho >{tmp_path}/runs\nsleep 1\n")
     killer = f"until [ -f {tmp_path}/runs ]; do sleep 0.1; done; kill -9 $PPID"
     board.login.write_text(f"({killer}) </dev/null >/dev/null 2>&1 &\n{LOGIN}")

@@ -39,10 +39,10 @@ def wait_for(port, process):
 
 @pytest.fixture(scope="module")
 def tracker():
-    """Port of a tracker that knows one server, under the key `board`."""
+    """The port of a tracker with one server, which has the key `board`."""
     port, server_port = free_port(), free_port()
     start = [sys.executable, "-m"]
-    # In sessions of their own: the server has workers, which outlive it.
+    # In separate sessions, because the server's workers outlive it.
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     command = [*start, "tvm.exec.rpc_tracker", "--host=127.0.0.1", f"--port={port}", f"--port-end={port + 1}"]
     tracking = subprocess.Popen(command, **quiet)
@@ -61,7 +61,7 @@ def tracker():
 
 @pytest.fixture(scope="module")
 def arm_server():
-    """Port of a server in emulated 64-bit ARM: a real board's Python, but for its speed."""
+    """The port of a server in emulated 64-bit ARM, with the Python of a real board."""
     python = ARM_PYTHON / "python"
     if ARM64.path() is None or not python.is_file():
         pytest.skip("a Python for ARM, which runs TVM's server, is not installed (make arm-python; qemu-user-static)")

@@ -20,7 +20,7 @@ from bayespress.deploy.devices.qemu import ARMV7
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNTIME, CODEC = ROOT / "deploy" / "runtime", ROOT / "codec" / "c"
-QUIET = {"ASAN_OPTIONS": "detect_leaks=0"}  # a program that ends with a sentence need not tidy up first
+QUIET = {"ASAN_OPTIONS": "detect_leaks=0"}  # a program that ends with an error message need not free its memory
 
 NETWORK = """
 #define main runner_main
@@ -111,7 +111,7 @@ def compiled(compiler, folder: Path, *flags: str) -> Path:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    """The runner under the sanitizers."""
+    """The runner compiled with sanitizers."""
     if shutil.which("gcc") is None:
         pytest.skip("gcc, whose sanitizers this test asks for, is not installed")
     folder = tmp_path_factory.mktemp("here")
@@ -120,7 +120,7 @@ def here(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def armv7(tmp_path_factory):
-    """The runner of a 32-bit machine, in emulation."""
+    """The runner for a 32-bit machine, in emulation."""
     if ARMV7.path() is None:
         pytest.skip("qemu-arm, which runs 32-bit ARM programs, is not installed (Debian: qemu-user-static)")
     target = target_named("armv7-linux")
@@ -130,7 +130,7 @@ def armv7(tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path):
-    """Weights, three inputs, and files that are neither."""
+    """Weights, three inputs, and invalid files."""
     import numpy as np
 
     weights = codec.encode([codec.RawTensor("w", np.ones((2, 3), np.float32))])
@@ -224,7 +224,7 @@ def test_sizes_that_wrap_on_32_bits(armv7, files):
 
 def test_a_file_larger_than_memory(here, files):
     with (files / "huge").open("wb") as stream:
-        stream.truncate(1 << 42)  # a hole: no disk is used
+        stream.truncate(1 << 42)  # a sparse file uses no disk space
     limited = ["bash", "-c", 'ulimit -v 4000000; exec "$0" "$@"']
     program = compiled(["gcc"], files)
     done = run([*limited, str(program)], files, "w", "huge")
@@ -239,7 +239,7 @@ def test_a_report_that_cannot_be_written(here, files):
 
 
 def test_random_calls_under_the_sanitizers(here, files):
-    """Whatever it is given, the runner ends with a status of its own and a sentence."""
+    """For any arguments, the runner ends with one of its own statuses and a message."""
     rng = random.Random(7)
     names = ["w", "x", "empty", "odd", "cut", "noise", "folder", "missing", ""]
     options = [

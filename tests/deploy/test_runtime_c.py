@@ -36,7 +36,7 @@ def gcc():
 
 @pytest.fixture(scope="module")
 def between(packed, tmp_path_factory):
-    """A folder with what lies between the network and the runner: kernels.o, and made/schedule.c."""
+    """A folder with the intermediate files of a build: kernels.o and made/schedule.c."""
     scratch = tmp_path_factory.mktemp("between")
     program, weights = load_program(packed("padded") / "network.pt2"), (packed("padded") / "weights.bpz").read_bytes()
     stored = stored_weights(codec.decode(weights))
@@ -47,7 +47,7 @@ def between(packed, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sanitized(gcc, between):
-    """The runner under the address and undefined-behaviour sanitizers (but for TVM's kernels)."""
+    """The runner compiled with the address and undefined-behaviour sanitizers, except TVM's kernels."""
     program = between / "sanitized"
     decoder = [str(path) for path in sorted(CODEC.glob("*.c")) if path.name != "encode.c"]
     done = subprocess.run(
@@ -71,7 +71,7 @@ def sanitized(gcc, between):
 
 @pytest.fixture(scope="module")
 def case(packed):
-    """Weights, inputs as bytes, and the outputs that PyTorch gives."""
+    """Weights, inputs as bytes, and PyTorch's outputs."""
     from safetensors.numpy import load_file
 
     golden = load_file(packed("padded") / "golden.safetensors")
@@ -86,7 +86,7 @@ def test_valid_weights_under_the_sanitizers(sanitized, case):
 
 
 def test_damaged_weights_under_the_sanitizers(sanitized, case):
-    """Flips, cuts, and forgeries with a right checksum: one sentence, or the weights of another sound file."""
+    """Bit flips, truncation and forgeries with a valid checksum give one message or the weights of a valid file."""
     weights, inputs, _ = case
     rng = np.random.default_rng(5)
     damaged = [weights[:-1], weights + b"\0", b"", weights[: len(weights) // 2]]
@@ -109,13 +109,13 @@ def test_damaged_weights_under_the_sanitizers(sanitized, case):
 
 
 def altered(weights: bytes, change) -> bytes:
-    """The same tensors, each weight of two axes or more changed."""
+    """The same tensors with every weight of two or more axes changed."""
     tensors = codec.decode(weights)
     return codec.encode([change(tensor) if len(tensor.shape) > 1 else tensor for tensor in tensors])
 
 
 def test_sparse_kernels_accept_fewer_entries_and_reject_more(sanitized, case):
-    """Fewer entries than were compiled for will do; more, or what is no grid of small levels, will not."""
+    """A tensor with more entries than compiled, or without a grid of small levels, is rejected."""
     weights, inputs, _ = case
     fewer = altered(weights, lambda t: codec.QuantizedTensor(t.name, (t.levels // 2).astype(np.int32), t.value_map))
     assert sanitized(fewer, inputs).returncode == 0
@@ -134,7 +134,7 @@ def test_sparse_kernels_accept_fewer_entries_and_reject_more(sanitized, case):
 
 
 def test_what_the_library_exports(pristine):
-    """The names of bayespress.h and no other: a bundle's library must not clash with what loads it."""
+    """Exactly the names of bayespress.h, so that a bundle's library does not clash with the program that loads it."""
     nm = shutil.which("nm")
     if nm is None:
         pytest.skip("nm (Debian: binutils), which lists a library's symbols, is not installed")

@@ -1,4 +1,4 @@
-"""Every runtime computes what PyTorch computes, whatever the network is made of."""
+"""Every runtime computes PyTorch's outputs for every network of the zoo."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_runtime_agrees_with_pytorch(name, kernels, packed, arm, tmp_path)
 
 @pytest.mark.parametrize(("name", "quantizer"), [("padded", "codebook"), ("padded", "round-off")])
 def test_values_from_lookup_tables(name, quantizer, packed, arm, tmp_path):
-    """Codebooks and small floats stay levels in a sparse kernel, beside the values of all of them."""
+    """A sparse kernel stores codebook indices and small floats as levels, with a table of their values."""
     bayespress.build(packed(name, quantizer), ["host", "arm64-linux"], tmp_path / "it.bundle", kernels="sparse")
     schedule = (tmp_path / "it.bundle" / "targets" / "host" / "schedule.c").read_text()
     assert "BP_LEVELS" in schedule
@@ -73,7 +73,7 @@ def test_other_processors_agree_with_pytorch(name, packed, arm, tmp_path):
 
 @pytest.mark.slow
 def test_webassembly(packed, tmp_path, monkeypatch):
-    """Its runner's refusals come through, and so does that wasmtime is not there."""
+    """Errors of the runner and a missing wasmtime are reported."""
     bundle = tmp_path / "it.bundle"
     bayespress.build(packed("mlp"), ["wasm32-wasi"], bundle)
     with opened(bundle) as it:
@@ -90,7 +90,7 @@ def test_webassembly(packed, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_static_library_links_into_a_user_program(packed, arm, tmp_path):
-    """Header and library alone, as an app's build takes them, linked by the cross-compiler and run."""
+    """Compiles a program with the header and the library, as an app does, and runs it."""
     bundle = tmp_path / "it.bundle"
     bayespress.build(packed("mlp"), ["arm64-android"], bundle)
     target = bundle / "targets" / "arm64-android"
@@ -119,7 +119,7 @@ def test_the_static_library_links_into_a_user_program(packed, arm, tmp_path):
     reported = subprocess.run([ARM64.path(), app, bundle / "weights.bpz"], capture_output=True, text=True, check=True)
     with torch.no_grad():
         expected = torch.export.load(packed("mlp") / "network.pt2").module()(torch.zeros(1, 1, 4, 4))
-    # Six digits are printed behind the point.
+    # The program prints six decimals.
     np.testing.assert_allclose([float(word) for word in reported.stdout.split()], expected[0].numpy(), atol=2e-6)
 
 
@@ -138,7 +138,7 @@ def test_lenet_5_caffe_on_inputs_of_its_size(arm, tmp_path):
 
 @pytest.mark.xdist_group("deploy")
 class TestTheHostBuild:
-    """Against PyTorch directly, on inputs that are not the golden ones."""
+    """Compared with PyTorch directly, on other inputs than the golden ones."""
 
     @pytest.fixture(scope="class")
     @staticmethod

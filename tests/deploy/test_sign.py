@@ -1,4 +1,4 @@
-"""A signature says who built a bundle, and that nothing in it has changed since."""
+"""A signature proves who built a bundle and that nothing was changed afterwards."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_rejects_a_bundle_without_a_signature(bundle, keys):
 
 
 def test_rejects_a_rebuilt_manifest(pristine, bundle, packed, keys, tmp_path):
-    """Who replaces the weights and makes the manifest anew still cannot sign it."""
+    """An attacker who replaces the weights and rewrites the manifest cannot sign it."""
     sign(bundle, keys[0])
     bayespress.build(packed("single-layer"), ["host"], tmp_path / "forged")
     shutil.copy(bundle / "manifest.sig", tmp_path / "forged" / "manifest.sig")

@@ -1,4 +1,4 @@
-"""Exported programs from strangers: whatever an archive holds, opening it runs none of it."""
+"""Untrusted exported programs: opening an archive never executes its contents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bayespress.errors import CorruptFileError
 
 
 class Tied(nn.Module):
-    """Two names of one weight, a transposed weight, a constant, a block without gradients, and a name of its own."""
+    """A weight with two names, a transposed weight, a constant, a block without gradients, and an unusual name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Tied(nn.Module):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """An archive as torch.export.save makes it, sample inputs and all; also the network and its input."""
+    """An archive of torch.export.save with sample inputs, and the network and its input."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("saved") / "network.pt2"
     network, x = Tied().eval(), torch.randn(1, 6)
@@ -54,7 +54,7 @@ def saved(tmp_path_factory):
 
 
 def forged(source: Path, path: Path, *, members=None, graph=None, weights=None, constants=None) -> Path:
-    """A copy of the archive with other members (None takes one out) and with edited JSON."""
+    """A copy of the archive with replaced members (None removes one) and with edited JSON."""
     edits = {
         "models/model.json": graph,
         "data/weights/model_weights_config.json": weights,
@@ -79,7 +79,7 @@ def forged(source: Path, path: Path, *, members=None, graph=None, weights=None, 
 
 
 class Touch:
-    """Pickled, it makes a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -110,7 +110,7 @@ def test_reads_the_same_program_as_torch(saved):
 
 
 def test_reads_operators_with_underscores_in_their_names(tmp_path):
-    """Which ATen names with underscores."""
+    """ATen names these operators with underscores."""
 
     class Signs(nn.Module):
         def forward(self, x):
@@ -289,7 +289,7 @@ def test_graphs_execute_no_code(saved, tmp_path, edit):
 
 @pytest.mark.parametrize("edit", [_symbolic, _placeholder, _guard], ids=lambda edit: edit.__name__.strip("_"))
 def test_torch_executes_the_code_in_these_graphs(saved, tmp_path, edit):
-    """What PyTorch's own reader makes of them: the refusals above are no empty words."""
+    """Shows that the forged graphs are dangerous: PyTorch's own reader executes their code."""
     marker = tmp_path / "ran"
     code = f"__import__('os').mkdir({str(marker)!r})"
     if edit is _placeholder:
@@ -323,7 +323,7 @@ def test_rejects_archives_of_another_kind(saved, tmp_path, monkeypatch):
         "drive": ([*good, ("C:\\evil", b"", stored)], "none of a network's"),
         "other root": ([*good, ("other/byteorder", b"little", stored)], "none of a network's"),
         "bomb": ([*good[:-1], (f"{root}/data/weights/weight_77", bytes(1 << 20), deflated)], "not stored plainly"),
-        "link": ([*good, (link, b"/etc/passwd", stored)], None),  # never unpacked, never asked for: harmless
+        "link": ([*good, (link, b"/etc/passwd", stored)], None),  # harmless, because it is never read or unpacked
         "escape": ([*good, (f"{root}/data/\x1b[31m\u202e", b"", stored)], r"\\x1b\[31m\\u202e"),
         "no graph": ([entry for entry in good if "models/" not in entry[0]], "no member 'models/model.json'"),
         "no members": ([], "no member"),
@@ -360,7 +360,7 @@ def test_rejects_archives_of_another_kind(saved, tmp_path, monkeypatch):
 
 
 def test_rejects_overlapping_members(saved, tmp_path):
-    """The directory of an archive may name the same bytes many times: a bomb without compression."""
+    """The directory of an archive may list the same bytes many times, which is a bomb without compression."""
     data = bytearray(saved[0].read_bytes())
     with zipfile.ZipFile(saved[0]) as archive:
         largest = max(archive.infolist(), key=lambda entry: entry.file_size)
@@ -426,7 +426,7 @@ def test_every_command_rejects_a_hostile_packed_directory(packed, tmp_path):
 
 
 def leaves(value, path=()):
-    """Every key and every plain value of a JSON document, as a path to it."""
+    """The paths of all keys and all plain values in a JSON document."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield (*path, key), True
@@ -456,7 +456,7 @@ DOCUMENTS = {
 
 
 def test_forged_values_anywhere_in_a_graph_execute_no_code(saved, tmp_path):
-    """Any key and any value in turn becomes code, or a value of another kind; longer runs differ by the seed alone."""
+    """Replaces each key and each value by code or by a value of another type; longer runs use other seeds."""
     marker, rng = tmp_path / "ran", random.Random(3)
     code = f"__import__('os').mkdir({str(marker)!r})"
     values = [
@@ -488,7 +488,7 @@ def test_forged_values_anywhere_in_a_graph_execute_no_code(saved, tmp_path):
 
 
 def test_archives_with_changed_bytes_are_rejected_or_read(saved, tmp_path):
-    """Another weight, or a sentence: the archive carries checksums that zipfile compares."""
+    """A changed byte gives another weight or an error; zipfile compares the archive's checksums."""
     whole, rng = saved[0].read_bytes(), random.Random(5)
     path, sentences = tmp_path / "f.pt2", []
     for _ in range(150):

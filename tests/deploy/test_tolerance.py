@@ -1,4 +1,4 @@
-"""What an output may be off: in proportion to its own size, and to the rounding of what it is made of."""
+"""The allowed difference of an output: proportional to its size and to the rounding of its intermediate values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bayespress.errors import CheckFailedError
 
 
 class Scaled(nn.Module):
-    """A layer whose four outputs are of sizes 1e4, 1, 1e-4 and exactly 0."""
+    """A layer with four outputs of sizes 1e4, 1, 1e-4 and exactly 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Scaled(nn.Module):
 
 
 class Cancelling(Scaled):
-    """Small differences of two large values, which float32 holds to 1e-3 only."""
+    """Small differences of two large values, which float32 computes only to 1e-3."""
 
     def forward(self, x):
         return (self.fc(x) + 1e4) - 1e4
@@ -47,7 +47,7 @@ class Deep(nn.Module):
 
 
 class Spread(nn.Module):
-    """Means and variances of planes that hold one value each, where inputs are zeros."""
+    """Means and variances of planes that are constant if the inputs are zeros."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Spread(nn.Module):
 
 
 class Sum(nn.Module):
-    """Many terms of one sign, whose sum in another order is off by more than a few units."""
+    """Many terms with one sign; another order of addition changes the sum by more than a few units."""
 
     def forward(self, x):
         return x.abs().sum(1, keepdim=True) - x.shape[1] * 0.7979
@@ -83,7 +83,7 @@ def test_float64_results_are_within_the_tolerance(network, shape):
 
 
 def test_sequential_sums_are_within_the_tolerance():
-    """The least careful order of a long sum is allowed, too."""
+    """A long sum in the least accurate order is within the tolerance."""
     x = torch.randn(2, 20_000)
     outputs, _, allowed = measured(Sum(), x)
     careless = np.abs(x.numpy()).cumsum(1, dtype=np.float32)[:, -1:] - np.float32(20_000 * 0.7979)
@@ -91,7 +91,7 @@ def test_sequential_sums_are_within_the_tolerance():
 
 
 def test_sequential_sums_of_equal_terms_are_within_the_tolerance():
-    """Whose errors do not cancel: means of constant planes, and variances that are all rounding."""
+    """Errors of equal terms do not cancel: means of constant planes, and variances that are only rounding."""
     network, x = Spread().eval(), torch.zeros(1, 1, 80, 80)
     outputs, _, allowed = measured(network, x)
     plane = network.conv(x).detach().numpy()[0].reshape(4, -1)
@@ -129,7 +129,7 @@ def test_cancellation_widens_the_tolerance_as_needed():
 @pytest.mark.parametrize("name", ["sigmoid", "silu", "gelu", "glu", "erfc", "log_softmax"])
 @pytest.mark.parametrize("scale", [1.0, 1e-4])
 def test_saturating_functions_have_an_absolute_error(name, scale):
-    """Runtimes compute 1/2 + p(x) or 1 + erf(x): far out, 2^-24 of what they level off at is left as an error."""
+    """Runtimes compute 1/2 + p(x) or 1 + erf(x), so an absolute error of 2^-24 of the limit remains."""
     function = getattr(torch, name, None) or getattr(torch.nn.functional, name)
 
     def network(x):
@@ -147,7 +147,7 @@ def test_saturating_functions_have_an_absolute_error(name, scale):
 
 
 def test_comparisons_of_a_number_with_itself_are_exact():
-    """As in nanmean, which counts what equals itself."""
+    """nanmean counts the values that equal themselves."""
     x = torch.tensor([[1.0, np.nan, 3.0, 2.0]])
     outputs = x.nanmean(-1).numpy()
     assert allowed_difference(lambda it: it.nanmean(-1), x.numpy(), outputs).item() < 1e-4
@@ -185,7 +185,7 @@ def test_messages_name_output_and_difference():
 
 
 def test_a_saturated_gate_may_differ_by_one_spacing():
-    """A sigmoid of 1 can only fall, and by one spacing: one sign of each pair of roundings makes it fall."""
+    """Rounding can only decrease a sigmoid of 1 by one spacing; one sign of each pair of runs does so."""
     torch.manual_seed(0)
     cell = torch.nn.GRUCell(7, 40).eval()
     x = 30.0 * torch.randn(3, 1, 7)
@@ -198,7 +198,7 @@ def test_a_saturated_gate_may_differ_by_one_spacing():
 
 
 def test_random_rounding_outside_a_domain_is_ignored():
-    """acos(1 + a little) is NaN; that run is not counted."""
+    """acos of a value above 1 is NaN; that run is ignored."""
 
     class Edge(nn.Module):
         def forward(self, x):
