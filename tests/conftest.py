@@ -1,4 +1,4 @@
-"""What all tests share: one thread a worker, and a way to insist that nothing is skipped."""
+"""Settings of all tests: one thread per worker, and an option to treat skipped tests as failures."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import signal
 
 import pytest
 
-# Workers share the cores: threads of their own would only stand in each other's way. Set before torch is imported.
+# Workers share the cores, so each uses one thread. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Tests send signals to commands that they start. A test run in the background (nohup, a CI runner) may have been
-# started with these signals ignored, and every program would inherit that.
+# Tests send signals to the commands that they start. In a background run (nohup, a CI runner) these signals may be
+# ignored from the start, and every child process would inherit this.
 for _signal, _handler in (
     (signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)
 ):  # fmt: skip
@@ -22,7 +22,7 @@ NO_SKIPS = "BAYESPRESS_NO_SKIPS"
 
 
 class _SkipsAreFailures:
-    """Where everything that tests need is installed, a skipped test is a check that was promised and not made."""
+    """Reports every skipped test as a failure, for machines on which everything that tests need is installed."""
 
     def __init__(self):
         self.skipped = []
@@ -42,6 +42,6 @@ class _SkipsAreFailures:
 
 
 def pytest_configure(config):
-    # With xdist the reports of all workers come to the controller, so one listener there is enough.
+    # With xdist the controller receives the reports of all workers, so one listener there is sufficient.
     if os.environ.get(NO_SKIPS) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_SkipsAreFailures())

@@ -1,4 +1,4 @@
-"""The direction of the stages, and what a command must not import before it needs it."""
+"""The direction of imports between the stages, and the packages that commands must not import at their start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bayespress import codec
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("train", "compress", "codec", "deploy", "workflow", "testing", "cli", "html_report")
-# What each may import of the package beside its own files; cli and api.py may import everything.
+# The parts of the package that each part may import in addition to its own files; cli and api.py may import everything.
 COMMON = {
     "confusion",
     "errors",
@@ -59,7 +59,7 @@ ALLOWED = {
 
 
 def imported(path: Path) -> set[str]:
-    """Top-level parts of the package that a file imports, at module level or inside a function."""
+    """The top-level parts of the package that a file imports, at module level or inside a function."""
     package = ("bayespress", *path.relative_to(ROOT).parent.parts)
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -90,7 +90,7 @@ def test_the_check_detects_imports():
 
 
 ROOMS = ("program", "bundle", "compile", "devices", "verify", "measure", "builder", "runtime")
-# Rooms of deploy that each room may import.
+# The packages of deploy that each package may import.
 BELOW = {
     "program": set(),
     "bundle": {"program"},
@@ -104,7 +104,7 @@ BELOW = {
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its dotted name within it."""
+    """The files of all modules by their dotted names without the package's name."""
     found = {}
     for top in (*STAGES, *(path.stem for path in ROOT.glob("*.py") if path.stem != "setup")):
         paths = (ROOT / top).rglob("*.py") if top in STAGES else [ROOT / f"{top}.py"]
@@ -115,7 +115,7 @@ def modules() -> dict[str, Path]:
 
 
 def imported_modules(name: str, path: Path, known: Collection[str]) -> set[str]:
-    """Modules of the package that a module imports, also inside functions and for types alone."""
+    """The modules that a module imports, also inside functions and under TYPE_CHECKING."""
     package = path.relative_to(ROOT).parent.parts
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -131,7 +131,7 @@ def imported_modules(name: str, path: Path, known: Collection[str]) -> set[str]:
 def test_the_imports_of_modules_form_no_circle():
     known = modules()
     graph = {name: imported_modules(name, path, known) for name, path in known.items()}
-    graph.pop("")  # the package itself, which names what it offers
+    graph.pop("")  # the package itself, which lists the public names
     assert len(graph) > 200
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 

@@ -1,4 +1,4 @@
-"""Writing whole or not at all, one writer at a time, and reading what ends."""
+"""Atomic writing with one writer at a time, and reading of regular files only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hidden(folder):
 
 
 def half(path, error):
-    """Begin to write, and fail."""
+    """Write a part of the output and fail."""
     assert not path.exists()
     path.write_bytes(b"half")
     raise error
@@ -124,7 +124,7 @@ def age(folder):
 
 def test_the_next_writer_removes_scratch_folders_of_dead_processes_only(tmp_path):
     process = start(WRITER, tmp_path / "d")
-    (tmp_path / ".bayespress-scratch-mine").mkdir()  # not of our length: somebody else's
+    (tmp_path / ".bayespress-scratch-mine").mkdir()  # a name of another length does not belong to bayespress
     try:
         age(tmp_path)
         files.write_text(tmp_path / "other", "x")

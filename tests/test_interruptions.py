@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while a command works: a sentence, the exit code, and nothing left behind."""
+"""Ctrl-C, SIGTERM and SIGHUP during a command give one sentence and the exit code, and leave no files behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 import pytest
 from forked_command import ForkedCommand, names_below
 
-# What commands load when they need it, loaded once for all that are forked.
+# Packages that the commands need, imported once for all forked processes.
 import bayespress.compress.choose
 import bayespress.compress.pipeline
 import bayespress.train.training_run  # noqa: F401
@@ -62,7 +62,7 @@ def place(tmp_path, monkeypatch):
 
 @by_signal
 def test_interrupts_a_separate_process(number, tmp_path):
-    # The process reports when it is at work, in a call that a signal interrupts.
+    # The process prints a line when it is inside a call that a signal interrupts.
     program = (
         "import sys, time\nsys.argv = ['bayespress', 'inspect', 'w.bpz']\n"
         "import bayespress.cli.inspect\nfrom bayespress import codec\n"
@@ -118,8 +118,8 @@ def test_train(place, tmp_path):
 
 
 def test_an_interrupt_discarded_by_the_network_is_raised_again(place, tmp_path):
-    # Some libraries catch every exception, KeyboardInterrupt among them. Here the network sends itself the signal, so
-    # that it comes where it is discarded.
+    # Some libraries catch every exception, including KeyboardInterrupt. The network sends the signal itself, so that it
+    # arrives where it is discarded.
     forward = """
         type(self).calls = getattr(type(self), "calls", 0) + 1
         try:

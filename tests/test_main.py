@@ -1,4 +1,4 @@
-"""However a command ends, it ends in one sentence and the right exit code."""
+"""Every failure of a command gives one sentence and the right exit code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 def shell(folder, command, **environment):
-    """Run `command` by bash, with $B for bayespress."""
+    """Run `command` in bash; $B is bayespress."""
     environment = {**PLAIN, "B": f"{sys.executable} -m bayespress", **environment}
     return subprocess.run(
         ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120

@@ -1,4 +1,4 @@
-"""Names from strangers' files are text: in tables, pages, pictures, progress and errors nothing obeys them."""
+"""Untrusted names are printed as plain text in tables, pages, pictures, progress and errors."""
 
 from __future__ import annotations
 

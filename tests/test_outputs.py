@@ -1,4 +1,4 @@
-"""Nothing of the user's is lost: what each kind of output may replace, and what it never does."""
+"""The rules for writing outputs: what each kind of output may replace, and what is never replaced."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RECORDS = {
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """The current folder, with weights in it; the home folder is elsewhere."""
+    """The current folder, which contains weights; the home folder is another one."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     folder = tmp_path / "here"

@@ -1,4 +1,4 @@
-"""What the wheel and the source archive hold, and what a bare wheel says about the extras that it lacks."""
+"""The contents of the wheel and of the source archive, and the errors of a bare wheel about missing extras."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ IMPORT_NAMES = {
 
 
 def _clean(**more: str) -> dict[str, str]:
-    """The environment without what would make this source tree importable."""
+    """The environment without the variables that make this source tree importable."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "BAYESPRESS_DEBUG")}
     return {**kept, **more}
 
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
-    """A wheel and a source archive of a copy of the tree, as git lists it: building leaves files behind."""
+    """A wheel and a source archive, built from a copy of the files in git, because building leaves files behind."""
     copy, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
@@ -48,7 +48,7 @@ def archives(tmp_path_factory):
 
 
 def test_extras_match_pyproject():
-    """The names in messages come from extras.py, so it has to say what pyproject.toml says."""
+    """The messages use the names in extras.py, so extras.py must match pyproject.toml."""
     declared = PROJECT["optional-dependencies"]
     for extra, packages in extras.PACKAGES.items():
         names = [line.split(">")[0].split("=")[0].split("<")[0] for line in declared[extra]]
@@ -97,7 +97,7 @@ def test_the_wheel_runs_and_the_source_archive_contains_documents(archives):
 
 @pytest.fixture(scope="module")
 def bare(archives, tmp_path_factory):
-    """The Python of an environment with the wheel and its base dependencies alone."""
+    """The Python of an environment with only the wheel and its base dependencies."""
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin/python"
@@ -108,7 +108,7 @@ def bare(archives, tmp_path_factory):
 
 
 def _inputs(folder: Path) -> None:
-    """Inputs that a command accepts as far as it can look without the packages of its extra."""
+    """Inputs that pass all checks that a command can make without the packages of its extra."""
     import numpy as np
     import torch
     from safetensors.numpy import save_file
@@ -124,7 +124,7 @@ def _inputs(folder: Path) -> None:
     torch.save({"ones": torch.ones(4, 4)}, folder / "w.pt")
 
 
-# A command, its arguments, and the extra that it has to name; None where the base dependencies are enough.
+# A command, its arguments, and the extra that its error must name; None if the base dependencies are sufficient.
 CASES = [
     ("demo", ["--out", "demo"], "all"),
     ("train", ["--model", "lenet-300-100", "--data", "digits", "--out", "run"], "train"),

@@ -1,4 +1,4 @@
-"""What pages are made of: the glossary, charts, tables, and which page belongs to what."""
+"""Parts of the HTML pages: glossary, charts and tables, and the choice of the page for an input."""
 
 from __future__ import annotations
 

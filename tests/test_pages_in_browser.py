@@ -1,4 +1,4 @@
-"""Pages in Chromium without a window: charts are drawn, nothing is asked of the network, and any window will do."""
+"""Pages in headless Chromium: charts are drawn, no network request is made, and every width of the window works."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """The four pages of a network that was trained for some epochs, and the one inside its bundle."""
+    """The four pages of a network that was trained for a few epochs, and the page inside its bundle."""
     from bayespress.train.training_run import train_run
 
     folder = tmp_path_factory.mktemp("pages")
@@ -54,7 +54,7 @@ def browser() -> Iterator[object]:
 
 
 class Seen:
-    """A page that is open, what it wrote to the console, and what it asked of the network."""
+    """An open page, its messages on the console, and its network requests."""
 
     def __init__(self, browser, path: Path, width: int = 1200, scheme: str = "light") -> None:
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
@@ -84,7 +84,7 @@ def test_a_page_draws_its_charts_and_asks_for_nothing(name, pages, browser):
     charts = seen.count(".chart > div")
     assert charts >= 1
     assert seen.count(".chart > div svg") == charts
-    # Each chart has marks that take room, not axes alone.
+    # Each chart has visible marks, not only axes.
     empty = """[...document.querySelectorAll('.chart svg')].filter(svg => ![...svg.querySelectorAll('.role-mark path')]
         .some(mark => mark.getBoundingClientRect().width + mark.getBoundingClientRect().height > 1)).length"""
     assert seen.value(empty) == 0

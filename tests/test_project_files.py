@@ -1,4 +1,4 @@
-"""Files about the project agree with each other."""
+"""The files about the project are consistent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_version_is_the_same_everywhere():
 
 
 def test_every_package_is_listed():
-    """A folder with Python files that pyproject.toml forgets would be missing from the wheel."""
+    """A folder with Python files that pyproject.toml does not list would be missing from the wheel."""
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     foreign = {"tests", "benchmarks", "docs", "android_demo", "build"}
     folders = {path.parent.relative_to(ROOT) for path in ROOT.rglob("__init__.py")}

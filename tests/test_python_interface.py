@@ -1,4 +1,4 @@
-"""What `dir(bayespress)` and `help(bayespress)` show, and that every example in a docstring runs."""
+"""The output of `dir(bayespress)` and `help(bayespress)`; every example in a docstring runs."""
 
 from __future__ import annotations
 

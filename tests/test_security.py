@@ -1,4 +1,4 @@
-"""SECURITY.md: every promise names tests that exist, and the promises about the whole product that no stage holds."""
+"""SECURITY.md: every promise names existing tests; this file also tests the promises about the whole product."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PACKAGE = [
 
 
 class Touch:
-    """Pickled, it makes a folder when it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -92,13 +92,13 @@ FORBIDDEN_CALLS = {
     "torch.hub.load": "fetches code", "yaml.load": "makes objects", "joblib.load": "unpickles",
     "tempfile.mktemp": "is a race",
 }  # fmt: skip
-# Reads back the program that the same call has just written, in a folder for this user alone.
+# Reads the program that the same call has just written, in a folder that only this user can access.
 ALLOWED = {"compress/check_written.py": "torch.export.load unpickles"}
 FORBIDDEN_ARGUMENTS = {("shell", True), ("allow_pickle", True), ("weights_only", False)}
 
 
 def full_names(tree: ast.Module) -> dict[str, str]:
-    """What each name stands for that an import or a plain assignment gives: `l` for `from pickle import loads as l`."""
+    """The full name behind each name from an import or a plain assignment: `l` in `from pickle import loads as l`."""
     names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -115,7 +115,7 @@ def full_names(tree: ast.Module) -> dict[str, str]:
 
 
 def violations(text: str) -> list[str]:
-    """What a source does that its file could then do for a stranger."""
+    """The calls in a source that could execute untrusted input."""
     found = []
     tree = ast.parse(text)
     names = full_names(tree)
@@ -163,21 +163,21 @@ def test_the_search_of_sources_finds_what_it_is_for(text):
     assert violations(text)
 
 
-# ---- files of other makers ----
+# ---- files of other tools ----
 
 
 def test_a_state_dict_is_not_unpickled(tmp_path):
     torch.save({"w": torch.ones(3), "evil": Touch(tmp_path / "ran")}, tmp_path / "net.pt")
     with pytest.raises(CorruptFileError, match="no file of tensors that PyTorch reads safely"):
         compress_file(tmp_path / "net.pt", tmp_path / "out.bpz", 0.01)
-    (tmp_path / "net.pt").write_bytes(pickle.dumps(Touch(tmp_path / "ran")))  # the form before PyTorch 1.6
+    (tmp_path / "net.pt").write_bytes(pickle.dumps(Touch(tmp_path / "ran")))  # the format before PyTorch 1.6
     with pytest.raises(CorruptFileError):
         compress_file(tmp_path / "net.pt", tmp_path / "out.bpz", 0.01)
     assert not (tmp_path / "ran").exists()
 
 
 def model_with_data_in(location: str) -> onnx.ModelProto:
-    """input + w, with the four numbers of w in another file."""
+    """A model of input + w whose four numbers of w are in another file."""
     tensor = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=location)
     values = [helper.make_tensor_value_info(name, 1, [4]) for name in ("input", "output")]
@@ -242,7 +242,7 @@ def test_downloads_are_encrypted_and_have_checksums(monkeypatch, tmp_path):
     assert all(base.startswith("https://") for base in bases)
     sums = [cifar10._MD5.removeprefix("md5:"), *idx._MNIST.checksums, *idx._FASHION.checksums]
     assert all(re.fullmatch(r"[0-9a-f]{32}", each) for each in sums)
-    # What comes with another checksum is refused, and not kept.
+    # A download with another checksum is rejected and removed.
     monkeypatch.setattr("pooch.os_cache", lambda _name: tmp_path / "cache")
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "file").write_bytes(b"forged")
@@ -296,7 +296,7 @@ class Elements(HTMLParser):
 
 
 def hostile_page(*, interactive: bool) -> str:
-    """A page with every name of HOSTILE wherever a page takes text."""
+    """A page with a hostile name in every field that accepts text."""
     bars = [Bar(name, 1.0, name) for name in HOSTILE]
     lines = [Line(name, [(0.0, 1.0), (1.0, 2.0)]) for name in HOSTILE]
     parts = [Table(HOSTILE, [HOSTILE], HOSTILE[0]), *(Text(name) for name in HOSTILE),

@@ -1,4 +1,4 @@
-"""Storages of searches: any path, no code of a stranger, nobody else's database, no password shown."""
+"""Storages of searches: any path is valid, no untrusted code runs, other databases stay unchanged, passwords hidden."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_rejects_storages_that_unpickle(scheme, monkeypatch):
 
 
 def test_optuna_s_tables_contain_no_pickle():
-    """The promise at the top of studies.py: no column of Optuna's tables is of SQLAlchemy's PickleType."""
+    """No column of Optuna's tables has SQLAlchemy's PickleType, as optuna_study.py claims."""
     import sqlalchemy
     from optuna.storages._rdb.models import BaseModel
 

@@ -1,4 +1,4 @@
-"""Every command, where standard output takes nothing (full, closed, a pipe without a reader) or the disk is full."""
+"""Every command with an unwritable standard output (full, closed, a pipe without a reader) or a full disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def data():
 TRAIN = ["train", "--model", "streams_net:network", "--data", "streams_net:data", "--batch-size", "10"]
 ROW = {"label": "compiled", "runs": 9, "median_us": 2.0, "p10_us": 1.0, "p90_us": 3.0, "ratio": 1.0}
 REPORT = {"name": "net", "cpu": "a processor", "rows": [ROW], "devices": []}
-# What each writes to its standard output, and what it has made when it does so.
+# The standard output of each command, and the files that exist when it is written.
 COMMANDS = {
     "train": ([*TRAIN, "--epochs", "1", "-o", "new"], "new/run.json"),
     "train-json": ([*TRAIN, "--epochs", "1", "-o", "new", "--json"], "new/run.json"),
@@ -89,10 +89,10 @@ def test_an_unwritable_standard_output(name, stdout, place, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name, (_, made) in COMMANDS.items() if made and name != "train-json"])
 def test_a_full_disk(name, place, tmp_path):
-    """Files may not grow: the system answers writes beyond the limit as a full disk does."""
+    """A limit on file sizes makes writes fail as on a full disk."""
     arguments, _ = COMMANDS[name]
     before = names_below(place)
-    run_here(place, arguments)  # how large its outputs become
+    run_here(place, arguments)  # measures the sizes of the outputs
     made = {path: (place / path).read_bytes() for path in names_below(place) - before if (place / path).is_file()}
     for limit in (0, max(map(len, made.values())) * 2 // 3):
         overwrite = [] if name == "sign" else ["--overwrite"]

@@ -1,4 +1,4 @@
-"""What type checkers say of the Python interface. Nothing here runs: `make typecheck` checks it.
+"""Code that type checkers must accept. It never runs: `make typecheck` checks it.
 
 Each `type: ignore` is an error that has to be reported: mypy fails on one that is not needed.
 """
@@ -18,7 +18,7 @@ from bayespress.workflow.load import LoadedWeights
 
 
 def training(net: BayesianNetwork, loader: DataLoader[tuple[Tensor, Tensor]]) -> None:
-    """Settings are typed one by one; a compiled network is taken, and the one inside returned."""
+    """Each setting has a type; a compiled network is accepted, and the network inside it is returned."""
     assert_type(bayespress.fit(net, loader, epochs=3, optimizer=torch.optim.AdamW), BayesianNetwork)
     assert_type(bayespress.fit(torch.compile(net), loader, trainer_arguments={"max_steps": 5}), BayesianNetwork)
     bayespress.fit(net, loader, epochs="3")  # type: ignore[arg-type]
@@ -26,7 +26,7 @@ def training(net: BayesianNetwork, loader: DataLoader[tuple[Tensor, Tensor]]) ->
 
 
 def compressing(net: BayesianNetwork, example: Tensor, path: Path) -> None:
-    """What `compress` returns follows from what it is given."""
+    """The return type of `compress` depends on its argument."""
     assert_type(bayespress.compress(net, example, budget=0.1, retrain=2), Packed)
     assert_type(bayespress.compress(torch.compile(net), example), Packed)
     assert_type(bayespress.compress(path, sparsity=90.0), Packed | LoadedWeights)

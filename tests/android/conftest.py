@@ -1,4 +1,4 @@
-"""The app, as far as it can be compiled and run without a phone and without Android's SDK; each part once a worker."""
+"""Fixtures that compile and run the parts of the app that need no phone and no Android SDK; once per worker."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ JAVA = Path("/usr/lib/jvm/java-17-openjdk-amd64/bin")
 
 @dataclass(frozen=True)
 class Kotlin:
-    """A compiler, and what programs of its need."""
+    """A Kotlin compiler with the class path of compiled programs."""
 
     java: Path
     compiler: tuple[Path, ...]
     library: tuple[Path, ...]
 
     def compile(self, sources: Sequence[Path], classes: Path, *more: Path) -> None:
-        """Sources to a folder of classes, no warning allowed."""
+        """Compile sources into a folder of classes. Warnings are errors."""
         path = ":".join(map(str, (*self.library, *more)))
         command = [
             self.java / "java", "-cp", ":".join(map(str, self.compiler)), "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
@@ -57,7 +57,7 @@ def java():
 
 @pytest.fixture(scope="session")
 def kotlin(java):
-    """A Kotlin compiler, or a skip."""
+    """A Kotlin compiler; skips the test if there is none."""
     jars = sorted(JARS.glob("*.jar"))
     if not jars:
         pytest.skip("a Kotlin compiler is not installed (make android-tools)")
@@ -73,7 +73,7 @@ def kotlin(java):
 
 @pytest.fixture(scope="session")
 def library_classes(kotlin, tmp_path_factory):
-    """The library layer's classes."""
+    """The compiled classes of the library layer."""
     classes = tmp_path_factory.mktemp("model") / "classes"
     kotlin.compile([APP / "model" / "src" / "main" / "kotlin"], classes)
     return classes
@@ -81,7 +81,7 @@ def library_classes(kotlin, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def native_library(java, tmp_path_factory):
-    """The folder of the JNI library as CMake makes it for this machine: the app's own build, warnings being errors."""
+    """The folder of the JNI library, built for this machine with the app's CMake file. Warnings are errors."""
     cmake = _program("cmake", "cmake")
     folder = tmp_path_factory.mktemp("jni")
     source = APP / "app" / "src" / "main" / "cpp"
@@ -96,19 +96,19 @@ def native_library(java, tmp_path_factory):
 
 @dataclass(frozen=True)
 class Desktop:
-    """The library layer on this machine's JVM; see android_demo/desktop/Desktop.kt."""
+    """Runs the library layer on this machine's JVM; see android_demo/desktop/Desktop.kt."""
 
     run: Callable[..., subprocess.CompletedProcess[str]]
 
     def __call__(self, command: str, *arguments: object) -> object:
-        """What a command gives."""
+        """The result of a command."""
         done = self.run(command, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "WARNING" not in done.stdout, "the JVM has found fault with the native methods"
         return json.loads(done.stdout.splitlines()[-1])
 
     def refused(self, command: str, *arguments: object) -> str:
-        """The sentence by which it is refused."""
+        """The error message of a command that must fail."""
         done = self.run(command, *arguments)
         assert done.returncode == 3, done.stdout + done.stderr
         return done.stderr.strip()
@@ -116,13 +116,13 @@ class Desktop:
 
 @pytest.fixture(scope="session")
 def desktop(kotlin, library_classes, native_library, tmp_path_factory):
-    """The library layer, to be run; the JVM checks every native call."""
+    """The runnable library layer. The JVM checks every native call."""
     classes = tmp_path_factory.mktemp("desktop") / "classes"
     kotlin.compile([APP / "desktop" / "Desktop.kt"], classes, library_classes)
     path = ":".join(map(str, (*kotlin.library, library_classes, classes)))
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        # A heap that never grows: what grows otherwise is ours.
+        # A heap of constant size, so that growing memory is a leak of the native code.
         command = [
             kotlin.java / "java", "-Xcheck:jni", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-XX:TieredStopAtLevel=1",
             f"-Djava.library.path={native_library}", "-cp", path, "dev.bayespress.desktop.DesktopKt", *arguments,
@@ -137,7 +137,7 @@ def desktop(kotlin, library_classes, native_library, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """A bundle of a network of the zoo, by its name, for targets; a zip where asked for."""
+    """A function that builds a bundle of a network of the zoo for the given targets, as a folder or a zip."""
 
     @cache
     def make(name: str, *targets: str, zipped: bool = False) -> Path:

@@ -1,4 +1,4 @@
-"""The app's own sources: resources, Kotlin, manifest, Gradle; as far as they can be checked without Android's SDK."""
+"""Tests of the app's resources, Kotlin sources, manifest and Gradle files without the Android SDK."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ API = Path(__file__).with_name("android_api.txt")
 
 @pytest.fixture(scope="module")
 def resources(tmp_path_factory):
-    """Folder of R.java, and the linked resources, by aapt2."""
+    """The folder of R.java and the linked resources, made by aapt2."""
     aapt = shutil.which("aapt2")
     if aapt is None or not FRAMEWORK.is_file():
         pytest.skip("aapt2 or Android's own resources are not installed (Debian: aapt android-framework-res)")
     folder = tmp_path_factory.mktemp("resources")
-    # What Gradle adds, and without what this aapt2, of Android 10, has no word for.
+    # With the attributes that Gradle adds, and without the element that aapt2 of Android 10 does not know.
     manifest = (
         (MAIN / "AndroidManifest.xml").read_text().replace("<manifest ", '<manifest package="dev.bayespress.demo" ')
     )
@@ -72,7 +72,7 @@ def test_the_app_compiles_against_android_s_signatures(resources, kotlin, librar
 
 @pytest.mark.slow
 def test_the_oldest_supported_android_has_all_called_members():
-    """The signatures of android_api.txt against a description of Android's whole API, with the level of each member."""
+    """Compares android_api.txt with a description of Android's complete API and the level of each member."""
     if not TYPES.is_file():
         pytest.skip("Android's API is not described here (make android-tools)")
     known = described(TYPES.read_text())
@@ -92,7 +92,7 @@ def key(member):
 
 
 def described(text):
-    """Members of each class with the API levels of all that have a name, and under "" what it extends."""
+    """Members of each class by name with their API levels; the key "" has the base classes."""
     known: dict[str, dict[str, list]] = {}
     scopes: list[tuple[str, bool]] = []
     since = 1
@@ -126,7 +126,7 @@ def described(text):
 
 
 def lineage(name, known):
-    """A class and all above it."""
+    """A class and all of its base classes."""
     seen, waiting = [], [name]
     while waiting:
         if (each := waiting.pop()) in known and each not in seen:
@@ -136,7 +136,7 @@ def lineage(name, known):
 
 
 def identifiers():
-    """Ids of all layouts, with the kind of view."""
+    """The ids of all views in the layouts, with the kind of view."""
     found = {}
     for layout in (RES / "layout").glob("*.xml"):
         for view in ET.parse(layout).iter():
@@ -154,7 +154,7 @@ def test_every_card_has_its_view():
 
 
 def test_screens_are_accessible():
-    """What has no text of its own has a description; what is typed into has a label."""
+    """A view without text has a description, and an input field has a label."""
     labelled = set()
     views = [view for layout in (RES / "layout").glob("*.xml") for view in ET.parse(layout).iter()]
     for view in views:
@@ -237,7 +237,7 @@ def test_the_app_s_sources_contain_no_binary_file():
 
 @pytest.fixture
 def project(tmp_path):
-    """As much of the app as `build --android` looks at."""
+    """The parts of the app that `build --android` checks."""
     (tmp_path / "app" / "app" / "src" / "main").mkdir(parents=True)
     (tmp_path / "app" / "app" / "src" / "main" / "AndroidManifest.xml").write_text("<manifest/>")
     return tmp_path / "app"

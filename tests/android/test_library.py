@@ -1,4 +1,4 @@
-"""The app's library layer with its real native methods and real bundles, on a desktop's JVM."""
+"""The app's library layer with its native methods and real bundles, on a desktop JVM."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_all_files_are_checked(spoilt, desktop, tmp_path):
 
 
 def rezipped(archive, path, change):
-    """The archive with `change` made to its files, a list of (name, bytes)."""
+    """The archive after `change` was applied to its files, a list of (name, bytes)."""
     with zipfile.ZipFile(archive) as source:
         files = change([(name, source.read(name)) for name in source.namelist()])
     with zipfile.ZipFile(path, "w") as target:
@@ -148,7 +148,7 @@ def rezipped(archive, path, change):
 
 
 def resealed(files, change):
-    """Files whose manifest was changed by somebody who knows how its digest is made."""
+    """Files with a changed manifest and a matching digest."""
     out = []
     for name, data in files:
         if name == "manifest.json":
@@ -199,7 +199,7 @@ def test_rejects_forged_archives_and_removes_their_files(change, pattern, archiv
 
 @pytest.fixture
 def signed(archive, tmp_path):
-    """A signed zip, and the public key of who signed it."""
+    """A signed zip and its public key."""
     path = Path(shutil.copy(archive, tmp_path / "signed.zip"))
     public = new_key(tmp_path / "release.pem")
     sign(path, tmp_path / "release.pem")
@@ -252,7 +252,7 @@ def test_the_source_of_a_bundle_is_described(desktop):
 
 
 def test_archives_with_changed_bytes(archive, desktop, tmp_path):
-    """A byte that neither a hash nor the archive covers may change; all else is refused, and nothing is left."""
+    """A changed byte that no hash covers is accepted; every other change is rejected, and no file is left."""
     reported = desktop("fuzz", archive, tmp_path / "kept", 500, 1)
     assert reported["refused"] > 400
     assert reported["left"] == 0
@@ -279,7 +279,7 @@ def test_bundles_for_other_devices(folder, built, desktop):
 
 
 def test_a_drawing_becomes_a_picture_in_mnist_s_style(desktop):
-    """In a box of 20 pixels about its centre of mass, whatever its size and place; a dot stays a dot."""
+    """A drawing of any size and position fills a box of 20 pixels around its centre of mass; a dot stays a dot."""
     small, large, dot = (
         np.array(desktop("digit", strokes)).reshape(28, 28)
         for strokes in ("0.1,0.1 0.1,0.9 0.5,0.9", "10,30 10,38 14,38", "0.5,0.5")
@@ -296,7 +296,7 @@ def test_a_drawing_becomes_a_picture_in_mnist_s_style(desktop):
 
 
 def test_the_workbench_goes_from_bundle_to_bundle(built, archive, desktop, tmp_path):
-    """A good one, one that is none, which leaves the good one in place, and another good one."""
+    """Loads a valid bundle, then an invalid one, which keeps the first one loaded, then another valid one."""
     (tmp_path / "no.zip").write_bytes(b"no zip")
     other = built("mlp", "host", zipped=True)
     first, second, third = desktop("workbench", tmp_path / "kept", archive, tmp_path / "no.zip", other)
@@ -308,7 +308,7 @@ def test_the_workbench_goes_from_bundle_to_bundle(built, archive, desktop, tmp_p
 
 
 def test_drawings_are_recognised(desktop, tmp_path):
-    """By least squares on scikit-learn's digits, which fill their pictures, as the golden inputs tell."""
+    """A least-squares classifier of scikit-learn's digits, which fill their pictures, as in the golden inputs."""
     data = load_data("digits")
     x, labels = data.train.inputs, data.train.targets
     inputs = torch.cat([x.flatten(1), torch.ones(len(x), 1)], 1)

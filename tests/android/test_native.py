@@ -1,4 +1,4 @@
-"""What an Android phone would load: its libraries, as the project's own cross-compiler makes them."""
+"""The libraries for Android phones, made by the project's cross-compiler."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STRICT = (
 
 @pytest.fixture(scope="module")
 def libraries(built):
-    """libnetwork.so of every target for Android, by its name."""
+    """The libnetwork.so of every target for Android, by the name of the target."""
     bundle = built("conv", *ANDROID)
     with opened(bundle) as it:
         return {name: bundle / it.manifest.targets[name].library for name in ANDROID}
@@ -44,7 +44,7 @@ def libraries(built):
 
 @pytest.fixture(scope="module")
 def jni(java, tmp_path_factory):
-    """The JNI library for a phone of 64 bits; on 32, the headers that stand in for bionic's have another time_t."""
+    """The JNI library for 64-bit phones; for 32 bits, the substitutes for bionic's headers have another time_t."""
     target = target_named("arm64-android")
     scratch = tmp_path_factory.mktemp("jni")
     headers = java.parent / "include"
@@ -66,7 +66,7 @@ def jni(java, tmp_path_factory):
 
 
 def described(path: Path):
-    """What a library offers, what it wants of whom, and its segments."""
+    """The exported symbols, imported symbols, needed libraries and segments of a library."""
     with path.open("rb") as stream:
         elf = ELFFile(stream)
         symbols = [(s.name, s["st_shndx"]) for s in elf.get_section_by_name(".dynsym").iter_symbols()]
@@ -80,7 +80,7 @@ def described(path: Path):
 
 
 def check_loadable(path: Path, machine: str) -> set[str]:
-    """What every Android's linker asks of a library; what it offers."""
+    """Check the requirements of all Android linkers, and return the exported symbols."""
     offered, wanted, needed, segments, tags = described(path)
     names = system_names()
     there = {name for library in ("libc", "libm", "libdl") for name in names[library]}
@@ -112,7 +112,7 @@ def test_android_can_load_the_jni_library_and_it_exports_all_native_methods(jni)
 
 
 def test_rejects_a_library_with_newer_symbols(tmp_path):
-    """reallocarray came with API 29."""
+    """reallocarray exists only since API 29."""
     compiler = c_compiler(target_named("arm64-android").triple)
     (tmp_path / "it.c").write_text("void *reallocarray(void *, unsigned long, unsigned long);\n"
                                    "void *bp_it(void) { return reallocarray(0, 1, 1); }\n")  # fmt: skip
@@ -133,7 +133,7 @@ def test_the_names_of_the_system_are_plausible():
 
 
 def test_a_library_for_phones_computes_pytorch_s_outputs(libraries, built, tmp_path):
-    """Loaded by a real linker and run in emulated ARM, where glibc stands in for bionic under bionic's names."""
+    """A real linker loads the library in emulated ARM, where glibc replaces bionic under bionic's names."""
     python = ROOT / "build" / "arm-python"
     if ARM64.path() is None or not (python / "python").is_file():
         pytest.skip("a Python for ARM is not installed (make arm-python; Debian: qemu-user-static)")

@@ -1,4 +1,4 @@
-"""Every screen, drawn from the app's layouts with what the library layer says of a real bundle.
+"""Renders every screen from the app's layouts with the library layer's results for a real bundle.
 
 With BAYESPRESS_PICTURES=BUNDLE the pictures of android_demo/README.md are drawn anew from that bundle.
 """

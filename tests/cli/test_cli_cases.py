@@ -1,4 +1,4 @@
-"""Commands beside what they print: each `.case` file has commands, their exit codes and lines that must come out.
+"""Commands with their expected output: each `.case` file has commands, exit codes and lines that must be printed.
 
 A command that fails must leave every file as it was.
 
@@ -21,19 +21,19 @@ import pytest
 from forked_command import ForkedCommand
 from safetensors.numpy import save_file
 
-# What the heavy commands load when they need it, loaded once for all of them.
+# Packages of the heavy commands, imported once for all of them.
 import bayespress.compress.pipeline
 import bayespress.train.training_run  # noqa: F401
 from bayespress import codec
 
-# These import torch and Lightning, which takes seconds: they run in a copy of this process, which has them.
+# These commands import torch and Lightning, which takes seconds, so they run in a fork of this process.
 HEAVY = ("train", "compress", "search", "demo")
 CASES = sorted((Path(__file__).parent / "cases").glob("*.case"))
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """sample.bpz, a sound file; damaged.bpz, one bit of it flipped; cut.bpz; text.bpz; empty, a folder."""
+    """sample.bpz, a valid file; damaged.bpz, the same with one flipped bit; cut.bpz; text.bpz; empty, a folder."""
     folder = tmp_path_factory.mktemp("workplace")
     levels = np.zeros((4, 6), np.int32)
     levels[1, 2], levels[3, 5] = 3, -1

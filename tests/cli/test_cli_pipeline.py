@@ -1,4 +1,4 @@
-"""The whole path through the command line, once, on the digits; then each command on what it made."""
+"""All steps on the command line with the digits, then each command on their outputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cli():
 
 @pytest.fixture(scope="module")
 def made(cli, tmp_path_factory):
-    """Folder of a short demo run, and its JSON summary."""
+    """The folder of a short demo, and its JSON summary."""
     folder = tmp_path_factory.mktemp("demo")
     result = cli("demo", "--epochs", 12, "--out", "out", "--json", cwd=folder)
     return folder / "out", json.loads(result.stdout)
@@ -75,7 +75,7 @@ def test_the_demo_accepts_a_user_network(cli, tmp_path):
         "from torch import nn\n"
         "def small():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.Linear(8, 10))\n"
     )
-    for _ in range(2):  # the second takes the run that is there, which names the network
+    for _ in range(2):  # the second demo uses the finished run, whose record names the network
         result = cli("demo", "--model", "own_net:small", "--epochs", 2, "--out", "out", cwd=tmp_path)
         assert "verification" in result.stdout
 
@@ -89,7 +89,7 @@ def test_compress_accepts_its_options(made, cli):
 
 
 def test_a_search_keeps_its_goal_and_is_resumed(made, cli):
-    """Chosen on held-out data, drawn in the report, and not done twice."""
+    """The search uses held-out data, appears in the report, and repeats no trial."""
     folder, _ = made
     searching = ("compress", folder / "run", "--max-bytes", 6000, "--storage", "s.db", "-o", "sought")
     first = cli(*searching, "--trials", 3, "--json", cwd=folder)

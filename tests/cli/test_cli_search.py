@@ -1,4 +1,4 @@
-"""Searching over a recipe's ranges: real trials of a small network, resumed, and shared through one storage."""
+"""Searches over a recipe's ranges: trials of a small network, resumed, and shared through one storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of the command line are the settings of the dataclasses, with the same names and defaults."""
+"""The options of the command line have the names and defaults of the settings in the dataclasses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bayespress.train.settings import FitSettings
 
 
 def options(command: str) -> dict[str, object]:
-    """Default of each option, by the name of its parameter."""
+    """The default of each option, by the name of its parameter."""
     return {each.name: each.default for each in typer.main.get_command(app).commands[command].params}
 
 
@@ -24,7 +24,7 @@ def test_compress_has_an_option_for_each_setting():
 
 
 def test_train_has_an_option_for_each_setting():
-    """Defaults are the recipe's, so an option that is not given is None; the help shows the default."""
+    """The defaults come from the recipe, so each option has the default None, and the help shows the real default."""
     parameters = {each.name: each for each in typer.main.get_command(app).commands["train"].params}
     for field in fields(FitSettings):
         assert parameters[field.name].default is None, field.name
@@ -70,7 +70,7 @@ def test_a_recipe_s_compress_table_is_stored_with_the_run(tmp_path, monkeypatch)
 
 
 def test_a_recipe_s_goal_is_searched_unless_the_settings_are_given(tmp_path, monkeypatch):
-    """Train and compress by one file, as a published row is."""
+    """Train and compress with one file, as for a published row."""
     import json
 
     import bayespress
@@ -91,7 +91,7 @@ def test_a_recipe_s_goal_is_searched_unless_the_settings_are_given(tmp_path, mon
     assert "900,000" in searched["choice"]["goal"]
     assert len(searched["choice"]["points"]) == 2
     assert searched["settings"]["profile"] == "fast"
-    in_python = bayespress.compress("run")  # the same search, whose trials are kept
+    in_python = bayespress.compress("run")  # the same search; its trials are stored
     assert (len(in_python.weights), in_python.choice.goal) == (
         searched["packed_bytes"], searched["choice"]["goal"],
     )  # fmt: skip

@@ -16,7 +16,7 @@ show(table("a table", ("name", "count"), rows))
 
 
 def on_terminal(columns: int) -> str:
-    """What the program prints on a terminal of so many columns."""
+    """The output of the program on a terminal with `columns` columns."""
     master, slave = pty.openpty()
     environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=slave, env=environment)
@@ -25,7 +25,7 @@ def on_terminal(columns: int) -> str:
     while True:
         try:
             part = os.read(master, 4096)
-        except OSError:  # as Linux says that the other end is closed
+        except OSError:  # Linux reports a closed terminal in this way
             break
         if not part:
             break

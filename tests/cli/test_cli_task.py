@@ -1,4 +1,4 @@
-"""`train --task` and what follows: the commands of a regression."""
+"""`train --task` and the following commands for a regression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Screens of android_demo as SVG, drawn on a desktop from the app's own layouts, styles, colours and strings.
+"""Renders the screens of android_demo as SVG from the app's layouts, styles, colours and strings.
 
 It knows as much of Android's layout as those layouts use: columns and rows of views, widths by weight, wrapped text
 (letters of an average width), and the charts and texts that the app's library layer gives for a real bundle. Fonts and
@@ -15,13 +15,13 @@ from xml.etree import ElementTree as ET
 
 _A = "{http://schemas.android.com/apk/res/android}"
 WIDTH = 360.0
-_LETTER = 0.53  # width of a letter on the average, in parts of the text's size
+_LETTER = 0.53  # average width of a letter divided by the size of the text
 _LINE = 1.35
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What layouts refer to, in one theme."""
+    """The resources that layouts refer to, in one theme."""
 
     folder: Path
     colours: dict[str, str]
@@ -40,7 +40,7 @@ class Resources:
         return cls(folder, colours, dimensions, strings, styles)
 
     def attributes(self, view: ET.Element) -> dict[str, str]:
-        """A view's attributes over those of its style and of that style's parents."""
+        """A view's attributes, which override those of its style and of the style's parents."""
         found: dict[str, str] = {}
         name = view.get("style", "").removeprefix("@style/")
         parts = name.split(".")
@@ -52,12 +52,12 @@ class Resources:
         return found
 
     def length(self, text: str | None) -> float:
-        """Density-independent pixels."""
+        """A dimension in density-independent pixels."""
         text = self.dimensions.get((text or "0").removeprefix("@dimen/"), text or "0")
         return float(text.rstrip("dpsx") or 0)
 
     def colour(self, text: str | None, otherwise: str) -> str:
-        """#RRGGBB."""
+        """A colour as #RRGGBB."""
         name = (text or f"@color/{otherwise}").removeprefix("@color/").replace("@drawable/main_action", "accent")
         return "#" + self.colours.get(name, self.colours[otherwise])[3:]
 
@@ -66,7 +66,7 @@ class Resources:
 
 
 class Screen:
-    """One screen. `shown` has texts and charts by the ids of their views, as Desktop.kt's `screens` gives them."""
+    """One screen. `shown` has texts and charts by the ids of their views, as printed by Desktop.kt's `screens`."""
 
     def __init__(self, resources: Resources, tab: str, shown: dict, strokes: str) -> None:
         self.resources, self.tab, self.shown, self.strokes = resources, tab, shown, strokes
@@ -75,7 +75,7 @@ class Screen:
         self.parts: list[str] = []
 
     def svg(self) -> str:
-        """The picture."""
+        """The screen as SVG."""
         layout = ET.parse(self.resources.folder / "layout" / f"screen_{self.tab}.xml").getroot()
         bottom = max(self._view(layout, 0.0, 8.0, WIDTH), 560.0)
         tabs = ET.parse(self.resources.folder / "layout" / "activity_main.xml").getroot().find("RadioGroup")
@@ -95,7 +95,7 @@ class Screen:
         return "\n".join([head, *self.parts, "</svg>"]) + "\n"
 
     def _view(self, view: ET.Element, x: float, y: float, width: float) -> float:
-        """Draw a view; the lower edge of it."""
+        """Draw a view and return the position of its lower edge."""
         it = self.resources.attributes(view)
         name = it.get("id", "").partition("/")[2]
         y += self.resources.length(it.get("layout_marginTop"))

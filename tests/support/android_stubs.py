@@ -1,4 +1,4 @@
-"""Java classes of android_api.txt: Android's signatures with nothing behind them, for a compiler to check calls by."""
+"""Generates Java stub classes with the signatures in android_api.txt, so that a compiler can check calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MEMBER = re.compile(r"(?P<signature>.*?)(?: since (?P<since>\d+))?$")
 
 @dataclass
 class Member:
-    """A signature in Java without a body, its name, how many arguments it has (None of a field), and its API level."""
+    """A Java signature without a body, its name, its number of arguments (None for a field), and its API level."""
 
     signature: str
     name: str
@@ -22,7 +22,7 @@ class Member:
 
 @dataclass
 class AndroidClass:
-    """A class by its full name; `head` is what stands before and behind that in Java."""
+    """A class with its full name; `head` is the text before and after the name in its Java declaration."""
 
     name: str
     kind: str
@@ -32,13 +32,13 @@ class AndroidClass:
 
     @property
     def outer(self) -> str | None:
-        """The class that it is nested in."""
+        """The enclosing class."""
         owner = self.name.rpartition(".")[0]
         return owner if owner.rpartition(".")[2][:1].isupper() else None
 
 
 def parse(text: str) -> list[AndroidClass]:
-    """The classes of a file like android_api.txt."""
+    """The classes in the text of a file such as android_api.txt."""
     classes = []
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
@@ -67,7 +67,7 @@ def _member(line: str) -> Member:
 
 
 def write(classes: list[AndroidClass], folder: Path) -> list[Path]:
-    """One Java file for each class that is not nested in another."""
+    """Write one Java file for each top-level class."""
     nested = defaultdict(list)
     for each in classes:
         nested[each.outer].append(each)

@@ -1,4 +1,4 @@
-"""Bundles that are changed and sealed anew, as somebody who built them so would hand them on."""
+"""Changed bundles with a matching manifest, as if they had been built in this form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLAIN_RUN = RunRequest()
 
 
 def with_runner(bundle: Path, program: str | bytes) -> Path:
-    """The bundle with another program as its host runner."""
+    """Replace the bundle's host runner by another program."""
     with opened(bundle) as it:
         manifest = it.manifest
     runner = bundle / manifest.targets["host"].runner
@@ -32,6 +32,6 @@ def run_on(
     request: RunRequest = PLAIN_RUN,
     progress: Callable[[str], None] = lambda _step: None,
 ) -> RunnerReport:
-    """One run of a bundle on the device of this name."""
+    """Run a bundle on the device with this name."""
     with connected(device_named(device), bundle, progress) as session:
         return session.run(inputs, request)

@@ -1,4 +1,4 @@
-"""A command of the command line in a forked process, so that packages are imported once for many of them."""
+"""Runs a command of the command line in a forked process, so that packages are imported only once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ForkedCommand:
         self.out, self.err = logs / "out", logs / "err"
         for path in (self.out, self.err):
             path.write_text("")
-        reader, self._errors = os.pipe()  # not to the file: a test may forbid files to grow
+        reader, self._errors = os.pipe()  # a pipe instead of the file, because a test may limit file sizes
         self._copying = threading.Thread(target=self._copy_errors, args=(reader,))
         self._copying.start()
         context = multiprocessing.get_context("fork")
@@ -60,7 +60,7 @@ class ForkedCommand:
             os.close(writer)
         else:
             os.dup2(os.open(stdout or self.out, os.O_WRONLY), 1)
-        sys.stdout = None if stdout == "closed" else os.fdopen(1, "w", closefd=False)  # as the interpreter does it
+        sys.stdout = None if stdout == "closed" else os.fdopen(1, "w", closefd=False)  # as the interpreter does
         sys.stderr = os.fdopen(2, "w", closefd=False)
         os.chdir(folder)
         sys.path.insert(0, str(folder))
@@ -72,7 +72,7 @@ class ForkedCommand:
         main()
 
     def wait_for(self, text: str, seconds: float = 120) -> None:
-        """Until this was printed."""
+        """Wait until the command has printed this text."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if text in self.out.read_text() + self.err.read_text():
@@ -83,12 +83,12 @@ class ForkedCommand:
         raise AssertionError(f"{text!r} was not printed: {self.out.read_text()}{self.err.read_text()}")
 
     def send(self, number: int) -> None:
-        """Send it a signal."""
+        """Send a signal to the command."""
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
 
     def end(self, seconds: float = 120) -> tuple[int | None, str]:
-        """Exit code, and what was written to standard error."""
+        """The exit code and the standard error."""
         self.process.join(seconds)
         if self.process.is_alive():
             self.process.kill()
@@ -97,7 +97,7 @@ class ForkedCommand:
         return self.process.exitcode, self.err.read_text()
 
     def sentence(self, code: int) -> str:
-        """Its last line, after it ended with this code and without a traceback."""
+        """The last line of standard error, after checking the exit code and that there is no traceback."""
         ended, errors = self.end()
         assert ended == code, (ended, self.out.read_text(), errors)
         assert "Traceback" not in errors
@@ -106,5 +106,5 @@ class ForkedCommand:
 
 
 def names_below(folder: Path) -> set[str]:
-    """Every file and folder below, by its path in `folder`."""
+    """The paths of all files and folders below `folder`, relative to it."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if "__pycache__" not in path.parts}

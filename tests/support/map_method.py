@@ -1,4 +1,4 @@
-"""A training method of a user's own: maximum a posteriori under a Gaussian prior."""
+"""A user-defined training method: maximum a posteriori under a Gaussian prior."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Map(Method):
 
 
 class MapLayer(PointLayer):
-    """The weight as it is; PointLayer has the prior."""
+    """A layer that uses its weight unchanged; PointLayer adds the prior."""
 
     def effective_weight(self) -> Tensor:
         """The weight."""

@@ -17,7 +17,7 @@ INF = float("inf")
 
 
 class Called(nn.Module):
-    """A module with a function that calls it."""
+    """A module together with a function that calls it."""
 
     def __init__(self, module, call):
         super().__init__()
@@ -28,7 +28,7 @@ class Called(nn.Module):
 
 
 class Group(nn.Module):
-    """All cases side by side on one input."""
+    """A network that runs all cases on one input."""
 
     def __init__(self, cases):
         super().__init__()
@@ -38,7 +38,7 @@ class Group(nn.Module):
         )
 
     def results(self, x):
-        """Of each case, flat."""
+        """The flattened results of all cases."""
         for _, case in self.cases:
             found = case(x.clone())
             several = found if isinstance(found, (tuple, list)) else [found]
@@ -49,7 +49,7 @@ class Group(nn.Module):
 
 
 def with_statistics(norm):
-    """A batch norm that has seen something."""
+    """A batch norm with nontrivial running statistics."""
     norm.running_mean.normal_()
     norm.running_var.uniform_(0.5, 2)
     if norm.weight is not None:
@@ -624,7 +624,7 @@ VOLUMES = {
 
 @dataclass(frozen=True)
 class Inputs:
-    """Cases, and what they are tried on.
+    """Cases and their inputs.
 
     shape  of the input; the examples are random, and by these functions of random numbers
     """

@@ -1,4 +1,4 @@
-"""The report of a runner that a test started itself."""
+"""The report of a runner that a test started directly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MARKER = "bayespress-report-1 "
 
 
 def report_in(printed: str) -> dict[str, Any]:
-    """The fields of the report in what a runner printed, unchecked."""
+    """The fields of the report in a runner's output, without validation."""
     lines = [line.removeprefix(MARKER) for line in printed.splitlines() if line.startswith(MARKER)]
     assert lines, printed
     return dict(json.loads("".join(lines)))

@@ -1,4 +1,4 @@
-"""Small networks that between them show every way in which channels travel."""
+"""Small networks that together cover every way in which channels pass from layer to layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bayespress.compress.posterior import Posterior
 
 
 class Residual(nn.Module):
-    """Padded convolutions, batch norm, a residual add, a concatenation and pooling by mean."""
+    """Padded convolutions, batch norm, a residual addition, a concatenation and average pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Shared(nn.Module):
 
 
 class Aliased(Shared):
-    """The same with a second name for the shared layer."""
+    """Like Shared, with a second name for the shared layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Aliased(Shared):
 
 
 class HardCoded(nn.Module):
-    """A forward that knows its own width, and so cannot lose channels."""
+    """A forward function with a hard-coded width, so no channel can be removed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class HardCoded(nn.Module):
 
 
 class Normalised(nn.Module):
-    """Layer norm over units: striking one changes the others."""
+    """Layer norm over units: removing one changes the others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Normalised(nn.Module):
 
 
 class Constants(nn.Module):
-    """Buffers that are saved and buffers that are not, a constant in the forward, and a layer that nobody uses."""
+    """Persistent and non-persistent buffers, a constant in the forward function, and an unused layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Constants(nn.Module):
 
 
 class Depthwise(nn.Module):
-    """An inverted residual: narrow to wide, a depthwise convolution, back to narrow, and an add."""
+    """An inverted residual: narrow to wide, a depthwise convolution, wide to narrow, and an addition."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Depthwise(nn.Module):
 
 
 class Cardinal(nn.Module):
-    """A block of ResNeXt: a grouped convolution between batch norms, and an add; then one with a multiplier."""
+    """A block of ResNeXt: a grouped convolution between batch norms, and an addition; then one with a multiplier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,14 +136,14 @@ class Cardinal(nn.Module):
 
 @dataclass(frozen=True)
 class Specimen:
-    """`shrinks`: whether units of it can be struck."""
+    """A network of the zoo. `shrinks`: whether units can be removed from it."""
 
     make: Callable[[], nn.Module]
     shape: tuple[int, ...]
     shrinks: bool = True
 
     def network(self, seed: int = 0) -> nn.Module:
-        """A fresh network with random weights and, where it has any, random running statistics."""
+        """A new network with random weights and random running statistics."""
         torch.manual_seed(seed)
         network = self.make()
         for module in network.modules():
@@ -282,13 +282,13 @@ ZOO: dict[str, Specimen] = {
 
 
 def posterior_of(network: nn.Module, dropped: float = 0.5, seed: int = 2) -> Posterior:
-    """A posterior under which a random part `dropped` of each layer's weights, and every third unit, is noise."""
+    """A posterior in which a random fraction `dropped` of each layer's weights, and every third unit, is noise."""
     values = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     variances = {}
     for name, module in network.named_modules(remove_duplicate=False):
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             key = f"{name}.weight" if name else "weight"
-            generator = torch.Generator().manual_seed(seed)  # the same for both names of one layer
+            generator = torch.Generator().manual_seed(seed)  # the same seed for both names of one layer
             noise = torch.rand(values[key].shape, generator=generator) < dropped
             noise[::3] = True
             scale = torch.rand(values[key].shape, generator=generator) * 1e-4 + 1e-6
