@@ -118,7 +118,7 @@ def failing(folder, body, **environment):
         ("raise MemoryError", 2, "not enough memory"),
         ("raise RecursionError('maximum')", 2, "nested too deeply"),
         ("'\\udc80'.encode()", 2, "cannot be read or written"),
-        ("import no_such_package", 3, "The package no_such_package is needed"),
+        ("import no_such_package", 3, "The package no_such_package cannot be imported"),
         ("raise ImportError('no CUDA', name='tvm')", 3, "pip install 'bayespress[deploy]'"),
         ("raise ConnectionResetError(104, 'Connection reset by peer')", 3, "A connection failed"),
         ("raise KeyboardInterrupt", 130, "Interrupted; outputs are written completely or not at all"),

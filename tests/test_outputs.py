@@ -316,7 +316,7 @@ def test_compressing_a_file_twice_and_onto_itself(here, capsys):
 
 def test_rejects_the_same_path_for_two_outputs(here):
     (here / "r.json").write_bytes(FILES["bench"][1])
-    with pytest.raises(InputError, match=r"is to be written twice by one command"):
+    with pytest.raises(InputError, match=r"is the path of two outputs of one command"):
         run(["bench", "--import", "r.json", "-o", "n.svg", "--plot", "./n.svg"])
     with pytest.raises(InputError, match=r"is also the input"):
         run(["bench", "--import", "r.json", "-o", "r.json", "--overwrite"])

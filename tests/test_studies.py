@@ -69,7 +69,7 @@ def test_no_other_file_is_written(tmp_path):
     open_study(str(tmp_path / "empty.db"), "one", 1)
     with pytest.raises(InputError, match=r"there is no folder"):
         open_study(str(tmp_path / "none" / "s.db"), "one", 1)
-    with pytest.raises(InputError, match=r"no regular file"):
+    with pytest.raises(InputError, match=r"not a regular file"):
         open_study(str(tmp_path), "one", 1)
 
 
