@@ -138,7 +138,7 @@ def test_rejects_paths_without_a_report(tmp_path):
         BenchReport.read(tmp_path / "pipe.json")
     with (tmp_path / "large.json").open("wb") as large:
         large.truncate(1 << 40)
-    with pytest.raises(InputError, match="at most 16,777,216 are read"):
+    with pytest.raises(InputError, match="at most 16,777,216 are allowed"):
         BenchReport.read(tmp_path / "large.json")
 
 
