@@ -61,7 +61,7 @@ def test_the_demo_prints_the_main_results(made):
 def test_the_demo_uses_a_finished_run_again(made, cli):
     folder, summary = made
     result = cli("demo", "--epochs", 12, "--out", "out", cwd=folder.parent)
-    assert "exists already" in result.stderr
+    assert "is there already" in result.stderr
     (folder / "demo.json").rename(folder / "mark")
     refused = cli("demo", "--epochs", 12, "--out", "out", cwd=folder.parent, code=2)
     (folder / "mark").rename(folder / "demo.json")

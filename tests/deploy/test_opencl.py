@@ -233,8 +233,8 @@ def test_verify_reports_a_missing_device(bundled, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("driver", "sentence"),
     [
-        ("abort();", "it aborted; update the OpenCL driver, or hide it by OCL_ICD_VENDORS"),
-        ("*(volatile int *)1 = 0;", "it read or wrote memory that is not its own; update the OpenCL driver"),
+        ("abort();", "it aborted; update the OpenCL driver, or hide it with OCL_ICD_VENDORS"),
+        ("*(volatile int *)1 = 0;", "it accessed invalid memory; update the OpenCL driver"),
         ('puts("[driver] \\033[31mhello"); printf("bayespress");', None),
     ],
 )
