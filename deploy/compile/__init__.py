@@ -1,1 +1,1 @@
-"""A graph to machine code: kernels, schedule, library and runner, for processors and for GPUs."""
+"""Compile a graph to machine code for processors and GPUs: kernels, schedule, library and runner."""

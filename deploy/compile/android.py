@@ -1,7 +1,8 @@
-"""Libraries that an Android app loads.
+"""Link shared libraries for Android apps without the NDK.
 
-No NDK is needed: all that the linker has to know of the system is which names each of its libraries has, so it is given
-empty libraries with those names. What is not on every Android since API 24 is refused here and not on a phone.
+The linker only needs the names of the symbols in each system library, so it links against stubs: empty libraries that
+define these names. A symbol that is missing on some Android version from API 24 on fails here, at build time, and not
+on a phone.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from pathlib import Path
 from .toolchain import run_tool
 
 API = 24
-PAGE_BYTES = 16384  # of the largest pages that devices have; a library for them fits the others too
+PAGE_BYTES = 16384  # the largest page size of Android devices; such a library also loads with smaller pages
 _NAMES = "bionic_24.txt"
 
 
 @functools.cache
 def system_names() -> dict[str, tuple[str, ...]]:
-    """What the system's libraries have, by library: libc, libm, libdl, and with " arm" behind it 32-bit ARM's alone."""
+    """Symbols of each system library: "libc", "libm" and "libdl"; "libc arm" etc. add those of 32-bit ARM alone."""
     listed = (files("bayespress.deploy.compile") / _NAMES).read_text()
     sections = re.split(r"^\[(.+)\]$", listed, flags=re.M)
     return {name: tuple(names.split()) for name, names in zip(sections[1::2], sections[2::2], strict=True)}
@@ -35,9 +36,14 @@ def link_for_android(
     scratch: Path,
     out: Path,
 ) -> None:
-    """Link objects for musl, which speak to no system call themselves, into a library for Android.
+    """Link objects that were compiled for musl into a shared library for Android.
 
-    Raises RuntimeError where an object asks for what Android does not have.
+    The objects must not make system calls of their own, since musl's C library is replaced by Android's.
+
+    machine         processor, as `uname -m` names it
+    version_script  lists the exported symbols
+
+    Raises RuntimeError if an object needs a symbol that Android does not have.
     """
     stubs = []
     for library in ("libc", "libm", "libdl"):

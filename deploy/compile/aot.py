@@ -1,7 +1,7 @@
-"""Ahead of time: an exported network to a static library, a runner, and for hosts and Android a shared library.
+"""Compile an exported network ahead of time to a static library, a runner and, for hosts and Android, a shared library.
 
-`compile_network` is six steps: lower the network for the processor, with a decision for each layer; compile its
-kernels; write the schedule; do the same for the GPU; compile the C; link.
+`compile_network` has six steps: lower the network for the processor and choose a kernel for each layer; compile the
+kernels; write the schedule; repeat these steps for the GPU; compile the C sources; link.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ LIBRARY = "libnetwork.so"
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a target comes to; all in one folder.
+    """The files compiled for a target, all in one folder, and the choice of kernels.
 
-    runner    program that runs and times the network
-    archive   static library: kernels, schedule, runtime and decoder
-    header    the library's C header
-    schedule  the generated C source of the kernels' order, to be read; it is in the library
-    library   shared library, for targets that have one
-    decisions   dense or sparse, for each layer that could be either
-    gpu_decisions  the same on the GPU
+    runner         program that runs and times the network
+    archive        static library: kernels, schedule, runtime and decoder
+    header         C header of the library
+    schedule       generated C source with the order of the kernel calls, for reading; the library contains it compiled
+    library        shared library; None if the target has none
+    decisions      dense or sparse, for each layer that can be either
+    gpu_decisions  the same for the GPU; empty without one
     """
 
     runner: Path
@@ -58,11 +58,11 @@ class Compiled:
 
 @dataclass
 class Decider:
-    """Decides dense or sparse for the layers that lowering finds, and keeps the decisions.
+    """Chooses dense or sparse kernels for the layers that lowering finds, and stores the decisions.
 
     rule     cost.choose or cost.choose_for_gpu
     kernels  "auto", "dense" or "sparse"
-    names    of the network's parameters
+    names    from the program's variables to the parameters' names in the `.bpz`
     """
 
     rule: DecideKernels
@@ -71,9 +71,9 @@ class Decider:
     decisions: Sequence[KernelDecision] = ()
 
     def __call__(self, layers: Sequence[Layer]) -> list[bool]:
-        """Whether each layer runs sparse."""
-        places = [self.names[each.parameter].rpartition(".")[0] for each in layers]
-        self.decisions = self.rule(layers, places, self.kernels)
+        """For each layer, True if it runs sparse."""
+        layer_names = [self.names[layer.parameter].rpartition(".")[0] for layer in layers]
+        self.decisions = self.rule(layers, layer_names, self.kernels)
         return [decision.kernel == "sparse" for decision in self.decisions]
 
 
@@ -87,11 +87,12 @@ def compile_network(
 ) -> Compiled:
     """Compile `program` for `target` into `folder`.
 
-    scratch  an empty folder for what lies between
-    stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`; see stored_weights
+    scratch  an empty folder for intermediate files
+    stored   for each parameter that decodes to sparse rows, how it is stored, by its name in the `.bpz`; see
+             stored_weights
     kernels  which layers run sparse; see cost.choose
 
-    Raises InputError for an operator that TVM refuses, MissingToolError without a C compiler.
+    Raises InputError if TVM rejects an operator, MissingToolError if there is no C compiler.
     """
     names = normalised(program).names
     on_cpu, on_gpu = Decider(choose, kernels, names), Decider(choose_for_gpu, kernels, names)
@@ -120,18 +121,18 @@ def compile_network(
 
 
 def _compiled_kernels(module: IRModule, target: Target, scratch: Path) -> Path:
-    """The object of the processor's kernels."""
+    """Compile the processor's kernels to an object file."""
     import tvm
 
-    made = scratch / "kernels.o"
+    compiled = scratch / "kernels.o"
     with compiling(), tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         library = tvm.tirx.build(module, tvm_target(target), pipeline="default")
-        library.write_to_file(str(made), "o")
-    return made
+        library.write_to_file(str(compiled), "o")
+    return compiled
 
 
 def _schedule(plan: Plan, sources: CSources, folder: Path, scratch: Path) -> Path:
-    """The object of the kernels' order; its source stays in `folder`, to be read."""
+    """Compile the order of kernel calls to an object file; its C source stays in `folder` for reading."""
     source = folder / SCHEDULE
     source.write_text(schedule_source(plan))
     return sources.compile(source, scratch)
@@ -145,7 +146,7 @@ def _gpu_schedule(
     folder: Path,
     scratch: Path,
 ) -> Path:
-    """The object of the GPU's programs, the one with products in float16 first where the target has one."""
+    """Compile the GPU programs to one object file; the program with float16 products, if any, is first."""
     halves = (True, False) if sources.target.half else (False,)
     programs = [lower_opencl(program, sources.target, stored, decider, half=half) for half in halves]
     source = folder / GPU_SCHEDULE

@@ -1,7 +1,7 @@
-"""Dense or sparse? What either kernel of a layer takes, by a model with few coefficients, fitted to measurements.
+"""Choose a dense or a sparse kernel for each layer with a cost model: a linear model fitted to measured times.
 
-Coefficients are nanoseconds on the machine of benchmarks/RESULTS.md (`python benchmarks/cost_model.py` measures and
-fits them). On another processor both sides are slower by about the same factor, and only which is less matters here.
+The coefficients are nanoseconds on the machine of benchmarks/RESULTS.md (`python benchmarks/cost_model.py` measures and
+fits them). Another processor changes both times by about the same factor, and only their order matters here.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 from .layers import Layer
 
-_VECTOR = 16  # output channels that a dense kernel's vectors may leave unfilled
+_VECTOR = 16  # a dense kernel computes output channels in multiples of this number
 KERNELS = ("auto", "dense", "sparse")
-# On a GPU no layer was measured, as there is none here: below this density the sparse kernel has a tenth of the dense
-# one's products to do, which pays for reading its inputs here and there. Kernels that were tuned for it begin to pay
-# from 29 % on (Gale et al. 2020, Sparse GPU Kernels for Deep Learning, figure 1).
+# This bound is assumed, not measured. At this density the sparse kernel computes a tenth of the dense kernel's
+# products, which compensates for its scattered reads. Tuned sparse kernels are faster below a density of 29 % already
+# (Gale et al. 2020, Sparse GPU Kernels for Deep Learning, figure 1).
 _GPU_DENSITY = 0.1
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Nanoseconds for each unit of work; see `dense_work` and `sparse_work` for what the units are."""
+    """Nanoseconds per unit of work; `dense_work` and `sparse_work` define the units."""
 
     dense_convolution: tuple[float, ...]
     dense_product: tuple[float, ...]
@@ -40,9 +40,11 @@ FITTED = Coefficients(
 
 @dataclass(frozen=True)
 class KernelDecision:
-    """What was chosen for a layer, and why.
+    """The kernel chosen for a layer, and the reason.
 
-    dense_us, sparse_us  what either is expected to take on the machine that the model was fitted on; None on a GPU
+    kernel               "dense" or "sparse"
+    density_percent      stored weights, in percent of all weights of the layer
+    dense_us, sparse_us  predicted microseconds on the machine that the model was fitted on; None for a GPU
     """
 
     layer: str
@@ -57,8 +59,10 @@ DecideKernels = Callable[[Sequence[Layer], Sequence[str], str], list[KernelDecis
 
 
 def dense_work(layer: Layer) -> tuple[float, ...]:
-    """Of a convolution: multiply-adds, channels in whole vectors, floats laid out anew, outputs, those of them that are
-    pooled, one kernel; of a product: multiply-adds, outputs, one kernel.
+    """Units of work of the dense kernel.
+
+    For a convolution: multiply-adds (output channels rounded up to whole vectors), floats copied to a padded input,
+    outputs, outputs that are pooled, kernel calls. For a dense layer: multiply-adds, outputs, kernel calls.
     """
     outputs = float(layer.pixels * layer.outputs)
     if layer.geometry is None:
@@ -71,14 +75,16 @@ def dense_work(layer: Layer) -> tuple[float, ...]:
 
 
 def sparse_work(layer: Layer) -> tuple[float, ...]:
-    """Of a convolution: vectors added, entries met, tiles begun, floats copied, outputs, those of them that are pooled,
-    one kernel; of a product: entries met by a vector of examples, outputs, one kernel.
+    """Units of work of the sparse kernel.
+
+    For a convolution: vector multiply-adds, entries read, tiles, floats copied, outputs, outputs that are pooled,
+    kernel calls. For a dense layer: vector multiply-adds, outputs, kernel calls.
     """
     if layer.geometry is None:
         blocks = -(-layer.batch // 8)
         return float(blocks * layer.stored.count), float(layer.pixels * layer.outputs), 1.0
     tiling, batch = layer.geometry.tiling, layer.batch
-    copied = layer.geometry.copied_size if layer.geometry.copied else 0
+    copied = layer.geometry.copied_size if layer.geometry.copies_input else 0
     return (
         float(batch * layer.stored.count * tiling.tiles * tiling.vectors),
         float(batch * layer.stored.count * tiling.tiles),
@@ -88,12 +94,12 @@ def sparse_work(layer: Layer) -> tuple[float, ...]:
 
 
 def _pooled(layer: Layer) -> float:
-    """Outputs that the layer's own pooling looks at."""
+    """Outputs that the layer's epilogue pools."""
     return float(layer.pixels * layer.outputs) if layer.epilogue.pool is not None else 0.0
 
 
 def estimate(layer: Layer, coefficients: Coefficients = FITTED) -> tuple[float, float]:
-    """Microseconds of the dense and of the sparse kernel."""
+    """Predicted microseconds of the dense kernel and of the sparse kernel."""
     product = layer.geometry is None
     dense = coefficients.dense_product if product else coefficients.dense_convolution
     sparse = coefficients.sparse_product if product else coefficients.sparse_convolution
@@ -101,35 +107,33 @@ def estimate(layer: Layer, coefficients: Coefficients = FITTED) -> tuple[float, 
 
 
 def choose(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto") -> list[KernelDecision]:
-    """A decision for each layer, called by these names.
+    """Choose the processor's kernel for each layer.
 
-    kernels  "dense" or "sparse" for all layers alike, "auto" by the model
+    names    the layers' names, for reports
+    kernels  "dense" or "sparse" for all layers; "auto" takes the faster one by the cost model
     """
     decisions = []
     for layer, name in zip(layers, names, strict=True):
         dense, sparse = estimate(layer)
         density = 100.0 * _density(layer)
-        quicker = "sparse" if sparse < dense else "dense"
+        kernel, reason = kernels, "requested"
         if kernels == "auto":
+            kernel = "sparse" if sparse < dense else "dense"
             ratio = max(dense, sparse) / min(dense, sparse)
-            reason = f"at {density:.1f} % stored, {quicker} is expected to be {ratio:.1f} times as fast"
-        else:
-            reason = "asked for"
-        decisions.append(
-            KernelDecision(name, quicker if kernels == "auto" else kernels, density, dense, sparse, reason)
-        )
+            reason = f"{density:.1f} % of the weights are stored; {kernel} is predicted to be {ratio:.1f} times as fast"
+        decisions.append(KernelDecision(name, kernel, density, dense, sparse, reason))
     return decisions
 
 
 def choose_for_gpu(layers: Sequence[Layer], names: Sequence[str], kernels: str = "auto") -> list[KernelDecision]:
-    """As `choose`, by how many weights are stored."""
+    """Choose the GPU's kernel for each layer. Arguments as in `choose`; "auto" decides by the density."""
     decisions = []
     for layer, name in zip(layers, names, strict=True):
         density = _density(layer)
-        kernel, reason = kernels, "asked for"
+        kernel, reason = kernels, "requested"
         if kernels == "auto":
             kernel = "sparse" if density < _GPU_DENSITY else "dense"
-            reason = f"GPUs run layers sparse below {100 * _GPU_DENSITY:g} % stored"
+            reason = f"a GPU runs a layer sparse if less than {100 * _GPU_DENSITY:g} % of its weights are stored"
         decisions.append(KernelDecision(name, kernel, 100.0 * density, None, None, reason))
     return decisions
 

@@ -1,8 +1,8 @@
-"""Finding the layers of a Relax program that we have kernels for.
+"""Find the layers of a Relax program that the package's own kernels can compute.
 
-This happens on the program as it comes in, where a layer is still one operator. What follows it (biases, folded batch
-norms, a residual, a rectifier, pooling) becomes the kernel's epilogue; anything else stays a kernel of its own, which
-TVM makes and kernels/dense.py schedules.
+The search reads the imported program, in which each layer is still one operator. Operators that follow a layer (bias,
+folded batch norm, residual, ReLU, max pooling) become the kernel's epilogue. TVM makes a separate kernel for each other
+operator, and kernels/dense.py schedules it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from tvm.relax.op.op_attrs import Conv2DAttrs, Pool2DAttrs
 
 _STEPS = {"relax.add": "add", "relax.multiply": "multiply", "relax.subtract": "subtract", "relax.divide": "divide"}
-_EITHER_WAY = ("add", "multiply")
+_COMMUTATIVE = ("add", "multiply")
 
 
 def find_layers(main: Function, stored: Mapping[str, Stored], accumulators: int) -> list[Match]:
-    """What of the Relax function `main` we have kernels for, in its order.
+    """Find the supported layers of the Relax function `main`, in program order.
 
-    stored        of each parameter that decodes to sparse rows, by its variable's name
-    accumulators  floats that fit in the target's registers beside a sparse kernel's operands
+    stored        for each parameter that decodes to sparse rows, how it is stored, by its variable's name
+    accumulators  number of floats that a sparse kernel can accumulate in the target's registers
     """
-    return _Search(main, stored, accumulators).found
+    return _Search(main, stored, accumulators).matches
 
 
 class _Search:
-    """Walks the bindings once; `found` is the result."""
+    """Visits the bindings once; `matches` is the result."""
 
     def __init__(self, main: Function, stored: Mapping[str, Stored], accumulators: int) -> None:
         from tvm import relax
@@ -52,13 +52,13 @@ class _Search:
             for variable in relax.analysis.free_vars(binding.value):
                 self.uses[variable] += 1
                 self.users.setdefault(variable, []).append(binding)
-        self.taken: set[Var] = set()
-        self.found: list[Match] = []
+        self.matched: set[Var] = set()
+        self.matches: list[Match] = []
         for binding in bindings:
-            found = None if binding.var in self.taken else self._layer(binding) or self._pool(binding)
-            if found is not None:
-                self.found.append(found)
-                self.taken.update(each.var for each in found.bindings)
+            match = None if binding.var in self.matched else self._layer(binding) or self._pool(binding)
+            if match is not None:
+                self.matches.append(match)
+                self.matched.update(replaced.var for replaced in match.bindings)
 
     def _layer(self, binding: VarBinding) -> Match | None:
         name, call = operator_name(binding.value), cast("Call", binding.value)
@@ -66,24 +66,26 @@ class _Search:
             x, weight = call.args
             attributes = cast("Conv2DAttrs", call.attrs)
             window = window_of(attributes, shape_of(weight)[2:])
-            if window is None or not self._own(weight):
+            if window is None or not self._is_exclusive_parameter(weight):
                 return None
             batch, channels, *extents = shape_of(x)
             groups = int(attributes.groups)
             geometry = ConvolutionGeometry(channels, (extents[0], extents[1]), groups, window, self.accumulators)
-            return self._found(weight, batch, geometry, x, (binding,))
+            return self._match(weight, batch, geometry, x, (binding,))
         if name == "relax.matmul":
-            x, turned = call.args
-            turn = self.bound.get(turned)
-            if turn is None or operator_name(turn.value) != "relax.permute_dims" or self.uses[turned] != 1:
+            x, transposed = call.args
+            transpose = self.bound.get(transposed)
+            if transpose is None or operator_name(transpose.value) != "relax.permute_dims":
                 return None
-            weight = cast("Call", turn.value).args[0]
-            if self._own(weight) and len(shape_of(weight)) == 2 and len(shape_of(x)) == 2:
-                return self._found(weight, shape_of(x)[0], None, x, (turn, binding))
+            if self.uses[transposed] != 1:
+                return None
+            weight = cast("Call", transpose.value).args[0]
+            if self._is_exclusive_parameter(weight) and len(shape_of(weight)) == 2 and len(shape_of(x)) == 2:
+                return self._match(weight, shape_of(x)[0], None, x, (transpose, binding))
         return None
 
     def _pool(self, binding: VarBinding) -> Match | None:
-        """Pooling by maximum that stands alone."""
+        """Max pooling that does not follow a layer."""
         if operator_name(binding.value) != "relax.nn.max_pool2d":
             return None
         call = cast("Call", binding.value)
@@ -93,32 +95,36 @@ class _Search:
             return None
         return Match(None, call.args[0], (), (binding,))
 
-    def _own(self, weight: Expr) -> bool:
-        """Whether a weight is a parameter that nobody else reads."""
+    def _is_exclusive_parameter(self, weight: Expr) -> bool:
+        """Whether a weight is a parameter that only one operator reads."""
         return self.uses[weight] == 1 and weight in self.parameters
 
-    def _found(
+    def _match(
         self, weight: Expr, batch: int, geometry: ConvolutionGeometry | None, x: Expr, bindings: tuple[VarBinding, ...]
     ) -> Match:
         shape = shape_of(weight)
         plane = () if geometry is None else geometry.outputs
-        epilogue, operands, behind = self._tail(bindings[-1], (batch, shape[0], *plane))
+        epilogue, operands, following = self._epilogue(bindings[-1], (batch, shape[0], *plane))
         name = self.parameters[weight]
         layer = Layer(name, shape, self.stored.get(name, Stored()), batch, geometry, epilogue)
-        return Match(layer, x, tuple(operands), (*bindings, *behind))
+        return Match(layer, x, tuple(operands), (*bindings, *following))
 
-    def _tail(self, binding: VarBinding, outputs: tuple[int, ...]) -> tuple[Epilogue, list[Expr], list[VarBinding]]:
+    def _epilogue(self, binding: VarBinding, outputs: tuple[int, ...]) -> tuple[Epilogue, list[Expr], list[VarBinding]]:
+        """The operators after `binding` that an epilogue can compute: the epilogue, its operands, their bindings.
+
+        outputs  shape of the layer's result
+        """
         steps: list[str] = []
         operands: list[Expr] = []
-        behind: list[VarBinding] = []
+        absorbed: list[VarBinding] = []
         clip: tuple[float, float] | None = None
         pool: Window | None = None
         convolution = len(outputs) == 4
-        while (following := self._only_user(binding.var)) is not None and following.var not in self.taken:
-            call, before = cast("Call", following.value), binding.var
+        while (following := self._only_user(binding.var)) is not None and following.var not in self.matched:
+            call, previous = cast("Call", following.value), binding.var
             name = operator_name(call)
             if name in _STEPS and clip is None and pool is None:
-                operand = _operand(call, before, _STEPS[name])
+                operand = _operand(call, previous, _STEPS[name])
                 if operand is None or not _fits(operand, outputs):
                     break
                 steps.append(_STEPS[name])
@@ -133,9 +139,9 @@ class _Search:
                     break
             else:
                 break
-            behind.append(following)
+            absorbed.append(following)
             binding = following
-        return Epilogue(tuple(steps), tuple(map(shape_of, operands)), clip, pool), operands, behind
+        return Epilogue(tuple(steps), tuple(map(shape_of, operands)), clip, pool), operands, absorbed
 
     def _only_user(self, variable: Var) -> VarBinding | None:
         users = self.users.get(variable, [])
@@ -143,22 +149,22 @@ class _Search:
 
 
 def _plain_pool(attributes: Pool2DAttrs, window: Window) -> bool:
-    """Whether each window is without holes and meets the input."""
+    """Whether each window has no dilation and overlaps the input."""
     borders = zip(window.before, window.after, window.kernel, strict=True)
-    met = all(max(before, after) < kernel for before, after, kernel in borders)
-    return met and window.dilation == (1, 1) and not attributes.ceil_mode
+    overlaps = all(max(before, after) < kernel for before, after, kernel in borders)
+    return overlaps and window.dilation == (1, 1) and not attributes.ceil_mode
 
 
-def _operand(call: Call, before: Var, step: str) -> Expr | None:
-    """The other operand; None where the order is the wrong one, or both are the same."""
+def _operand(call: Call, previous: Var, step: str) -> Expr | None:
+    """The operand that is not `previous`; None if both are `previous`, or if their order matters and is reversed."""
     left, right = call.args
-    if left.same_as(before) and not right.same_as(before):
+    if left.same_as(previous) and not right.same_as(previous):
         return right
-    return left if right.same_as(before) and step in _EITHER_WAY and not left.same_as(before) else None
+    return left if right.same_as(previous) and step in _COMMUTATIVE and not left.same_as(previous) else None
 
 
 def _fits(operand: Expr, outputs: tuple[int, ...]) -> bool:
-    """Whether there is one number for each output, or for each channel along its axis."""
+    """Whether the operand has one number per output, or one per output channel."""
     from tvm import relax
 
     if not isinstance(operand, relax.Var):

@@ -1,4 +1,7 @@
-"""What TVM's nodes hold in a network of fixed shapes: numbers and tensors where their classes allow any expression."""
+"""Read numbers, shapes and types from TVM's nodes.
+
+TVM's classes allow any expression as an extent. In a network of fixed shapes each extent is a constant integer.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def number(expression: Expr) -> int:
 
 
 def extents(shape: Expr | None) -> tuple[int, ...]:
-    """The numbers of a shape. Raises TypeError where one of them is not known before the network runs."""
+    """The extents of a shape. Raises TypeError if one of them is unknown until the network runs."""
     return tuple(number(extent) for extent in cast("ShapeExpr", shape).values)
 
 
@@ -26,21 +29,21 @@ def tensor_type(expression: Expr) -> TensorType:
 
 
 def shape_of(expression: Expr) -> tuple[int, ...]:
-    """Shape of the tensor that an expression computes."""
+    """The shape of the tensor that an expression computes."""
     return extents(tensor_type(expression).shape)
 
 
 def operator_name(expression: object) -> str:
-    """Name of the operator that a call calls, as "relax.add"; "" of anything else."""
+    """The operator's name of a call, such as "relax.add"; "" for any other expression."""
     operator: Op | None = getattr(expression, "op", None)
     return str(getattr(operator, "name", ""))
 
 
 def body_of(function: Function) -> SeqExpr:
-    """The body of a normalised function: its blocks of bindings, and what it returns."""
+    """The body of a normalised function: its blocks of bindings, and the expression that it returns."""
     return cast("SeqExpr", function.body)
 
 
 def bindings_of(block: BindingBlock) -> Sequence[VarBinding]:
-    """The bindings of a block, in which no shape has to be matched while the network runs."""
+    """The bindings of a block. With fixed shapes each one binds a variable; none matches a shape at run time."""
     return cast("Sequence[VarBinding]", block.bindings)

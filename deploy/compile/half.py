@@ -1,7 +1,7 @@
-"""Products in half precision: weights and inputs of convolutions and products as float16, sums as float32.
+"""Products in half precision: operands of convolutions and matrix products in float16, sums in float32.
 
-Half the bytes of a weight that a phone's memory has to bring, and on its GPU twice the products a cycle, while what
-accumulates keeps float32's precision. Weights are rounded once, when they are loaded.
+On a phone this halves the memory traffic for weights, and many GPUs compute twice as many float16 products per cycle.
+The sums keep float32's precision. Weights are rounded once, when they are loaded.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _ATTRIBUTES = ("strides", "padding", "dilation", "groups", "data_layout", "kerne
 
 
 def with_half_products(module: IRModule) -> IRModule:
-    """The Relax module with the operands of all products rounded to float16."""
+    """Return the Relax module with the operands of all products rounded to float16."""
     from tvm import relax
     from tvm.relax.expr_functor import PyExprMutator, mutator
 
     @mutator
     class Halves(PyExprMutator):
-        """Casts before each product, which gives float32."""
+        """Inserts casts to float16 before each product; its result has type float32."""
 
         def visit_call_(self, op: Call) -> Expr:
             call = self.visit_expr_post_order(op)

@@ -1,6 +1,6 @@
-"""A layer of the network that we have kernels for, and where it stands in the Relax program.
+"""The layers that the package's own kernels compute, and their positions in the Relax program.
 
-find_layers.py finds them, substitute.py puts the kernels in their place.
+find_layers.py finds these layers; substitute.py replaces them with calls of the kernels.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a weight is stored as: how many entries, and of which type their values are on the device.
+    """How a weight is stored.
 
-    values  see Entries
+    count   number of stored entries; 0 if the weight does not decode to sparse rows
+    values  type of the entries' values on the device; see Entries
     """
 
     count: int = 0
@@ -36,13 +37,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer and what is computed behind it.
+    """A layer and its epilogue.
 
-    parameter   the weight's variable in the program
-    shape       of the weight
-    stored      its stored weights; none where it does not decode to sparse rows
-    batch       examples, or rows of a dense layer's input
-    geometry    None of a dense layer
+    parameter   name of the weight's variable in the program
+    shape       shape of the weight
+    stored      how the weight is stored
+    batch       number of examples; for a dense layer, number of rows of its input
+    geometry    None for a dense layer
+    epilogue    the operators that follow the layer and that its kernel computes too
     """
 
     parameter: str
@@ -54,15 +56,17 @@ class Layer:
 
     @property
     def entries(self) -> Entries:
-        """The stored weights as a kernel takes them: in as few bytes as hold them, unless looking up costs time."""
+        """The types of the sparse kernel's arrays: the smallest that fit, unless table look-ups are too slow."""
         last = self.channel_stride * -(-math.prod(self.shape[1:]) // self.inner)
         values = self.stored.values if self.stored.values != "uint8" or self.looks_up else "float32"
         return Entries(self.stored.count, values, "uint16" if last <= 1 << 16 else "int32")
 
     @property
     def looks_up(self) -> bool:
-        """Whether levels that need a table stay levels: a convolution looks each up once for many pixels, and a dense
-        layer takes half as long again (benchmarks/lookup.py).
+        """Whether the kernel looks up the values of levels in a table, instead of loading them as float32.
+
+        A convolution looks up each value once for many pixels. A dense layer uses each value once, and the look-up
+        makes it 1.5 times as slow (benchmarks/lookup.py).
         """
         return self.geometry is not None
 
@@ -73,31 +77,31 @@ class Layer:
 
     @property
     def pixels(self) -> int:
-        """Outputs of one channel over the batch."""
+        """Number of outputs of one channel over the whole batch."""
         return self.batch * (1 if self.geometry is None else math.prod(self.geometry.outputs))
 
     @property
     def inner(self) -> int:
-        """Elements of a kernel, by which a column number is divided to give its channel."""
+        """Elements of a convolution kernel per input channel: column c of the weight belongs to channel c // inner."""
         return 1 if self.geometry is None else len(self.geometry.table)
 
     @property
     def channel_stride(self) -> int:
-        """From one input channel's input_offsets to the next's."""
+        """Distance between two input channels in the kernel's input, in floats."""
         return 1 if self.geometry is None else self.geometry.channel_stride
 
     @property
     def table(self) -> tuple[int, ...]:
-        """Place of each element of the kernel within its channel."""
+        """Offset of each element of the convolution kernel within a channel, in floats."""
         return (0,) if self.geometry is None else self.geometry.table
 
     @property
     def blocked(self) -> bool:
-        """Whether there is a dense kernel of ours; else TVM's is taken."""
+        """Whether the package has a dense kernel for this layer; if not, TVM's is used."""
         return self.geometry is not None and self.geometry.groups == 1 and self.outputs > 1
 
     def sparse_kernel(self, *, gpu: bool) -> PrimFunc:
-        """The PrimFunc over sparse rows."""
+        """The PrimFunc that reads sparse rows."""
         if self.geometry is None:
             product = sparse_dense_gpu if gpu else sparse_dense
             return product(self.batch, self.shape[1], self.outputs, self.entries, self.epilogue)
@@ -105,16 +109,21 @@ class Layer:
         return convolution(self.batch, self.geometry, self.outputs, self.entries, self.epilogue)
 
     def blocked_kernel(self, tile: Tile) -> PrimFunc:
-        """The PrimFunc over a packed weight."""
+        """The PrimFunc that reads a packed weight. Raises ValueError for a dense layer."""
         if self.geometry is None:
-            raise ValueError(f"{self.parameter} is no convolution")
+            raise ValueError(f"{self.parameter} is not a convolution")
         inputs = (self.geometry.channels, *self.geometry.extents)
         return blocked_convolution(self.batch, inputs, self.geometry.window, self.outputs, tile, self.epilogue)
 
 
 @dataclass(frozen=True)
 class Match:
-    """A layer, or pooling alone, and the bindings that its kernel takes the place of; the last holds the result."""
+    """A layer in the program, with the bindings that its kernel replaces.
+
+    layer     None for max pooling without a layer
+    operands  arrays of the epilogue's steps
+    bindings  the replaced bindings, in program order; the last one binds the result
+    """
 
     layer: Layer | None
     input: Expr
@@ -126,10 +135,13 @@ DecideLayers = Callable[[Sequence[Layer]], Sequence[bool]]
 
 
 def window_of(attributes: Conv2DAttrs | Pool2DAttrs, kernel: Sequence[int]) -> Window | None:
-    """None for a layout that is not channels first."""
+    """The window of a convolution or pooling; None if its layout is not NCHW.
+
+    kernel  rows and columns
+    """
     if (getattr(attributes, "data_layout", "") or getattr(attributes, "layout", "")) != "NCHW":
         return None
-    strides, dilation = ([int(n) for n in each] for each in (attributes.strides, attributes.dilation))
+    strides, dilation = ([int(n) for n in pair] for pair in (attributes.strides, attributes.dilation))
     above, left, below, right = (int(n) for n in attributes.padding)
     return Window(
         (kernel[0], kernel[1]), (strides[0], strides[1]), (above, left), (below, right), (dilation[0], dilation[1])

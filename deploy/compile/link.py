@@ -1,4 +1,4 @@
-"""The C side of a target: runtime, decoder and schedule to objects, and objects to a library, a runner and, for hosts
+"""Compile the C sources of a target (runtime, decoder, schedule), and link a static library, a runner and, for hosts
 and Android, a shared library.
 """
 
@@ -21,17 +21,20 @@ HEADER = "bayespress.h"
 GPU_HEADER = "bayespress_gpu.h"
 VERSION_SCRIPT = "exported.map"
 
-_ENCODER = "encode.c"  # of the codec's sources the one that a device does without
+_ENCODER = "encode.c"  # the only source of the codec that a device does not need
 _RUNTIME = ("runtime.c", "scratch.c", "weights.c", "threads.c")
 _GPU_RUNTIME = ("gpu.c", "gpu_open.c", "kernel_cache.c", "opencl.c")
-# Sections of their own, so that the linker can leave out what nobody calls; position-independent, so that the static
-# library may go into an app's shared one.
+# Each function gets its own section, so that the linker can drop unused ones. The code is position-independent, so that
+# an app can link the static library into its own shared library.
 _FLAGS = ("-std=c99", "-O2", "-g0", "-ffunction-sections", "-fdata-sections", "-fPIC")
 
 
 @dataclass(frozen=True)
 class CSources:
-    """Where the C of the runtime and of the decoder lies, and what compiles it for a target."""
+    """The C sources of the runtime and of the decoder, and the command that compiles them for a target.
+
+    runtime, codec  folders of the sources
+    """
 
     target: Target
     runtime: Path
@@ -39,9 +42,9 @@ class CSources:
 
     @property
     def compiler(self) -> tuple[str | Path, ...]:
-        """The command that compiles one source."""
+        """The beginning of the command that compiles one source."""
         target = self.target
-        # What a shared library offers is listed in its version script, which can only choose among what is visible.
+        # A version script lists the symbols that a shared library exports; it can only list visible symbols.
         visibility = "default" if target.shared else "hidden"
         thread_keys = ("-DBP_THREAD_KEYS",) if target.android else ()
         return (
@@ -50,24 +53,24 @@ class CSources:
         )  # fmt: skip
 
     def compile(self, source: Path, scratch: Path) -> Path:
-        """One generated source to an object in `scratch`."""
-        made = scratch / f"{source.stem}.o"
-        run_tool([*self.compiler, "-c", source, "-o", made])
-        return made
+        """Compile one generated source to an object in `scratch`; return the object's path."""
+        compiled = scratch / f"{source.stem}.o"
+        run_tool([*self.compiler, "-c", source, "-o", compiled])
+        return compiled
 
     def library_objects(self, scratch: Path) -> list[Path]:
-        """Objects of runtime and decoder in `scratch`."""
-        ours = (*_RUNTIME, *(_GPU_RUNTIME if self.target.gpu is not None else ()))
+        """Compile runtime and decoder to objects in `scratch`; return their paths."""
+        runtime = (*_RUNTIME, *(_GPU_RUNTIME if self.target.gpu is not None else ()))
         decoder = sorted(path for path in self.codec.glob("*.c") if path.name != _ENCODER)
-        sources = (*(self.runtime / name for name in ours), *decoder)
-        made = []
-        for name, data in _same_for_all(tuple(map(str, self.compiler)), sources).items():
-            made.append(scratch / name)
-            made[-1].write_bytes(data)
-        return made
+        sources = (*(self.runtime / name for name in runtime), *decoder)
+        compiled = []
+        for name, data in _network_independent_objects(tuple(map(str, self.compiler)), sources).items():
+            compiled.append(scratch / name)
+            compiled[-1].write_bytes(data)
+        return compiled
 
     def copy_headers(self, folder: Path) -> None:
-        """The public headers into a target's folder."""
+        """Copy the public headers into a target's folder."""
         shutil.copyfile(self.runtime / HEADER, folder / HEADER)
         if self.target.gpu is not None:
             shutil.copyfile(self.runtime / GPU_HEADER, folder / GPU_HEADER)
@@ -75,19 +78,19 @@ class CSources:
 
 @contextlib.contextmanager
 def c_sources(target: Target) -> Iterator[CSources]:
-    """The C sources of the package, as files for the block."""
+    """Provide the package's C sources as files while the block runs."""
     package = files("bayespress.deploy")
     with as_file(package / "runtime") as runtime, as_file(package / ".." / "codec" / "c") as codec:
         yield CSources(target, runtime, codec)
 
 
 def link_archive(objects: Sequence[Path], out: Path) -> None:
-    """A static library."""
+    """Write a static library of `objects`."""
     run_tool([*archiver(), "rcs", out, *objects])
 
 
 def link_runner(sources: CSources, archive: Path, out: Path) -> None:
-    """The program that runs and times the network; static, but for the machine that builds."""
+    """Link the program that runs and times the network; statically, except for the machine that builds."""
     target = sources.target
     static = () if target.triple is None else ("-static",)
     with_gpu = target.gpu is not None
@@ -98,7 +101,7 @@ def link_runner(sources: CSources, archive: Path, out: Path) -> None:
 
 
 def link_shared(sources: CSources, objects: Sequence[Path], scratch: Path, out: Path) -> None:
-    """A shared library that exports the functions of the public headers and nothing else."""
+    """Link a shared library that exports only the functions of the public headers."""
     script = sources.runtime / VERSION_SCRIPT
     if sources.target.android:
         link_for_android(sources.compiler, sources.target.machine, objects, script, scratch, out)
@@ -110,10 +113,10 @@ def link_shared(sources: CSources, objects: Sequence[Path], scratch: Path, out: 
 
 
 @functools.cache
-def _same_for_all(compiler: tuple[str, ...], sources: tuple[Path, ...]) -> dict[str, bytes]:
-    """Objects of the sources that are the same for every network, compiled once a process for each target."""
+def _network_independent_objects(compiler: tuple[str, ...], sources: tuple[Path, ...]) -> dict[str, bytes]:
+    """Compiled objects, by file name, of sources that every network shares; cached per target in each process."""
     with tempfile.TemporaryDirectory(prefix="bayespress-") as folder:
         objects = {source: Path(folder) / f"{source.stem}.o" for source in sources}
-        for source, made in objects.items():
-            run_tool([*compiler, "-c", source, "-o", made])
-        return {made.name: made.read_bytes() for made in objects.values()}
+        for source, compiled in objects.items():
+            run_tool([*compiler, "-c", source, "-o", compiled])
+        return {compiled.name: compiled.read_bytes() for compiled in objects.values()}

@@ -1,7 +1,7 @@
-"""From an exported network to kernels and the order of their calls over one memory plan.
+"""Lower an exported network to kernels, a memory plan and an ordered list of kernel calls.
 
-TVM is the compiler here and not the runtime: after static memory planning the Relax program of a network with
-fixed shapes is a list of kernel calls on slices of a few storages. That list becomes tables in C (schedule.py).
+The package uses TVM's compiler, but not TVM's runtime. After static memory planning, the Relax program of a network
+with fixed shapes is a list of kernel calls on slices of a few storages. schedule.py writes that list as tables in C.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .kernels.geometry import LANES
 from .layers import DecideLayers, Layer, Stored
 from .plan import ALIGNMENT, Call, Plan, SparseParameter, View
 from .relax_import import compiling, imported
-from .substitute import OURS, parameter_roles, substitute
+from .substitute import KERNEL_PREFIX, parameter_roles, substitute
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from tvm.target import Target as TvmTarget
     from tvm.tirx import PrimFunc
 
-# What an expression of the planned program stands for: a tensor, several, the offset of a storage, nothing.
+# The value of an expression in the planned program: a tensor, several tensors, the offset of a storage, or nothing.
 _Value = View | tuple["_Value", ...] | int | None
 
 _FAST_MATH = ("fast-math-reassoc", "fast-math-nsz", "fast-math-contract")
-# What a tensor inside the network may hold.
+# Element types that a tensor inside the network may have.
 _TYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
 
@@ -54,58 +54,60 @@ def lower(
     stored: Mapping[str, Stored] | None = None,
     choose: DecideLayers | None = None,
 ) -> tuple[IRModule, Plan]:
-    """Kernels as an IRModule of scheduled PrimFuncs, and the plan of their calls.
+    """Return the kernels, as an IRModule of scheduled PrimFuncs, and the plan of their calls.
 
-    stored   of each parameter that decodes to sparse rows, by its name in the `.bpz`
-    choose   which of the layers that could run sparse shall
+    stored   for each parameter that decodes to sparse rows, how it is stored, by its name in the `.bpz`
+    choose   receives the layers that can run sparse, returns for each whether it does; None to run all dense
 
-    Raises InputError for a network that takes or gives anything but one float32 tensor of fixed shape, and for one that
-    TVM cannot compile.
+    Raises InputError if the network's input or output is not one float32 tensor of fixed shape, or if TVM cannot
+    compile the network.
     """
     require("tvm")
     normal = normalised(program)
     names = normal.names
     with tvm_target(target):
         registers = registers_of(target)
-        module, sparse = with_our_kernels(imported(normal.program), names, stored or {}, choose, registers)
+        module, sparse = with_package_kernels(imported(normal.program), names, stored or {}, choose, registers)
         module = planned(module)
-    main, functions = parted(module)
+    main, functions = main_and_kernels(module)
     plan = Plan()
-    walk(main, names, sparse, plan)
+    fill_plan(plan, main, names, sparse)
     used = {call.kernel for call in plan.calls}
     kernels = {
-        name: function if name.startswith(OURS) else schedule_kernel(function)
+        name: function if name.startswith(KERNEL_PREFIX) else schedule_kernel(function)
         for name, function in functions.items()
         if name in used
     }
-    # While it loads, the arena holds the columns of one weight at a time, 4 bytes each.
+    # During loading, the arena holds the column numbers of one sparse weight at a time, 4 bytes each.
     plan.arena = max(plan.arena, 4 * max((layer.stored.count for layer in sparse.values()), default=0))
     plan.scratch = max((_scratch_bytes(kernel) for kernel in kernels.values()), default=0)
     return as_module(kernels), plan
 
 
-def with_our_kernels(
+def with_package_kernels(
     module: IRModule, names: Mapping[str, str], stored: Mapping[str, Stored], choose: DecideLayers | None,
     registers: Registers | None,
 ) -> tuple[IRModule, dict[str, Layer]]:  # fmt: skip
-    """The imported module with our kernels in it, and which layers are sparse, by their weights' variables.
+    """Replace layers of the imported module with the package's kernels.
 
-    names      in the `.bpz`, by variable
-    registers  see layers.substitute
+    names      from the program's variables to the parameters' names in the `.bpz`
+    registers  see substitute.substitute
+
+    Returns the new module, and the layers that run sparse by their weights' variables.
     """
     known = {variable: stored[name] for variable, name in names.items() if name in stored}
-    found = find_layers(
+    matches = find_layers(
         cast("Function", module["main"]), known, LANES if registers is None else accumulators(registers)
     )
-    layers = [each.layer for each in found if each.layer is not None and each.layer.stored.count > 0]
-    chosen = choose(layers) if choose is not None and layers else [False] * len(layers)
-    sparse = {layer.parameter: layer for layer, take in zip(layers, chosen, strict=True) if take}
-    taken = [each.layer is not None and each.layer.parameter in sparse for each in found]
-    return (substitute(module, found, taken, registers) if found else module), sparse
+    layers = [match.layer for match in matches if match.layer is not None and match.layer.stored.count > 0]
+    choices = choose(layers) if choose is not None and layers else [False] * len(layers)
+    sparse = {layer.parameter: layer for layer, runs_sparse in zip(layers, choices, strict=True) if runs_sparse}
+    run_sparse = [match.layer is not None and match.layer.parameter in sparse for match in matches]
+    return (substitute(module, matches, run_sparse, registers) if matches else module), sparse
 
 
 def registers_of(target: Target) -> Registers:
-    """The target's vectors; of the machine that builds, as LLVM knows it."""
+    """The target's vector registers; for the machine that builds, LLVM reports its features."""
     if target.compiler is not None:
         return Registers(*target.registers)
     from tvm.target import codegen
@@ -118,15 +120,19 @@ def registers_of(target: Target) -> Registers:
 
 
 def accumulators(registers: Registers) -> int:
-    """Floats that a sparse kernel holds while it walks through a channel's weights: three quarters of the registers,
-    but no more than 96, as more only make small planes waste what they do not fill.
+    """Number of floats that a sparse kernel accumulates in registers while it reads a channel's weights.
+
+    This is three quarters of the registers, but at most 96: larger tiles waste work on small planes, which do not fill
+    them.
     """
     return min(96, registers.count * registers.lanes * 3 // 4 // LANES * LANES)
 
 
 def tvm_target(target: Target) -> TvmTarget:
-    """The TVM target object. Sums may be reordered, without which dot products stay scalar; but infinities and NaN
-    count, as masks are made of them, and LLVM would take the question whether a number is NaN for answered.
+    """The TVM target object.
+
+    LLVM may reorder sums, because dot products would not be vectorised otherwise. It may not assume that infinities and
+    NaN do not occur: networks use infinities in masks, and LLVM would remove tests for NaN.
     """
     import tvm
 
@@ -139,7 +145,7 @@ def tvm_target(target: Target) -> TvmTarget:
 
 
 def planned(module: IRModule) -> IRModule:
-    """Kernels, and memory for everything between them."""
+    """Run TVM's passes that split the program into kernels and plan the memory of the tensors between them."""
     from tvm.relax import transform
 
     passes = [
@@ -148,35 +154,41 @@ def planned(module: IRModule) -> IRModule:
         transform.RewriteDataflowReshape(), transform.ToNonDataflow(), transform.RemovePurityChecking(),
         transform.CallTIRRewrite(), transform.StaticPlanBlockMemory(),
     ]  # fmt: skip
-    for each in passes:
-        module = each(module)
+    for transformation in passes:
+        module = transformation(module)
     return module
 
 
-def parted(module: IRModule) -> tuple[Function, dict[str, PrimFunc]]:
-    """The planned program, and the kernels that it calls by their names."""
+def main_and_kernels(module: IRModule) -> tuple[Function, dict[str, PrimFunc]]:
+    """Split a planned module into its main function and its kernels by name."""
     functions = {variable.name_hint: function for variable, function in module.functions.items()}
     main = cast("Function", functions.pop("main"))
     return main, cast("dict[str, PrimFunc]", functions)
 
 
-def walk(
-    main: Function, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan, more_types: Sequence[str] = ()
+def fill_plan(
+    plan: Plan, main: Function, names: Mapping[str, str], sparse: Mapping[str, Layer], more_types: Sequence[str] = ()
 ) -> None:
-    """Enter the planned Relax function `main` in an empty plan.
+    """Fill an empty plan from the planned Relax function `main`.
 
-    names       of the parameters in the `.bpz`, by their variables
+    names       from the program's variables to the parameters' names in the `.bpz`
     sparse      the layers that run sparse, by their weights' variables
-    more_types  that a tensor may hold
+    more_types  further element types that a tensor may have
+
+    Raises InputError for an unsupported element type, a shape that is not fixed, or more than one output.
     """
-    _Walk(main, names, sparse, plan, (*_TYPES, *more_types))
+    _PlanReader(plan, main, names, sparse, (*_TYPES, *more_types))
 
 
-class _Walk:
-    """Reads the planned Relax function binding by binding into `plan`."""
+class _PlanReader:
+    """Reads the planned Relax function binding by binding into `plan`.
+
+    values  the value of each variable read so far
+    owners  the parameter, by its name in the `.bpz`, that a tensor was computed from
+    """
 
     def __init__(
-        self, main: Function, names: Mapping[str, str], sparse: Mapping[str, Layer], plan: Plan, types: Sequence[str]
+        self, plan: Plan, main: Function, names: Mapping[str, str], sparse: Mapping[str, Layer], types: Sequence[str]
     ) -> None:
         self.plan, self.types = plan, types
         self.values: dict[Var, _Value] = {}
@@ -205,14 +217,13 @@ class _Walk:
                 self.values[binding.var] = self._value(binding.value)
         output = self._value(body.body)
         if not isinstance(output, View) or output.dtype != "float32":
-            raise InputError("The network's output has to be one float32 tensor; return its logits alone.")
+            raise InputError("The network does not return one float32 tensor; change it to return only its logits.")
         self.plan.output = output
 
     def _fresh(self, variable: Var, *, arena: bool) -> View:
         dtype = str(tensor_type(variable).dtype)
         if dtype != "float32" and not parameter_roles(variable.name)[1]:
-            raise InputError(f"{variable.name} is of type {dtype}, and the network's weights and input "
-                             "have to be float32.")  # fmt: skip
+            raise InputError(f"{variable.name} has type {dtype}; convert the network's weights and input to float32.")
         return self._reserve(_integers(tensor_type(variable).shape), dtype, arena=arena)
 
     def _reserve(self, shape: tuple[int, ...], dtype: str, *, arena: bool) -> View:
@@ -225,7 +236,7 @@ class _Walk:
         if isinstance(expression, relax.Var):
             return self.values[expression]
         if isinstance(expression, relax.Tuple):
-            return tuple(self._value(each) for each in expression.fields)
+            return tuple(self._value(field) for field in expression.fields)
         if isinstance(expression, relax.TupleGetItem):
             return cast("tuple[_Value, ...]", self._value(expression.tuple_value))[expression.index]
         if isinstance(expression, ir.GenericConst):
@@ -260,15 +271,22 @@ class _Walk:
             if source in self.owners:
                 self.owners.setdefault(view, self.owners[source])
             return view
-        raise RuntimeError(f"the planned program calls {operator}, which the schedule has no words for")
+        raise RuntimeError(f"the planned program calls {operator}, which the schedule cannot express")
 
     def _checked(self, dtype: object) -> str:
         if str(dtype) not in self.types:
-            raise InputError(f"The network computes in {dtype}; supported are {', '.join(_TYPES)}.")
+            raise InputError(
+                f"The network has a tensor of type {dtype}; convert it to one of the supported types "
+                f"{', '.join(_TYPES)}."
+            )
         return str(dtype)
 
     def _kernel(self, call: RelaxCall) -> None:
-        """Note a call. What follows from the weights alone moves to their region, to be computed once."""
+        """Add a kernel call to the plan.
+
+        If no input depends on the network's input, the output moves to the region of the weights, and the kernel runs
+        once, during loading.
+        """
         *inputs, output = (cast("View", self._value(argument)) for argument in call.args)
         owners = dict.fromkeys(self.owners[view] for view in inputs if view in self.owners)
         if inputs and not any(view.arena for view in inputs):
@@ -281,7 +299,7 @@ class _Walk:
 
 
 def _text(expression: Expr) -> str:
-    """A type's name among the arguments of a call."""
+    """The value of a string argument of a call, such as the name of a type."""
     return str(cast("StringImm", expression).value)
 
 
@@ -289,13 +307,14 @@ def _integers(shape: Expr | None) -> tuple[int, ...]:
     try:
         return extents(shape)
     except TypeError:
-        raise InputError(f"The graph has shape {shape}, which is not fixed; export it for one shape.") from None
+        raise InputError(f"The graph has the shape {shape}, which is not fixed; export it for one shape.") from None
 
 
 def _scratch_bytes(function: PrimFunc) -> int:
-    """What a kernel may ask of the allocator: its buffers, each rounded up to the alignment.
+    """Bytes that a kernel may allocate while it runs: its buffers, each rounded up to the alignment.
 
-    Even what is meant for registers: above a kilobyte TVM asks for memory, and LLVM moves it to registers all the same.
+    Buffers of local scope count too: TVM allocates memory for each buffer above a kilobyte, even if LLVM then keeps its
+    elements in registers.
     """
     total = 0
     for buffer in cast("SBlockRealize", function.body).block.alloc_buffers:
@@ -305,7 +324,7 @@ def _scratch_bytes(function: PrimFunc) -> int:
 
 
 def as_module(kernels: Mapping[str, PrimFunc]) -> IRModule:
-    """PrimFuncs by their names as an IRModule, which exports them."""
+    """Build an IRModule that exports the PrimFuncs under their names."""
     import tvm
     from tvm.relax import transform
 

@@ -1,8 +1,8 @@
-"""The plan of a compiled network: where every tensor lies, and which kernel is called on what, in order.
+"""The plan of a compiled network: the memory offset of each tensor, and the ordered list of kernel calls.
 
-Memory has two regions. `weights` holds what loading leaves behind (decoded weights, constants of the graph, what
-follows from them alone) and is only read afterwards, so that several threads may share it; `arena` holds the input and
-all that a run computes.
+Memory has two regions. Loading fills `weights`: decoded weights, constants of the graph, and tensors computed from
+these alone. A run only reads it, so several threads can share it. `arena` holds the input and all tensors that a run
+computes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class View:
-    """A tensor: byte offset into its region, shape and NumPy's name of its type."""
+    """A tensor in memory.
+
+    offset  bytes from the start of its region
+    dtype   NumPy's name of the element type
+    arena   True if the tensor is in the arena, False if it is in the region of the weights
+    """
 
     offset: int
     shape: tuple[int, ...]
@@ -27,9 +32,11 @@ class View:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call: the kernel's name, its arguments, outputs last, and which weights are among them.
+    """One kernel call.
 
-    layers  what the weights it reads belong to, for reports
+    kernel  the kernel's name
+    views   its arguments; the output is last
+    layers  names of the layers whose weights it reads, for reports
     """
 
     kernel: str
@@ -38,7 +45,7 @@ class Call:
 
     @property
     def once(self) -> bool:
-        """Whether it computes something of the weights alone, and so runs when they are loaded."""
+        """True if the call depends on weights and constants alone; it then runs once, when weights are loaded."""
         return not any(view.arena for view in self.views)
 
 
@@ -46,10 +53,11 @@ class Call:
 class SparseParameter:
     """A weight that is loaded as compressed sparse rows.
 
-    values, input_offsets, rows, value_table  the arrays, see kernels/sparse.py; the first two have room for this
-    network's entries
-    shape                 of the weight
-    inner, channel_stride, table  column c lies at c // inner * channel_stride + table[c % inner] of the input
+    values, input_offsets, rows, value_table  the arrays of kernels/sparse.py; the first two hold exactly as many
+                                              entries as this network stores
+    shape                                     shape of the weight
+    inner, channel_stride, table              column c of the weight multiplies the input at offset
+                                              c // inner * channel_stride + table[c % inner], in floats
     """
 
     values: View
@@ -64,7 +72,14 @@ class SparseParameter:
 
 @dataclass
 class Plan:
-    """Everything that the generated schedule says; offsets are multiples of `alignment` bytes."""
+    """The content of the generated schedule. All offsets are multiples of `alignment` bytes.
+
+    parameters  the network's parameters by their names in the `.bpz`
+    constants   constants of the graph, each with its byte offset in the region of the weights
+    weights     size of the region of the weights, in bytes
+    arena       size of the arena, in bytes
+    scratch     most bytes that one kernel allocates while it runs
+    """
 
     parameters: dict[str, View | SparseParameter] = field(default_factory=dict)
     constants: list[tuple[npt.NDArray[Any], int]] = field(default_factory=list)
@@ -77,7 +92,7 @@ class Plan:
     alignment: int = ALIGNMENT
 
     def reserve(self, size: int, *, arena: bool) -> int:
-        """Offset of `size` fresh bytes in one of the regions."""
+        """Reserve `size` bytes at the end of a region; return their offset."""
         rounded = -(-size // self.alignment) * self.alignment
         if arena:
             self.arena += rounded

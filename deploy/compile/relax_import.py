@@ -1,7 +1,8 @@
-"""From a program in normal form to Relax.
+"""Import a program in normal form into Relax.
 
-TVM's importer reads it, with conversions of ours where TVM's give other numbers than PyTorch: functions that lose the
-digits of small numbers, rounding to the half types, and gathers, which TVM makes without a bound.
+TVM's importer reads the program. For some operators TVM's conversion gives other numbers than PyTorch, so this module
+replaces it: tanh, which is inexact for small numbers; rounding to the half-precision types; gathers, which TVM does not
+bound; tests for NaN; and maxima and minima of infinities.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _Convert: TypeAlias = "Callable[[Node, BaseFXGraphImporter], Expr]"
 
 
 def imported(program: ExportedProgram) -> IRModule:
-    """The program (see normalise.normalised) in Relax, a layer still being one operator.
+    """Convert a program in normal form (see normalise.normalised) to Relax; each layer is still one operator.
 
-    Raises InputError with what TVM says, should it not take an operator.
+    Raises InputError with TVM's message if TVM rejects an operator.
     """
     require("tvm")
     from tvm import relax
@@ -47,22 +48,22 @@ def imported(program: ExportedProgram) -> IRModule:
         passes = [
             transform.DecomposeOpsForInference(), transform.CanonicalizeBindings(), transform.DeadCodeElimination()
         ]  # fmt: skip
-        for each in passes:
-            module = each(module)
+        for transformation in passes:
+            module = transformation(module)
     except Exception as error:
         raise refused_by_tvm(error) from error
     return module
 
 
 def refused_by_tvm(error: BaseException) -> InputError:
-    """What TVM raised, of whichever of its dozens of types, as a sentence."""
+    """Convert any exception from TVM to one sentence. TVM raises dozens of types."""
     return InputError(f"TVM cannot compile this network ({type(error).__name__}: {reason_of(error)}); "
-                      "replace the operator it names.")  # fmt: skip
+                      "replace the operator that this message names.")  # fmt: skip
 
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
-    """Turn what TVM raises inside the block into an InputError."""
+    """Convert exceptions that TVM raises inside the block to InputError."""
     try:
         yield
     except (BayespressError, KeyboardInterrupt):
@@ -97,7 +98,10 @@ def _index_select(node: Node, importer: BaseFXGraphImporter) -> Expr:
 
 
 def _extreme(name: str) -> _Convert:
-    """Maximum or minimum over dimensions, infinite where all are: TVM starts from the greatest finite number."""
+    """A conversion of the maximum ("max") or minimum ("min") over dimensions.
+
+    TVM's own reduction starts from the largest finite number, so it is wrong if all elements are infinite.
+    """
 
     def convert(node: Node, importer: BaseFXGraphImporter) -> Expr:
         from tvm import relax, te, tirx, topi
@@ -109,22 +113,22 @@ def _extreme(name: str) -> _Convert:
             extreme = relax.op.max if name == "max" else relax.op.min
             return importer.block_builder.emit(extreme(x, axes, keepdims=keep))
         start = float("-inf" if name == "max" else "inf")
-        further = tirx.max if name == "max" else tirx.min
-        reducer = te.comm_reducer(lambda a, b: further(a, b), lambda kind: tirx.const(start, kind), name=name)
+        combine = tirx.max if name == "max" else tirx.min
+        reducer = te.comm_reducer(lambda a, b: combine(a, b), lambda dtype: tirx.const(start, dtype), name=name)
 
         def reduce(data: Tensor) -> Tensor:
-            lanes = {axis: te.reduce_axis((0, data.shape[axis]), f"k{axis}") for axis in axes}
-            kept = [extent for axis, extent in enumerate(data.shape) if axis not in lanes]
+            reduced = {axis: te.reduce_axis((0, data.shape[axis]), f"k{axis}") for axis in axes}
+            kept = [extent for axis, extent in enumerate(data.shape) if axis not in reduced]
 
-            def element(*at: Expr) -> Expr:
-                left = list(at)
-                place = [lanes[axis] if axis in lanes else left.pop(0) for axis in range(len(data.shape))]
-                return reducer(data(*place), axis=list(lanes.values()))
+            def element(*indices: Expr) -> Expr:
+                remaining = list(indices)
+                index = [reduced[axis] if axis in reduced else remaining.pop(0) for axis in range(len(data.shape))]
+                return reducer(data(*index), axis=list(reduced.values()))
 
-            found = te.compute(kept, element, name=name)
+            result = te.compute(kept, element, name=name)
             if not keep:
-                return found
-            return topi.reshape(found, [1 if axis in lanes else extent for axis, extent in enumerate(data.shape)])
+                return result
+            return topi.reshape(result, [1 if axis in reduced else extent for axis, extent in enumerate(data.shape)])
 
         return importer.block_builder.emit_te(reduce, x, primfunc_name_hint=name)
 
@@ -132,7 +136,7 @@ def _extreme(name: str) -> _Convert:
 
 
 def _tanh(node: Node, importer: BaseFXGraphImporter) -> Expr:
-    """By a quotient of polynomials; TVM's own, of exponentials, has no digits left for small numbers."""
+    """Compute tanh by a quotient of polynomials; TVM's own form, by exponentials, is inexact for small numbers."""
     from tvm import relax, topi
 
     x = _only_argument(node, importer)
@@ -142,7 +146,7 @@ def _tanh(node: Node, importer: BaseFXGraphImporter) -> Expr:
 
 
 def _to_copy(node: Node, importer: BaseFXGraphImporter) -> Expr:
-    """Conversions; of a half type only the rounding, as its numbers travel as float32."""
+    """Convert to another type. For float16 and bfloat16, only round: the program keeps such numbers in float32."""
     from tvm import relax, te
 
     x = _only_argument(node, importer)
@@ -161,22 +165,22 @@ def _isnan(node: Node, importer: BaseFXGraphImporter) -> Expr:
     from tvm import te
 
     x = _only_argument(node, importer)
-    test_all = lambda data: te.compute(data.shape, lambda *at: _no_number(data(*at)), name="is_nan")  # noqa: E731
+    test_all = lambda data: te.compute(data.shape, lambda *at: _is_nan(data(*at)), name="is_nan")  # noqa: E731
     return importer.block_builder.emit_te(test_all, x, primfunc_name_hint="isnan")
 
 
-def _no_number(value: ExprWithOp) -> ExprWithOp:
-    """Whether a number is NaN, by its bits: TVM takes it that every number equals itself."""
+def _is_nan(value: ExprWithOp) -> ExprWithOp:
+    """Whether a number is NaN, tested by its bits: TVM assumes that each number equals itself."""
     from tvm import tirx
 
     wide = str(cast("PrimType", value.ty).dtype) == "float64"
-    kind = "uint64" if wide else "uint32"
-    infinity, sign = (0x7FF0000000000000, 0x7FFFFFFFFFFFFFFF) if wide else (0x7F800000, 0x7FFFFFFF)
-    return (tirx.reinterpret(kind, value) & tirx.const(sign, kind)) > tirx.const(infinity, kind)
+    dtype = "uint64" if wide else "uint32"
+    infinity, magnitude = (0x7FF0000000000000, 0x7FFFFFFFFFFFFFFF) if wide else (0x7F800000, 0x7FFFFFFF)
+    return (tirx.reinterpret(dtype, value) & tirx.const(magnitude, dtype)) > tirx.const(infinity, dtype)
 
 
 def _rounded_bits(value: ExprWithOp, dropped: int) -> ExprWithOp:
-    """A float32 with its last bits dropped, to nearest, halves to even."""
+    """Round away the last `dropped` bits of a float32, to nearest, ties to even."""
     from tvm import tirx
 
     bits = tirx.reinterpret("uint32", value)
@@ -189,16 +193,16 @@ def _rounded_bits(value: ExprWithOp, dropped: int) -> ExprWithOp:
 def _to_bfloat16(value: ExprWithOp) -> ExprWithOp:
     from tvm import tirx
 
-    return tirx.Select(_no_number(value), value, _rounded_bits(value, 16))
+    return tirx.Select(_is_nan(value), value, _rounded_bits(value, 16))
 
 
 def _to_float16(value: ExprWithOp) -> ExprWithOp:
-    """Ten bits of mantissa above 2^-14, multiples of 2^-24 below, infinite from 65520."""
+    """Round to float16: 10 bits of mantissa from 2^-14 on, multiples of 2^-24 below, infinite from 65520 on."""
     from tvm import tirx
 
-    number: Callable[[float], ExprWithOp] = lambda it: tirx.const(it, "float32")  # noqa: E731
+    number: Callable[[float], ExprWithOp] = lambda constant: tirx.const(constant, "float32")  # noqa: E731
     size = tirx.abs(value)
     small = tirx.nearbyint(value * number(2.0**24)) * number(2.0**-24)
     rounded = tirx.Select(size < number(2.0**-14), small, _rounded_bits(value, 13))
     infinite = tirx.Select(value > number(0.0), number(float("inf")), number(float("-inf")))
-    return tirx.Select(_no_number(value), value, tirx.Select(size >= number(65520.0), infinite, rounded))
+    return tirx.Select(_is_nan(value), value, tirx.Select(size >= number(65520.0), infinite, rounded))

@@ -1,4 +1,4 @@
-"""The plan as C: tables that runtime/model.h declares."""
+"""Write a plan as C: the tables that runtime/model.h declares."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .plan import Call, Plan, SparseParameter, View
 
 _SYMBOL = "__tvm_ffi_{}"
 _STORED = {"float32": "BP_VALUES", "int8": "BP_GRID_LEVELS", "uint8": "BP_LEVELS"}
-_TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # DLPack's, by NumPy's kind
+_TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # from NumPy's kind to DLPack's type code
 
 
 def schedule_source(plan: Plan) -> str:
-    """A C file that defines `bpi_linked_model`; deterministic."""
-    calls = sorted(plan.calls, key=lambda call: not call.once)  # those of loading first, in their order
+    """A C file that defines `bpi_linked_model`. Equal plans give equal files."""
+    calls = sorted(plan.calls, key=lambda call: not call.once)  # calls during loading first; stable otherwise
     kernels = sorted({call.kernel for call in calls})
     views = [view for call in calls for view in call.views]
     shapes = sorted({view.shape for view in views})
@@ -48,11 +48,11 @@ def schedule_source(plan: Plan) -> str:
 
 
 def gpu_schedule_source(programs: Sequence[GpuProgram]) -> str:
-    """A C file that defines `bpi_linked_gpu_models`, the preferred one first; deterministic."""
+    """A C file that defines `bpi_linked_gpu_models`, the preferred one first. Equal programs give equal files."""
     lines = ['#include "model_gpu.h"', ""]
     for program in programs:
         lines += _gpu_program(program)
-    rows = [f"&{program.precision}_model" for program in programs]
+    rows = [f"&{program.product_dtype}_model" for program in programs]
     lines += [
         f"const bpi_gpu_model *const bpi_linked_gpu_models[] = {{{', '.join(rows)}}};",
         f"const size_t bpi_linked_gpu_model_count = {len(rows)};",
@@ -61,10 +61,10 @@ def gpu_schedule_source(programs: Sequence[GpuProgram]) -> str:
 
 
 def _gpu_program(program: GpuProgram) -> list[str]:
-    plan, prefix = program.plan, f"{program.precision}_"
+    plan, prefix = program.plan, f"{program.product_dtype}_"
     launches = sorted(program.launches, key=lambda launch: not launch.once)
     lines = [f"static const char {prefix}source[] ="]
-    # By lines: compilers need not take longer strings than that.
+    # One literal per line, because C compilers may limit the length of a string literal.
     lines += [f"    {_c_string(line)}" for line in program.source.splitlines(keepends=True)] or ['    ""']
     lines.append(";")
     lines += _constants(plan, prefix)
@@ -82,7 +82,7 @@ def _gpu_program(program: GpuProgram) -> list[str]:
     extension = _c_string(program.extension) if program.extension else "0"
     lines += [
         f"static const bpi_gpu_model {prefix}model = {{",
-        f"    {extension}, {_c_string(program.precision)},",
+        f"    {extension}, {_c_string(program.product_dtype)},",
         f"    {prefix}source, sizeof {prefix}source - 1, {prefix}parameters, {len(plan.parameters)},",
         f"    {prefix}constants, {len(plan.constants)},",
         f"    {prefix}views, {len(views)},",
@@ -95,7 +95,7 @@ def _gpu_program(program: GpuProgram) -> list[str]:
 
 
 def _parameters(plan: Plan, prefix: str = "") -> list[str]:
-    """The table of weights, and what its sparse ones point to."""
+    """The table of parameters, and the descriptions of sparse weights that it points to."""
     lines, rows = [], []
     for number, (name, parameter) in enumerate(plan.parameters.items()):
         sparse, offset, shape = "0", 0, parameter.shape
@@ -109,10 +109,11 @@ def _parameters(plan: Plan, prefix: str = "") -> list[str]:
 
 
 def _constants(plan: Plan, prefix: str = "") -> list[str]:
-    """The numbers of the graph, and the table of them."""
+    """The graph's constants, and their table."""
     lines = []
     for number, (array, _) in enumerate(plan.constants):
-        # Little-endian, as every target is; bytes need no words for infinities and the smallest integers.
+        # Bytes, because C has no portable literals for infinities, NaN and the smallest integers; little-endian, like
+        # each target.
         numbers = ", ".join(map(str, array.astype(array.dtype.newbyteorder("<")).tobytes())) or "0"
         lines.append(f"static const unsigned char {prefix}constant_{number}[] = {{{numbers}}};")
     rows = [f"{prefix}constant_{n}, {array.nbytes}, {offset}" for n, (array, offset) in enumerate(plan.constants)]
@@ -120,7 +121,7 @@ def _constants(plan: Plan, prefix: str = "") -> list[str]:
 
 
 def _c_string(line: str) -> str:
-    """A C literal of any text: bytes that are not plain, and the ? of trigraphs, in octal."""
+    """A C string literal. Bytes that are not printable ASCII, quotes, backslashes and ? (trigraphs) become octal."""
     plain = (chr(byte) if 32 <= byte < 127 and byte not in b'"\\\\?' else f"\\{byte:03o}" for byte in line.encode())
     return f'"{"".join(plain)}"'
 
@@ -130,7 +131,7 @@ def _bytes(view: View) -> int:
 
 
 def _table(kind: str, name: str, rows: list[str]) -> list[str]:
-    """An array of at least one row: C has no empty ones."""
+    """A C array. It has at least one row, because C has no empty arrays."""
     return [f"static const {kind} {name}[] = {{", *(f"    {{{row}}}," for row in rows or ["0"]), "};"]
 
 
@@ -141,7 +142,7 @@ def _view(view: View, shapes: list[tuple[int, ...]]) -> str:
 
 
 def _label(call: Call) -> str:
-    """What reports call it: the layers whose weights it reads, if any, and the kernel."""
+    """The call's name in reports: the layers whose weights it reads, if any, and the kernel."""
     return f"{', '.join(call.layers)}: {call.kernel}" if any(call.layers) else call.kernel
 
 

@@ -1,4 +1,4 @@
-"""Putting our kernels in the place of the layers that were found in a Relax program."""
+"""Replace the layers that find_layers.py found in a Relax program with calls of the package's kernels."""
 
 from __future__ import annotations
 
@@ -15,23 +15,30 @@ if TYPE_CHECKING:
     from tvm.relax import Function, VarBinding
     from tvm.relax.op.op_attrs import Pool2DAttrs
 
-OURS = "bp_"  # what the names of our kernels begin with
+KERNEL_PREFIX = "bp_"  # prefix of the names of the package's own kernels
 
 
 def substitute(
-    module: IRModule, found: Sequence[Match], sparse: Sequence[bool], registers: Registers | None
+    module: IRModule, matches: Sequence[Match], sparse: Sequence[bool], registers: Registers | None
 ) -> IRModule:
-    """`module` with our kernels: sparse ones where asked for, else dense ones.
+    """Return `module` with the package's kernels in place of the matched layers.
 
-    A sparse weight becomes four parameters, see `parameter_roles`.
+    The weight of a sparse layer becomes four parameters; see `parameter_roles`.
 
-    registers  the processor's; None for a GPU, on which we have sparse kernels alone
+    sparse     for each match, True to use its sparse kernel
+    registers  the processor's vector registers; None for a GPU, which has sparse kernels only
     """
-    return _Substitution(module, registers).result(list(zip(found, sparse, strict=True)))
+    return _Substitution(module, registers).result(list(zip(matches, sparse, strict=True)))
 
 
 def parameter_roles(name: str) -> tuple[str, str]:
-    """A parameter's name taken apart into the weight's variable and the role of the array; ("", "") of a dense one."""
+    """Split the name of a sparse weight's array into the weight's variable and the array's role.
+
+    Returns ("", "") for the name of any other parameter.
+
+    >>> parameter_roles("p_fc_weight:rows")
+    ('p_fc_weight', 'rows')
+    """
     weight, colon, role = name.rpartition(":")
     return (weight, role) if colon else ("", "")
 
@@ -46,21 +53,22 @@ class _Substitution:
         self.builder = relax.BlockBuilder(module)
         self.arrays: dict[str, list[Var]] = {}
 
-    def result(self, found: Sequence[tuple[Match, bool]]) -> IRModule:
+    def result(self, matches: Sequence[tuple[Match, bool]]) -> IRModule:
         from tvm import relax
 
         main = cast("Function", self.module["main"])
         body = body_of(main)
         parameters = self._parameters(
-            main, {each.layer.parameter: each.layer for each, sparse in found if sparse and each.layer is not None}
+            main,
+            {match.layer.parameter: match.layer for match, sparse in matches if sparse and match.layer is not None},
         )
         dense = self.registers is not None
-        taken = [
-            (each, sparse) for each, sparse in found
-            if sparse or (dense and (each.layer is None or each.layer.blocked))
+        replaced = [
+            (match, sparse) for match, sparse in matches
+            if sparse or (dense and (match.layer is None or match.layer.blocked))
         ]  # fmt: skip
-        last = {each.bindings[-1].var: (each, sparse) for each, sparse in taken}
-        dropped = {binding.var for each, _ in taken for binding in each.bindings[:-1]}
+        last = {match.bindings[-1].var: (match, sparse) for match, sparse in replaced}
+        dropped = {binding.var for match, _ in replaced for binding in match.bindings[:-1]}
         blocks = []
         for block in body.blocks:
             bindings: list[VarBinding] = []
@@ -98,21 +106,21 @@ class _Substitution:
             parameters += self.arrays[variable.name]
         return parameters
 
-    def _kernel(self, found: Match, sparse: bool) -> list[VarBinding]:
-        """The bindings that take the place of those of `found`."""
+    def _kernel(self, match: Match, sparse: bool) -> list[VarBinding]:
+        """The bindings that replace those of `match`."""
         from tvm import relax
 
-        result, layer = found.bindings[-1].var, found.layer
+        result, layer = match.bindings[-1].var, match.layer
         if layer is None:
-            pooling = cast("Call", found.bindings[-1].value)
-            attributes, shape = cast("Pool2DAttrs", pooling.attrs), shape_of(found.input)
+            pooling = cast("Call", match.bindings[-1].value)
+            attributes, shape = cast("Pool2DAttrs", pooling.attrs), shape_of(match.input)
             window = window_of(attributes, [int(extent) for extent in attributes.pool_size])
             if window is None:
-                raise ValueError("pooling of another layout was found")
-            return [self._call(result, "max_pool", max_pool(shape, window), [found.input])]
+                raise ValueError("the layout of a matched pooling is not NCHW")
+            return [self._call(result, "max_pool", max_pool(shape, window), [match.input])]
         name = layer.parameter.removeprefix("p_").removesuffix("_weight")
         if sparse:
-            arguments = [found.input, *self.arrays[layer.parameter], *found.operands]
+            arguments = [match.input, *self.arrays[layer.parameter], *match.operands]
             kernel = layer.sparse_kernel(gpu=self.registers is None)
             return [self._call(result, f"sparse_{name}", kernel, arguments)]
         if layer.geometry is None or self.registers is None:
@@ -124,12 +132,12 @@ class _Substitution:
         packed = relax.DataflowVar(f"{name}_packed", packed_type)
         return [
             self._call(packed, f"pack_{name}", pack(layer.shape, tile), [weight]),
-            self._call(result, f"dense_{name}", layer.blocked_kernel(tile), [found.input, packed, *found.operands]),
+            self._call(result, f"dense_{name}", layer.blocked_kernel(tile), [match.input, packed, *match.operands]),
         ]
 
     def _call(self, result: Var, name: str, function: BaseFunc, arguments: Sequence[Expr]) -> VarBinding:
         from tvm import relax
 
-        kernel = self.builder.add_func(function, OURS + name)
+        kernel = self.builder.add_func(function, KERNEL_PREFIX + name)
         call = self.builder.normalize(relax.call_tir(kernel, relax.Tuple(arguments), tensor_type(result)))
         return relax.VarBinding(result, call)

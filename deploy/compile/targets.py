@@ -1,4 +1,4 @@
-"""What can be compiled for: the targets of the package, and those that are registered beside them."""
+"""The targets that networks are compiled for: those of the package, and those that users register."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ARM64_CPUS = (
     "cortex-a53", "cortex-a55", "cortex-a57", "cortex-a72", "cortex-a73", "cortex-a75", "cortex-a76", "cortex-a77",
     "cortex-a78", "cortex-x1", "neoverse-n1",
 )  # fmt: skip
-# What users call an extension, and what LLVM does.
+# From the user's name of a CPU extension to LLVM's.
 _ARM64_FEATURES = {"dotprod": "+dotprod", "fullfp16": "+fullfp16", "i8mm": "+i8mm"}
-# Families of OpenCL devices, by what TVM shapes work groups and vectors after.
+# TVM's attributes for families of OpenCL devices; TVM derives work group and vector sizes from them.
 _GPUS: dict[str, dict[str, Any]] = {
     "generic": {"keys": ["opencl", "gpu"], "max_num_threads": 256},
     "adreno": {"keys": ["adreno", "opencl", "gpu"], "device": "adreno", "max_num_threads": 512},
@@ -30,19 +30,20 @@ _ANDROID_ARM64 = {"kind": "llvm", "mtriple": "aarch64-linux-android", "mattr": [
 class Target:
     """A machine to compile for.
 
-    name       on the command line and in a bundle: letters, digits, dots, dashes and underscores
-    compiler   TVM's target attributes; None to take the machine that builds
-    triple     what ziglang links for; None for the system's own compiler
-    flags      that the C compiler needs beside it
-    machine    kind of processor, as `uname -m` says
-    shared     also link a shared library, which a process on that machine may load
-    android    for Android: the shared library is for apps, from API 24 on
-    cpus       models that may be named behind a colon
-    features   extensions that may be added behind a plus, by LLVM's names
-    registers  floats of a vector, and how many vectors there are
-    gpu        TVM's attributes of its OpenCL device; None where the CPU alone is compiled for
-    families   of OpenCL devices that may be named behind a colon instead of a processor
-    half       also compile for the GPU with products in float16, for devices that have it
+    name         name on the command line and in a bundle: letters, digits, dots, dashes and underscores
+    description  a short noun phrase for listings
+    compiler     TVM's target attributes; None for the machine that builds
+    triple       ziglang's triple; None to use the system's C compiler
+    machine      processor, as `uname -m` names it
+    shared       also link a shared library, which a process on that machine can load
+    android      the shared library is for Android apps, from API 24 on
+    flags        further flags of the C compiler
+    cpus         processor models that a user may append after a colon
+    features     extensions that a user may append after a plus, with LLVM's names
+    registers    floats per vector register, and number of vector registers
+    gpu          TVM's attributes of the OpenCL device; None to compile for the CPU only
+    families     families of OpenCL devices that a user may append after a colon instead of a processor
+    half         also compile the GPU's kernels with products in float16, for devices that support it
     """
 
     name: str
@@ -62,17 +63,17 @@ class Target:
 
     @property
     def extensions(self) -> tuple[str, ...]:
-        """What may be added behind a plus: of the processor, or of the GPU, which has half precision."""
+        """The names that a user may append after a plus: CPU extensions, or float16 products for a GPU target."""
         return tuple(self.features) if self.gpu is None else ("fp16-products",)
 
     @property
     def folder(self) -> str:
-        """What it is called inside a bundle, where a colon could not stand on every file system."""
+        """The target's folder in a bundle: its name without colon and plus, which some file systems do not allow."""
         return self.name.replace(":", "-").replace("+", "-")
 
 
 _OF_THE_PACKAGE: tuple[Target, ...] = (
-    Target("host", "this machine, its own instruction set", None, None, platform.machine(), shared=True),
+    Target("host", "this machine, with its instruction set", None, None, platform.machine(), shared=True),
     Target(
         "arm64-linux",
         "64-bit ARM, static: Linux boards, and Android through adb",
@@ -84,7 +85,7 @@ _OF_THE_PACKAGE: tuple[Target, ...] = (
     ),
     Target(
         "arm64-android",
-        "64-bit ARM for an app, which loads the shared library or links the static one; the runner is for adb",
+        "64-bit ARM for an Android app, as a shared and a static library; adb starts the runner",
         _ANDROID_ARM64,
         "aarch64-linux-musl",
         "aarch64",
@@ -95,7 +96,7 @@ _OF_THE_PACKAGE: tuple[Target, ...] = (
     ),
     Target(
         "armv7-android",
-        "32-bit ARM with NEON, likewise",
+        "32-bit ARM with NEON for an Android app, as a shared and a static library; adb starts the runner",
         {"kind": "llvm", "mtriple": "armv7a-linux-androideabi", "mattr": ["+neon"], "mfloat-abi": "soft"},
         "arm-linux-musleabi",
         "armv7l",
@@ -106,7 +107,7 @@ _OF_THE_PACKAGE: tuple[Target, ...] = (
     ),
     Target(
         "adreno",
-        "arm64-android with OpenCL for Qualcomm's GPUs; the CPU's code stands by",
+        "arm64-android, and OpenCL for Qualcomm's GPUs; without one it runs on the CPU",
         _ANDROID_ARM64,
         "aarch64-linux-musl",
         "aarch64",
@@ -116,7 +117,7 @@ _OF_THE_PACKAGE: tuple[Target, ...] = (
     ),
     Target(
         "mali",
-        "arm64-android with OpenCL for ARM's GPUs; the CPU's code stands by",
+        "arm64-android, and OpenCL for ARM's GPUs; without one it runs on the CPU",
         _ANDROID_ARM64,
         "aarch64-linux-musl",
         "aarch64",
@@ -126,7 +127,7 @@ _OF_THE_PACKAGE: tuple[Target, ...] = (
     ),
     Target(
         "opencl-android",
-        "arm64-android with OpenCL for whatever GPU a phone has; the CPU's code stands by",
+        "arm64-android, and OpenCL for the GPU of any maker; without one it runs on the CPU",
         _ANDROID_ARM64,
         "aarch64-linux-musl",
         "aarch64",
@@ -136,7 +137,7 @@ _OF_THE_PACKAGE: tuple[Target, ...] = (
     ),
     Target(
         "opencl",
-        "this machine with OpenCL on whatever device it has",
+        "this machine, and any OpenCL device in it",
         None,
         None,
         platform.machine(),
@@ -155,7 +156,7 @@ _OF_THE_PACKAGE: tuple[Target, ...] = (
     ),
     Target(
         "x86_64-linux",
-        "64-bit x86 with AVX2, static: any Linux since 2013's processors",
+        "64-bit x86 with AVX2 (processors since 2013), static: any Linux",
         {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "haswell"},
         "x86_64-linux-musl",
         "x86_64",
@@ -188,12 +189,13 @@ _OF_THE_PACKAGE: tuple[Target, ...] = (
 
 _TARGETS: dict[str, Target] = {}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_FEWEST_FLOATS = 32  # in registers, for the tiles of kernels/blocked.py and the sums of kernels/sparse.py
+_FEWEST_FLOATS = 32  # floats in registers that the tiles of kernels/blocked.py and kernels/sparse.py need
 
 
 def register_target(target: Target) -> None:
-    """Add a target, under its name. Raises InputError when the name is taken or is none for a folder,
-    and for fewer registers than kernels need.
+    """Register a target under its name.
+
+    Raises InputError if the name is registered or cannot name a folder, or if the kernels need more registers.
 
     >>> from bayespress.deploy.compile.targets import Target, register_target, target_named
     >>> pi = Target(
@@ -206,35 +208,36 @@ def register_target(target: Target) -> None:
     """
     _check(target)
     if target.name in _TARGETS:
-        raise InputError(f"A target {target.name!r} is registered already; give the new one another name.")
+        raise InputError(f"Target {target.name!r} is registered already; give the new target another name.")
     _TARGETS[target.name] = target
 
 
 def all_targets() -> tuple[Target, ...]:
-    """All targets, in the order in which they were registered."""
+    """All targets, in order of registration."""
     return tuple(_TARGETS.values())
 
 
 def targets_help() -> str:
-    """The targets in one line, for --help."""
+    """The names of all targets in one line, for --help."""
     return ", ".join(_TARGETS) + ", or your own as module:target"
 
 
 def target_named(name: str) -> Target:
-    """The target of this name, as in arm64-linux, arm64-linux:cortex-a76,
-    arm64-linux:cortex-a76+dotprod+fullfp16, opencl:mali or adreno+fp16-products.
+    """The target that a name denotes.
 
-    Or that of module:target, a Target or a function that makes one; where the module is called as a target is, the
-    target is meant. It goes into a bundle under its own name.
+    A name is a registered target, and may append a processor and extensions: arm64-linux, arm64-linux:cortex-a76,
+    arm64-linux:cortex-a76+dotprod+fullfp16, opencl:mali, adreno+fp16-products. Any other name of the form
+    module:object is imported: the object is a Target, or a function that returns one. A bundle contains it under the
+    Target's own name.
 
-    Raises InputError for an unknown target, processor or extension, listing those there are.
+    Raises InputError for an unknown target, processor or extension, with the known ones.
     """
     first, *features = name.split("+")
     base, _, cpu = first.partition(":")
     if base in _TARGETS:
         target = _TARGETS[base]
     elif is_plugin_name(first):
-        target, base, cpu = _own(first), first, ""
+        target, base, cpu = _imported_target(first), first, ""
         name = "+".join((target.name, *features))
     else:
         raise unknown_name("target", base, _TARGETS, "your own as module:target")
@@ -250,45 +253,47 @@ def target_named(name: str) -> Target:
     return replace(target, name=name, compiler=compiler)
 
 
-def _own(name: str) -> Target:
-    """The target of module:target. Raises InputError when there is none."""
-    found = imported_object(name, "Target")
-    if not isinstance(found, Target) and callable(found):
+def _imported_target(name: str) -> Target:
+    """Import the target of module:object. Raises InputError if the object is not a valid target."""
+    target = imported_object(name, "Target")
+    if not isinstance(target, Target) and callable(target):
         with user_code(f"the target {name}"):
-            found = found()
-    if not isinstance(found, Target):
-        raise InputError(f"Target {name} is a {type(found).__name__}; name a Target, or a function that makes one.")
-    _check(found)
-    if _TARGETS.get(found.name, found) != found:
-        raise InputError(f"Target {name} has the name of another target, {found.name!r}; give it one of its own.")
-    return found
+            target = target()
+    if not isinstance(target, Target):
+        raise InputError(f"Target {name} is a {type(target).__name__}; name a Target, or a function that returns one.")
+    _check(target)
+    if _TARGETS.get(target.name, target) != target:
+        raise InputError(f"Target {name} has the name of another target, {target.name!r}; give it another name.")
+    return target
 
 
 def _check(target: Target) -> None:
-    """Raises InputError for a name that could not be a folder's in a bundle, and for too few registers."""
+    """Raises InputError for a name that cannot name a folder in a bundle, and for too few registers."""
     if _NAME.fullmatch(target.name) is None:
         raise InputError(
-            f"A target is called {target.name[:100]!r}; give it a name of letters, digits, dots, dashes and "
-            "underscores."
+            f"A target has the name {target.name[:100]!r}; use only letters, digits, dots, dashes and underscores, "
+            "and begin with a letter, digit or underscore."
         )
     lanes, count = target.registers
     if lanes < 1 or lanes * count < _FEWEST_FLOATS:
         raise InputError(
-            f"Target {target.name} has {count} registers of {lanes} floats; kernels need room for {_FEWEST_FLOATS} "
-            "floats in them, so name those of the processor."
+            f"Target {target.name} has {count} registers of {lanes} floats; kernels need {_FEWEST_FLOATS} floats in "
+            "registers, so give the number and size of the processor's registers."
         )
 
 
 def _check_choice(base: str, target: Target, cpu: str, features: Iterable[str]) -> None:
-    """Raises InputError for a processor or an extension that the target does not know."""
+    """Raises InputError for a processor or an extension that the target does not have."""
     if cpu and cpu not in target.cpus:
-        known = ", ".join(target.cpus or target.families) or "none: it is compiled for as it is"
-        what = "family of GPUs" if target.families else "processor"
-        raise InputError(f"Target {base} knows no {what} {cpu!r}; there are {known}.")
+        kind = "GPU family" if target.families else "processor"
+        known = ", ".join(target.cpus or target.families)
+        remedy = f"use one of {known}" if known else f"it has no choice of processors, so use {base!r} alone"
+        raise InputError(f"Target {base} has no {kind} {cpu!r}; {remedy}.")
     for feature in features:
         if feature not in target.extensions:
-            known = ", ".join(target.extensions) or "none"
-            raise InputError(f"Target {base} knows no extension {feature!r}; there are {known}.")
+            known = ", ".join(target.extensions)
+            remedy = f"use one of {known}" if known else "it has none, so leave it out"
+            raise InputError(f"Target {base} has no extension {feature!r}; {remedy}.")
 
 
 for _target in _OF_THE_PACKAGE:

@@ -1,4 +1,4 @@
-"""Finding and running the compilers of this stage, and saying plainly when one is missing."""
+"""Find and run C compilers and archivers, and report missing ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def c_compiler(triple: str | None) -> list[str]:
-    """Command that compiles and links C for this triple: ziglang, or for None the system's own ($CC, cc).
+    """The command that compiles and links C for a triple with ziglang; for None, the system's compiler ($CC, cc).
 
-    Raises MissingToolError when there is none.
+    Raises MissingToolError if there is no compiler.
     """
     if triple is None:
         for candidate in (os.environ.get("CC"), "cc", "gcc", "clang"):
@@ -30,26 +30,26 @@ def c_compiler(triple: str | None) -> list[str]:
                 return candidate.split()
     if find_spec("ziglang") is None:
         raise MissingToolError(
-            "No C compiler was found; install one, or `pip install 'bayespress[deploy]'` for ziglang."
+            "No C compiler was found; install one, or run `pip install 'bayespress[deploy]'`, which includes ziglang."
         )
     command = [sys.executable, "-m", "ziglang", "cc"]
     return command if triple is None else [*command, "-target", triple]
 
 
 def archiver() -> list[str]:
-    """Command that makes static libraries, of any machine's objects: ziglang's, or else the system's.
+    """The command that makes static libraries: ziglang's, which reads objects of any machine, or the system's.
 
-    Raises MissingToolError when there is none.
+    Raises MissingToolError if there is no archiver.
     """
     if find_spec("ziglang") is not None:
         return [sys.executable, "-m", "ziglang", "ar"]
-    if (found := shutil.which("ar")) is not None:
-        return [found]
-    raise MissingToolError("No archiver `ar` was found; install binutils, or `pip install 'bayespress[deploy]'`.")
+    if (ar := shutil.which("ar")) is not None:
+        return [ar]
+    raise MissingToolError("No archiver `ar` was found; install binutils, or run `pip install 'bayespress[deploy]'`.")
 
 
 def missing_for(target: Target) -> list[str]:
-    """What must be installed before `target` can be compiled for, as sentences; empty when nothing is missing."""
+    """What must be installed to compile for `target`, as sentences; empty if nothing is missing."""
     missing = [
         f"{module} (pip install 'bayespress[deploy]')" for module in ("tvm", "torch") if find_spec(module) is None
     ]
@@ -63,14 +63,19 @@ def missing_for(target: Target) -> list[str]:
 
 
 def run_tool(command: Sequence[str | Path]) -> None:
-    """Run a compiler. A failure is a defect of ours or of the tool, so its words are passed on whole."""
-    words = [str(part) for part in command]
+    """Run a compiler. Raises RuntimeError with its complete output if it fails, since that is an internal error."""
+    arguments = [str(part) for part in command]
     with subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
     ) as process:
         try:
             _, errors = process.communicate()
-        except BaseException:  # Ctrl-C: compilers start programs of their own, which would go on writing
+        except BaseException:  # Ctrl-C: a compiler starts child processes, which would continue to write
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise

@@ -231,11 +231,11 @@ def test_sparser_layers_get_sparse_kernels():
     kernels = [choose([layer(count)], ["c"])[0].kernel for count in (whole // 100, whole // 20, whole // 2, whole)]
     assert kernels[0] == kernels[1] == "sparse"
     assert kernels[-1] == "dense"
-    assert kernels == sorted(kernels, reverse=True), "it goes over once"
+    assert kernels == sorted(kernels, reverse=True), "the choice changes once"
 
 
 @pytest.mark.parametrize("kernels", ["dense", "sparse"])
 def test_a_requested_kernel_is_used(kernels):
     (decision,) = choose([layer(10)], ["conv"], kernels)
     assert isinstance(decision, KernelDecision)
-    assert (decision.layer, decision.kernel, decision.reason) == ("conv", kernels, "asked for")
+    assert (decision.layer, decision.kernel, decision.reason) == ("conv", kernels, "requested")

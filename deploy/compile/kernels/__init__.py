@@ -1,1 +1,1 @@
-"""Kernels as TVM PrimFuncs: schedules of dense ones, and sparse ones written out."""
+"""Kernels as TVM PrimFuncs: the package's own dense and sparse kernels, and schedules for TVM's dense kernels."""

@@ -1,9 +1,9 @@
-"""Schedules of the dense kernels: what TVM leaves as naive loops, arranged so that LLVM makes vector code of it.
+"""Schedule TVM's dense kernels: rearrange their naive loops so that LLVM can vectorise them.
 
-A fused kernel is a chain of blocks: padding, one reduction (matrix product, convolution, pooling), and the
-elementwise rest. The rest is inlined into its last block, and the reduction is computed where that block needs
-it, so that nothing but the result is written to memory. A convolution computes a tile of a few output channels
-by one row at a time, its accumulators in registers and its inner loop over neighbouring pixels.
+A fused kernel is a chain of blocks: padding, one reduction (matrix product, convolution or pooling), and elementwise
+blocks. The elementwise blocks are inlined into the last one, and the reduction is computed inside its loops, so that
+only the result is written to memory. A convolution computes tiles of a few output channels by one row; its accumulators
+stay in registers, and its inner loop runs over neighbouring pixels.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from tvm.tirx import PrimFunc
 
 _VECTOR_WIDTHS = (8, 4, 2, 1)
-# Accumulators of a tile, in vectors: as many as leave registers for operands on AVX2 and NEON alike.
+# Accumulators of a tile, in vectors. AVX2 and NEON have 16 registers; the rest is for operands.
 _TILE_VECTORS = 12
 _REDUCE = 2  # tvm.tirx.IterVar.CommReduce
 
 
 def schedule_kernel(function: PrimFunc) -> PrimFunc:
-    """The scheduled form of a fused PrimFunc; the function itself when it has no shape that we know."""
+    """Schedule a fused PrimFunc. Returns the function unchanged if its structure is not one of the known ones."""
     from tvm import s_tir
 
     schedule = s_tir.Schedule(function)
     try:
         _arrange(schedule)
     except (RuntimeError, ValueError):
-        # A kernel outside the pattern stays as it is: slower, and right.
+        # An unscheduled kernel is slower, but correct.
         return function
     return cast("PrimFunc", next(iter(schedule.mod.functions.values())))
 
@@ -43,19 +43,19 @@ def _arrange(schedule: Schedule) -> None:
     if len(reductions) != 1:
         return
     (reduction,) = reductions
-    # What feeds the reduction (padding) stays a buffer: inlined, its bounds checks would sit in the inner loop.
+    # The reduction's input (padding) stays a buffer. Inlining would move its bounds checks into the inner loop.
     for block in blocks[blocks.index(reduction) + 1 : -1]:
         schedule.compute_inline(block)
     remaining = list(schedule.get_child_blocks(root))
     if schedule.get(remaining[-1]).name_hint == schedule.get(reduction).name_hint:
-        return  # pooling without anything behind it
+        return  # pooling without elementwise blocks
     for block in blocks[: blocks.index(reduction)]:
         if not _feeds(schedule, block, reduction):
             schedule.compute_inline(block)
     output = blocks[-1]
     loops = schedule.get_loops(output)
     if not loops:
-        return  # a single number
+        return  # the output is a single number
     if len(loops) == 4:
         _tile_convolution(schedule, reduction, output)
     else:
@@ -91,7 +91,7 @@ def _tile_convolution(schedule: Schedule, reduction: SBlockRV, output: SBlockRV)
 
 
 def _feeds(schedule: Schedule, block: SBlockRV, consumer: SBlockRV) -> bool:
-    names = {schedule.get(each).name_hint for each in schedule.get_consumers(block)}
+    names = {schedule.get(reader).name_hint for reader in schedule.get_consumers(block)}
     return schedule.get(consumer).name_hint in names
 
 

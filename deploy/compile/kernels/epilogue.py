@@ -1,4 +1,4 @@
-"""What is computed behind a layer's sums before they leave the cache: arithmetic with operands, a clip, pooling."""
+"""The epilogue of a kernel: operations on a layer's sums while these are in the cache (arithmetic, a clip, pooling)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _ARITHMETIC: Mapping[str, Callable[[ExprWithOp, ExprWithOp], ExprWithOp]] = {
 
 @dataclass(frozen=True)
 class Epilogue:
-    """In this order:
+    """Operations on a layer's sums, in this order:
 
-    steps   "add", "subtract", "multiply", "divide", each by an array of the shape in `shapes`: one number a channel, or
-            one for each output
-    clip    bounds of the activation, (0, inf) for a rectifier; None for none
-    pool    maximum over windows; None for none
+    steps   "add", "subtract", "multiply" or "divide", each with an array of the shape in `shapes`: one number per
+            channel, or one per output
+    clip    lower and upper bound of the activation, (0, inf) for ReLU; None for none
+    pool    windows of max pooling; None for none
     """
 
     steps: tuple[str, ...] = ()
@@ -41,22 +41,24 @@ class Epilogue:
 
     @property
     def pools_first(self) -> bool:
-        """Whether maxima of the sums will do. They commute with adding one number to a whole channel and with clipping,
-        but not with multiplying by what may be negative.
+        """Whether pooling the sums first gives the same result and saves work.
+
+        A maximum commutes with clipping and with adding one number to a whole channel, but not with multiplying by a
+        number that may be negative.
         """
         by_channel = all(len(shape) == 1 or math.prod(shape) == shape[1] for shape in self.shapes)
         return by_channel and not {"multiply", "divide"}.intersection(self.steps)
 
     def outputs(self, plane: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns that leave, of a plane of sums."""
+        """Rows and columns of the result for a plane of sums."""
         return plane if self.pool is None else self.pool.outputs(plane)
 
-    def apply(self, T: Script, number: ExprWithOp, at: Sequence[Index], operands: Sequence[Var]) -> ExprWithOp:
-        """All but the pooling, of the sum at [example, channel, ...]."""
+    def apply(self, T: Script, number: ExprWithOp, index: Sequence[Index], operands: Sequence[Var]) -> ExprWithOp:
+        """Apply all operations except pooling to the sum `number` at index [example, channel, ...]."""
         for kind, array, shape in zip(self.steps, operands, self.shapes, strict=True):
-            positions = [at[1]] if len(shape) == 1 else at
-            index = tuple(place if extent > 1 else 0 for place, extent in zip(positions, shape, strict=True))
-            number = _ARITHMETIC[kind](number, array[index])
+            positions = [index[1]] if len(shape) == 1 else index
+            element = tuple(position if extent > 1 else 0 for position, extent in zip(positions, shape, strict=True))
+            number = _ARITHMETIC[kind](number, array[element])
         if self.clip is not None:
             low, high = self.clip
             number = T.max(number, T.float32(low)) if low > -math.inf else number
@@ -66,43 +68,45 @@ class Epilogue:
 
 def store_epilogue(
     T: Script, epilogue: Epilogue, sums: Callable[[Index, Index], ExprWithOp], line: Var | None, plane: tuple[int, int],
-    out: Var, at: tuple[Index, Index], operands: Sequence[Var],
+    out: Var, channel: tuple[Index, Index], operands: Sequence[Var],
 ) -> None:  # fmt: skip
-    """From one channel's sums to its outputs.
+    """Compute one channel's outputs from its sums and store them in `out`.
 
-    sums   gives the sum of a row and a column of the plane
-    line   scratch of a row, where the epilogue pools
-    at     example and channel
+    sums     returns the sum at a row and a column of the plane
+    line     workspace for one row of the plane; needed if the epilogue pools
+    plane    rows and columns of the sums
+    channel  index of the example, and index of the channel
     """
     rows, columns = epilogue.outputs(plane)
     if epilogue.pool is None:
         with T.serial(0, rows) as y, T.serial(0, columns) as x:
-            place = [*at, y, x]
-            T.buffer_store(out, epilogue.apply(T, sums(y, x), place, operands), place)
+            index = [*channel, y, x]
+            T.buffer_store(out, epilogue.apply(T, sums(y, x), index, operands), index)
         return
     if line is None:
-        raise ValueError("there is no line for what is pooled downwards")
+        raise ValueError("an epilogue that pools needs a line")
     down, along = windows(T, epilogue.pool, plane)
 
     def number(y: Index, x: Index) -> ExprWithOp:
-        return sums(y, x) if epilogue.pools_first else epilogue.apply(T, sums(y, x), [*at, y, x], operands)
+        return sums(y, x) if epilogue.pools_first else epilogue.apply(T, sums(y, x), [*channel, y, x], operands)
 
-    # Down first: those maxima are of neighbours in memory.
+    # Pool over rows first: neighbouring columns are contiguous in memory, so this loop is vectorised.
     with T.serial(0, rows) as y:
         with T.serial(0, plane[1]) as x:
-            T.buffer_store(line, greatest(T, [number(row, x) for row in down(y)]), [x])
+            T.buffer_store(line, maximum_of(T, [number(row, x) for row in down(y)]), [x])
         with T.serial(0, columns) as x:
-            most = greatest(T, [line[column] for column in along(x)])
-            place = [*at, y, x]
-            T.buffer_store(out, epilogue.apply(T, most, place, operands) if epilogue.pools_first else most, place)
+            maximum = maximum_of(T, [line[column] for column in along(x)])
+            index = [*channel, y, x]
+            T.buffer_store(out, epilogue.apply(T, maximum, index, operands) if epilogue.pools_first else maximum, index)
 
 
 def windows(
     T: Script, pool: Window, plane: tuple[int, int]
 ) -> tuple[Callable[[ExprWithOp], list[ExprWithOp]], Callable[[ExprWithOp], list[ExprWithOp]]]:
-    """The rows, and the columns, that an output's window looks at, by the output's row or column.
+    """Two functions: from an output's row to the rows in its window, and from its column to the columns.
 
-    What lies in the border is replaced by the nearest that does not, which the window has too: a maximum does not mind.
+    A position in the padding is replaced by the nearest position of the input, which the window contains too, so the
+    maximum does not change.
     """
 
     def along(axis: int) -> Callable[[ExprWithOp], list[ExprWithOp]]:
@@ -110,22 +114,22 @@ def windows(
         last = plane[axis] - 1
 
         def positions(output: ExprWithOp) -> list[ExprWithOp]:
-            found = []
+            result = []
             for i in range(kernel):
-                place = output * stride + (i - before)
-                place = T.max(place, 0) if i < before else place
-                over = (pool.outputs(plane)[axis] - 1) * stride + i - before > last
-                found.append(T.min(place, last) if over else place)
-            return found
+                position = output * stride + (i - before)
+                position = T.max(position, 0) if i < before else position
+                may_exceed = (pool.outputs(plane)[axis] - 1) * stride + i - before > last
+                result.append(T.min(position, last) if may_exceed else position)
+            return result
 
         return positions
 
     return along(0), along(1)
 
 
-def greatest(T: Script, numbers: Sequence[ExprWithOp]) -> ExprWithOp:
-    """Their maximum."""
-    most = numbers[0]
+def maximum_of(T: Script, numbers: Sequence[ExprWithOp]) -> ExprWithOp:
+    """The maximum of at least one number."""
+    maximum = numbers[0]
     for number in numbers[1:]:
-        most = T.max(most, number)
-    return most
+        maximum = T.max(maximum, number)
+    return maximum

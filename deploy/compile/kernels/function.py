@@ -1,4 +1,8 @@
-"""Making PrimFuncs in plain Python, which a kernel of varying arguments and depth needs."""
+"""Build PrimFuncs with plain Python functions.
+
+TVM's script decorator parses a fixed function. The package's kernels vary in the number of arguments and the depth of
+loops, so they call TVM's script builder instead.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ Argument = tuple[str, tuple[int, ...], str]
 
 
 class Script(Protocol):
-    """The words of TVM's script builder (`tvm.tirx.script.builder`) that kernels use."""
+    """The functions of TVM's script builder (`tvm.tirx.script.builder`) that kernels use."""
 
     # Types
     def float32(self, expr: float) -> ExprWithOp: ...
@@ -42,7 +46,11 @@ class Script(Protocol):
 
 
 def prim_func(arguments: Sequence[Argument], body: Callable[..., None]) -> PrimFunc:
-    """A PrimFunc of buffers (name, shape, type); `body` is called with TVM's script builder and with them."""
+    """Build a PrimFunc.
+
+    arguments  name, shape and element type of each buffer argument
+    body       called with the script builder and the buffers; emits the function's statements
+    """
     from tvm.script.ir_builder import IRBuilder
     from tvm.tirx.script import builder as T
 

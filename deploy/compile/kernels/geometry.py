@@ -1,10 +1,14 @@
-"""Where a convolution over sparse rows finds its inputs, and in which tiles it computes its outputs.
+"""The input offsets of a sparse convolution, and the tiles in which it computes its outputs.
 
-A stored weight of output channel o meets, for output pixel (y, x), the input at `place + y * pitch + x`: one number
-for each weight, whatever its channel and its place in the kernel, is all that a sparse kernel needs to know. With a
-stride that holds once the input is parted into phases, plane (a, b) of a channel being the rows a, a + s, a + 2 s, ...
-and the columns b, b + s, ...; with padding, once the border is there. Where neither is the case the input is read
-where it lies.
+For output pixel (y, x), a stored weight is multiplied by the input at `offset + y * pitch + x`. So a sparse kernel
+needs only one number per stored weight, its offset, which combines the input channel and the position in the
+convolution kernel. This formula holds for any convolution if its input is rearranged first:
+
+- With stride s, each channel is split into phases: plane (a, b) consists of rows a, a + s, a + 2 s, ... and columns
+  b, b + s, b + 2 s, ...
+- With padding, the border of zeros is written into the copy.
+
+Without stride and padding, the kernel can read the input in place.
 """
 
 from __future__ import annotations
@@ -12,14 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-LANES = 8  # floats of a vector that kernels are written for: one register of AVX2, two of NEON
+LANES = 8  # floats per vector in the sparse kernels: one register of AVX2, two of NEON
 
 
 @dataclass(frozen=True)
 class Window:
-    """A two-dimensional convolution's or pooling's extents, each as (rows, columns).
+    """The window of a two-dimensional convolution or pooling; each field is (rows, columns).
 
-    before, after  zeros around the input
+    before, after  padding before the first and after the last row and column
     """
 
     kernel: tuple[int, int]
@@ -29,23 +33,25 @@ class Window:
     dilation: tuple[int, int] = (1, 1)
 
     def outputs(self, extents: tuple[int, int]) -> tuple[int, int]:
-        """Rows and columns of the output for an input of these extents."""
+        """Rows and columns of the output for an input of `extents` (rows, columns)."""
         spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]
-        padded = [sum(each) for each in zip(extents, self.before, self.after, strict=True)]
+        padded = [sum(sizes) for sizes in zip(extents, self.before, self.after, strict=True)]
         rows, columns = ((p - w) // s + 1 for p, w, s in zip(padded, spans, self.stride, strict=True))
         return rows, columns
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How the plane of one output channel is covered by vectors.
+    """How vectors cover the output plane of one channel. A kernel reads a channel's weights once per tile.
 
-    A vector starts at `row * pitch + column` of the input. By rows, vectors of `lanes` cover each output row, the last
-    of a row and the last tile overlapping their neighbours; flat, they run through the plane with the pitch of the
-    input and compute what lies between the rows too, which is dropped.
-
-    tiles   how often a kernel walks through a channel's weights: down the plane times `parts` of a row
-    height, across  rows of a tile and vectors of each; in a flat one a row is all vectors
+    flat    False: vectors cover each output row separately, and the last vector of a row and the last tile overlap
+            their neighbours. True: vectors run through the whole plane with the input's pitch, and the values between
+            the output rows are computed and dropped.
+    lanes   floats per vector
+    tiles   number of tiles
+    parts   number of tiles that share an output row; 1 if a tile contains whole rows
+    height  rows per tile; 1 if flat
+    across  vectors per row of a tile; if flat, vectors per tile
     """
 
     flat: bool
@@ -57,19 +63,25 @@ class Tiling:
 
     @property
     def vectors(self) -> int:
-        """Accumulators of a tile."""
+        """Number of vectors that a tile accumulates."""
         return self.height * self.across
 
 
 @dataclass(frozen=True)
 class ConvolutionGeometry:
-    """A convolution of `channels` inputs of `extents`, `groups` groups, and a window."""
+    """The shape of a sparse convolution.
+
+    channels      input channels
+    extents       rows and columns of the input
+    groups        number of channel groups
+    accumulators  number of floats that the kernel may accumulate in registers
+    """
 
     channels: int
     extents: tuple[int, int]
     groups: int
     window: Window
-    accumulators: int  # floats that fit in registers
+    accumulators: int
 
     @cached_property
     def outputs(self) -> tuple[int, int]:
@@ -77,52 +89,52 @@ class ConvolutionGeometry:
         return self.window.outputs(self.extents)
 
     @cached_property
-    def copied(self) -> bool:
-        """Whether the input is laid out anew before it is read."""
-        return self.moved or self.tiling.flat
+    def copies_input(self) -> bool:
+        """Whether the kernel copies its input before it reads it."""
+        return self.rearranges_input or self.tiling.flat
 
     @property
-    def moved(self) -> bool:
-        """Whether it cannot be read where it lies, whatever the tiling."""
+    def rearranges_input(self) -> bool:
+        """Whether the kernel needs a rearranged copy of its input, because of a stride or padding."""
         window = self.window
         return window.stride != (1, 1) or window.before != (0, 0) or window.after != (0, 0)
 
     @cached_property
     def plane(self) -> tuple[int, int]:
-        """Rows and columns of one phase of a channel as it is read."""
+        """Rows and columns of one phase of a channel, as the kernel reads it."""
         window = self.window
-        if not self.moved:
+        if not self.rearranges_input:
             return self.extents
         reach = [((k - 1) * d) // s for k, d, s in zip(window.kernel, window.dilation, window.stride, strict=True)]
         return self.outputs[0] + reach[0], self.outputs[1] + reach[1]
 
     @property
     def pitch(self) -> int:
-        """From one row to the next."""
+        """Distance between two rows of a plane, in floats."""
         return self.plane[1]
 
     @property
     def channel_stride(self) -> int:
-        """From one channel to the next: all its phases."""
+        """Distance between two channels, in floats: the size of all phases of a channel."""
         rows, columns = self.window.stride
         return rows * columns * self.plane[0] * self.plane[1]
 
     @cached_property
     def table(self) -> tuple[int, ...]:
-        """Place of each element of the kernel within its channel, in C order."""
+        """Offset of each element of the convolution kernel within a channel, in floats; elements in C order."""
         window, (plane_rows, plane_columns) = self.window, self.plane
-        positions = []
+        offsets = []
         for row in range(window.kernel[0]):
             for column in range(window.kernel[1]):
                 y, x = row * window.dilation[0], column * window.dilation[1]
                 phase = y % window.stride[0] * window.stride[1] + x % window.stride[1]
-                inside = y // window.stride[0] * plane_columns + x // window.stride[1]
-                positions.append(phase * plane_rows * plane_columns + inside)
-        return tuple(positions)
+                within = y // window.stride[0] * plane_columns + x // window.stride[1]
+                offsets.append(phase * plane_rows * plane_columns + within)
+        return tuple(offsets)
 
     @cached_property
     def tiling(self) -> Tiling:
-        """The cheaper cover."""
+        """The tiling, by rows or flat, that needs fewer vectors."""
         rows, columns = self.outputs
         lanes = next(width for width in (LANES, 4, 2, 1) if width <= columns)
         most = self.accumulators // LANES
@@ -131,7 +143,7 @@ class ConvolutionGeometry:
         if flat < rows * across:
             tiles = -(-flat // most)
             return Tiling(True, LANES, tiles, 1, 1, -(-flat // tiles))
-        if across > most:  # wider than the registers
+        if across > most:  # one row does not fit in the registers
             parts = -(-across // most)
             return Tiling(False, lanes, rows * parts, parts, 1, -(-across // parts))
         height = min(rows, most // across)
@@ -140,7 +152,7 @@ class ConvolutionGeometry:
 
     @property
     def copied_size(self) -> int:
-        """Floats of the copy, with room for what flat vectors read behind its end."""
+        """Size of the copied input in floats, including what flat vectors read after its end."""
         tiling = self.tiling
-        behind = tiling.tiles * tiling.vectors * tiling.lanes if tiling.flat else 0
-        return self.channels * self.channel_stride + behind
+        margin = tiling.tiles * tiling.vectors * tiling.lanes if tiling.flat else 0
+        return self.channels * self.channel_stride + margin

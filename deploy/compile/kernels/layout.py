@@ -1,4 +1,4 @@
-"""Laying an input out anew: with its border of zeros, and where a kernel asks for that, parted into phases."""
+"""Copy a kernel's input to another layout: with its padding, and split into phases if the kernel needs that."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ def lay_out(
     T: Script, x: Var, n: Index, source: Var, channels: int, extents: tuple[int, int], window: Window,
     plane: tuple[int, int], phases: tuple[int, int] = (1, 1),
 ) -> None:  # fmt: skip
-    """Copy example `n` of `x` (n, channels, rows, columns) to the flat `source`: channels, phases, a `plane` of each.
+    """Copy example `n` of `x`, of layout NCHW, to the flat buffer `source` of layout (channels, phases, rows, columns).
 
-    Row y of phase a is row y * phases[0] + a of the bordered input, and so are columns.
+    Row y of a phase with row number a is row y * phases[0] + a of the padded input; columns correspondingly.
+
+    extents  rows and columns of the input
+    window   its padding is written to the copy
+    plane    rows and columns of each phase
+    phases   number of phases in each direction
     """
     count = phases[0] * phases[1]
     for phase in range(count):
         shift = phase // phases[1] - window.before[0], phase % phases[1] - window.before[1]
-        top, bottom = _inside(-shift[0], extents[0], phases[0], plane[0])
-        first, end = _inside(-shift[1], extents[1], phases[1], plane[1])
-        bordered = (top, bottom, first, end) != (0, plane[0], 0, plane[1])
+        top, bottom = _input_range(-shift[0], extents[0], phases[0], plane[0])
+        first, end = _input_range(-shift[1], extents[1], phases[1], plane[1])
+        padded = (top, bottom, first, end) != (0, plane[0], 0, plane[1])
         with T.serial(0, channels) as c:
             start = (c * count + phase) * plane[0] * plane[1]
-            if bordered:
+            if padded:
                 with T.serial(0, plane[0] * plane[1]) as z:
                     T.buffer_store(source, T.float32(0), [start + z])
             with T.serial(0, bottom - top) as y, T.serial(0, end - first) as z:
@@ -38,8 +43,8 @@ def lay_out(
                 T.buffer_store(source, number, [start + row * plane[1] + column])
 
 
-def _inside(border: int, extent: int, step: int, length: int) -> tuple[int, int]:
-    """The first and the end of those z below `length` for which z * step - border lies in the input."""
+def _input_range(border: int, extent: int, step: int, length: int) -> tuple[int, int]:
+    """The half-open range of z below `length` with 0 <= z * step - border < extent."""
     first = max(0, -(-border // step))
     end = max(first, min(length, -(-(extent + border) // step)))
     return first, end

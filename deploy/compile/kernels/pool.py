@@ -1,4 +1,4 @@
-"""Pooling by maximum, where it stands alone."""
+"""Max pooling that is not part of a layer's epilogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def max_pool(shape: tuple[int, ...], window: Window) -> PrimFunc:
-    """PrimFunc of (input, output), (examples, channels, rows, columns) each."""
+    """PrimFunc of (input, output), both in NCHW layout.
+
+    shape  shape of the input
+    """
     batch, channels, *extents = shape
     plane = extents[0], extents[1]
 

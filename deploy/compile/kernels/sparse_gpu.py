@@ -1,8 +1,7 @@
-"""Sparse convolution and dense layers for a GPU: the arrays of sparse.py, and one work item an output.
+"""Sparse convolutions and dense layers for a GPU: the arrays of sparse.py, and one work item per output.
 
-A work item walks through its output channel's entries once, for all the sums that pooling takes the maximum of.
-Neighbouring items have neighbouring outputs, so what they read of the input lies side by side, and the entry is the
-same for all of them.
+A work item reads its output channel's entries once, and computes all sums whose maximum pooling needs. Neighbouring
+work items compute neighbouring outputs, so they read the same entries and neighbouring numbers of the input.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .epilogue import Epilogue, greatest, windows
+from .epilogue import Epilogue, maximum_of, windows
 from .function import Script, prim_func
 from .geometry import ConvolutionGeometry
 from .sparse import Entries, sparse_arguments
@@ -20,26 +19,28 @@ if TYPE_CHECKING:
     from tvm.ir import ExprWithOp, Var
     from tvm.tirx import PrimFunc
 
-_GROUP = 64  # work items of a group
+_GROUP = 64  # work items per group
 
 
 def sparse_convolution_gpu(
     batch: int, geometry: ConvolutionGeometry, channels: int, entries: Entries, epilogue: Epilogue
 ) -> PrimFunc:
-    """As sparse.sparse_convolution; a second kernel before it where the input has to be laid out anew."""
+    """The GPU's form of sparse.sparse_convolution. If the input must be rearranged, a first kernel does that."""
     plane = geometry.outputs
     outputs = (batch, channels, *epilogue.outputs(plane))
 
-    def body(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *rest: Var) -> None:
-        *operands, out = rest
+    def body(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *arrays: Var) -> None:
+        *operands, out = arrays
         source = None
-        if geometry.moved:
+        if geometry.rearranges_input:
             size = geometry.channels * geometry.channel_stride
             source = T.sblock_alloc_buffer((batch * size,), "float32")
-            _items(T, batch * size, lambda item: T.buffer_store(source, _laid_out(T, x, item, geometry), [item]))
+            _for_each_item(
+                T, batch * size, lambda item: T.buffer_store(source, _rearranged(T, x, item, geometry), [item])
+            )
 
         def output(item: ExprWithOp) -> None:
-            n, o, y, z = _place(item, outputs)
+            n, o, y, z = _unflattened(item, outputs)
             pixels = [(y, z)]
             if epilogue.pool is not None:
                 rows, columns = windows(T, epilogue.pool, plane)
@@ -52,48 +53,51 @@ def sparse_convolution_gpu(
                 first = T.Cast("int32", input_offsets[j]) + group * geometry.channel_stride
                 weight = entries.weight(T, values, value_table, j)
                 for k, (row, column) in enumerate(pixels):
-                    place = first + row * geometry.pitch + column
+                    offset = first + row * geometry.pitch + column
                     if source is not None:
-                        number = source[n * (geometry.channels * geometry.channel_stride) + place]
+                        number = source[n * (geometry.channels * geometry.channel_stride) + offset]
                     else:
-                        number = x[n, 0, 0, place]
+                        number = x[n, 0, 0, offset]
                     T.buffer_store(sums, sums[k] + weight * number, [k])
-            whole = [entries.whole(sums[k], value_table) for k in range(len(pixels))]
-            at = [n, o, y, z]
+            scaled = [entries.scaled(sums[k], value_table) for k in range(len(pixels))]
+            index = [n, o, y, z]
             if epilogue.pools_first:
-                T.buffer_store(out, epilogue.apply(T, greatest(T, whole), at, operands), at)
+                T.buffer_store(out, epilogue.apply(T, maximum_of(T, scaled), index, operands), index)
             else:
-                each = zip(whole, pixels, strict=True)
-                T.buffer_store(out, greatest(T, [epilogue.apply(T, s, [n, o, *p], operands) for s, p in each]), at)
+                results = [
+                    epilogue.apply(T, total, [n, o, *pixel], operands)
+                    for total, pixel in zip(scaled, pixels, strict=True)
+                ]
+                T.buffer_store(out, maximum_of(T, results), index)
 
-        _items(T, math.prod(outputs), output)
+        _for_each_item(T, math.prod(outputs), output)
 
     shape = (batch, geometry.channels, *geometry.extents)
     return prim_func(sparse_arguments(shape, outputs, entries, epilogue), body)
 
 
 def sparse_dense_gpu(batch: int, inputs: int, outputs: int, entries: Entries, epilogue: Epilogue) -> PrimFunc:
-    """As sparse.sparse_dense."""
+    """The GPU's form of sparse.sparse_dense."""
 
-    def body(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *rest: Var) -> None:
-        *operands, out = rest
+    def body(T: Script, x: Var, values: Var, input_offsets: Var, starts: Var, value_table: Var, *arrays: Var) -> None:
+        *operands, out = arrays
 
         def output(item: ExprWithOp) -> None:
-            at = [item // outputs, item % outputs]
+            index = [item // outputs, item % outputs]
             total = T.sblock_alloc_buffer((1,), "float32", scope="local")
             T.buffer_store(total, T.float32(0), [0])
-            with T.serial(starts[at[1]], starts[at[1] + 1]) as j:
-                number = entries.weight(T, values, value_table, j) * x[at[0], T.Cast("int32", input_offsets[j])]
+            with T.serial(starts[index[1]], starts[index[1] + 1]) as j:
+                number = entries.weight(T, values, value_table, j) * x[index[0], T.Cast("int32", input_offsets[j])]
                 T.buffer_store(total, total[0] + number, [0])
-            T.buffer_store(out, epilogue.apply(T, entries.whole(total[0], value_table), at, operands), at)
+            T.buffer_store(out, epilogue.apply(T, entries.scaled(total[0], value_table), index, operands), index)
 
-        _items(T, batch * outputs, output)
+        _for_each_item(T, batch * outputs, output)
 
     return prim_func(sparse_arguments((batch, inputs), (batch, outputs), entries, epilogue), body)
 
 
-def _items(T: Script, count: int, work: Callable[[ExprWithOp], None]) -> None:
-    """A kernel of `count` work items."""
+def _for_each_item(T: Script, count: int, work: Callable[[ExprWithOp], None]) -> None:
+    """Emit a kernel of `count` work items. `work` is called with the number of the work item."""
     groups = T.thread_binding(0, -(-count // _GROUP), "blockIdx.x")
     with groups as block, T.thread_binding(0, _GROUP, "threadIdx.x") as thread:
         item = block * _GROUP + thread
@@ -104,8 +108,8 @@ def _items(T: Script, count: int, work: Callable[[ExprWithOp], None]) -> None:
                 work(item)
 
 
-def _place(item: ExprWithOp, shape: tuple[int, ...]) -> list[ExprWithOp]:
-    """Indices of element number `item`."""
+def _unflattened(item: ExprWithOp, shape: tuple[int, ...]) -> list[ExprWithOp]:
+    """The indices of element number `item` of an array of this shape, in C order."""
     indices: list[ExprWithOp] = []
     for extent in reversed(shape):
         indices.insert(0, item % extent)
@@ -113,10 +117,10 @@ def _place(item: ExprWithOp, shape: tuple[int, ...]) -> list[ExprWithOp]:
     return indices
 
 
-def _laid_out(T: Script, x: Var, item: ExprWithOp, geometry: ConvolutionGeometry) -> ExprWithOp:
-    """Element number `item` of what layout.lay_out would write: of the input, or of its border of zeros."""
+def _rearranged(T: Script, x: Var, item: ExprWithOp, geometry: ConvolutionGeometry) -> ExprWithOp:
+    """Element number `item` of the buffer that layout.lay_out would write: an input number, or 0 in the padding."""
     window, stride = geometry.window, geometry.window.stride
-    n, c, phase, row, column = _place(item, (1, geometry.channels, stride[0] * stride[1], *geometry.plane))
+    n, c, phase, row, column = _unflattened(item, (1, geometry.channels, stride[0] * stride[1], *geometry.plane))
     n = item // (geometry.channels * geometry.channel_stride)
     y = row * stride[0] + phase // stride[1] - window.before[0]
     z = column * stride[1] + phase % stride[1] - window.before[1]
