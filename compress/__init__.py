@@ -1,5 +1,5 @@
-"""A posterior in, levels and codebooks out: prune, shrink, pick precisions, encode.
+"""Compress a network by its posterior: prune weights, remove units, choose a precision for each tensor, encode.
 
-`bayespress.compress` is the function of the same name (see api.py); this package is reached by
+The attribute `bayespress.compress` is a function (see api.py). Import from this package with
 `from bayespress.compress import ...`.
 """

@@ -1,7 +1,7 @@
-"""Which networks can be compressed: checked, and brought into the one form that all later steps know.
+"""Check that a network can be compressed, and convert it to the form that all later steps expect.
 
-That form is a deterministic network in evaluation mode that computes in float32, whose weights are plain parameters,
-and that gives one tensor with a row for each input.
+That form is a deterministic network in evaluation mode that computes in float32. Its weights are plain parameters, and
+it returns one tensor with one row for each input.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from .constants import keep_in_graph, note_on
 from .posterior import Posterior
 from .tensors import tensors_of
 
-_CAST = 1e-6  # relative root mean square error of a tensor that float32 may bring; its rounding is 3e-8
+_LARGEST_CAST_ERROR = 1e-6  # relative root mean square error of a tensor cast to float32; rounding alone causes 3e-8
 
 
 def admit(network: nn.Module, posterior: Posterior, example: Tensor) -> tuple[nn.Module, Posterior, Tensor, list[str]]:
-    """A copy of `network` with the posterior's means in the form above; posterior and example in float32; notes.
+    """Convert a copy of `network` to the form above, with the posterior means as its weights.
 
-    Raises InputError when the posterior does not fit, and for a network or an example that cannot be compressed.
+    Returns the network, the posterior and the example in float32, and notes for the user. Raises InputError when the
+    posterior does not fit the network, and for a network or an example that cannot be compressed.
     """
     _check_example(example)
     _check_parameters(network)
@@ -49,9 +50,9 @@ def admit(network: nn.Module, posterior: Posterior, example: Tensor) -> tuple[nn
 
 
 def fix_parametrizations(network: nn.Module) -> None:
-    """Replace every computed weight (weight norm, spectral norm, masks, any parametrization) by its present value.
+    """Replace every computed weight (weight norm, spectral norm, masks, any parametrization) by its current value.
 
-    In place, in evaluation mode. At inference these weights are constants.
+    Changes `network`, which must be in evaluation mode, in place. At inference these weights are constants.
     """
     with torch.no_grad():
         for module in network.modules():
@@ -71,14 +72,17 @@ def fix_parametrizations(network: nn.Module) -> None:
 
 
 def _forget_spectral_norm(module: nn.Module) -> None:
-    """Take out the hook on loading that PyTorch leaves behind: it wraps the hook and then does not find it."""
+    """Remove the loading hook of spectral norm, which PyTorch's own removal misses because the hook is wrapped."""
     for key, hook in list(module._load_state_dict_pre_hooks.items()):
         if isinstance(getattr(hook, "hook", hook), SpectralNormLoadStateDictPreHook):
             del module._load_state_dict_pre_hooks[key]
 
 
 def _computed_tensors(network: nn.Module) -> dict[int, object]:
-    """What deepcopy takes for tensors that modules computed and keep, as weight norm does; it cannot copy them."""
+    """A memo for deepcopy with detached copies of computed tensors that modules store, as weight norm does.
+
+    deepcopy itself cannot copy a tensor that is not a leaf of the autograd graph.
+    """
     kept = [value for module in network.modules() for value in vars(module).values() if isinstance(value, Tensor)]
     return {id(tensor): tensor.detach().clone() for tensor in kept if not tensor.is_leaf}
 
@@ -86,8 +90,8 @@ def _computed_tensors(network: nn.Module) -> dict[int, object]:
 def _check_example(example: object) -> None:
     if not isinstance(example, Tensor):
         raise InputError(
-            f"The example is a {type(example).__name__}; give one tensor (n, ...), networks of several inputs are not "
-            "compressed."
+            f"The example is a {type(example).__name__}; give one tensor (n, ...), since networks with several inputs "
+            "cannot be compressed."
         )
     if example.ndim == 0 or len(example) == 0:
         raise InputError(f"The example has shape {tuple(example.shape)}; give one input or more, as (n, ...).")
@@ -117,7 +121,7 @@ def _check_parameters(network: nn.Module) -> None:
 
 
 def _to_float32(network: nn.Module) -> list[str]:
-    """Cast the floating-point tensors of other types, in place; a note where there are any."""
+    """Cast all floating-point tensors to float32 in place. Returns one note if any had another type, else none."""
     others = {str(t.dtype).removeprefix("torch.") for t in _own(network) if t.dtype != torch.float32}
     if not others:
         return []
@@ -127,7 +131,7 @@ def _to_float32(network: nn.Module) -> list[str]:
             scale = math.sqrt(float(tensor.square().mean())) if tensor.numel() else 0.0
             error = math.sqrt(float((cast - tensor).square().mean())) if tensor.numel() else 0.0
             largest = float(tensor.abs().max()) if tensor.numel() else 0.0
-            if not math.isfinite(float(cast.abs().sum())) or (largest > 0.0 and scale == 0.0) or error > _CAST * scale:
+            if not math.isfinite(float(cast.abs().sum())) or (largest > 0.0 and scale == 0.0) or error > _LARGEST_CAST_ERROR * scale:
                 raise InputError(
                     f"Tensor {printable(name)} of float64 holds values up to {largest:.3g}, which float32 cannot hold; "
                     "scale the network's weights."
@@ -147,7 +151,7 @@ def _floats(tensors: object) -> dict[str, Tensor]:
 
 
 def _check_runs(network: nn.Module, example: Tensor) -> list[str]:
-    """The network runs, gives one tensor with a row for each input, and does so again without a change; notes."""
+    """Check that two runs return the same tensor with one row for each input and change no state; notes."""
     name, shape = type(network).__name__, tuple(example.shape)
     twin = copy.deepcopy(network)
     before = {key: tensor.clone() for key, tensor in tensors_of(twin).items()}
@@ -166,10 +170,10 @@ def _check_runs(network: nn.Module, example: Tensor) -> list[str]:
     if not isinstance(output, Tensor) or output.shape[:1] != example.shape[:1]:
         what = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else _described(output)
         raise InputError(
-            f"{name} gives {what} for inputs of shape {shape}; one tensor with a row for each input is needed."
+            f"{name} returns {what} for inputs of shape {shape}; return one tensor with a row for each input."
         )
     if output.is_complex():
-        raise InputError(f"{name} gives outputs of {output.dtype}; real numbers are needed.")
+        raise InputError(f"{name} returns outputs of {output.dtype}; return real numbers.")
     after = tensors_of(twin)
     changed = [key for key, tensor in before.items() if not torch.equal(after[key], tensor)]
     if changed:
@@ -181,14 +185,17 @@ def _check_runs(network: nn.Module, example: Tensor) -> list[str]:
     assert isinstance(again, Tensor)
     if again.shape != output.shape or not torch.allclose(output.double(), again.double(), 1e-4, 0.0, equal_nan=True):
         raise InputError(
-            f"{name} gives other outputs when it runs again on the same inputs; take randomness and counters out of "
-            "its forward in evaluation mode."
+            f"{name} returns different outputs when it runs again on the same inputs; remove randomness and counters "
+            "from its forward in evaluation mode."
         )
     return _single_notes(twin, example, output)
 
 
 def _single_notes(network: nn.Module, example: Tensor, outputs: Tensor) -> list[str]:
-    """What to know about one input at a time, which is how bundles run; InputError where the network cannot."""
+    """Check the network on a single input, since bundles run one input at a time; notes where outputs depend on others.
+
+    Raises InputError when the network cannot run on one input.
+    """
     name = type(network).__name__
     try:
         with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Choosing settings by what they come to: error on data that training did not see, against bytes.
+"""Search for compression settings by the metric on held-out data and the size of the file.
 
-A search first walks on a path from fine to coarse, halving it towards the goal, and then lets Optuna look around
-(Bergstra et al. 2011, with constraints for a goal). The points are kept, so that a search that was cut short goes on.
+The first trials lie on a path from fine to coarse settings and bisect it towards the goal. Optuna's sampler (Bergstra
+et al. 2011; the goal is a constraint) proposes the others. All trials are stored, so an interrupted search continues.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from ..text import printable
 from .settings import CompressSettings
 
 _SEED = 0  # of the sampler: the same search finds the same settings
-_FAILED = 1 << 62  # bytes of what left no network
-# What is searched, and where: low, high, and whether the scale is logarithmic.
+_FAILED = 1 << 62  # the size in bytes recorded for settings that leave no network
+# Range of each searched setting: lowest value, highest value, and whether the scale is logarithmic.
 _SPANS: dict[str, tuple[float, float, bool]] = {
     "threshold": (-1.0, 3.5, False),
     "budget": (0.003, 3.0, True),
     "rate_weight": (0.001, 1.0, True),
     "clusters": (4, 64, True),
 }
-# Retraining mends what rounding breaks, and its rate weighs the likelihood, which bears more than the posterior.
+# Retraining repairs the errors of rounding, so it allows a higher budget. Its rate weight is relative to the likelihood,
+# which tolerates higher values than the posterior does.
 _RETRAINED_SPANS = _SPANS | {"budget": (0.03, 8.0, True), "rate_weight": (0.1, 10.0, True)}
-_WALK = 6  # proposals on the path
+_PATH_TRIALS = 6
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a search is for; without either it looks for the knee of the curve.
+    """The goal of a search. Without a limit, the search chooses the knee of the curve of metric against bytes.
 
-    max_error  the metric on the held-out data, as the error in percent; the smallest file within it is chosen
-    max_loss   the same, above the metric of the network before compression
-    max_bytes  of the file; the lowest error within it is chosen
+    max_error  largest metric on the held-out data, for instance the error in percent; the smallest such file is chosen
+    max_loss   the same limit, relative to the metric of the network before compression
+    max_bytes  largest size of the file; the file with the lowest metric within it is chosen
     """
 
     max_error: float | None = None
@@ -48,7 +49,7 @@ class Goal:
     max_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError for several at once and for what no network can come to."""
+        """Raises InputError for several limits at once, and for a limit that no network can meet."""
         given = [f"{name} {value:g}" for name, value in asdict(self).items() if value is not None]
         if len(given) > 1:
             raise InputError(f"{' and '.join(given)} were asked for; a search has one goal, so give one.")
@@ -60,11 +61,11 @@ class Goal:
             raise InputError(f"The largest file is {self.max_bytes} bytes; it has to be above 0.")
 
     def check(self, metric: Metric) -> None:
-        """Raises InputError for a goal that no network can come to, or that this metric cannot serve."""
+        """Raises InputError when no network can meet this goal with `metric`, or when a higher metric is better."""
         if not metric.lower_is_better:
             raise InputError(
-                f"A search lowers its metric, and a higher {metric.name} is better; give a metric that falls, such as "
-                "an error."
+                f"A search minimises its metric, but a higher {metric.name} is better; give a metric of which lower "
+                "values are better, such as an error."
             )
         if metric.unit == "%":
             for name, value in (("largest loss", self.max_loss), ("highest error", self.max_error)):
@@ -72,11 +73,11 @@ class Goal:
                     raise InputError(f"The {name} is {value} %; it has to be at least 0 and below 100.")
 
     def over(self, metric: float) -> Goal:
-        """The goal for a network whose metric before compression is this."""
+        """This goal with `max_loss` replaced by `max_error`, for a network whose metric before compression is given."""
         return self if self.max_loss is None else Goal(max_error=metric + self.max_loss)
 
     def text(self, metric: Metric) -> str:
-        """The goal in words."""
+        """The goal as a noun phrase for messages."""
         article = "an" if metric.name[:1] in "aeiou" else "a"
         if self.max_error is not None:
             limit = f"{self.max_error:g} {metric.unit}".rstrip()
@@ -86,7 +87,7 @@ class Goal:
         return "the knee of the curve"
 
     def excess(self, point: Point) -> float:
-        """By how much a point misses the goal; 0 or less if it does not."""
+        """How far a point is beyond the limit: in units of the metric, or as a fraction of `max_bytes`; <= 0 if met."""
         if self.max_error is not None:
             return point.metric - self.max_error
         if self.max_bytes is not None:
@@ -96,7 +97,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Point:
-    """What some settings came to: the metric on the held-out data, and the file's bytes."""
+    """The result of one trial: its settings, the metric on the held-out data, and the size of the file in bytes."""
 
     settings: CompressSettings
     metric: float
@@ -104,8 +105,8 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The point chosen, what for, and all that were seen, in the order of their bytes."""
+class SearchResult:
+    """The goal of a search, the chosen point, and all points in the order of their size."""
 
     goal: Goal
     chosen: Point
@@ -122,17 +123,17 @@ def choose(
     about: str,
     metric: Metric = ERROR,
     progress: Callable[[str], None] = lambda _text: None,
-) -> Choice:
-    """Look for the settings that serve `goal` best.
+) -> SearchResult:
+    """Search for the settings that meet `goal` best.
 
-    attempt  compresses by some settings: the metric on held-out data, and bytes. Raises InputError where they leave
-             nothing
-    start    what is held fixed: all but the settings that are searched
-    trials   how many settings to try, those of earlier calls with the same storage counted
-    metric   what `attempt` measures
-    about    what identifies this search among others in the same storage, as the network's digest
+    attempt  compresses with the given settings and returns the metric on held-out data and the size in bytes; raises
+             InputError when the settings leave no network
+    start    values of the settings that are not searched
+    trials   number of trials, including those of earlier calls with the same storage
+    metric   the metric that `attempt` returns
+    about    identifies this search among others in the same storage, for instance the network's digest
 
-    Raises InputError when no settings come within the goal, naming the closest that was reached.
+    Raises InputError, which names the closest point, when no settings meet the goal.
     """
     if trials < 1:
         raise InputError(f"{trials} trials were asked for; at least 1 is needed.")
@@ -140,7 +141,7 @@ def choose(
     fields = searched(start)
     if not fields:
         raise InputError(
-            f"With the rule {start.rule} and the quantizer {start.quantizer} there is nothing to search; use the rule "
+            f"The rule {start.rule} and the quantizer {start.quantizer} have no settings to search; use the rule "
             "log-alpha, or a quantizer other than round-off."
         )
     spans = _RETRAINED_SPANS if start.retrain else _SPANS
@@ -150,12 +151,12 @@ def choose(
     study = open_study(storage, name, 1 if single else 2, seed=_SEED)
     problem = ""
     while (done := len(finished(study))) < trials:
-        walked = [_walked(trial, storage) for trial in finished(study)[:_WALK]]
-        place = _next_place(goal, walked) if len(walked) < _WALK else None
-        if place is not None:
-            study.enqueue_trial(_on_path(start, place, fields, spans))
+        on_path = [_path_point(trial, storage) for trial in finished(study)[:_PATH_TRIALS]]
+        position = _next_position(goal, on_path) if len(on_path) < _PATH_TRIALS else None
+        if position is not None:
+            study.enqueue_trial(_settings_on_path(start, position, fields, spans))
         trial = study.ask()
-        trial.set_user_attr("place", place)
+        trial.set_user_attr("place", position)
         settings = replace(start, **{field: _suggest(trial, field, spans[field]) for field in fields})
         try:
             point = Point(settings, *attempt(settings))
@@ -172,61 +173,62 @@ def choose(
         study.tell(trial, _objectives(goal, point))
         if point.bytes < _FAILED:
             outcome = f"{metric.text(point.metric)} at {point.bytes:,} bytes"
-            progress(f"trial {done + 1} of {trials}: {outcome} ({words(settings)})")
+            progress(f"trial {done + 1} of {trials}: {outcome} ({settings_text(settings)})")
     points = [point for point in (_point(trial, storage) for trial in finished(study)) if point.bytes < _FAILED]
     if not points:
         raise InputError(f"None of {trials} settings left a network to measure. {problem}".rstrip())
-    return Choice(goal, _best(points, goal, metric), tuple(sorted(points, key=lambda point: point.bytes)))
+    return SearchResult(goal, _best(points, goal, metric), tuple(sorted(points, key=lambda point: point.bytes)))
 
 
 def _point(trial: Any, storage: str) -> Point:
-    """What a finished trial came to. Raises InputError for a trial that this version has not written."""
-    kept = trial.user_attrs
+    """The result of a finished trial. Raises InputError for a trial that another version wrote."""
+    stored = trial.user_attrs
     try:
-        point = Point(CompressSettings(**kept["settings"]), float(kept["error"]), int(kept["bytes"]))
+        point = Point(CompressSettings(**stored["settings"]), float(stored["error"]), int(stored["bytes"]))
         if not (math.isfinite(point.metric) and point.bytes > 0):
             raise ValueError("its error or its size is out of range")
     except (InputError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"Trial {trial.number} in {printable(without_password(storage))} is of another version of bayespress "
-            f"({reason_of(error)}); name another storage."
+            f"Trial {trial.number} in {printable(without_password(storage))} was written by another version of "
+            f"bayespress ({reason_of(error)}); name another storage."
         ) from None
     return point
 
 
-def _walked(trial: Any, storage: str) -> tuple[float, Point]:
-    """Place on the path and point of one of the first trials."""
-    point, place = _point(trial, storage), trial.user_attrs.get("place")
-    if not isinstance(place, int | float) or not 0.0 <= place <= 1.0:
+def _path_point(trial: Any, storage: str) -> tuple[float, Point]:
+    """The position on the path, from 0 (fine) to 1 (coarse), and the result of one of the first trials."""
+    point, position = _point(trial, storage), trial.user_attrs.get("place")
+    if not isinstance(position, int | float) or not 0.0 <= position <= 1.0:
         raise InputError(
-            f"Trial {trial.number} in {printable(without_password(storage))} has no place on the path; name another "
+            f"Trial {trial.number} in {printable(without_password(storage))} has no position on the path; name another "
             "storage."
         )
-    return float(place), point
+    return float(position), point
 
 
-def _next_place(goal: Goal, walked: Sequence[tuple[float, Point]]) -> float:
-    """Where on the path, 0 fine and 1 coarse, to look next: halving towards the goal, or evenly without one."""
+def _next_position(goal: Goal, on_path: Sequence[tuple[float, Point]]) -> float:
+    """The next position on the path, from 0 (fine) to 1 (coarse): by bisection, or evenly spaced without a limit."""
     if goal.max_error is None and goal.max_bytes is None:
-        return (len(walked) + 1) / (_WALK + 1)
+        return (len(on_path) + 1) / (_PATH_TRIALS + 1)
     fine, coarse = 0.0, 1.0
-    for place, point in walked:
+    for position, point in on_path:
         within = goal.excess(point) <= 0.0
-        # A size is kept by what is coarse enough, an error by what is fine enough; where nothing is left, neither.
+        # Coarser settings meet a limit of size, finer ones a limit of error. Settings that left no network are too
+        # coarse for both.
         if within == (goal.max_bytes is not None) or point.bytes == _FAILED:
-            coarse = min(coarse, place)
+            coarse = min(coarse, position)
         else:
-            fine = max(fine, place)
+            fine = max(fine, position)
     return (fine + coarse) / 2.0
 
 
-def words(settings: CompressSettings) -> str:
-    """The settings that a search turns, in words."""
+def settings_text(settings: CompressSettings) -> str:
+    """Names and values of the searched settings, for messages."""
     return ", ".join(f"{name} {getattr(settings, name) or 0:.3g}" for name in searched(settings))
 
 
 def searched(settings: CompressSettings) -> list[str]:
-    """Names of the settings that a search turns, the others given."""
+    """Names of the settings that a search varies; they depend on the rule and the quantizer."""
     names = ["threshold"] if settings.rule == "log-alpha" and settings.sparsity is None else []
     if settings.quantizer in ("posterior", "size"):
         return [*names, "budget", "rate_weight"]
@@ -234,9 +236,9 @@ def searched(settings: CompressSettings) -> list[str]:
 
 
 def _worst(trials: Sequence[Any], metric: Metric) -> float:
-    """What a trial that left no network counts as: 100 %, or the highest figure so far where there is no highest."""
-    found = [float(trial.user_attrs.get("error", 0.0)) for trial in trials]
-    return 100.0 if metric.unit == "%" else max(found, default=100.0)
+    """The metric recorded for settings that left no network: 100 %, or the highest value so far in other units."""
+    values = [float(trial.user_attrs.get("error", 0.0)) for trial in trials]
+    return 100.0 if metric.unit == "%" else max(values, default=100.0)
 
 
 def _best(points: Sequence[Point], goal: Goal, metric: Metric) -> Point:
@@ -245,8 +247,8 @@ def _best(points: Sequence[Point], goal: Goal, metric: Metric) -> Point:
         closest = min(points, key=goal.excess)
         raise InputError(
             f"None of {len(points)} settings tried gives {goal.text(metric)}; the closest is "
-            f"{metric.text(closest.metric)} at {closest.bytes:,} bytes ({words(closest.settings)}); "
-            "ask for no more than that, or for more trials."
+            f"{metric.text(closest.metric)} at {closest.bytes:,} bytes ({settings_text(closest.settings)}); "
+            "relax the goal to that, or ask for more trials."
         )
     if goal.max_error is not None:
         return min(within, key=lambda point: (point.bytes, point.metric))
@@ -256,7 +258,7 @@ def _best(points: Sequence[Point], goal: Goal, metric: Metric) -> Point:
 
 
 def _knee(front: Sequence[Point]) -> Point:
-    """The point farthest below the line between the ends of the front, bytes on a logarithmic scale."""
+    """The point farthest below the line between the ends of the Pareto front, with bytes on a logarithmic scale."""
     first, last = front[0], front[-1]
     width = math.log(last.bytes / first.bytes) or 1.0
     height = (first.metric - last.metric) or 1.0
@@ -275,14 +277,14 @@ def _objectives(goal: Goal, point: Point) -> list[float]:
     return [point.metric] if goal.max_bytes is not None else [point.metric, size]
 
 
-def _on_path(
-    start: CompressSettings, place: float, fields: Sequence[str], spans: Mapping[str, tuple[float, float, bool]]
+def _settings_on_path(
+    start: CompressSettings, position: float, fields: Sequence[str], spans: Mapping[str, tuple[float, float, bool]]
 ) -> dict[str, float]:
-    """Values at a place of the path: all go from their fine end to their coarse one, but for the threshold."""
+    """The values at a position of the path: the threshold is constant, all others go from fine (0) to coarse (1)."""
     values: dict[str, float] = {}
     for field in fields:
         low, high, log = spans[field]
-        along = 1.0 - place if field == "clusters" else place
+        along = 1.0 - position if field == "clusters" else position  # fewer clusters are coarser
         if field == "threshold":
             values[field] = min(max(start.cut, low), high)
         elif log:

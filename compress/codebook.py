@@ -1,7 +1,7 @@
-"""Shared values by k-means, as Deep Compression has them (Han, Mao and Dally 2016, section 3).
+"""Shared values by k-means, as in Deep Compression (Han, Mao and Dally 2016, section 3).
 
-In one dimension clusters are intervals: with the values sorted, and their running sums at hand, a round of Lloyd's
-algorithm is a binary search for the K - 1 borders.
+In one dimension clusters are intervals. On sorted values with cumulative sums, an iteration of Lloyd's algorithm is a
+binary search for the K - 1 borders.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_ROUNDS = 100
-_SEED = 0  # of the random start: repeatable
+_ITERATIONS = 100
+_SEED = 0  # of the random start, so that results are repeatable
 
 
 def kmeans(values: Tensor, clusters: int, start: str) -> Tensor:
-    """At most `clusters` centroids of `values` (n,), sorted, float32: those that some value is nearest to.
+    """At most `clusters` centroids of `values` (n,), sorted, float32; centroids with no nearest value are left out.
 
-    start  of the centroids (section 3.2): linear, evenly from the least value to the greatest, which keeps large
-           weights, few but important; density, evenly over the values sorted; random, values drawn
+    start  initial centroids (section 3.2): linear, evenly spaced from the smallest value to the largest, which
+           represents the few large weights well; density, at evenly spaced quantiles; random, drawn from the values
     """
     ordered = np.sort(values.double().numpy())
     distinct = np.unique(ordered)
@@ -32,7 +32,7 @@ def kmeans(values: Tensor, clusters: int, start: str) -> Tensor:
         centroids = np.random.default_rng(_SEED).choice(distinct, clusters, replace=False)
     sums = np.concatenate([[0.0], np.cumsum(ordered)])
     centroids = np.unique(centroids)
-    for _ in range(_ROUNDS):
+    for _ in range(_ITERATIONS):
         borders = np.searchsorted(ordered, (centroids[1:] + centroids[:-1]) / 2.0)
         ends = np.concatenate([[0], borders, [len(ordered)]])
         counts = np.diff(ends)
@@ -44,7 +44,7 @@ def kmeans(values: Tensor, clusters: int, start: str) -> Tensor:
 
 
 def nearest_shared(values: Tensor, centroids: Tensor) -> Tensor:
-    """Each value that is not 0 replaced by its nearest centroid; float32, of the values' shape."""
+    """Replace each non-zero value by its nearest centroid. Returns float32 in the shape of `values`."""
     borders = (centroids[1:] + centroids[:-1]) / 2.0
     shared = centroids[torch.searchsorted(borders, values.float().contiguous())]
     return torch.where(values == 0, torch.zeros_like(shared), shared)

@@ -1,7 +1,7 @@
-"""Buffers that are no weights: constants of a network that are not finite, such as the -inf of an attention mask.
+"""Buffers with infinite or NaN values, such as an attention mask of -inf, which are constants rather than weights.
 
-A packed file holds finite numbers. Such a buffer stays a constant of the exported network, as a buffer that was
-registered with persistent=False does.
+A packed file holds only finite numbers. Such a buffer becomes a constant of the exported network, like a buffer that
+was registered with persistent=False.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..text import printable
 def user_buffers(network: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
     """The persistent buffers that training does not compute: name in the state dict, module, name in the module.
 
-    The statistics of batch and instance norms are left out: they come from training, and are finite unless it
+    The statistics of batch and instance norms are left out: training computes them, and they are finite unless it
     diverged.
     """
     for prefix, module in network.named_modules(remove_duplicate=False):
@@ -30,7 +30,7 @@ def user_buffers(network: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
 
 
 def keep_in_graph(network: nn.Module) -> list[str]:
-    """Take the user's buffers that are not finite out of the state dict, in place; their names."""
+    """Remove the user's buffers that are not finite from the state dict, in place. Returns their names."""
     kept = []
     for name, module, key in list(user_buffers(network)):
         buffer = module._buffers[key]
@@ -41,7 +41,7 @@ def keep_in_graph(network: nn.Module) -> list[str]:
 
 
 def note_on(names: list[str]) -> list[str]:
-    """What the user should know of buffers that stay in the graph."""
+    """One note for the user on each buffer that stays in the graph."""
     return [
         f"Buffer {printable(name)} holds infinite or NaN values; it stays a constant of the network and is not in the "
         "packed file."

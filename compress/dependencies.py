@@ -1,8 +1,8 @@
-"""torch-pruning's dependency graph, built and traversed under a limit of work.
+"""torch-pruning's dependency graph with a limit on its work.
 
 torch-pruning follows index lists along the edges of the autograd graph. On some networks (a local response norm, a
-channel shuffle) its lists grow on every round and the traversal never ends. Each edge here counts the indices that
-cross it, and the traversal stops with a WorkLimitError before memory or time run away.
+channel shuffle) these lists grow on every round and the traversal never ends. Here each edge counts the indices that
+cross it, and the traversal raises WorkLimitError before it exhausts memory or time.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-# One traversal may move so many indices, and building a graph may look up so many nodes. A 7 x 7 map of 2048 channels
-# that is flattened moves about 4 * 10^5 indices; 10^6 take about 100 MB and some seconds.
-_INDICES = 1_000_000
-_LOOKUPS = 2_000_000
+# Flattening a 7 x 7 map of 2048 channels moves about 4 * 10^5 indices; 10^6 indices take about 100 MB and some seconds.
+_LARGEST_INDICES = 1_000_000  # indices that one traversal may move
+_LARGEST_LOOKUPS = 2_000_000  # nodes that building a graph may look up
 
 
 class WorkLimitError(RuntimeError):
@@ -25,15 +24,15 @@ class WorkLimitError(RuntimeError):
 
 
 class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]  # torch-pruning has no types
-    """The same graph, which raises WorkLimitError in place of running without end."""
+    """torch-pruning's graph, which raises WorkLimitError instead of running without end."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._left = _LOOKUPS
+        self._remaining = _LARGEST_LOOKUPS
 
     def build_dependency(self, *args: Any, **kwargs: Any) -> DependencyGraph:
-        """As torch-pruning's; afterwards every edge is metered."""
-        self._left = _LOOKUPS
+        """Build the graph as torch-pruning does, then make every edge count its work."""
+        self._remaining = _LARGEST_LOOKUPS
         super().build_dependency(*args, **kwargs)
         for node in self.module2node.values():
             for edge in node.dependencies:
@@ -41,11 +40,11 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]  # t
         return self
 
     def get_pruning_group(self, module: nn.Module, pruning_fn: object, idxs: list[int]) -> Any:
-        """As torch-pruning's, for one limit of work."""
-        self._left = _INDICES
+        """Collect a group as torch-pruning does, within one limit of work."""
+        self._remaining = _LARGEST_INDICES
         return super().get_pruning_group(module, pruning_fn, idxs)
 
-    # torch-pruning infers widths by recursion; each step of it looks up one node.
+    # torch-pruning infers widths by recursion; each step looks up one node.
     def get_out_channels(self, module_or_node: object) -> Any:
         self.spend(1)
         return super().get_out_channels(module_or_node)
@@ -55,14 +54,14 @@ class DependencyGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]  # t
         return super().get_in_channels(module_or_node)
 
     def spend(self, work: int) -> None:
-        """Count `work`; raises WorkLimitError when none is left."""
-        self._left -= work
-        if self._left < 0:
+        """Subtract `work` from what remains of the limit. Raises WorkLimitError below 0."""
+        self._remaining -= work
+        if self._remaining < 0:
             raise WorkLimitError("following the channels takes more work than the limit allows")
 
 
 class _MeteredMappings(list[Any]):
-    """The index mappings of one edge, of which each counts what it is about to produce."""
+    """The index mappings of one edge; each counts the indices that it is about to produce."""
 
     def __init__(self, mappings: list[Any], graph: DependencyGraph) -> None:
         super().__init__(mappings)
@@ -75,7 +74,7 @@ class _MeteredMappings(list[Any]):
 
     def _metered(self, mapping: Any) -> Any:
         def mapped(indices: list[Any]) -> Any:
-            # A flattening multiplies the list by its stride; counted before the list is made.
+            # A flattening multiplies the length of the list by its stride. The work is counted before it is done.
             widens = not getattr(mapping, "reverse", False)
             self._graph.spend(len(indices) * (getattr(mapping, "_stride", 1) if widens else 1))
             return mapping(indices)
@@ -86,13 +85,13 @@ class _MeteredMappings(list[Any]):
 def dependency_graph(network: nn.Module, example: Tensor) -> DependencyGraph:
     """The traced dependencies of `network` for one input batch.
 
-    torch-pruning follows the autograd graph, so the parameters are made to require gradients, and a caller's
-    no_grad or inference_mode is set aside. Raises whatever torch-pruning raises, and WorkLimitError.
+    torch-pruning follows the autograd graph, so the parameters are set to require gradients, and a caller's no_grad or
+    inference_mode is switched off meanwhile. Raises WorkLimitError and any error of torch-pruning or the network.
     """
     with torch.inference_mode(False), torch.enable_grad():
         for parameter in network.parameters():
             parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
-        # A plain call: torch-pruning would first try to pass each example as an argument of its own.
+        # By default torch-pruning would first try to pass each example as a separate argument.
         return DependencyGraph().build_dependency(
             network, example.clone(), forward_fn=lambda network, inputs: network(inputs), verbose=False
         )

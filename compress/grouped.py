@@ -1,8 +1,9 @@
-"""Grouped convolutions when units are struck: each group must keep as many channels as the others.
+"""Removal of units from grouped convolutions: all groups must keep the same number of channels.
 
-A convolution of G groups over I inputs and O outputs holds its weight as (O, I / G, kernel): output o of group
-o // (O / G) reads the I / G inputs of its own group. What is left of it is again a grouped convolution only if all
-groups lose equally many channels, wherever these lie, or lose all and are gone. Dead units beyond that stay as zeros.
+A convolution of G groups with I inputs and O outputs holds its weight as (O, I / G, kernel): output o belongs to group
+o // (O / G) and reads the I / G inputs of that group. The remaining layer is a grouped convolution only if every group
+loses the same number of channels, in any positions, or loses all its channels and is removed. Further dead units stay,
+with weights of zero.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from .units import Layer, Slice, UnitGroup, is_grouped, layer_groups, layer_of
 
 @dataclass(frozen=True)
 class Side:
-    """The inputs or the outputs of one grouped convolution, and which unit each channel is part of.
+    """The inputs or the outputs of one grouped convolution, with the unit of each channel.
 
-    owner, unit  (channels,): position in the list of unit groups, and unit in that group; owner -1 has no unit
+    owner  (channels,): index into the list of unit groups; -1 for a channel without a unit
+    unit   (channels,): index of the unit in that group
     """
 
     groups: int
@@ -28,15 +30,15 @@ class Side:
     unit: Tensor
 
     def dead(self, masks: Sequence[Tensor]) -> Tensor:
-        """Which channels are parts of dead units; bool (groups, channels a group)."""
+        """Whether each channel belongs to a dead unit; bool (groups, channels per group)."""
         dead = torch.zeros(len(self.owner), dtype=torch.bool)
         for position, mask in enumerate(masks):
-            here = self.owner == position
-            dead[here] = mask[self.unit[here]]
+            owned = self.owner == position
+            dead[owned] = mask[self.unit[owned]]
         return dead.reshape(self.groups, -1)
 
     def revive(self, channels: Tensor, masks: Sequence[Tensor]) -> None:
-        """Take the units of `channels` (bool, as `dead` gives them) out of the masks."""
+        """Unmark the units of `channels` (bool, in the shape that `dead` returns) in the masks of dead units."""
         for position, mask in enumerate(masks):
             mask[self.unit[channels.flatten() & (self.owner == position)]] = False
 
@@ -49,16 +51,16 @@ class GroupedLayer:
     inputs: Side
     outputs: Side
 
-    def gone(self, masks: Sequence[Tensor]) -> Tensor:
-        """Groups that can leave whole, having neither an input nor an output left; bool (groups,)."""
-        gone = self.inputs.dead(masks).all(1) & self.outputs.dead(masks).all(1)
-        if bool(gone.all()):
-            gone[0] = False  # a convolution without channels cannot be run
-        return gone
+    def removable(self, masks: Sequence[Tensor]) -> Tensor:
+        """Whether each group has only dead inputs and outputs and can be removed; bool (groups,)."""
+        removable = self.inputs.dead(masks).all(1) & self.outputs.dead(masks).all(1)
+        if bool(removable.all()):
+            removable[0] = False  # a convolution without channels cannot run
+        return removable
 
     def balance(self, masks: Sequence[Tensor]) -> bool:
-        """Revive units until all groups that stay lose equally many; whether any had to be."""
-        stays = ~self.gone(masks)
+        """Revive units until all remaining groups lose the same number. Returns whether a unit was revived."""
+        stays = ~self.removable(masks)
         revived = False
         for side in (self.inputs, self.outputs):
             dead = side.dead(masks)
@@ -69,8 +71,8 @@ class GroupedLayer:
         return revived
 
     def cut(self, layer: Layer, masks: Sequence[Tensor]) -> Tensor:
-        """Flat indices in the layer's weight of what is left, in the shape of what is left (int64)."""
-        stays = ~self.gone(masks)
+        """For each remaining weight, its flat index in the original weight (int64, in the remaining shape)."""
+        stays = ~self.removable(masks)
         index = torch.arange(layer.weight.numel()).reshape(layer.weight.shape)
         rows = index.reshape(len(stays), -1, *layer.weight.shape[1:])
         parts = [
@@ -84,7 +86,7 @@ class GroupedLayer:
 
 
 def grouped_layers(network: nn.Module, groups: Sequence[UnitGroup]) -> list[GroupedLayer]:
-    """The grouped convolutions (depthwise ones apart) that feed or are fed by units."""
+    """The grouped convolutions, except depthwise ones, that produce or consume units."""
     names = dict.fromkeys(
         part.name
         for group in groups
@@ -102,7 +104,7 @@ def grouped_layers(network: nn.Module, groups: Sequence[UnitGroup]) -> list[Grou
 
 
 def balance(layers: Sequence[GroupedLayer], masks: Sequence[Tensor]) -> None:
-    """Revive units in the masks of the dead until every grouped convolution can lose what is left of them."""
+    """Revive units in the masks of dead units until every grouped convolution can lose the remaining ones."""
     revived = True
     while revived:
         revived = False

@@ -1,10 +1,10 @@
-"""Batch norms stored as two numbers a channel in place of four.
+"""Store batch norms as two numbers per channel instead of four.
 
 At inference a batch norm is y = (x - m) / sqrt(v + eps) * g + b. With
 
     g' = g / sqrt(v + eps),   b' = b - m g',   m' = 0,   v' = 1 - eps
 
-it computes the same, and the running statistics cost the file next to nothing.
+it computes the same function, and the constant running statistics take almost no bytes in the file.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def normalise_statistics(network: nn.Module) -> list[str]:
-    """Move the running statistics of every batch norm into its scale and shift, in place; the names of those norms.
+    """Move the running statistics of every batch norm into its scale and shift, in place. Returns the norms' names.
 
-    Norms without scale and shift, or without statistics, stay as they are.
+    Norms without scale and shift, or without statistics, are not changed.
     """
-    found: list[str] = []
+    names: list[str] = []
     for name, norm in network.named_modules():
         if not isinstance(norm, BATCH_NORMS) or not norm.affine or norm.running_mean is None:
             continue
@@ -33,5 +33,5 @@ def normalise_statistics(network: nn.Module) -> list[str]:
             norm.weight.copy_(scale)
             mean.zero_()
             variance.fill_(1.0 - norm.eps)
-        found.append(name)
-    return found
+        names.append(name)
+    return names

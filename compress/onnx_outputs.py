@@ -1,10 +1,11 @@
-"""What rounded weights do to the outputs of an ONNX model, measured in ONNX Runtime on random inputs.
+"""The error that rounded weights cause in the outputs of an ONNX model, measured in ONNX Runtime on random inputs.
 
-For each output y of the model, over all inputs x drawn,
+For each output y of the model, y^ with rounded weights, over all drawn inputs x,
 
-    (1)  error = sqrt(sum_x |y^(x) - y(x)|^2 / sum_x |y(x)|^2),
+    (1)  error = sqrt(sum_x |y^(x) - y(x)|^2 / sum_x |y(x)|^2).
 
-and the largest of these errors is what counts. Outputs of whole numbers (classes, indices) count by how many differ.
+The error of the model is the largest over its outputs. For integer outputs (classes, indices) it is the share of
+elements that differ.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
 _Array = NDArray[np.generic]
-# Extents tried for axes without a fixed one, of the batch and of the others: a model may need room for its kernels.
+# Extents to try for axes of variable extent: (batch axis, other axes). Kernels may need larger inputs.
 _EXTENTS = ((4, 1), (1, 1), (4, 16), (1, 16), (1, 64), (1, 224))
 _DRAWS = 3
 _TYPES = {
@@ -34,13 +35,14 @@ _TYPES = {
 
 
 class NotMeasuredError(Exception):
-    """The model's outputs cannot be measured here; the text is a clause that says why."""
+    """The model's outputs cannot be measured; the message is a clause with the reason."""
 
 
 class OnnxOutputs:
-    """The outputs of a model as it was given, and the inputs that they belong to.
+    """Random inputs of a model, and its outputs for them before its weights are rounded.
 
-    Raises NotMeasuredError when ONNX Runtime is not installed, cannot run the model, or gives other outputs each time.
+    Raises NotMeasuredError when ONNX Runtime is not installed or cannot run the model, and when the model's outputs
+    differ between two runs on the same inputs.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -48,10 +50,10 @@ class OnnxOutputs:
         self.inputs, self.expected = _first_that_runs(session)
         again = [_run(session, feed) for feed in self.inputs]
         if any(relative_error(a, b) > 1e-4 for a, b in zip(self.expected, again, strict=True)):
-            raise NotMeasuredError("the model gives other outputs each time it runs")
+            raise NotMeasuredError("the model returns different outputs each time it runs")
 
     def error(self, model: onnx.ModelProto) -> float:
-        """The error of equation (1), of the worst output, of the same model with other weights."""
+        """The largest error of an output, equation (1), of the same model with other weights."""
         session = _session(model)
         outputs = [_run(session, feed) for feed in self.inputs]
         return relative_error(_joined(self.expected), _joined(outputs))
@@ -64,18 +66,20 @@ def _session(model: onnx.ModelProto) -> Any:
         raise NotMeasuredError("ONNX Runtime is not installed") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # a model that cannot run is reported by us, once
+    options.log_severity_level = 4  # the caller reports a model that cannot run, once
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime and protobuf have many classes for a model that they do not take
-        raise NotMeasuredError(f"ONNX Runtime does not take the model ({reason_of(error)})") from None
+    except Exception as error:  # ONNX Runtime and protobuf raise many types for a model that they reject
+        raise NotMeasuredError(f"ONNX Runtime rejects the model ({reason_of(error)})") from None
 
 
 def _first_that_runs(session: Any) -> tuple[list[dict[str, _Array]], list[list[_Array]]]:
-    """Inputs of the first extents with which the model runs, and the outputs for them."""
-    for each in session.get_inputs():
-        if each.type not in _TYPES:
-            raise NotMeasuredError(f"its input {printable(each.name)} is a {each.type}, for which no values are drawn")
+    """Inputs of the first extents on which the model runs, and its outputs for them."""
+    for argument in session.get_inputs():
+        if argument.type not in _TYPES:
+            raise NotMeasuredError(
+                f"its input {printable(argument.name)} has type {argument.type}, for which no values can be drawn"
+            )
     reason = ""
     for batch, other in _EXTENTS:
         feeds = [dict(_drawn(session, batch, other, seed)) for seed in range(_DRAWS)]
@@ -87,47 +91,50 @@ def _first_that_runs(session: Any) -> tuple[list[dict[str, _Array]], list[list[_
 
 
 def _drawn(session: Any, batch: int, other: int, seed: int) -> Iterator[tuple[str, _Array]]:
-    """An input of each: normal, uniform from 0 to 1, or small; whole numbers 0 and 1, which index anything."""
+    """Values for each input of the model. Seed 0: normal; seed 1: uniform in [0, 1); other seeds: small normal.
+
+    Integer inputs are 0 or 1, which are valid indices into any axis longer than 1.
+    """
     generator = np.random.default_rng(seed)
-    for each in session.get_inputs():
+    for argument in session.get_inputs():
         shape = [
             extent if isinstance(extent, int) and extent > 0 else (batch if axis == 0 else other)
-            for axis, extent in enumerate(each.shape)
+            for axis, extent in enumerate(argument.shape)
         ]
-        kind = np.dtype(_TYPES[each.type])
-        if kind.kind != "f":
-            yield each.name, generator.integers(0, 2, shape).astype(kind)
+        dtype = np.dtype(_TYPES[argument.type])
+        if dtype.kind != "f":
+            yield argument.name, generator.integers(0, 2, shape).astype(dtype)
         elif seed == 1:
-            yield each.name, generator.random(shape).astype(kind)
+            yield argument.name, generator.random(shape).astype(dtype)
         else:
-            yield each.name, (generator.standard_normal(shape) * (1.0 if seed == 0 else 0.1)).astype(kind)
+            yield argument.name, (generator.standard_normal(shape) * (1.0 if seed == 0 else 0.1)).astype(dtype)
 
 
 def _run(session: Any, feed: dict[str, _Array]) -> list[_Array]:
     try:
         return [np.asarray(output) for output in session.run(None, feed)]
-    except Exception as error:  # as above; a sequence of unlike tensors raises here too
+    except Exception as error:  # as above; an output that is a sequence of tensors of different shapes raises as well
         raise NotMeasuredError(f"ONNX Runtime cannot run the model on random inputs ({reason_of(error)})") from None
 
 
 def _joined(runs: Sequence[Sequence[_Array]]) -> list[_Array]:
-    """The outputs of all runs, flat, output by output."""
+    """For each output, its values from all runs in one flat array."""
     return [np.concatenate([output.reshape(-1) for output in outputs]) for outputs in zip(*runs, strict=True)]
 
 
-def relative_error(expected: Sequence[_Array], found: Sequence[_Array]) -> float:
-    """The error of equation (1), of the worst output; infinite where shapes or finiteness differ."""
+def relative_error(expected: Sequence[_Array], actual: Sequence[_Array]) -> float:
+    """The largest error of an output, equation (1); infinite if shapes differ or other elements are finite."""
     worst = 0.0
-    for right, other in zip(expected, found, strict=True):
-        if right.shape != other.shape:
+    for reference, output in zip(expected, actual, strict=True):
+        if reference.shape != output.shape:
             return float("inf")
-        if right.dtype.kind != "f":
-            worst = max(worst, float(np.mean(right != other)) if right.size else 0.0)
+        if reference.dtype.kind != "f":
+            worst = max(worst, float(np.mean(reference != output)) if reference.size else 0.0)
             continue
-        finite = np.isfinite(right)
-        if not np.array_equal(np.isfinite(other), finite):
+        finite = np.isfinite(reference)
+        if not np.array_equal(np.isfinite(output), finite):
             return float("inf")
-        exact, rounded = right[finite].astype(np.float64), other[finite].astype(np.float64)
+        exact, rounded = reference[finite].astype(np.float64), output[finite].astype(np.float64)
         size, error = np.linalg.norm(exact), np.linalg.norm(rounded - exact)
         if error > 0.0:
             worst = max(worst, float(error / size) if size > 0.0 else float("inf"))

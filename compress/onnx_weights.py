@@ -1,7 +1,7 @@
-"""The weights of an ONNX model, wherever it keeps them.
+"""Read and replace the weights of an ONNX model, wherever it stores them.
 
-Weights stand in initializers, dense and sparse, of the main graph and of the graphs inside If, Loop and Scan nodes, in
-Constant nodes there and in the model's functions, and, by reference, in files beside the model.
+An ONNX model stores weights as dense and sparse initializers and as Constant nodes, in its main graph, in its functions
+and in the subgraphs of If, Loop and Scan nodes. Their values may be in external files in the model's folder.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import onnx
 
 _LARGEST_MODEL = (1 << 31) - 1  # bytes: protobuf's own limit
-_LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is written out
-_LARGEST_ATTRIBUTE = 16  # elements of a tensor in an attribute that are no weights: a fill value, coefficients
+_LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is converted to a dense one
+_LARGEST_ATTRIBUTE = 16  # elements; a larger tensor in an attribute holds weights, not a fill value or coefficients
 _Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class OnnxWeight:
-    """One tensor of a model, and its place there.
+    """One tensor of a model, and the message that holds it.
 
     holder  a TensorProto, a SparseTensorProto, or an AttributeProto with a list of floats
     """
@@ -39,7 +39,7 @@ class OnnxWeight:
     holder: Any
 
     def array(self) -> _Array:
-        """The values, dense; bfloat16, float8 and 4-bit numbers as float32. Raises CorruptFileError."""
+        """The values as a dense array; bfloat16, float8 and 4-bit numbers become float32. Raises CorruptFileError."""
         try:
             return self._read()
         except (ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError) as error:
@@ -51,25 +51,25 @@ class OnnxWeight:
         from onnx import SparseTensorProto, TensorProto, numpy_helper
 
         if isinstance(self.holder, TensorProto):
-            found: _Array = numpy_helper.to_array(self.holder)
+            array: _Array = numpy_helper.to_array(self.holder)
         elif isinstance(self.holder, SparseTensorProto):
             values = numpy_helper.to_array(self.holder.values)
             if math.prod(self.holder.dims) > _LARGEST_DENSE or min(self.holder.dims, default=1) < 0:
                 raise ValueError(f"{math.prod(self.holder.dims)} elements are too many for a dense tensor")
-            found = np.zeros(tuple(self.holder.dims), dtype=values.dtype)
-            found.reshape(-1)[self._places()] = values
+            array = np.zeros(tuple(self.holder.dims), dtype=values.dtype)
+            array.reshape(-1)[self._sparse_positions()] = values
         else:
-            found = np.asarray(self.holder.floats, dtype=np.float32)
-        return found.astype(np.float32) if found.dtype.kind == "V" else found
+            array = np.asarray(self.holder.floats, dtype=np.float32)
+        return array.astype(np.float32) if array.dtype.kind == "V" else array
 
     def replace(self, values: NDArray[np.float32]) -> None:
-        """Put decoded values in the place of the original ones, in their type."""
+        """Replace the values in the model by decoded ones, which are cast to the tensor's type."""
         from onnx import SparseTensorProto, TensorProto
 
         if isinstance(self.holder, TensorProto):
             self._put(self.holder, values)
         elif isinstance(self.holder, SparseTensorProto):
-            self._put(self.holder.values, values.reshape(-1)[self._places()])
+            self._put(self.holder.values, values.reshape(-1)[self._sparse_positions()])
         else:
             del self.holder.floats[:]
             self.holder.floats.extend(float(value) for value in values)
@@ -78,23 +78,23 @@ class OnnxWeight:
     def _put(holder: Any, values: _Array) -> None:
         from onnx import numpy_helper
 
-        kind = numpy_helper.to_array(holder).dtype
-        holder.CopyFrom(numpy_helper.from_array(values.astype(kind), holder.name))
+        dtype = numpy_helper.to_array(holder).dtype
+        holder.CopyFrom(numpy_helper.from_array(values.astype(dtype), holder.name))
 
-    def _places(self) -> NDArray[np.int64]:
+    def _sparse_positions(self) -> NDArray[np.int64]:
         """Flat indices of a sparse tensor's values."""
         from onnx import numpy_helper
 
-        places = numpy_helper.to_array(self.holder.indices).astype(np.int64)
-        if places.ndim == 2:
-            places = np.ravel_multi_index(tuple(places.T), tuple(self.holder.dims))
-        return np.asarray(places, dtype=np.int64)
+        positions = numpy_helper.to_array(self.holder.indices).astype(np.int64)
+        if positions.ndim == 2:
+            positions = np.ravel_multi_index(tuple(positions.T), tuple(self.holder.dims))
+        return np.asarray(positions, dtype=np.int64)
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """The model with the data of files beside it.
+    """Read a model and its external data.
 
-    Raises CorruptFileError when it is not whole, and InputError when it refers to a file outside its folder.
+    Raises CorruptFileError for a damaged file, and InputError for external data outside the model's folder.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -105,21 +105,22 @@ def read_model(path: Path) -> onnx.ModelProto:
             _check_location(path, weight)
         onnx.load_external_data_for_model(model, str(path.parent))
     except (DecodeError, OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
-        raise CorruptFileError(f"{path} is no whole ONNX model ({reason_of(error)}); export it again.") from None
+        raise CorruptFileError(f"{path} is not a complete ONNX model ({reason_of(error)}); export it again.") from None
     return model
 
 
 def find_weights(model: onnx.ModelProto) -> list[OnnxWeight]:
-    """All of a model's tensors but whole numbers in Constant nodes, which are shapes and axes and stay in the graph.
+    """All tensors of a model except integers in Constant nodes, which are shapes and axes and stay in the graph.
 
-    A tensor of an inner graph is named after the node and the attribute that hold it, one of a function after that.
+    The name of a tensor in a subgraph starts with the node and the attribute that hold it, the name of a tensor in a
+    function with the function.
     """
-    found = list(_of_graph(model.graph, ""))
+    weights = list(_of_graph(model.graph, ""))
     for function in model.functions:
-        found += _of_nodes(function.node, f"{function.name}/")
+        weights += _of_nodes(function.node, f"{function.name}/")
     names: set[str] = set()
     unique = []
-    for weight in found:
+    for weight in weights:
         name, number = weight.name, 1
         while name in names:
             number += 1
@@ -142,15 +143,15 @@ def _of_nodes(nodes: Any, scope: str) -> Iterator[OnnxWeight]:
 
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
     for number, node in enumerate(nodes):
-        inner = f"{scope}{node.name or f'{node.op_type}_{number}'}"
+        node_name = f"{scope}{node.name or f'{node.op_type}_{number}'}"
         for attribute in node.attribute:
             if attribute.type == AttributeProto.GRAPH:
-                yield from _of_graph(attribute.g, f"{inner}.{attribute.name}/")
+                yield from _of_graph(attribute.g, f"{node_name}.{attribute.name}/")
             elif attribute.type == AttributeProto.GRAPHS:
-                for each, graph in enumerate(attribute.graphs):
-                    yield from _of_graph(graph, f"{inner}.{attribute.name}.{each}/")
+                for index, graph in enumerate(attribute.graphs):
+                    yield from _of_graph(graph, f"{node_name}.{attribute.name}.{index}/")
             elif node.op_type == "Constant":
-                name = scope + (node.output[0] if node.output else inner)
+                name = scope + (node.output[0] if node.output else node_name)
                 if attribute.type == AttributeProto.TENSOR and attribute.t.data_type in floats:
                     yield OnnxWeight(name, attribute.t)
                 elif attribute.type == AttributeProto.SPARSE_TENSOR:
@@ -159,14 +160,14 @@ def _of_nodes(nodes: Any, scope: str) -> Iterator[OnnxWeight]:
                     yield OnnxWeight(name, attribute)
             elif attribute.type == AttributeProto.TENSOR and math.prod(attribute.t.dims) > _LARGEST_ATTRIBUTE:
                 raise InputError(
-                    f"Node {printable(inner)} of type {printable(node.op_type)} holds the tensor "
-                    f"{printable(attribute.name)} as an attribute; weights are compressed in initializers and Constant "
-                    "nodes, so move it there."
+                    f"Node {printable(node_name)} of type {printable(node.op_type)} holds the tensor "
+                    f"{printable(attribute.name)} as an attribute; move it to an initializer or a Constant node, where "
+                    "weights are compressed."
                 )
 
 
 def _check_location(path: Path, weight: OnnxWeight) -> None:
-    """Refuse data outside the model's folder: a model must not make us read any file of its choice."""
+    """Raise InputError for external data outside the model's folder: a model must not choose any file to be read."""
     from onnx import SparseTensorProto, TensorProto
 
     holder = weight.holder
@@ -180,10 +181,10 @@ def _check_location(path: Path, weight: OnnxWeight) -> None:
         if not file.is_relative_to(folder) or Path(location).is_absolute():
             raise InputError(
                 f"Tensor {printable(weight.name)} of {path} refers to {printable(location)}, outside the model's "
-                "folder; put its data beside the model."
+                "folder; move its data into that folder."
             )
         if not file.is_file():
             raise InputError(
-                f"Tensor {printable(weight.name)} of {path} refers to {printable(location)}, which is not there; copy "
-                "it beside the model."
+                f"Tensor {printable(weight.name)} of {path} refers to {printable(location)}, which does not exist; "
+                "copy it into the model's folder."
             )

@@ -1,4 +1,4 @@
-"""The result of compression, and the packed directory that carries it on."""
+"""The result of compression, and the packed directory that holds it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ..packed_format import (
     ORIGINAL,
     PACKED,
     WEIGHTS,
-    ChoiceRecord,
     PackedRecord,
     Preprocessing,
+    SearchRecord,
     StepRecord,
 )
 from .check_written import check_written
@@ -38,7 +38,7 @@ from .golden import golden_vectors
 from .settings import CompressSettings
 from .size_breakdown import layer_records, papers_columns
 
-_CHECKED = 8  # golden inputs that the exported program is run on before it is handed on
+_CHECKED = 8  # golden inputs on which the exported program is compared with the network
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,17 +47,20 @@ class Packed:
 
     weights   the `.bpz` file
     network   the shrunk network with the weights that the file decodes to, in evaluation mode
-    original  the network as it was given, posterior means and all
-    example   the inputs (n >= 1, ...) that it was compressed with
-    steps     error and size after each step
-    settings  that it was compressed by
-    notes     what the user should know, one sentence each
-    name      of the network; the bundle is called so
+    original  the network before compression, with the posterior means as its weights
+    example   the inputs (n >= 1, ...) that traced the network
+    steps     the metric and the size after each step
+    settings  the settings of the compression
+    notes     notes for the user, one sentence each
+    name      name of the network, which becomes the bundle's name
     golden    examples (n >= 1, ...) from the data whose outputs every runtime must reproduce; None takes `example`
-    preprocessing, labels, data  of the data set: how raw values become inputs, the names of classes, its name
-    measured_by, part  what the steps' metric is, and the part of the data set that it was measured on, where known
-    confusion_before, confusion  which class is taken for which, before and after compression, where that was measured
-    choice    how the settings were chosen, where a search chose them
+    preprocessing  how raw values of the data set become inputs
+    labels    names of the classes
+    data      name of the data set
+    choice    the record of the search that chose the settings; None without a search
+    measured_by  the metric of `steps`
+    part      the part of the data set that the metric was measured on; None if unknown
+    confusion_before, confusion  counts of true and predicted classes before and after compression; None if not measured
 
     >>> import pathlib, tempfile, torch, bayespress
     >>> packed = bayespress.compress(bayespress.bayesianize(torch.nn.Linear(4, 3)), torch.randn(8, 4), threshold=20.0)
@@ -81,7 +84,7 @@ class Packed:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     labels: tuple[str, ...] = ()
     data: str | None = None
-    choice: ChoiceRecord | None = None
+    choice: SearchRecord | None = None
     measured_by: Metric = ERROR
     part: Literal["validation", "test"] | None = None
     confusion_before: Confusion | None = None
@@ -107,20 +110,20 @@ class Packed:
 
     @property
     def original_parameters(self) -> int:
-        """Parameters of the network as it was given."""
+        """Number of parameters of the network before compression."""
         return sum(parameter.numel() for parameter in self.original.parameters())
 
     @property
     def ratio(self) -> float:
-        """4 bytes a parameter of the original over the size of the `.bpz`."""
+        """The compression ratio: 4 bytes per parameter of the original, divided by the size of the `.bpz`."""
         return 4.0 * self.original_parameters / len(self.weights)
 
     def save(self, path: StrPath, *, overwrite: bool = False) -> None:
-        """Write the `.bpz` alone.
+        """Write only the `.bpz` file.
 
-        overwrite  replace another `.bpz` file; a file of another kind is never replaced
+        overwrite  replace an existing `.bpz` file; a file of another kind is never replaced
 
-        Raises InputError when something is there that may not be replaced.
+        Raises InputError when `path` exists and may not be replaced.
         """
         write_output(Path(path), WEIGHT_FILE, self.weights, overwrite=overwrite)
 
@@ -135,12 +138,12 @@ class Packed:
     ) -> PackedRecord:
         """Write the packed directory (see packed_format.py) and return its record.
 
-        name, golden, labels  in place of the fields of this object
-        overwrite  replace another packed directory; a folder with anything else in it is never replaced
+        name, golden, labels  override the fields of this object
+        overwrite  replace an existing packed directory; a folder with other files is never replaced
 
-        Raises InputError when the network cannot be exported for inputs of this shape, when something is at `folder`
-        that may not be replaced, and as golden_vectors does; CheckFailedError when the exported program with the
-        decoded weights does not compute what the network does.
+        Raises InputError when the network cannot be exported for inputs of this shape, when `folder` exists and may
+        not be replaced, and for the reasons of golden_vectors. Raises CheckFailedError when the exported program with
+        the decoded weights computes other outputs than the network.
         """
         golden = self.golden if golden is None else golden
         vectors = golden_vectors(self.network, self.example if golden is None else golden)
@@ -166,19 +169,19 @@ class Packed:
             real_examples=vectors.real,
             notes=vectors.notes,
         )
-        with output_folder(Path(folder), PACKED, overwrite=overwrite) as fresh:
-            (fresh / WEIGHTS).write_bytes(self.weights)
+        with output_folder(Path(folder), PACKED, overwrite=overwrite) as partial:
+            (partial / WEIGHTS).write_bytes(self.weights)
             for network, file in ((self.network, NETWORK), (self.original, ORIGINAL)):
-                _export(network, vectors.inputs[:1], fresh / file)
-            check_written(fresh / NETWORK, self.weights, self.network, vectors.inputs[:_CHECKED])
+                _export(network, vectors.inputs[:1], partial / file)
+            check_written(partial / NETWORK, self.weights, self.network, vectors.inputs[:_CHECKED])
             arrays = {"input": vectors.inputs.contiguous(), "output": vectors.outputs.contiguous()}
-            save_file(arrays, fresh / GOLDEN)
-            record.write(fresh)
+            save_file(arrays, partial / GOLDEN)
+            record.write(partial)
         return record
 
 
 def _export(network: nn.Module, example: Tensor, path: Path) -> None:
-    """Export for one example, with buffers as parameters: what is in the `.bpz` is then no constant of the graph."""
+    """Export the network for one example. Buffers become parameters, so that tensors of the `.bpz` are not constants."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):
@@ -186,49 +189,49 @@ def _export(network: nn.Module, example: Tensor, path: Path) -> None:
                 delattr(module, name)
                 module.register_parameter(name, nn.Parameter(buffer))
     network.requires_grad_(False)
-    _take_masks_as_given(network)
+    _disable_mask_detection(network)
     try:
         with _quiet():
             program = torch.export.export(network, (example,))
     except Exception as error:
-        # torch.export raises dozens of types, user code any; all mean that this network has no static graph.
+        # torch.export and user code raise many types; all mean that this network has no static graph.
         raise InputError(
             f"{type(network).__name__} cannot be exported for an input of shape {tuple(example.shape)} "
             f"({reason_of(error)}); make its forward traceable."
         ) from error
-    program._example_inputs = None  # the file is for others: the user's examples, and the pickle they lie in, stay here
-    # Through memory: PyTorch's own writer ends the process when the disk is full.
+    program._example_inputs = None  # the file may be published, so it holds neither the user's data nor a pickle of it
+    # Written to memory first: PyTorch's own writer ends the process when the disk is full.
     archive = io.BytesIO()
     torch.export.save(program, archive)
     path.write_bytes(archive.getvalue())
 
 
-def _take_masks_as_given(network: nn.Module) -> None:
-    """Keep PyTorch's transformers from comparing a mask with a causal one, in place.
+def _disable_mask_detection(network: nn.Module) -> None:
+    """Stop PyTorch's transformers from comparing a mask with a causal one, in place.
 
-    They branch on the mask's values, which cannot be exported, to choose a faster kernel. Without the hint they apply
-    the mask that they are given.
+    They branch on the mask's values to choose a faster kernel, which cannot be exported. With the argument `is_causal`
+    set to False instead of None they apply the mask without a comparison.
     """
 
-    def without_hint(place: int, hint: str) -> Callable[..., tuple[Any, Any]]:
+    def none_to_false(position: int, name: str) -> Callable[..., tuple[Any, Any]]:
         def hook(_module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
-            if len(inputs) > place:
-                given = False if inputs[place] is None else inputs[place]
-                return (*inputs[:place], given, *inputs[place + 1 :]), named
-            return inputs, named | {hint: named.get(hint) or False}
+            if len(inputs) > position:
+                is_causal = False if inputs[position] is None else inputs[position]
+                return (*inputs[:position], is_causal, *inputs[position + 1 :]), named
+            return inputs, named | {name: named.get(name) or False}
 
         return hook
 
     for module in network.modules():
         if isinstance(module, nn.TransformerEncoder):
-            module.register_forward_pre_hook(without_hint(3, "is_causal"), with_kwargs=True)
+            module.register_forward_pre_hook(none_to_false(3, "is_causal"), with_kwargs=True)
         elif isinstance(module, nn.TransformerDecoder):
-            module.register_forward_pre_hook(without_hint(6, "tgt_is_causal"), with_kwargs=True)
+            module.register_forward_pre_hook(none_to_false(6, "tgt_is_causal"), with_kwargs=True)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what torch.export logs, graphs among it, from the terminal: a failure is reported in one sentence."""
+    """Silence the logs of torch.export, which include whole graphs: a failure is reported in one sentence."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""From a posterior to a packed network: threshold, strike, levels, retrained levels, bytes."""
+"""The steps of compression: threshold weights, remove units, choose levels, retrain them, encode."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def compress_network(
     data: Labelled | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Packed:
-    """Compress `network`, whose weights become the posterior's means; the module given is left as it is.
+    """Compress a copy of `network` with the posterior means as its weights; `network` itself is not changed.
 
     example   inputs (n >= 1, ...) for tracing the graph, from the data if possible
-    evaluate  the metric of a network, as its error in percent; called after each step, the figures are only reported
-    data      what to retrain on, where `settings` ask for that
+    evaluate  returns the metric of a network, for instance the error in percent; called after each step, for the record
+    data      the data for retraining; needed if `settings.retrain` is above 0
     progress  called with the name of each step as it begins
 
-    Computed weights (weight norm, spectral norm) become plain ones, and all tensors float32, see admit.py.
+    Computed weights (weight norm, spectral norm) become plain ones and all tensors become float32, see admit.py.
 
-    Raises InputError when the posterior does not fit the network, when nothing is left of it, when the network does
-    not give one tensor for these inputs or is not deterministic, and when retraining is asked for without data.
+    Raises InputError when the posterior does not fit the network, when no weight is left, when the network does not
+    return one tensor for these inputs or is not deterministic, and when retraining is asked for without data.
     """
     settings = settings or CompressSettings()
     log = progress or (lambda _step: None)
     steps: list[StepRecord] = []
     if settings.retrain and data is None:
-        raise InputError(f"{settings.retrain} epochs of retraining were asked for without data; give some to train on.")
+        raise InputError(f"{settings.retrain} epochs of retraining were asked for without data; give training data.")
     original, posterior, example, admitted = admit(network, posterior, example)
     parameters = sum(parameter.numel() for parameter in original.parameters())
 
@@ -73,39 +73,42 @@ def compress_network(
     _check_left(pruned, posterior, settings)
     record("threshold", pruned)
 
-    log("strike")
-    struck = shrink(pruned, example)
-    record("strike", struck.network)
+    log("remove units")
+    shrunk = shrink(pruned, example)
+    record("remove units", shrunk.network)
 
     log("levels")
-    codings = choose_codings(struck, posterior, settings)
-    rounded = round_to(struck, posterior, codings, settings)
-    # Rounding takes small weights to zero, and with them the last of some units.
-    levelled, weights = _finish(struck, rounded, codings, example, settings.profile)
+    codings = choose_codings(shrunk, posterior, settings)
+    rounded = round_to(shrunk, posterior, codings, settings)
+    # Rounding sets small weights to zero, and may leave further units without weights.
+    levelled, weights = _finish(shrunk, rounded, codings, example, settings.profile)
     _check_left(levelled.network, posterior, settings)
     record("levels", levelled.network, len(weights))
 
     if settings.retrain and data is not None:
         log("retraining")
-        network = copy.deepcopy(struck.network)
-        # Grids are trained from the means, and codebooks from where k-means put them.
+        network = copy.deepcopy(shrunk.network)
+        # Levels start from the posterior means, and shared values from the centroids of k-means.
         network.load_state_dict(
             {**network.state_dict(), **{n: t for n, t in rounded.items() if not isinstance(codings[n], codec.Grid)}}
         )
         codings = retrain(network, codings, data, settings, teacher=original, progress=log)
-        levelled, weights = _finish(struck, network.state_dict(), codings, example, settings.profile)
+        levelled, weights = _finish(shrunk, network.state_dict(), codings, example, settings.profile)
         _check_left(levelled.network, posterior, settings)
         record("retrained", levelled.network, len(weights))
 
-    notes = tuple(dict.fromkeys((*admitted, *struck.notes, *levelled.notes)))
+    notes = tuple(dict.fromkeys((*admitted, *shrunk.notes, *levelled.notes)))
     return Packed(weights, levelled.network, original, example, tuple(steps), settings, notes)
 
 
 def _finish(
-    struck: Shrunk, values: Mapping[str, Tensor], codings: Mapping[str, Coding], example: Tensor, profile: str
+    shrunk: Shrunk, values: Mapping[str, Tensor], codings: Mapping[str, Coding], example: Tensor, profile: str
 ) -> tuple[Shrunk, bytes]:
-    """The struck network with these values, struck again, and its file."""
-    network = copy.deepcopy(struck.network)
+    """Give the shrunk network these values, remove the units that died since, and encode it.
+
+    Returns the final network and the contents of its `.bpz` file.
+    """
+    network = copy.deepcopy(shrunk.network)
     network.load_state_dict({**network.state_dict(), **values})
     again = shrink(network, example)
     state = tensors_of(again.network)
@@ -117,16 +120,16 @@ def _finish(
 
 
 def _on_codings(state: Mapping[str, Tensor], codings: Mapping[str, Coding]) -> dict[str, Tensor]:
-    """The values that the file will hold. They are there already, but for biases that took up constants."""
-    found = {}
+    """The tensors rounded to their codings, by name. Only biases that absorbed constants still change here."""
+    rounded = {}
     for name, coding in codings.items():
         if isinstance(coding, codec.Grid):
             levels = torch.round(state[name].double() / coding.step)
-            found[name] = levels.float() * torch.tensor(coding.step, dtype=torch.float32)
+            rounded[name] = levels.float() * torch.tensor(coding.step, dtype=torch.float32)
         elif isinstance(coding, codec.Minifloat):
             values = coding.values(coding.nearest(state[name].float().numpy()))
-            found[name] = torch.from_numpy(values).reshape(state[name].shape)
-    return found
+            rounded[name] = torch.from_numpy(values).reshape(state[name].shape)
+    return rounded
 
 
 def _check_left(network: nn.Module, posterior: Posterior, settings: CompressSettings) -> None:
@@ -134,8 +137,8 @@ def _check_left(network: nn.Module, posterior: Posterior, settings: CompressSett
     if any(bool((state[name] != 0).any()) for name in posterior.variances if name in state):
         return
     raise InputError(
-        f"No weight is left by the rule {settings.rule} at {settings.cut:g}, a budget of {settings.budget:g} and a "
-        f"rate weight of {settings.rate_weight:g}; move the threshold, lower budget and rate weight, or train with "
+        f"The rule {settings.rule} with threshold {settings.cut:g}, budget {settings.budget:g} and rate weight "
+        f"{settings.rate_weight:g} leaves no weight; move the threshold, lower budget and rate weight, or train with "
         "less KL."
         if settings.sparsity is None
         else f"A sparsity of {settings.sparsity} % leaves no weight; ask for less."
@@ -143,7 +146,7 @@ def _check_left(network: nn.Module, posterior: Posterior, settings: CompressSett
 
 
 def _check_decoded(weights: bytes, network: nn.Module) -> None:
-    """What the file decodes to must be the network's weights to the last bit."""
+    """Raise AssertionError unless the file decodes to exactly the network's weights."""
     state = network.state_dict()
     for tensor in codec.decode(weights):
         expected = state[tensor.name].float()

@@ -1,11 +1,11 @@
-"""Whether two networks compute the same function, judged on inputs of several kinds and scales.
+"""Test whether two networks compute the same function, on inputs of several kinds and scales.
 
-Outputs are compared one by one, each relative to its own size over a batch: an output of 1e-4 beside one of 1 counts as
-much. With f and g the networks, x a batch, j an output and e the precision of the arithmetic,
+Each output is compared relative to its own largest value over a batch, so an output of size 1e-4 is checked as strictly
+as one of size 1. For networks f and g, a batch of inputs x, an output j and the machine epsilon e of the arithmetic,
 
     (1)  max_x |f_j - g_j|  <=  tolerance * max_x |f_j|  +  100 * max_x |f_j(x) - f_j(x (1 + 4 e))|.
 
-The second term is what rounding alone does to output j, which counts where an output is a difference of large numbers.
+The second term bounds the effect of rounding on output j. It matters where an output is a difference of large numbers.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_LARGE_EXAMPLE = 1024  # elements; of larger inputs fewer rows are enough, since each holds many values
+_LARGE_EXAMPLE = 1024  # elements; for larger inputs fewer rows suffice, since each holds many values
 _ROWS, _LARGE_ROWS = 8, 2
 _SCALES = (1.0, 1e-3, 30.0)
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Input batches for one network, and the precision that it runs in.
+    """Input batches for one network, its outputs, and the precision in which it runs.
 
-    network    a copy, in float64 where it runs in that
-    batches    each (rows, ...), all of one shape
-    expected   the outputs of `network` for each
-    precision  of the arithmetic, as torch.finfo says it (eps)
-    tolerance  of equation (1)
+    network    a copy, in float64 if it can run in float64
+    batches    (rows, ...) each, all of one shape
+    expected   the outputs of `network` for each batch
+    precision  machine epsilon of the arithmetic, see torch.finfo
+    tolerance  relative tolerance of equation (1)
     """
 
     network: nn.Module
@@ -41,23 +41,23 @@ class Probes:
 
     @property
     def blind(self) -> bool:
-        """Whether some output is NaN for every batch."""
+        """Whether any output is NaN for every batch, so that it cannot be compared."""
         return bool(torch.stack([outputs.isnan().any(0) for outputs in self.expected]).all(0).any())
 
     def difference(self, network: nn.Module, expected: Sequence[Tensor] | None = None) -> str:
-        """In what `network` computes something else, as a clause, or nothing.
+        """How the outputs of `network` differ from the expected ones, as a clause; an empty string if they agree.
 
-        expected  the outputs to compare with, in place of those of this object's network, of the first batches or all
+        expected  outputs for the first batches, or for all; None takes those of this object's network
         """
-        for batch, right in zip(self.batches, expected or self.expected, strict=False):
-            found = run(network, batch)
-            if found.shape != right.shape:
-                return f"their removal changes the shape of the outputs to {tuple(found.shape)}"
-            finite = torch.isfinite(right)
-            if not torch.allclose(found[~finite], right[~finite], equal_nan=True):
+        for batch, reference in zip(self.batches, expected or self.expected, strict=False):
+            outputs = run(network, batch)
+            if outputs.shape != reference.shape:
+                return f"their removal changes the shape of the outputs to {tuple(outputs.shape)}"
+            finite = torch.isfinite(reference)
+            if not torch.allclose(outputs[~finite], reference[~finite], equal_nan=True):
                 return "their removal makes outputs infinite or finite"
-            error = torch.where(finite, found - right, 0.0).abs().amax(0)
-            scale = torch.where(finite, right, 0.0).abs().amax(0)
+            error = torch.where(finite, outputs - reference, 0.0).abs().amax(0)
+            scale = torch.where(finite, reference, 0.0).abs().amax(0)
             excess = error - self.tolerance * scale
             if bool((excess > 0).any()):
                 excess -= 100.0 * self._noise(batch)
@@ -67,11 +67,11 @@ class Probes:
         return ""
 
     def _noise(self, batch: Tensor) -> Tensor:
-        """How far rounding alone moves every output, the second term of equation (1); of the shape of one row."""
+        """The change of each output caused by rounding alone, as in equation (1); the shape of one row of outputs."""
         if not batch.is_floating_point():
             return torch.zeros(())
-        still, moved = run(self.network, batch), run(self.network, batch * (1.0 + 4.0 * self.precision))
-        return torch.where(torch.isfinite(still) & torch.isfinite(moved), still - moved, 0.0).abs().amax(0)
+        exact, perturbed = run(self.network, batch), run(self.network, batch * (1.0 + 4.0 * self.precision))
+        return torch.where(torch.isfinite(exact) & torch.isfinite(perturbed), exact - perturbed, 0.0).abs().amax(0)
 
 
 def run(network: nn.Module, batch: Tensor) -> Tensor:
@@ -82,10 +82,10 @@ def run(network: nn.Module, batch: Tensor) -> Tensor:
 
 
 def make_probes(network: nn.Module, example: Tensor) -> Probes:
-    """Probes around `example` (n >= 1, ...). Raises what the network raises on the example itself."""
+    """Input batches derived from `example` (n >= 1, ...). Raises the network's own error if it fails on the example."""
     rows = _ROWS if example[0].numel() <= _LARGE_EXAMPLE else _LARGE_ROWS
     failure: Exception | None = None
-    # A forward may know its own batch size, or mix float64 with what it makes in float32 itself.
+    # A forward may depend on a fixed batch size, or fail in float64 because it creates float32 tensors itself.
     for cast in (torch.float64, None):
         for batch in (example[:rows], example):
             if cast is None:
@@ -102,8 +102,8 @@ def make_probes(network: nn.Module, example: Tensor) -> Probes:
 
 
 def _precision_of(network: nn.Module) -> torch.dtype:
-    kinds = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
-    return max(kinds or {torch.float32}, key=lambda dtype: torch.finfo(dtype).eps)
+    dtypes = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
+    return max(dtypes or {torch.float32}, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 def _probes(network: nn.Module, example: Tensor, precision: float, tolerance: float) -> Probes:
@@ -112,14 +112,14 @@ def _probes(network: nn.Module, example: Tensor, precision: float, tolerance: fl
         try:
             expected = run(network, batch)
         except Exception:
-            continue  # inputs of our making need not suit a network; the example does
+            continue  # a network need not accept generated inputs; it accepts the example
         probes.batches.append(batch)
         probes.expected.append(expected)
     return probes
 
 
 def _inputs(example: Tensor) -> list[Tensor]:
-    """The example, the example at other scales, noise, and zeros; of whole numbers only mixtures of the example."""
+    """The example, its shuffled values, other scales, noise and zeros. Integer inputs are never scaled or replaced."""
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(example.numel(), generator=generator)
     shuffled = example.flatten()[order].reshape(example.shape)
@@ -130,7 +130,11 @@ def _inputs(example: Tensor) -> list[Tensor]:
 
 
 def perturbations(shape: torch.Size, like: Tensor) -> list[Callable[[], Tensor]]:
-    """Makers of values that a unit without listeners may take: of both signs, only high, and only low."""
+    """Functions that draw replacement values for a unit's outputs: of both signs, only positive, only negative.
+
+    shape  of the values
+    like   values of the same type, whose size sets the size of the replacements
+    """
     size = 1.0 + float(like.abs().amax()) if like.numel() else 1.0
     size = size if size < 1e3 else 1e3
 

@@ -1,7 +1,7 @@
-"""Published results for the networks of the field's tables, to lay beside one's own.
+"""Published compression results, for comparison in reports.
 
-Ratios are over 4 bytes a parameter of the original network. Some papers count parameters only, or estimate bits: `kind`
-says so. Errors are top-1, in percent, on the test set.
+Ratios are relative to 4 bytes per parameter of the original network. Some papers count only parameters, or estimate
+bits instead of writing a file; `kind` states which. Errors are top-1 errors in percent on the test set.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 
 class Published(NamedTuple):
-    """One row of a table."""
+    """One published result.
+
+    kind           what the ratio counts: file, parameters, or an estimate
+    ratio          size of the original network over the compressed size
+    error_percent  top-1 test error
+    """
 
     method: str
     kind: str
@@ -53,5 +58,5 @@ PUBLISHED: dict[tuple[str, str], tuple[Published, ...]] = {
 
 
 def published(model: str, data: str | None) -> tuple[Published, ...]:
-    """The rows for a network on a data set, by their names here; none where no table has it."""
+    """The published results for a model and a data set, by their names in this package; empty if there are none."""
     return PUBLISHED.get((model, data or ""), ())

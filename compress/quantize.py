@@ -1,4 +1,4 @@
-"""From float weights to the integers and value maps that the codec writes."""
+"""Convert float weights to the integer levels and value maps that the codec writes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..errors import InputError
 from .tensors import tensors_of
 
 SHARED: Final = "shared"
-# How a tensor that already has its final values is written: on a grid, as small floats, or by its distinct values.
+# The form in which a tensor is written: levels of a grid, small floats, or indices into its distinct values.
 Coding: TypeAlias = Grid | Minifloat | Literal["shared"]
 
-# A level beyond this says that the step does not fit the tensor: 20 bits a weight are no compression.
+# A level beyond this means that the step does not fit the tensor: 20 bits per weight are no compression.
 _LARGEST_LEVEL = 1 << 20
 
 
 def grid_levels(name: str, tensor: Tensor, step: float) -> Tensor:
-    """Nearest level of each element on a grid of this step; int32, ties to even.
+    """The nearest level of each element on a grid of this step; int32, ties to even.
 
     Raises InputError when a level would need more than 21 bits.
     """
@@ -36,24 +36,24 @@ def grid_levels(name: str, tensor: Tensor, step: float) -> Tensor:
 
 
 def grid_values(levels: Tensor, step: float) -> Tensor:
-    """What every decoder makes of the levels: float32(level) * float32(step), rounded once."""
+    """The values that every decoder computes from the levels: float32(level) * float32(step), rounded once."""
     return levels.to(torch.float32) * torch.tensor(step, dtype=torch.float32)
 
 
 def storable_step(step: float) -> float:
-    """The nearest step with 8 significant bits: the file then stores it in two bytes in place of four."""
+    """The nearest step with 8 significant bits, which the file stores in two bytes instead of four."""
     mantissa, exponent = math.frexp(step)
     return math.ldexp(round(mantissa * 256), exponent - 8)
 
 
 def distinct_values(tensor: Tensor) -> Tensor:
-    """The values other than 0, sorted; float32."""
+    """The distinct values of a tensor except 0, sorted; float32."""
     values: Tensor = torch.unique(tensor[tensor != 0])
     return values.float()
 
 
 def codebook_tensor(name: str, tensor: Tensor) -> QuantizedTensor:
-    """A tensor of few distinct values as indices into them; index 0 is 0."""
+    """Encode a tensor with few distinct values as indices into a codebook; index 0 is the value 0."""
     values = distinct_values(tensor)
     levels = torch.where(tensor == 0, 0, torch.searchsorted(values, tensor.float().contiguous()) + 1)
     book = torch.cat([values.new_zeros(1), values])
@@ -61,10 +61,10 @@ def codebook_tensor(name: str, tensor: Tensor) -> QuantizedTensor:
 
 
 def to_tensors(network: nn.Module, codings: Mapping[str, Coding]) -> list[QuantizedTensor | RawTensor]:
-    """The network's tensors for the codec, in state-dict order.
+    """The network's tensors in the form that the codec writes, in state-dict order.
 
-    Those without a coding are written as raw float32. Integer buffers (batch counters) mean nothing at inference and
-    are left out.
+    Tensors without a coding are written as raw float32. Integer buffers (batch counters) have no effect at inference
+    and are left out.
     """
     tensors: list[QuantizedTensor | RawTensor] = []
     for name, tensor in tensors_of(network).items():

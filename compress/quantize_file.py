@@ -1,4 +1,4 @@
-"""Compressing a file of weights that was not trained here: no posterior, so the user says how exact they shall stay."""
+"""Compress a file of weights that has no posterior: the user gives the tolerance of the weights' rounding error."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from .onnx_weights import OnnxWeight
 
 SUFFIXES = (".safetensors", *PYTORCH, ".onnx")
-_TRIES = 8  # tolerances of the weights that are tried until outputs are within the one asked for
-_FINEST = 1e-7  # relative error of float32 itself
-_NAMED = 3  # tensors that a note names before it only counts
+_MOST_ATTEMPTS = 8  # weight tolerances that are tried until the outputs meet the requested tolerance
+_FINEST = 1e-7  # relative rounding error of float32
+_NAMED = 3  # tensors that a note names; the others are counted
 
 Progress = Callable[[int, int], None]
-_Write = Callable[[Iterable[codec.Tensor], int], int]  # tensors and their number to a file; its size in bytes
+_Write = Callable[[Iterable[codec.Tensor], int], int]  # writes tensors, given their number; returns the size in bytes
 
 
 @dataclass(frozen=True)
 class CompressedFile:
-    """What became of a file of weights.
+    """The result of compressing a file of weights.
 
-    size           of the `.bpz` in bytes
-    errors         of each tensor, by name: the largest relative error of its slices, see round_tensor.py
-    outputs_error  of an ONNX model that could be run: the relative error of its worst output, see onnx_outputs.py
-    tolerance      of the weights: the one asked for, or a finer one that keeps the outputs within that
-    notes          what the user should know, one sentence each
+    size           size of the `.bpz` in bytes
+    errors         name of each tensor, and the largest relative error of its slices, see round_tensor.py
+    outputs_error  largest relative error of an output of an ONNX model, see onnx_outputs.py; None if not measured
+    tolerance      tolerance of the weights: the requested one, or a finer one that keeps the outputs within it
+    notes          notes for the user, one sentence each
     """
 
     size: int
@@ -56,24 +56,24 @@ def compress_file(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> CompressedFile:
-    """Write a `.bpz` file of the weights in `path` to `out`.
+    """Write the weights in `path` as a `.bpz` file to `out`.
 
-    tolerance  relative root mean square error of a tensor, and of every row and column of it, at most: 0.01 for 1 %.
-               Of an ONNX model that ONNX Runtime can run it is also the relative error of the outputs, at most
+    tolerance  largest relative root mean square error of a tensor and of each of its rows and columns: 0.01 for 1 %.
+               For an ONNX model that ONNX Runtime can run, also the largest relative error of its outputs
     threads, progress, overwrite  see codec.write
 
-    Vectors (biases, norms, statistics), tensors of a few elements and whole numbers stay as they are; the others are
-    rounded, see round_tensor.py. Everything decodes to float32. Of a safetensors file memory holds `threads` tensors at
-    a time, and one more.
+    Vectors (biases, norms, statistics), tensors of a few elements and integers are stored exactly; other tensors are
+    rounded, see round_tensor.py. All tensors decode to float32. For a safetensors file, memory holds at most
+    `threads` + 1 tensors at a time.
 
     Raises InputError for a tolerance out of range, for weights that are not finite or do not fit float32 and for a file
-    of another kind, and CorruptFileError for one that is not whole.
+    of another format, and CorruptFileError for a damaged file.
     """
     if not 0.0 < tolerance < 1.0:
-        raise InputError(f"The tolerance is {tolerance}; it is a relative error above 0 and below 1, like 0.01.")
+        raise InputError(f"The tolerance is {tolerance}; give a relative error above 0 and below 1, such as 0.01.")
     check_ending(path)
     if not path.is_file():
-        raise InputError(f"There is no file {path}; name one that holds weights.")
+        raise InputError(f"There is no file {path}; name a file that holds weights.")
 
     def write(tensors: Iterable[codec.Tensor], count: int) -> int:
         return codec.write(out, tensors, progress, profile=profile, threads=threads, count=count, overwrite=overwrite)
@@ -85,13 +85,13 @@ def compress_file(
 
 
 def check_ending(path: Path) -> None:
-    """Raises InputError unless `path` ends as one of the formats does that weights are read from."""
+    """Raises InputError unless `path` has the ending of a format that weights are read from."""
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; weights are read from {', '.join(SUFFIXES)}.")
 
 
 def _compress_arrays(path: Path, arrays: Arrays, tolerance: float, write: _Write) -> CompressedFile:
-    """Tensors one by one, of whose network nothing is known."""
+    """Compress named arrays one at a time, without a network to run."""
     count, tensors = arrays
     if count == 0:
         raise InputError(f"{path} holds no tensors; name a file that holds weights.")
@@ -100,19 +100,19 @@ def _compress_arrays(path: Path, arrays: Arrays, tolerance: float, write: _Write
 
     def rounded() -> Iterator[codec.Tensor]:
         for name, array in tensors:
-            found = round_tensor(name, array, tolerance)
-            errors.append((name, found.error))
-            notes.extend(found.notes)
+            result = round_tensor(name, array, tolerance)
+            errors.append((name, result.error))
+            notes.extend(result.notes)
             del array
-            yield found.tensor
-            del found
+            yield result.tensor
+            del result
 
     size = write(rounded(), count)
     return CompressedFile(size, errors, None, tolerance, tuple(notes))
 
 
 def _compress_onnx(path: Path, tolerance: float, write: _Write) -> CompressedFile:
-    """The weights of a model, so fine that its outputs are within the tolerance, where these can be measured."""
+    """Compress the weights of a model, with a tolerance fine enough for its outputs if these can be measured."""
     from .onnx_outputs import NotMeasuredError, OnnxOutputs
     from .onnx_weights import find_weights, read_model
 
@@ -124,40 +124,40 @@ def _compress_onnx(path: Path, tolerance: float, write: _Write) -> CompressedFil
     try:
         outputs = OnnxOutputs(model)
     except NotMeasuredError as reason:
-        notes.append(f"Only the weights' error was measured, not the outputs': {reason}.")
+        notes.append(f"Only the error of the weights was measured, not that of the outputs: {reason}.")
     arrays = [(weight, weight.array()) for weight in weights]
     finer, outputs_error = tolerance, None
-    for attempt in range(_TRIES):
-        found = [(weight, round_tensor(weight.name, array, finer)) for weight, array in arrays]
+    for attempt in range(_MOST_ATTEMPTS):
+        rounded = [(weight, round_tensor(weight.name, array, finer)) for weight, array in arrays]
         if outputs is None:
             break
-        for weight, each in found:
-            weight.replace(each.tensor.values())
+        for weight, result in rounded:
+            weight.replace(result.tensor.values())
         try:
             outputs_error = outputs.error(model)
         except NotMeasuredError:
             outputs_error = math.inf
-        if outputs_error <= tolerance or finer <= _FINEST or attempt == _TRIES - 1:
+        if outputs_error <= tolerance or finer <= _FINEST or attempt == _MOST_ATTEMPTS - 1:
             break
         finer = max(_FINEST, finer * min(0.5, max(0.01, 0.8 * tolerance / outputs_error)))
     if outputs_error is not None and outputs_error > tolerance:
         notes.append(
-            f"Outputs are off by {outputs_error:.2g} with weights rounded to {finer:.2g}, more than the tolerance of "
-            f"{tolerance:g}; the model amplifies what float32 itself rounds."
+            f"The relative error of the outputs is {outputs_error:.2g} with weights rounded to {finer:.2g}, above the "
+            f"tolerance of {tolerance:g}; the model amplifies the rounding errors of float32."
         )
     elif finer < tolerance:
         notes.append(
             f"Weights were rounded to {finer:.2g}, so that outputs stay within the tolerance of {tolerance:g}."
         )
-    for _, each in found:
-        notes.extend(each.notes)
-    size = write([each.tensor for _, each in found], len(found))
-    errors = [(weight.name, each.error) for weight, each in found]
+    for _, result in rounded:
+        notes.extend(result.notes)
+    size = write([result.tensor for _, result in rounded], len(rounded))
+    errors = [(weight.name, result.error) for weight, result in rounded]
     return CompressedFile(size, errors, outputs_error, finer, tuple(notes))
 
 
 def _compressible(weights: list[OnnxWeight]) -> tuple[list[OnnxWeight], list[str]]:
-    """The tensors that a file can hold; notes name those of text, masks, and indices beyond what float32 holds."""
+    """The tensors that a `.bpz` file can hold; notes name the masks, the text and the integers that it cannot."""
     kept: list[OnnxWeight] = []
     masks: list[str] = []
     others: list[str] = []

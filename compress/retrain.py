@@ -1,15 +1,16 @@
-"""Retraining of levels and codebooks with the structure fixed.
+"""Retrain levels and shared values while the structure of the network stays fixed.
 
-What is trained is what the file will hold. A weight on a grid of step s is s round(u), u its real-valued level; the
-rounding is passed over backwards (Bengio et al. 2013, section 2.3), and the step is trained with the levels. A weight
-that shares a value moves with all that share it (Han et al. 2016, section 3.3). The loss is the length, in nats an
-example, of a message that sends a receiver first the network and then the labels (Hinton and van Camp 1993),
+The trained parameters are those that the file will hold. A weight on a grid of step s is s round(u), where u is its
+real-valued level. The backward pass treats the rounding as the identity (Bengio et al. 2013, section 2.3), and the step
+is trained together with the levels. A shared value is one parameter for all weights that use it (Han et al. 2016,
+section 3.3). The loss is the length, in nats per example, of a message that transmits first the network and then the
+labels (Hinton and van Camp 1993),
 
     (7)  -mean log p(label | input, s round(u))  +  rate * log 2 * bits(u) / N,
 
-with the bits of equation (6) in rate.py, by straight lines between whole levels, and N training examples. Weights that
-were struck out stay so; others may go on to 0. Tensors that have no coding, and the statistics of batch norms, stay as
-they are.
+with the bits of equation (6) in rate.py, interpolated linearly between integer levels, and N training examples. Pruned
+weights stay 0, and further weights may become 0. Tensors without a coding and the statistics of batch norms do not
+change.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from .rate import LevelBits
 from .settings import CompressSettings
 from .tensors import tensors_of
 
-_REFRESH = 100  # batches between two counts of how often each level occurs
-_STEP_RATE = 0.1  # learning rate of the logarithm of a step, relative to that of levels
-_SPARE = 4  # magnitudes beyond the present largest that have a price until the next count
+_COUNT_INTERVAL = 100  # batches between two counts of how often each level occurs
+_STEP_LEARNING_RATE = 0.1  # learning rate of the logarithm of a step, relative to that of levels
+_SPARE = 4  # number of magnitudes beyond the largest one that have a cost until the next count
 
 
 def _cross_entropy(outputs: Tensor, labels: Any) -> Tensor:
-    """Of classes, as labels.class_labels takes them."""
+    """Mean cross entropy in nats of outputs (n, classes, ...) and labels as labels.class_labels accepts them."""
     return F.cross_entropy(outputs, class_labels(labels, len(outputs), outputs.shape[1], "A batch to retrain on"))
 
 
@@ -48,14 +49,14 @@ def _soft_cross_entropy(outputs: Tensor, teacher: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Data to retrain on, and the loss.
+    """The data and the loss of retraining.
 
-    batches   the batches of an epoch, by its number: inputs (n, ...) and targets (n, ...)
-    count     batches in an epoch
-    examples  in an epoch
-    nll       of outputs (n, ...) and targets as the batches give them: -log p(target | output) in nats, the mean over
-              examples; by default cross entropy, outputs (n, classes) and classes of any integer type
-    soft_nll  the same with the outputs of the original network in place of targets, for distillation
+    batches   returns the batches of an epoch, given its number: inputs (n, ...) and targets (n, ...)
+    count     number of batches in an epoch
+    examples  number of examples in an epoch
+    nll       the loss of outputs (n, ...) and targets: -log p(target | output) in nats, the mean over examples. The
+              default is cross entropy of outputs (n, classes) and class numbers of any integer type
+    soft_nll  the loss of outputs and the outputs of the original network instead of targets, for distillation
     """
 
     batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]]
@@ -70,48 +71,48 @@ class _Part(nn.Module):
 
     @abstractmethod
     def values(self) -> dict[str, Tensor]:
-        """The tensors as the file will hold them, with gradients that see no rounding."""
+        """The tensors as the file will hold them, by name; their gradients pass through the rounding unchanged."""
 
     @abstractmethod
     def codings(self) -> dict[str, tuple[Tensor, Coding]]:
-        """The same at the end, without gradients, and what they lie on."""
+        """The final values, without gradients, and their coding, by name."""
 
 
 class _OnGrid(_Part):
-    """Tensors of one layer that share a step. Only weights that are not 0 at the start have a level to train."""
+    """Tensors of one layer that share a step. Only weights that are non-zero at the start have a trainable level."""
 
     def __init__(self, tensors: Mapping[str, Tensor], step: float) -> None:
         super().__init__()
         self.names = list(tensors)
         self.shapes = [tensor.shape for tensor in tensors.values()]
-        self.places = [tensor.flatten().nonzero().flatten() for tensor in tensors.values()]
+        self.indices = [tensor.flatten().nonzero().flatten() for tensor in tensors.values()]
         self.log_step = nn.Parameter(torch.tensor(math.log(step)))
         self.levels = nn.ParameterList(
             [
-                tensor.flatten()[place].float() / step
-                for tensor, place in zip(tensors.values(), self.places, strict=True)
+                tensor.flatten()[index].float() / step
+                for tensor, index in zip(tensors.values(), self.indices, strict=True)
             ]
         )
         self.count()
 
     def count(self) -> None:
-        """See afresh how often each level occurs."""
-        self.bits = [LevelBits(self.whole(k), _SPARE).at(place) for k, place in enumerate(self.places)]
+        """Recount how often each level occurs, which sets the bits of levels."""
+        self.bits = [LevelBits(self.rounded(k), _SPARE).at(index) for k, index in enumerate(self.indices)]
 
-    def whole(self, k: int) -> Tensor:
-        """The k-th tensor's levels as they round."""
+    def rounded(self, k: int) -> Tensor:
+        """The rounded levels of the k-th tensor, in its shape."""
         levels: Tensor = self.levels[k].detach()
-        return self._spread(k, levels.round())
+        return self._scatter(k, levels.round())
 
     def values(self) -> dict[str, Tensor]:
         step = self.log_step.exp()
         return {
-            name: self._spread(k, step * (levels + (levels.round() - levels).detach()))
+            name: self._scatter(k, step * (levels + (levels.round() - levels).detach()))
             for k, (name, levels) in enumerate(zip(self.names, self.levels, strict=True))
         }
 
     def add_length_gradient(self, weight: float) -> None:
-        """Add `weight` times the gradient of the levels' bits to theirs, behind the backward pass."""
+        """Add `weight` times the gradient of the bits to the levels' gradients, after the backward pass."""
         for bits, levels in zip(self.bits, self.levels, strict=True):
             if levels.grad is not None:
                 levels.grad.add_(bits.slope(levels.detach()), alpha=weight)
@@ -119,13 +120,14 @@ class _OnGrid(_Part):
     def codings(self) -> dict[str, tuple[Tensor, Coding]]:
         step = storable_step(math.exp(self.log_step.item()))
         return {
-            name: (grid_values(self.whole(k).to(torch.int32), step), Grid(step)) for k, name in enumerate(self.names)
+            name: (grid_values(self.rounded(k).to(torch.int32), step), Grid(step))
+            for k, name in enumerate(self.names)
         }
 
-    def _spread(self, k: int, values: Tensor) -> Tensor:
-        """Values (n,) of the weights that have a level, among zeros in the k-th tensor's shape."""
+    def _scatter(self, k: int, values: Tensor) -> Tensor:
+        """The k-th tensor with `values` (n,) at the weights that have a level, and 0 elsewhere."""
         flat = values.new_zeros(self.shapes[k].numel())
-        return flat.index_put((self.places[k],), values).reshape(self.shapes[k])
+        return flat.index_put((self.indices[k],), values).reshape(self.shapes[k])
 
 
 class _OnCodebook(_Part):
@@ -157,15 +159,15 @@ def retrain(
     teacher: nn.Module | None = None,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> dict[str, Coding]:
-    """Retrain `network` in place; the codings that its tensors then lie on.
+    """Retrain `network` in place. Returns the new codings, to which its tensors are rounded.
 
-    codings  by tensor name. What is to lie on a grid need not do so yet: its levels are rounded from where it is
-    teacher  whose outputs are among the labels, by the weight settings.distill; takes the same inputs
+    codings  by tensor name. A tensor with a grid need not be rounded yet: its levels start from its present values
+    teacher  network whose outputs are also targets, with the weight settings.distill; it takes the same inputs
 
-    Raises InputError when the loss stops being finite.
+    Raises InputError when the loss becomes infinite or NaN.
     """
     state = tensors_of(network)
-    parameters = dict(network.named_parameters())  # batch norms' statistics are not trained
+    parameters = dict(network.named_parameters())  # statistics of batch norms are buffers and are not trained
     parts = _parts(parameters, codings, together=settings.shared)
     if not parts or settings.retrain == 0:
         return dict(codings)
@@ -177,7 +179,7 @@ def retrain(
     for epoch in range(settings.retrain):
         total = 0.0
         for batch, (inputs, targets) in enumerate(_batches(data, epoch)):
-            if batch % _REFRESH == 0:
+            if batch % _COUNT_INTERVAL == 0:
                 for part in grids:
                     part.count()
             with user_code("the loss of retraining on the data given"):
@@ -195,17 +197,17 @@ def retrain(
             decay.step()
             total += loss.item()
         progress(f"retraining, epoch {epoch + 1} of {settings.retrain}: log loss {total / data.count:.4f}")
-    found = dict(codings)
+    retrained = dict(codings)
     with torch.no_grad():
-        for each in parts:
-            for name, (values, coding) in each.codings().items():
+        for part in parts:
+            for name, (values, coding) in part.codings().items():
                 state[name].copy_(values)
-                found[name] = coding
-    return found
+                retrained[name] = coding
+    return retrained
 
 
 def _batches(data: Labelled, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of an epoch, of which the user's code makes each."""
+    """The batches of an epoch; errors of the user's code that makes them become InputError."""
     with user_code("the training data"):
         batches = iter(data.batches(epoch))
     while True:
@@ -218,7 +220,10 @@ def _batches(data: Labelled, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _parts(parameters: Mapping[str, Tensor], codings: Mapping[str, Coding], *, together: bool) -> list[_Part]:
-    """What is trained, layer by layer; weights that share values across layers go `together`."""
+    """The trained parts of a network.
+
+    together  weights share one codebook across layers; otherwise each tensor has its own
+    """
     by_step: dict[tuple[str, float], dict[str, Tensor]] = {}
     books: dict[str, dict[str, Tensor]] = {}
     for name, coding in codings.items():
@@ -235,12 +240,12 @@ def _parts(parameters: Mapping[str, Tensor], codings: Mapping[str, Coding], *, t
 
 
 def _groups(parts: Sequence[_Part], learning_rate: float) -> list[dict[str, object]]:
-    """Levels and shared values move by their own distances, steps by their logarithm."""
+    """The optimiser's parameter groups: learning rates are relative to a level, a codebook's spacing, and log step."""
     groups: list[dict[str, object]] = []
     for part in parts:
         if isinstance(part, _OnGrid):
             groups.append({"params": list(part.levels), "lr": learning_rate})
-            groups.append({"params": [part.log_step], "lr": learning_rate * _STEP_RATE})
+            groups.append({"params": [part.log_step], "lr": learning_rate * _STEP_LEARNING_RATE})
         elif isinstance(part, _OnCodebook):
             entries = part.entries.detach()
             distance = float(entries.max() - entries.min()) / max(1, len(entries) - 1)
@@ -257,7 +262,7 @@ def _log_loss(
     data: Labelled,
     weight: float,
 ) -> Tensor:
-    """The log loss in nats an example of outputs and targets, in which the teacher's outputs have their weight."""
+    """The loss in nats per example; the teacher's outputs count with `weight`, the targets with 1 - `weight`."""
     values: dict[str, Tensor] = {}
     for part in parts:
         values |= part.values()
@@ -266,5 +271,5 @@ def _log_loss(
     if teacher is None or weight == 0.0:
         return loss
     with torch.no_grad():
-        taught = teacher(inputs)
-    return (1.0 - weight) * loss + weight * data.soft_nll(outputs, taught)
+        teacher_outputs = teacher(inputs)
+    return (1.0 - weight) * loss + weight * data.soft_nll(outputs, teacher_outputs)
