@@ -112,7 +112,7 @@ class PointRecord(_Strict):
     settings: dict[str, float]
 
 
-class ChoiceRecord(_Strict):
+class SearchRecord(_Strict):
     """The search that chose the settings. It does not use the test set."""
 
     goal: str
@@ -157,7 +157,7 @@ class PackedRecord(_Strict):
         default=None, description="confusion of the original network on `part`; None without classes or for too many"
     )
     confusion: Confusion | None = Field(default=None, description="the same after the last step")
-    choice: ChoiceRecord | None = Field(default=None, description="the search; None if the user gave the settings")
+    choice: SearchRecord | None = Field(default=None, description="the search; None if the user gave the settings")
     real_examples: int | None = Field(
         default=None,
         description="how many golden inputs, from the first, are examples of the data; None if all are",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..metric import Metric
-    from ..packed_format import ChoiceRecord, PackedRecord
+    from ..packed_format import PackedRecord, SearchRecord
 
 _DEFAULTS = CompressSettings()
 _SEARCH, _PRUNING, _PRECISION = "Search", "Pruning", "Precision"
@@ -303,7 +303,7 @@ def steps_table(record: PackedRecord) -> Table:
     )
 
 
-def curve_table(choice: ChoiceRecord, metric: Metric) -> Table:
+def curve_table(choice: SearchRecord, metric: Metric) -> Table:
     """The Pareto-optimal points of a search, with a mark at the chosen one."""
     rows = []
     for point in choice.front():

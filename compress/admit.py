@@ -131,7 +131,9 @@ def _to_float32(network: nn.Module) -> list[str]:
             scale = math.sqrt(float(tensor.square().mean())) if tensor.numel() else 0.0
             error = math.sqrt(float((cast - tensor).square().mean())) if tensor.numel() else 0.0
             largest = float(tensor.abs().max()) if tensor.numel() else 0.0
-            if not math.isfinite(float(cast.abs().sum())) or (largest > 0.0 and scale == 0.0) or error > _LARGEST_CAST_ERROR * scale:
+            overflows = not math.isfinite(float(cast.abs().sum()))
+            underflows = largest > 0.0 and scale == 0.0
+            if overflows or underflows or error > _LARGEST_CAST_ERROR * scale:
                 raise InputError(
                     f"Tensor {printable(name)} of float64 holds values up to {largest:.3g}, which float32 cannot hold; "
                     "scale the network's weights."

@@ -29,8 +29,8 @@ _SPANS: dict[str, tuple[float, float, bool]] = {
     "rate_weight": (0.001, 1.0, True),
     "clusters": (4, 64, True),
 }
-# Retraining repairs the errors of rounding, so it allows a higher budget. Its rate weight is relative to the likelihood,
-# which tolerates higher values than the posterior does.
+# Retraining repairs rounding errors, so it allows a higher budget. Its rate weight is relative to the likelihood, which
+# tolerates higher values than the posterior does.
 _RETRAINED_SPANS = _SPANS | {"budget": (0.03, 8.0, True), "rate_weight": (0.1, 10.0, True)}
 _PATH_TRIALS = 6
 

@@ -181,7 +181,7 @@ class Packed:
 
 
 def _export(network: nn.Module, example: Tensor, path: Path) -> None:
-    """Export the network for one example. Buffers become parameters, so that tensors of the `.bpz` are not constants."""
+    """Export the network for one example. Buffers become parameters, since tensors of the `.bpz` are not constants."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         for name, buffer in list(module.named_buffers(recurse=False)):

@@ -20,7 +20,7 @@ from ..html_report.figures import (
 )
 from ..html_report.page import Card, Chart, Page, Part, Section, Table, Text
 from ..metric import Metric
-from ..packed_format import ChoiceRecord, LayerRecord, PackedRecord
+from ..packed_format import LayerRecord, PackedRecord, SearchRecord
 from .published import published
 
 
@@ -86,7 +86,7 @@ def _bytes(layout: FileLayout) -> Chart:
     return Chart("Bytes by tensor and stream", bar_chart(bars, "bytes", name="tensor", group="stream"))
 
 
-def _search(choice: ChoiceRecord, metric: Metric) -> Section:
+def _search(choice: SearchRecord, metric: Metric) -> Section:
     """Error against bytes of all that was tried."""
     front = choice.front()
     # What lost the network altogether would press the rest flat.

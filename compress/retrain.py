@@ -120,8 +120,7 @@ class _OnGrid(_Part):
     def codings(self) -> dict[str, tuple[Tensor, Coding]]:
         step = storable_step(math.exp(self.log_step.item()))
         return {
-            name: (grid_values(self.rounded(k).to(torch.int32), step), Grid(step))
-            for k, name in enumerate(self.names)
+            name: (grid_values(self.rounded(k).to(torch.int32), step), Grid(step)) for k, name in enumerate(self.names)
         }
 
     def _scatter(self, k: int, values: Tensor) -> Tensor:
@@ -199,10 +198,9 @@ def retrain(
         progress(f"retraining, epoch {epoch + 1} of {settings.retrain}: log loss {total / data.count:.4f}")
     retrained = dict(codings)
     with torch.no_grad():
-        for part in parts:
-            for name, (values, coding) in part.codings().items():
-                state[name].copy_(values)
-                retrained[name] = coding
+        for name, (values, coding) in (entry for part in parts for entry in part.codings().items()):
+            state[name].copy_(values)
+            retrained[name] = coding
     return retrained
 
 
@@ -229,12 +227,11 @@ def _parts(parameters: Mapping[str, Tensor], codings: Mapping[str, Coding], *, t
     for name, coding in codings.items():
         if name not in parameters:
             continue
+        tensor = parameters[name].detach()
         if isinstance(coding, Grid):
-            by_step.setdefault((name.rpartition(".")[0], coding.step), {})[name] = parameters[name].detach()
+            by_step.setdefault((name.rpartition(".")[0], coding.step), {})[name] = tensor
         elif coding == SHARED:
-            books.setdefault("" if together and parameters[name].detach().ndim > 1 else name, {})[name] = parameters[
-                name
-            ].detach()
+            books.setdefault("" if together and tensor.ndim > 1 else name, {})[name] = tensor
     grids = [_OnGrid(tensors, step) for (_, step), tensors in by_step.items()]
     return [*grids, *(_OnCodebook(tensors) for tensors in books.values())]
 

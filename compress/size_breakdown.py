@@ -1,4 +1,4 @@
-"""Where the bytes of a packed network are, layer by layer, and what the papers' columns would count."""
+"""The size of each tensor of a packed network, and the sizes by which the papers' tables count."""
 
 from __future__ import annotations
 
@@ -12,33 +12,37 @@ from .tensors import tensors_of
 
 
 def layer_records(weights: bytes, original: nn.Module) -> tuple[LayerRecord, ...]:
-    """A record for each tensor of the file, in its order; `original` is the network as it was given."""
+    """A record for each tensor, in the order of the file.
+
+    weights   contents of the `.bpz` file
+    original  the network before compression
+    """
     before = tensors_of(original)
     records = []
     tensors = codec.decode(weights)
-    for tensor, laid in zip(tensors, codec.layout(weights).tensors, strict=True):
-        given = before.get(tensor.name)  # a bias that took up constants may be new
+    for tensor, layout in zip(tensors, codec.layout(weights).tensors, strict=True):
+        uncompressed = before.get(tensor.name)  # None for a bias that folding created
         records.append(
             LayerRecord(
                 name=tensor.name,
-                shape=tuple(laid.shape),
-                original_shape=() if given is None else tuple(given.shape),
-                nonzero=laid.nonzero,
-                coding=_in_words(tensor),
+                shape=tuple(layout.shape),
+                original_shape=() if uncompressed is None else tuple(uncompressed.shape),
+                nonzero=layout.nonzero,
+                coding=_coding_text(tensor),
                 step=tensor.value_map.step
                 if isinstance(tensor, QuantizedTensor) and isinstance(tensor.value_map, Grid)
                 else None,
-                bits={stream: 8.0 * size for stream, size in laid.streams.items() if size},
+                bits={stream: 8.0 * size for stream, size in layout.streams.items() if size},
             )
         )
     return tuple(records)
 
 
 def papers_columns(weights: bytes, network: nn.Module) -> PapersRecord:
-    """The columns of Louizos et al. 2017, table 2, for `network`, which the file holds; sizes in bytes.
+    """The columns of Louizos et al. 2017, table 2, for the shrunk `network` in the file; sizes in bytes.
 
-    fast_prediction      the structure alone: every parameter of the shrunk network in 32 bits
-    maximum_compression  the weights under the scheme of Han et al., see codec.han_sizes, and other tensors in 32 bits
+    fast_prediction      every parameter of the shrunk network in 32 bits
+    maximum_compression  weights in the scheme of Han et al., see codec.han_sizes, and other tensors in 32 bits
     """
     scheme = codec.han_sizes(codec.decode(weights))
     covered = {sizes.name for sizes in scheme}
@@ -54,7 +58,8 @@ def papers_columns(weights: bytes, network: nn.Module) -> PapersRecord:
     )
 
 
-def _in_words(tensor: codec.Tensor) -> str:
+def _coding_text(tensor: codec.Tensor) -> str:
+    """The coding of a tensor in words, for reports."""
     if not isinstance(tensor, QuantizedTensor):
         return "float32"
     form = tensor.value_map

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-_EXTRA = "_extra_state"  # what get_extra_state returns; a tensor at times, but none that a graph reads
+_EXTRA = "_extra_state"  # key of the value that get_extra_state returns; it may be a tensor, but no graph reads it
 
 
 def is_extra_state(name: str) -> bool:
-    """Whether a state-dict entry of this name is what a module's get_extra_state returned."""
+    """Whether the state-dict entry of this name is the return value of a module's get_extra_state."""
     return name.rpartition(".")[2] == _EXTRA
 
 
 def tensors_of(network: nn.Module) -> dict[str, Tensor]:
-    """The state dict's parameters and buffers, without the extra state that modules may keep there."""
+    """The parameters and buffers in the network's state dict, without the extra state of modules."""
     return {
         name: value
         for name, value in network.state_dict().items()

@@ -1,7 +1,7 @@
-"""Finding a network's units: which outputs of which layers feed which inputs of which others.
+"""Find the units of a network: the layer outputs that compute a unit, and the layer inputs that read it.
 
 torch-pruning's dependency graph traces one forward pass and follows a channel through activations, pooling,
-normalisation, residual adds, flattening and concatenation. Here its groups become index arrays.
+normalisation, residual additions, flattening and concatenation. This module converts its groups to index arrays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @dataclass(frozen=True)
 class Slice:
-    """Outputs or inputs of one layer that belong to units: `index[k]` of the layer is part of unit `unit[k]`."""
+    """Outputs or inputs of the layer `name` that belong to units: channel `index[k]` belongs to unit `unit[k]`."""
 
     name: str
     index: Tensor
@@ -31,9 +31,12 @@ class Slice:
 
 @dataclass(eq=False)
 class UnitGroup:
-    """Units that live and die alone: each has its outputs in all `producers` and its inputs in all `consumers`.
+    """Units that can be removed independently of each other.
 
-    `root` is the layer whose outputs number the units.
+    root       the layer whose outputs are the units' indices
+    count      number of units
+    producers  the outputs that compute the units
+    consumers  the inputs that read the units
     """
 
     root: str
@@ -47,7 +50,7 @@ class UnitGroup:
         return tuple(dict.fromkeys(part.name for part in self.producers))
 
     def alive(self, network: nn.Module, *, outgoing: bool) -> Tensor:
-        """For each unit, whether any outgoing (or else incoming) weight is not zero; bool (count,)."""
+        """Whether each unit has a non-zero outgoing weight, or incoming weight if not `outgoing`; bool (count,)."""
         alive = torch.zeros(self.count, dtype=torch.bool)
         for part in self.consumers if outgoing else self.producers:
             layer = layer_of(network, part.name)
@@ -56,7 +59,7 @@ class UnitGroup:
         return alive
 
     def dead_count(self, network: nn.Module) -> int:
-        """How many units have no incoming or, where consumers are known, no outgoing weight."""
+        """Number of units whose incoming weights, or outgoing weights if consumers are known, are all zero."""
         dead = ~self.alive(network, outgoing=False)
         if self.consumers:
             dead |= ~self.alive(network, outgoing=True)
@@ -64,7 +67,7 @@ class UnitGroup:
 
 
 def layer_of(network: nn.Module, name: str) -> Layer:
-    """The layer of this name, which is one of those that make up units."""
+    """The linear or convolutional layer of this name. Raises TypeError for a module of another type."""
     layer = network.get_submodule(name)
     if not isinstance(layer, _LAYERS):
         raise TypeError(f"{name} is a {type(layer).__name__}")
@@ -72,27 +75,29 @@ def layer_of(network: nn.Module, name: str) -> Layer:
 
 
 def layer_groups(layer: Layer) -> int:
-    """Into how many groups a layer's channels are parted; 1 for a dense layer."""
+    """The number of groups of a layer's channels; 1 for a linear layer."""
     return 1 if isinstance(layer, nn.Linear) else layer.groups
 
 
 def is_grouped(layer: Layer) -> bool:
-    """Whether outputs read some inputs only; depthwise convolutions do, and have units that need no balance."""
+    """Whether each output reads only some inputs. Depthwise convolutions are excluded: any of their units can go."""
     return layer_groups(layer) > 1 and not _is_depthwise(layer)
 
 
 def by_input(layer: Layer, weight: Tensor) -> Tensor:
-    """`weight`, of the layer's shape, as (inputs, outputs that read each * kernel); a copy where a view will not do."""
+    """`weight`, a tensor in the shape of the layer's weight, as (inputs, outputs per group * kernel)."""
     groups = layer_groups(layer)
-    parted = weight.reshape(groups, len(weight) // groups, weight.shape[1], -1)
-    return parted.transpose(1, 2).flatten(2).flatten(0, 1)
+    by_group = weight.reshape(groups, len(weight) // groups, weight.shape[1], -1)
+    return by_group.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Units that stay in the network: those of `layers`, for one reason (a clause without a full stop).
+    """Units that stay in the network, with the reason.
 
-    dead  how many of them do nothing; None where that is unknown, since their listeners are
+    layers  names of the layers that compute them
+    reason  a clause without a full stop
+    dead    number of dead units among them; None if unknown because their consumers are unknown
     """
 
     layers: tuple[str, ...]
@@ -102,20 +107,22 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Survey:
-    """The units of a network: groups that may be removed, and units that may not though some of them do nothing."""
+    """The units of a network: groups whose units may be removed, and units that must stay even if they are dead."""
 
     groups: list[UnitGroup]
     refused: list[Refusal]
 
 
 def find_units(network: nn.Module, example: Tensor) -> Survey:
-    """The groups of units that may be struck out without changing what the network computes.
+    """The groups of units whose dead units may be removed without changing the network's function.
 
-    Depthwise convolutions are on the way, as normalisations are: they neither make units nor end them. Left out: units
-    of the network's output, of layers that run more than once a pass, of layers whose weight is computed or shared, of
-    grouped convolutions that torch-pruning takes for depthwise ones because each output has a group of its own, of
-    whatever passes a module that mixes channels or that we do not know (layer norm, attention), and whatever
-    torch-pruning cannot follow, or not within its limit of work.
+    Units pass through depthwise convolutions as they pass through normalisations. These units must stay:
+
+    - the network's outputs;
+    - units of layers that run more than once per pass, or whose weight is computed or shared;
+    - units of a grouped convolution with one group for each output, which torch-pruning treats as depthwise;
+    - units that pass a module that mixes channels or is unknown (layer norm, attention);
+    - units that torch-pruning cannot follow, or not within its limit of work.
     """
     names = {module: name for name, module in network.named_modules()}
     calls = _count_calls(network, example)
@@ -126,7 +133,7 @@ def find_units(network: nn.Module, example: Tensor) -> Survey:
     }
     try:
         graph = dependency_graph(network, example)
-    except Exception as error:  # torch-pruning raises whatever its own and the user's code raise
+    except Exception as error:  # torch-pruning and the user's code may raise any type
         reason = f"torch-pruning cannot follow the network's channels ({reason_of(error)})"
         return Survey([], [Refusal(tuple(layers), reason, None)] if layers else [])
     plain = _plain_layers(network)
@@ -168,12 +175,12 @@ def find_units(network: nn.Module, example: Tensor) -> Survey:
 
 
 def names_and_layers(network: nn.Module) -> list[tuple[str, Layer]]:
-    """The layers that make up units, by name; a layer with two names comes once."""
+    """The linear and convolutional layers with their names; a layer with two names is listed once."""
     return [(name, module) for name, module in network.named_modules() if isinstance(module, _LAYERS)]
 
 
 def _plain_layers(network: nn.Module) -> set[str]:
-    """Names of the layers whose weight and bias are parameters of theirs alone, neither computed nor shared."""
+    """Names of the layers whose weight and bias are parameters of that layer only, neither computed nor shared."""
     owners = Counter(id(p) for module in network.modules() for p in module._parameters.values() if p is not None)
     plain = set()
     for name, layer in names_and_layers(network):
@@ -185,26 +192,26 @@ def _plain_layers(network: nn.Module) -> set[str]:
 
 
 def _refusal(name: str, layer: Layer, calls: Counter[str], plain: set[str]) -> str:
-    """Why units of or before this layer may not be removed, or nothing."""
+    """The reason why units that this layer computes or reads must stay; empty if they may be removed."""
     if calls[name] > 1:
         return f"{name} runs more than once"
     if calls[name] == 0:
         return f"{name} does not run as a module"
     if name not in plain:
         return f"the weight of {name} is computed or shared"
-    if _is_mistaken(layer):
+    if _taken_for_depthwise(layer):
         return f"{name} has a group for each output"
     return ""
 
 
 def _misfit(network: nn.Module, group: UnitGroup) -> str:
-    """Why a group's indices do not fit its layers and units, or nothing; torch-pruning does not check them."""
+    """The reason why a group's indices do not fit its layers and units, or empty; torch-pruning does not check them."""
     for parts, inputs in ((group.producers, False), (group.consumers, True)):
         for part in parts:
             layer = layer_of(network, part.name)
             channels = layer.weight.shape[1] * layer_groups(layer) if inputs else layer.weight.shape[0]
-            sound = len(part.index) == len(part.unit) == len(torch.unique(part.index)) and len(part.index) > 0
-            if not sound or not bool(((part.index >= 0) & (part.index < channels)).all()):
+            valid = len(part.index) == len(part.unit) == len(torch.unique(part.index)) and len(part.index) > 0
+            if not valid or not bool(((part.index >= 0) & (part.index < channels)).all()):
                 return f"the channels of {part.name} do not correspond to them"
             if not bool(((part.unit >= 0) & (part.unit < group.count)).all()):
                 return f"the channels of {part.name} do not correspond to them"
@@ -212,12 +219,12 @@ def _misfit(network: nn.Module, group: UnitGroup) -> str:
 
 
 def _is_depthwise(layer: Layer) -> bool:
-    """Whether each channel is convolved with a filter of its own and nothing else."""
+    """Whether each output channel is one input channel convolved with its own filter."""
     return not isinstance(layer, nn.Linear) and layer.groups == layer.in_channels == layer.out_channels > 1
 
 
-def _is_mistaken(layer: Layer) -> bool:
-    """Whether torch-pruning would strike inputs and outputs of this layer together though it is not depthwise."""
+def _taken_for_depthwise(layer: Layer) -> bool:
+    """Whether torch-pruning removes inputs and outputs of this layer together although it is not depthwise."""
     return layer_groups(layer) == len(layer.weight) > 1 and not _is_depthwise(layer)
 
 

@@ -1,4 +1,4 @@
-"""Reading the tensors of a safetensors file or of a PyTorch state dict, by name, without running anything of theirs."""
+"""Read the tensors of a safetensors file or a PyTorch state dict, without executing code from the file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from ..errors import CorruptFileError, InputError, reason_of
 from ..text import printable
 
-_LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is written out
+_LARGEST_DENSE = 1 << 30  # elements of a sparse tensor that is converted to a dense one
 PYTORCH = (".pt", ".pth", ".bin")
 
+# The number of tensors, and an iterator over the name and the values of each.
 Arrays: TypeAlias = tuple[int, Iterator[tuple[str, NDArray[np.generic]]]]
 
 
 def from_safetensors(path: Path) -> Arrays:
-    """How many tensors, and name and array of each; memory holds one at a time. Raises CorruptFileError."""
+    """The tensors of a safetensors file, read one at a time to limit memory. Raises CorruptFileError."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -28,12 +29,12 @@ def from_safetensors(path: Path) -> Arrays:
             names = list(file.keys())
     except (SafetensorError, OSError) as error:
         raise CorruptFileError(
-            f"{path} is not a whole safetensors file ({reason_of(error)}); fetch it again."
+            f"{path} is not a complete safetensors file ({reason_of(error)}); fetch it again."
         ) from None
 
     def arrays() -> Iterator[tuple[str, NDArray[np.generic]]]:
         for name in names:
-            # torch knows bfloat16, NumPy does not. Opened anew, the file's pages do not gather in memory.
+            # Read by torch, since NumPy has no bfloat16. Reopening the file releases the pages of earlier tensors.
             with safe_open(path, framework="pt") as file:
                 array = _array(name, file.get_tensor(name))
             yield name, array
@@ -43,7 +44,10 @@ def from_safetensors(path: Path) -> Arrays:
 
 
 def from_pytorch(path: Path) -> Arrays:
-    """The same of a state dict. Raises CorruptFileError when it is unsafe or broken, InputError for other content."""
+    """The tensors of a PyTorch state dict.
+
+    Raises CorruptFileError when PyTorch cannot read the file without running code, and InputError for other content.
+    """
     import torch
 
     try:
@@ -51,18 +55,18 @@ def from_pytorch(path: Path) -> Arrays:
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError, TypeError,
             AttributeError, IndexError, AssertionError) as error:  # fmt: skip
         raise CorruptFileError(
-            f"{path} is no file of tensors that PyTorch reads safely ({reason_of(error)}); "
-            "save net.state_dict() and nothing else."
+            f"{path} is not a file of tensors that PyTorch can read safely ({reason_of(error)}); "
+            "save only net.state_dict()."
         ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # what Lightning and many a training script save
+        state = state["state_dict"]  # the form that Lightning and many training scripts save
     if not isinstance(state, dict):
-        raise InputError(f"{path} holds a {type(state).__name__} and no state dict; save net.state_dict().")
+        raise InputError(f"{path} holds a {type(state).__name__}, not a state dict; save net.state_dict().")
     names: set[str] = set()
     for name, tensor in state.items():
         if not isinstance(tensor, torch.Tensor):
             raise InputError(
-                f"{path} holds {printable(name)}, a {type(tensor).__name__}, and no state dict of tensors alone; "
+                f"{path} holds {printable(name)}, a {type(tensor).__name__}, but a state dict must hold only tensors; "
                 "save net.state_dict() without it."
             )
         if str(name) in names:
@@ -72,7 +76,7 @@ def from_pytorch(path: Path) -> Arrays:
 
 
 def _array(name: str, tensor: object) -> NDArray[np.generic]:
-    """A torch tensor as NumPy has it; sparse ones dense, and bfloat16 and float8, which NumPy lacks, as float32."""
+    """Convert a torch tensor to NumPy: sparse tensors become dense; bfloat16 and float8 become float32."""
     import torch
 
     assert isinstance(tensor, torch.Tensor)

@@ -19,13 +19,13 @@ from .compress_table import Search, settings_of, table_settings
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..compress.choose import Choice
+    from ..compress.choose import SearchResult
     from ..compress.packed import Packed
     from ..compress.posterior import Posterior
     from ..compress.retrain import Labelled
     from ..compress.settings import CompressSettings
     from ..metric import Metric
-    from ..packed_format import ChoiceRecord
+    from ..packed_format import SearchRecord
     from ..train.data import DataSet
     from ..train.likelihoods import Likelihood
     from ..train.run import RunRecord
@@ -89,7 +89,7 @@ def compress_run(
         chosen = settings_of({**table_settings(record.compress), **(settings or {})})
     held_out = record.training.held_out
     notes: tuple[str, ...] = ()
-    choice: ChoiceRecord | None = None
+    choice: SearchRecord | None = None
     if search is not None and not held_out and data.validation is None:
         held_out = _HELD_OUT
         notes = (
@@ -191,7 +191,7 @@ def searched_settings(
     metric: Metric,
     about: str,
     progress: Callable[[str], None],
-) -> Choice:
+) -> SearchResult:
     """Search settings by the metric of `attempt` on held-out data; see compress.choose.choose.
 
     error_before  measures the network before compression; raises InputError for a posterior of another network, once
@@ -218,16 +218,16 @@ def searched_settings(
     )  # fmt: skip
 
 
-def choice_record(found: Choice, examples: int | None, metric: Metric) -> ChoiceRecord:
+def choice_record(found: SearchResult, examples: int | None, metric: Metric) -> SearchRecord:
     """The search as the packed directory records it.
 
     examples  that its figures were measured on; None where that is not known
     metric    what the figures are
     """
     from ..compress.choose import searched
-    from ..packed_format import ChoiceRecord, PointRecord
+    from ..packed_format import PointRecord, SearchRecord
 
-    return ChoiceRecord(
+    return SearchRecord(
         goal=found.goal.text(metric),
         held_out=examples,
         metric=found.chosen.metric,
