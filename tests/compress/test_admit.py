@@ -1,4 +1,4 @@
-"""Networks of every make: a right result, or one sentence."""
+"""Networks of many kinds are either compressed correctly or rejected with one sentence."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ X = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
 
 
 class Plain(nn.Module):
-    """6-8-3, and whatever a test hangs on to it."""
+    """Two layers, 6-8-3, with any further attributes that a test needs."""
 
-    def __init__(self, first=None, **more):
+    def __init__(self, first=None, **attributes):
         super().__init__()
         self.a, self.b = first or nn.Linear(6, 8), nn.Linear(8, 3)
-        for name, value in more.items():
+        for name, value in attributes.items():
             setattr(self, name, value)
 
     def forward(self, x):
         return self.b(self.a(x).relu())
 
 
-def variant(forward, **more):
+def variant(forward, **attributes):
     """A Plain with another forward."""
-    return type("Net", (Plain,), {"forward": forward})(**more)
+    return type("Net", (Plain,), {"forward": forward})(**attributes)
 
 
 def posterior_of(network):
@@ -110,13 +110,13 @@ class Extra(nn.Linear):
         self.state = state
 
 
-def counting(made):
-    """A hook that changes outputs and counts."""
-    made.a.register_forward_hook(lambda _module, _inputs, output: (made.seen.append(1), output * 2)[1])
-    return made
+def counting(network):
+    """Add a hook that doubles the first layer's outputs and counts its calls."""
+    network.a.register_forward_hook(lambda _module, _inputs, output: (network.seen.append(1), output * 2)[1])
+    return network
 
 
-RIGHT = {
+ACCEPTED = {
     "hook": lambda: counting(Plain(seen=[])),
     "parameter list": lambda: variant(
         lambda s, x: s.b((s.a(x) * s.p[0] + s.p[1]).relu()), p=nn.ParameterList([torch.randn(8), torch.randn(8)])
@@ -142,10 +142,10 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize("name", RIGHT)
-def test_networks_that_are_compressed(name, tmp_path):
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_compresses_network(name, tmp_path):
     torch.manual_seed(0)
-    network = RIGHT[name]().eval()
+    network = ACCEPTED[name]().eval()
     packed = compressed(network)
     packed.write(tmp_path / "packed", name="net")
     reference = network
@@ -166,9 +166,9 @@ def self_counting(s, x):
     return Plain.forward(s, x) * s.k
 
 
-REFUSED = {
-    "dictionary": (lambda: variant(lambda s, x: {"y": Plain.forward(s, x)}), X, "gives a dict for inputs"),
-    "tuple": (lambda: variant(lambda s, x: (Plain.forward(s, x), x)), X, "gives a tuple of 2"),
+REJECTED = {
+    "dictionary": (lambda: variant(lambda s, x: {"y": Plain.forward(s, x)}), X, "returns a dict for inputs"),
+    "tuple": (lambda: variant(lambda s, x: (Plain.forward(s, x), x)), X, "returns a tuple of 2"),
     "complex outputs": (lambda: variant(lambda s, x: Plain.forward(s, x) * 1j), X, "outputs of torch.complex64"),
     "two inputs": (Plain, (X, X), "The example is a tuple"),
     "no tensor": (Plain, [1, 2], "The example is a list"),
@@ -186,17 +186,17 @@ REFUSED = {
         lambda: variant(lambda s, x: s.b(s.a(x).view(4, 8).relu())), X, "runs on 4 inputs but not on one"
     ),
     "state": (lambda: variant(state_changing, n=nn.Buffer(torch.zeros(1))), X, "changes its tensor n"),
-    "counter": (lambda: variant(self_counting), X, "other outputs when it runs again"),
-    "random": (lambda: variant(lambda s, x: F.dropout(Plain.forward(s, x), 0.5, True)), X, "other outputs"),
+    "counter": (lambda: variant(self_counting), X, "different outputs when it runs again"),
+    "random": (lambda: variant(lambda s, x: F.dropout(Plain.forward(s, x), 0.5, True)), X, "different outputs"),
     "exit": (lambda: variant(lambda s, x: sys.exit(3)), X, r"cannot be run .* \(SystemExit\)"),
     "not copied": (lambda: Plain(lock=threading.Lock()), X, "Copying the network Plain raised TypeError"),
 }  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", REJECTED)
 def test_rejects_networks_in_one_sentence(name):
-    make, example, message = REFUSED[name]
+    make, example, message = REJECTED[name]
     with pytest.raises(InputError, match=message) as caught:
         compress_network(
             make().eval(), Posterior({}, {}) if name in ("meta", "lazy") else posterior_of_any(make()), example
@@ -210,18 +210,18 @@ def posterior_of_any(network):
         return posterior_of(network)
 
 
-@pytest.mark.parametrize("kind", [torch.float64, torch.float16, torch.bfloat16])
-def test_other_floats_become_float32_with_a_note(kind):
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_floats_become_float32_with_a_note(dtype):
     torch.manual_seed(0)
-    network = Plain().to(kind)
-    variances = {"b.weight": torch.full((3, 8), 1e-6, dtype=kind)}
-    packed = compress_network(network, Posterior(dict(network.state_dict()), variances), X.to(kind))
+    network = Plain().to(dtype)
+    variances = {"b.weight": torch.full((3, 8), 1e-6, dtype=dtype)}
+    packed = compress_network(network, Posterior(dict(network.state_dict()), variances), X.to(dtype))
     assert "cast before errors were measured" in packed.notes[0]
     assert {t.dtype for t in packed.network.parameters()} == {torch.float32}
     torch.testing.assert_close(packed.network(X), network.float()(X), atol=0.05, rtol=0.05)
 
 
-def test_float64_that_float32_cannot_hold_is_refused():
+def test_rejects_float64_that_float32_cannot_hold():
     network = Plain().double()
     with torch.no_grad():
         network.a.weight.mul_(1e-50)
@@ -244,35 +244,37 @@ def test_outputs_that_are_not_finite_are_noted():
     assert any("NaN or infinite outputs" in note for note in packed.notes)
 
 
-class TestWhatIsWritten:
-    """The exported program with the decoded weights is the network whose error was measured."""
+class TestCheckWritten:
+    """The exported program with the decoded weights must be the network whose error was measured."""
 
     def written(self, tmp_path, network=None):
         packed = compressed(network or Plain())
         packed.write(tmp_path / "packed", name="net")
         return packed, tmp_path / "packed" / "network.pt2"
 
-    def test_it_is_accepted(self, tmp_path):
+    def test_accepts_the_written_directory(self, tmp_path):
         packed, program = self.written(tmp_path)
         check_written(program, packed.weights, packed.network, X)
 
-    def test_other_weights_in_the_file(self, tmp_path):
+    def test_rejects_other_weights_in_the_file(self, tmp_path):
         packed, program = self.written(tmp_path)
         tensors = codec.decode(packed.weights)
         changed = [codec.RawTensor(t.name, t.values() + (t.name == "b.bias")) for t in tensors]
-        with pytest.raises(CheckFailedError, match=r"tensor b\.bias is not what the packed file decodes to"):
+        with pytest.raises(CheckFailedError, match=r"tensor b\.bias differs from the one that the packed file"):
             check_written(program, codec.encode(changed), packed.network, X)
-        with pytest.raises(CheckFailedError, match=r"tensor a\.weight is not"):
+        with pytest.raises(CheckFailedError, match=r"tensor a\.weight differs"):
             check_written(program, codec.encode(tensors[1:]), packed.network, X)
 
-    def test_another_function(self, tmp_path):
+    def test_rejects_another_function(self, tmp_path):
         packed, program = self.written(tmp_path)
         packed.network.register_forward_hook(lambda _module, _inputs, output: output + 0.01 * output.abs())
-        with pytest.raises(CheckFailedError, match=r"does not compute what the measured network does \(outputs differ"):
+        with pytest.raises(
+            CheckFailedError, match=r"does not compute what the measured network does \(outputs of up to"
+        ):
             check_written(program, packed.weights, packed.network, X)
 
-    def test_a_branch_that_the_export_fixes(self, tmp_path):
-        """torch.export follows one side of a branch on a Python number; nothing is written."""
+    def test_rejects_a_branch_that_the_export_fixes(self, tmp_path):
+        """torch.export follows one side of a branch on a Python number. No directory is written."""
         network = variant(lambda s, x: Plain.forward(s, x) * (1 if float(x.detach().numpy().sum()) > 0 else -1))
         packed = compressed(network)
         with pytest.raises((CheckFailedError, InputError)):
@@ -282,7 +284,7 @@ class TestWhatIsWritten:
 
 @pytest.mark.parametrize("grad", [True, False])
 def test_a_transformer_is_measured_as_it_is_written(tmp_path, grad):
-    """In evaluation mode without gradients PyTorch takes another path through the layer, which reads weights itself."""
+    """In evaluation mode without gradients PyTorch runs another implementation, which reads the weights directly."""
     torch.manual_seed(0)
 
     class Encoder(nn.Module):
@@ -306,32 +308,32 @@ def test_a_transformer_is_measured_as_it_is_written(tmp_path, grad):
     packed.write(tmp_path / "packed", name="net", golden=x)
     program = torch.export.load(tmp_path / "packed" / "network.pt2").module()
     with torch.no_grad():
-        deployed = torch.cat([program(each.unsqueeze(0)) for each in x])
+        deployed = torch.cat([program(example.unsqueeze(0)) for example in x])
     torch.testing.assert_close(measured[-1], deployed, atol=1e-5, rtol=1e-4)
     decoded = {t.name: torch.from_numpy(t.values()) for t in codec.decode(packed.weights)}
     assert torch.equal(decoded["encode.linear1.weight"], packed.network.encode.linear1.weight)
 
 
-class TestTheFace:
-    def test_a_network_without_a_posterior(self):
+class TestPythonInterface:
+    def test_rejects_a_network_without_a_posterior(self):
         with pytest.raises(InputError, match="The network is a Plain without a posterior"):
             bayespress.compress(Plain(), X)
 
-    def test_a_setting_that_is_unknown(self):
+    def test_rejects_an_unknown_setting(self):
         with pytest.raises(InputError, match=r"'budgets' .*did you mean budget"):
             bayespress.compress(bayespress.bayesianize(Plain()), X, budgets=1.0)
 
-    def test_an_evaluation_that_raises(self):
+    def test_reports_an_evaluation_that_raises(self):
         with pytest.raises(InputError, match="The function that measures the error raised ZeroDivisionError"):
             bayespress.compress(bayespress.bayesianize(Plain()), X, evaluate=lambda _network: 1 / 0)
 
     @pytest.mark.parametrize("labels", [torch.tensor([0, 1, 2, 7]), torch.ones(4, 2), torch.tensor([0, 1])])
-    def test_labels_that_do_not_fit(self, labels):
+    def test_rejects_labels_that_do_not_fit(self, labels):
         loader = torch.utils.data.DataLoader([(X, labels)], batch_size=None)
         with pytest.raises(InputError, match="batch to retrain on"):
             bayespress.compress(bayespress.bayesianize(Plain()), X, loader=loader, retrain=1)
 
-    def test_data_that_raise(self):
+    def test_reports_data_that_raise(self):
         class Broken(torch.utils.data.Dataset):
             def __len__(self):
                 return 4
@@ -348,5 +350,5 @@ class TestTheFace:
     "value", [torch.ones(3, device="meta"), nn.UninitializedParameter(), {"k": 1}], ids=["meta", "lazy", "dict"]
 )
 def test_rejects_a_posterior_without_values(value):
-    with pytest.raises(InputError, match=r"a\.weight of the posterior is no tensor with values"):
+    with pytest.raises(InputError, match=r"a\.weight of the posterior is not a tensor with values"):
         Posterior({"a.weight": value}, {})

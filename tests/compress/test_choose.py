@@ -1,4 +1,4 @@
-"""Choosing settings: the goal is kept, the search goes on where it stopped, and what cannot be reached is said."""
+"""The search for settings meets its goal, continues after an interruption, and reports a goal that is out of reach."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bayespress.packed_format import pareto
 
 
 class Attempts:
-    """A network whose curve is known: coarser is smaller and worse, and too coarse leaves nothing."""
+    """A network with a known curve: coarser settings give smaller files and higher errors; the coarsest fail."""
 
     def __init__(self):
         self.seen = []
@@ -50,7 +50,7 @@ def test_the_lowest_error_within_a_size(tmp_path):
     assert all(p.bytes > 3000 for p in found.points if p.metric < found.chosen.metric)
 
 
-def test_without_a_goal_the_knee_is_taken(tmp_path):
+def test_without_a_limit_the_knee_is_chosen(tmp_path):
     found = search(tmp_path, Goal())
     front = pareto(found.points)
     assert found.chosen in front
@@ -58,7 +58,7 @@ def test_without_a_goal_the_knee_is_taken(tmp_path):
     assert front[-1].metric < found.chosen.metric < front[0].metric
 
 
-def test_a_search_goes_on_where_it_stopped(tmp_path):
+def test_a_search_continues_where_it_stopped(tmp_path):
     first = Attempts()
     search(tmp_path, Goal(max_error=1.8), first, trials=6)
     second = Attempts()
@@ -72,14 +72,14 @@ def test_a_search_goes_on_where_it_stopped(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"about": "other"}, {"retrain": 3}, {"quantizer": "codebook"}])
-def test_another_network_or_another_way_is_another_search(tmp_path, change):
+def test_another_network_or_other_fixed_settings_start_another_search(tmp_path, change):
     search(tmp_path, Goal(max_error=5.0), trials=2)
     attempts = Attempts()
     search(tmp_path, Goal(max_error=50.0), attempts, trials=2, **change)
     assert len(attempts.seen) == 2
 
 
-def test_what_is_fixed_stays_and_what_is_turned_is_in_its_span(tmp_path):
+def test_fixed_settings_stay_and_searched_settings_are_within_their_spans(tmp_path):
     attempts = Attempts()
     search(tmp_path, Goal(max_error=50.0), attempts, trials=10, quantizer="codebook", rate_weight=0.25, distill=0.5)
     assert {(s.rate_weight, s.distill, s.quantizer) for s in attempts.seen} == {(0.25, 0.5, "codebook")}
@@ -94,16 +94,16 @@ def test_a_goal_out_of_reach_names_the_closest_point(tmp_path):
         r"0\.5 %; the closest is 1\.\d\d % at [\d,]+ bytes \(threshold",
     ):
         search(tmp_path, Goal(max_error=0.5), trials=8)
-    with pytest.raises(InputError, match=r"lowest error within 10 bytes; the closest is .* ask for no more than that"):
+    with pytest.raises(InputError, match=r"lowest error within 10 bytes; the closest is .* relax the goal to that"):
         search(tmp_path, Goal(max_bytes=10), trials=8)
 
 
-def test_nothing_left_says_why(tmp_path):
-    def nothing(settings):
+def test_reports_the_reason_when_no_settings_leave_a_network(tmp_path):
+    def failing(settings):
         raise InputError("The posterior has no tensor fc.weight.")
 
     with pytest.raises(InputError, match=r"None of 3 settings left a network to measure. The posterior has no tensor"):
-        search(tmp_path, Goal(max_error=1.0), nothing, trials=3)
+        search(tmp_path, Goal(max_error=1.0), failing, trials=3)
 
 
 @pytest.mark.parametrize(
@@ -120,16 +120,16 @@ def test_rejects_invalid_goals(make, message):
         make()
 
 
-def test_searches_that_cannot_begin(tmp_path):
+def test_rejects_invalid_searches(tmp_path):
     with pytest.raises(InputError, match="0 trials"):
         search(tmp_path, Goal(), trials=0)
-    with pytest.raises(InputError, match="rule magnitude and the quantizer round-off there is nothing to search"):
+    with pytest.raises(InputError, match="rule magnitude and the quantizer round-off have no settings to search"):
         search(tmp_path, Goal(), rule="magnitude", quantizer="round-off")
     with pytest.raises(InputError, match=r"Storage .*s\.db cannot be made"):
         search(tmp_path / "nowhere", Goal())
 
 
-def test_a_trial_whose_error_is_nan_fails_and_the_search_goes_on(tmp_path):
+def test_a_trial_whose_error_is_nan_fails_and_the_search_continues(tmp_path):
     known, logged = Attempts(), []
 
     def attempt(settings):
@@ -151,7 +151,7 @@ def test_a_trial_whose_error_is_nan_fails_and_the_search_goes_on(tmp_path):
         ("error", "low"), ("error", None), ("bytes", []), ("place", "fine"),
     ],
 )  # fmt: skip
-def test_trials_of_another_version_are_told(tmp_path, change):
+def test_rejects_trials_of_another_version(tmp_path, change):
     goal = Goal(max_error=50.0)
     search(tmp_path, goal, trials=1)
     key, value = change
@@ -164,12 +164,12 @@ def test_trials_of_another_version_are_told(tmp_path, change):
         search(tmp_path, goal, trials=3)
 
 
-def test_a_loss_is_counted_from_the_network_before():
+def test_a_largest_loss_is_relative_to_the_network_before_compression():
     assert Goal(max_loss=0.25).over(1.5) == Goal(max_error=1.75)
     assert Goal(max_bytes=7).over(1.5) == Goal(max_bytes=7)
 
 
-def test_the_front_is_what_nothing_beats():
+def test_the_pareto_front_holds_the_points_that_no_other_dominates():
     settings = CompressSettings()
     points = [Point(settings, error, size) for error, size in ((2.0, 10), (1.0, 20), (1.5, 20), (1.0, 30), (0.5, 40))]
     assert [(p.metric, p.bytes) for p in pareto(points)] == [(2.0, 10), (1.0, 20), (0.5, 40)]

@@ -16,17 +16,17 @@ def loss(values, centroids):
 
 
 @pytest.mark.parametrize("start", CODEBOOK_STARTS)
-def test_clusters_are_found(start):
-    """Three heaps far apart have their means for centroids, wherever the search starts."""
+def test_kmeans_finds_separate_clusters(start):
+    """The centroids of three clusters far apart are their means, whatever the initial centroids."""
     generator = torch.Generator().manual_seed(0)
-    heaps = [centre + 0.01 * torch.randn(50, generator=generator) for centre in (-1.0, 0.2, 3.0)]
-    centroids = kmeans(torch.cat(heaps), 3, start)
-    torch.testing.assert_close(centroids, torch.stack([heap.mean() for heap in heaps]))
+    clusters = [centre + 0.01 * torch.randn(50, generator=generator) for centre in (-1.0, 0.2, 3.0)]
+    centroids = kmeans(torch.cat(clusters), 3, start)
+    torch.testing.assert_close(centroids, torch.stack([cluster.mean() for cluster in clusters]))
 
 
 @given(st.integers(0, 200), st.integers(2, 40), st.sampled_from(CODEBOOK_STARTS))
-def test_no_centroid_can_be_moved_to_advantage(seed, clusters, start):
-    """Lloyd's condition: each centroid is the mean of what is nearest to it, and none is idle."""
+def test_centroids_satisfy_lloyds_condition(seed, clusters, start):
+    """Each centroid is the mean of the values that are nearest to it, and has at least one."""
     values = torch.randn(300, generator=torch.Generator().manual_seed(seed)).pow(3)
     centroids = kmeans(values, clusters, start)
     assert 1 <= len(centroids) <= clusters
@@ -35,8 +35,8 @@ def test_no_centroid_can_be_moved_to_advantage(seed, clusters, start):
         torch.testing.assert_close(values[shared == centroid].mean(), centroid, atol=1e-5, rtol=1e-4)
 
 
-def test_each_start_is_what_it_says():
-    """Linear keeps the few large weights, density the many small ones (Han et al. 2016, section 3.2)."""
+def test_linear_starts_represent_large_weights_and_density_starts_small_ones():
+    """The two starts of Han et al. 2016, section 3.2: linear suits the few large weights, density the many small."""
     values = torch.cat([torch.linspace(-0.1, 0.1, 2000), torch.tensor([5.0, 6.0, 7.0, 8.0])])
     linear, density = kmeans(values, 8, "linear"), kmeans(values, 8, "density")
     assert float((values[-4:] - nearest_shared(values[-4:], linear)).abs().max()) < 0.6

@@ -1,4 +1,4 @@
-"""Buffers of the user's that are not finite, such as causal masks: constants of the graph, not weights of the file."""
+"""A user's buffers that are not finite, such as causal masks, are constants of the graph, not weights of the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INFINITE = float("inf")
 
 
 class Causal(nn.Module):
-    """Attention over 6 places, each of which sees those before it."""
+    """Causal attention over 6 positions: each position attends to itself and the positions before it."""
 
     def __init__(self):
         super().__init__()
@@ -50,8 +50,7 @@ def test_a_causal_mask_goes_from_training_to_a_verified_bundle(tmp_path):
     packed = bayespress.compress(net, inputs[:4])
     assert [note for note in packed.notes if note.startswith("Buffer mask holds infinite or NaN values; it stays")]
     assert "mask" not in {tensor.name for tensor in codec.decode(packed.weights)}
-    whole = net.point_network()
-    torch.testing.assert_close(packed.original(inputs), whole(inputs))
+    torch.testing.assert_close(packed.original(inputs), net.point_network()(inputs))
     bayespress.build(packed, targets=["host"], out=tmp_path / "net.bundle")
     done = CliRunner().invoke(app, ["verify", str(tmp_path / "net.bundle")])
     assert done.exit_code == 0, done.output
@@ -59,7 +58,7 @@ def test_a_causal_mask_goes_from_training_to_a_verified_bundle(tmp_path):
 
 @pytest.mark.parametrize("mask", ["causal", "padded", "none"])
 def test_transformers_with_masks_are_exported(tmp_path, mask):
-    """PyTorch compares a mask with the causal one, a branch on values that no export follows."""
+    """PyTorch compares a mask with the causal one. torch.export cannot follow this branch on values."""
 
     class Encoder(nn.Module):
         def __init__(self):
@@ -100,7 +99,7 @@ def test_shared_nested_and_infinite_buffers_of_any_sign():
 
 
 @pytest.mark.parametrize("name", ["0.weight", "0.bias", "1.running_var"])
-def test_weights_and_statistics_have_to_be_finite(name):
+def test_rejects_weights_and_statistics_that_are_not_finite(name):
     network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
     with torch.no_grad():
         network.state_dict()[name].view(-1)[0] = INFINITE
@@ -108,7 +107,7 @@ def test_weights_and_statistics_have_to_be_finite(name):
         compressed(network, torch.randn(4, 4))
 
 
-def test_a_mask_in_a_file_of_tensors_is_refused_with_the_remedy(tmp_path):
+def test_rejects_a_mask_in_a_file_of_tensors(tmp_path):
     tensors = {"w": torch.randn(8, 8), "mask": torch.full((6, 6), -INFINITE).triu(1)}
     save_file(tensors, tmp_path / "net.safetensors")
     with pytest.raises(InputError, match=r"Tensor mask is a mask of infinite values, .* leave it out of the file"):

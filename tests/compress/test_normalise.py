@@ -1,4 +1,4 @@
-"""Batch norms without statistics compute what they did."""
+"""Normalised batch norms compute the same function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo import ZOO, posterior_of
 
 
 @pytest.mark.parametrize("name", ["residual", "depthwise"])
-def test_the_output_stays(name):
+def test_the_outputs_do_not_change(name):
     specimen = ZOO[name]
     network = specimen.network()
     normal = copy.deepcopy(network)
@@ -28,12 +28,12 @@ def test_the_output_stays(name):
     assert len(normal.norm1.running_var.unique()) == 1
 
 
-def test_norms_that_have_nothing_to_move_stay():
+def test_norms_without_scale_or_statistics_do_not_change():
     for norm in (nn.BatchNorm2d(3, affine=False), nn.BatchNorm2d(3, track_running_stats=False), nn.LayerNorm(3)):
         assert normalise_statistics(nn.Sequential(norm)) == []
 
 
-def test_the_file_keeps_two_numbers_a_channel_and_those_on_grids():
+def test_the_file_holds_two_numbers_per_channel_on_grids():
     specimen = ZOO["residual"]
     network = specimen.network()
     packed = compress_network(network, posterior_of(network), specimen.inputs(), CompressSettings(budget=0.01))

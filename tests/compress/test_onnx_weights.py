@@ -1,4 +1,4 @@
-"""ONNX models: weights wherever they are, and the error of the outputs."""
+"""Weights are found wherever an ONNX model stores them, and the error of its outputs is measured."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def product(weight="w", x="x", y="y"):
 
 
 def sparse_tensor(dense, name):
-    (places,) = np.nonzero(dense.reshape(-1))
-    values = numpy_helper.from_array(dense.reshape(-1)[places], name)
-    return helper.make_sparse_tensor(values, numpy_helper.from_array(places.astype(np.int64), "i"), dense.shape)
+    (positions,) = np.nonzero(dense.reshape(-1))
+    values = numpy_helper.from_array(dense.reshape(-1)[positions], name)
+    return helper.make_sparse_tensor(values, numpy_helper.from_array(positions.astype(np.int64), "i"), dense.shape)
 
 
 def branches():
-    """An If whose branches hold a weight each, one of them as a constant, on a condition from the input."""
+    """An If node whose condition depends on the input; each branch holds a weight, one of them as a Constant node."""
     info = [helper.make_tensor_value_info("z", FLOAT, None)]
-    kinds = [
+    graphs = [
         helper.make_graph([product("w", y="z")], "a", [], info, [numpy_helper.from_array(random(8, 6), "w")]),
         helper.make_graph([constant("w", random(8, 6, seed=1)), product("w", y="z")], "b", [], info),
     ]
@@ -64,7 +64,7 @@ def branches():
             helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
             constant("zero", np.float32(0)),
             helper.make_node("Greater", ["s", "zero"], ["c"]),
-            helper.make_node("If", ["c"], ["y"], name="choose", then_branch=kinds[0], else_branch=kinds[1]),
+            helper.make_node("If", ["c"], ["y"], name="choose", then_branch=graphs[0], else_branch=graphs[1]),
         ]
     )
 
@@ -103,12 +103,12 @@ CASES = {
               [("w", random(8, 6).astype(np.float16))]),
         {"w"},
     ),
-    "whole inputs": (
+    "integer inputs": (
         model([helper.make_node("Gather", ["w", "x"], ["y"])], [("w", random(50, 16))],
               inputs=(("x", ("n", "t")),), kind=TensorProto.INT64),
         {"w"},
     ),
-    "room for a kernel": (
+    "inputs larger than the kernel": (
         model([helper.make_node("Conv", ["x", "w"], ["y"])], [("w", random(4, 1, 5, 5))],
               inputs=(("x", ("n", 1, "h", "w_")),)),
         {"w"},
@@ -133,8 +133,8 @@ def test_weights_are_found_and_outputs_stay_within_the_tolerance(tmp_path, name)
     assert OnnxOutputs(read_model(tmp_path / "net.onnx")).error(again) == pytest.approx(found.outputs_error)
 
 
-def test_weights_are_rounded_finer_where_the_outputs_ask_for_it(tmp_path):
-    """y = x A (A^-1 + small): the products cancel, and outputs are off by far more than the weights."""
+def test_weights_are_rounded_finer_if_the_outputs_need_it(tmp_path):
+    """y = x A (A^-1 + small): the products cancel, and the error of outputs is far above that of the weights."""
     a = random(8, 8)
     b = (np.linalg.inv(a.astype(np.float64)) * 1.0).astype(np.float32)
     nodes = [product("a", y="h"), product("b", "h", "i"), helper.make_node("Sub", ["i", "x"], ["d"]),
@@ -146,8 +146,8 @@ def test_weights_are_rounded_finer_where_the_outputs_ask_for_it(tmp_path):
     assert any("so that outputs stay within the tolerance of 0.02" in note for note in found.notes)
 
 
-def test_outputs_out_of_reach_are_noted(tmp_path):
-    """x A A^-1 - x in float64 is its rounding, and in float32 10^8 times that."""
+def test_notes_outputs_that_cannot_meet_the_tolerance(tmp_path):
+    """x A A^-1 - x is the rounding error of float64, and 10^8 times that with weights in float32."""
     nodes = [helper.make_node("Cast", ["x"], ["d"], to=TensorProto.DOUBLE), product("a", "d", "h"),
              product("b", "h", "i"), helper.make_node("Sub", ["i", "d"], ["e"]),
              helper.make_node("Cast", ["e"], ["y"], to=FLOAT)]  # fmt: skip
@@ -155,27 +155,27 @@ def test_outputs_out_of_reach_are_noted(tmp_path):
     onnx.save(model(nodes, [("a", a), ("b", np.linalg.inv(a))]), tmp_path / "net.onnx")
     found = compress_file(tmp_path / "net.onnx", tmp_path / "net.bpz", 0.001)
     assert found.outputs_error > 0.001
-    assert any("more than the tolerance of 0.001" in note for note in found.notes)
+    assert any("above the tolerance of 0.001" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
-    ("built", "why"),
+    ("built", "reason"),
     [
-        (model([helper.make_node("Unheard", ["x", "w"], ["y"])], [("w", random(8, 6))]), "does not take the model"),
+        (model([helper.make_node("Unknown", ["x", "w"], ["y"])], [("w", random(8, 6))]), "rejects the model"),
         (model([helper.make_node("RandomNormalLike", ["x"], ["r"]), product(x="r")], [("w", random(8, 6))]),
-         "other outputs each time"),
-        (model([product()], [("w", random(8, 6))], kind=TensorProto.STRING), "does not take the model"),
+         "different outputs each time"),
+        (model([product()], [("w", random(8, 6))], kind=TensorProto.STRING), "rejects the model"),
     ],
     ids=["operator", "random", "text"],
 )  # fmt: skip
-def test_what_cannot_be_measured_is_noted(tmp_path, built, why):
+def test_notes_models_that_cannot_be_measured(tmp_path, built, reason):
     onnx.save(built, tmp_path / "net.onnx")
     found = compress_file(tmp_path / "net.onnx", tmp_path / "net.bpz", 0.02)
     assert found.outputs_error is None
-    assert any("Only the weights' error was measured" in note and why in note for note in found.notes)
+    assert any("Only the error of the weights was measured" in note and reason in note for note in found.notes)
 
 
-def test_external_data_beside_the_model_is_read(tmp_path):
+def test_reads_external_data_in_the_models_folder(tmp_path):
     onnx.save(model([product()], [("w", random(8, 200))]), tmp_path / "net.onnx",
               save_as_external_data=True, location="net.data", size_threshold=0)  # fmt: skip
     found = compress_file(tmp_path / "net.onnx", tmp_path / "net.bpz", 0.02)
@@ -183,7 +183,7 @@ def test_external_data_beside_the_model_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "link", "", "absent"])
-def test_external_data_outside_the_folder_is_refused(tmp_path, location):
+def test_rejects_external_data_outside_the_folder(tmp_path, location):
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "secret").write_bytes(bytes(4 * 8 * 6))
@@ -194,12 +194,12 @@ def test_external_data_outside_the_folder_is_refused(tmp_path, location):
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
     (folder / "net.onnx").write_bytes(built.SerializeToString())
-    with pytest.raises(InputError, match=r"Tensor w of .*net.onnx refers to .*(outside the model|not there)"):
+    with pytest.raises(InputError, match=r"Tensor w of .*net.onnx refers to .*(outside the model|does not exist)"):
         compress_file(folder / "net.onnx", tmp_path / "net.bpz", 0.02)
     assert not (tmp_path / "net.bpz").exists()
 
 
-def test_weights_in_another_attribute_are_refused_by_name(tmp_path):
+def test_rejects_weights_in_other_attributes_by_name(tmp_path):
     node = helper.make_node("Own", ["x"], ["y"], name="layer", table=numpy_helper.from_array(random(8, 6), "t"))
     onnx.save(model([node]), tmp_path / "net.onnx")
     with pytest.raises(InputError, match="Node layer of type Own holds the tensor table as an attribute"):
@@ -215,17 +215,17 @@ def test_indices_that_float32_cannot_hold_stay_in_the_graph(tmp_path):
     assert any(note.startswith("Left out, with text") and note.endswith(": end.") for note in found.notes)
 
 
-def test_a_model_without_weights_or_that_is_no_model(tmp_path):
+def test_rejects_a_model_without_weights_and_a_file_without_a_model(tmp_path):
     onnx.save(model([helper.make_node("Relu", ["x"], ["y"])]), tmp_path / "net.onnx")
     with pytest.raises(InputError, match="holds no tensors"):
         compress_file(tmp_path / "net.onnx", tmp_path / "net.bpz", 0.02)
     (tmp_path / "net.onnx").write_bytes(b"no model")
-    with pytest.raises(CorruptFileError, match="no whole ONNX model"):
+    with pytest.raises(CorruptFileError, match="not a complete ONNX model"):
         compress_file(tmp_path / "net.onnx", tmp_path / "net.bpz", 0.02)
 
 
-@pytest.mark.filterwarnings("ignore")  # the older exporter, which needs no further package, announces its end
-def test_an_exported_network_and_the_command(tmp_path):
+@pytest.mark.filterwarnings("ignore")  # the older exporter, which needs no other package, warns of its removal
+def test_the_command_compresses_an_exported_network(tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5)).eval()
     network[1].running_var.copy_(torch.logspace(-3, 1.6, 8))
@@ -256,7 +256,7 @@ def test_without_onnx_runtime(tmp_path, monkeypatch):
         OnnxOutputs(CASES["initializer"][0])
 
 
-def cut(built):
+def truncated(built):
     built.graph.initializer[0].raw_data = b"123"
     return built
 
@@ -279,12 +279,12 @@ def immense(built):
 @pytest.mark.parametrize(
     "built",
     [
-        cut(model([product()], [("w", random(8, 6))])),
+        truncated(model([product()], [("w", random(8, 6))])),
         of_unknown_type(model([product()], [("w", random(8, 6))])),
         out_of_range(sparse_model()),
         immense(sparse_model()),
     ],
-    ids=["cut", "type", "indices", "immense"],
+    ids=["truncated", "type", "indices", "immense"],
 )
 def test_rejects_broken_tensors_by_name(tmp_path, built):
     (tmp_path / "net.onnx").write_bytes(built.SerializeToString())
@@ -292,8 +292,8 @@ def test_rejects_broken_tensors_by_name(tmp_path, built):
         compress_file(tmp_path / "net.onnx", tmp_path / "net.bpz", 0.02)
 
 
-def test_the_body_of_a_loop(tmp_path):
-    """y = x W W W, the product in the body of a Loop."""
+def test_finds_weights_in_the_body_of_a_loop(tmp_path):
+    """y = x W W W, with the product in the body of a Loop node."""
     info = helper.make_tensor_value_info
     body = helper.make_graph(
         [product("w", "h", "g"), helper.make_node("Identity", ["go"], ["on"])], "body",

@@ -1,4 +1,4 @@
-"""Posterior in, packed network out: what every network and every caller may count on."""
+"""The guarantees of compression, from a posterior to a packed network, for every network and caller."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def packed_specimen(name, **settings):
 
 @pytest.mark.parametrize("name", ZOO)
 def test_the_file_holds_the_network(name):
-    """The packed network's weights are those that the file decodes to, to the last bit, and none is left out."""
+    """The file decodes to exactly the packed network's weights, and to all of them."""
     packed = packed_specimen(name)
     state = {key: tensor for key, tensor in packed.network.state_dict().items() if tensor.is_floating_point()}
     tensors = {tensor.name: tensor.values() for tensor in codec.decode(packed.weights)}
@@ -41,8 +41,8 @@ def test_the_file_holds_the_network(name):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_a_fine_grid_changes_little(name):
-    """With the noise dropped and the grid very fine, the packed network is the thresholded one."""
+def test_a_fine_grid_changes_outputs_little(name):
+    """With a very fine grid the packed network computes what the thresholded network does."""
     specimen = ZOO[name]
     network = specimen.network()
     posterior = posterior_of(network)
@@ -57,10 +57,10 @@ def test_a_fine_grid_changes_little(name):
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv", "residual", "conv1d"])
-def test_units_leave_the_file(name):
+def test_dead_units_are_not_in_the_file(name):
     packed = packed_specimen(name)
     assert sum(parameter.numel() for parameter in packed.network.parameters()) < packed.original_parameters
-    assert all("no bias can stand for it" in note for note in packed.notes)
+    assert all("no bias can replace them" in note for note in packed.notes)
 
 
 def test_a_coarser_budget_gives_a_smaller_file():
@@ -69,14 +69,14 @@ def test_a_coarser_budget_gives_a_smaller_file():
     assert sizes[0] > sizes[-1]
 
 
-def test_errors_are_reported_after_each_step_and_choose_nothing():
+def test_the_metric_is_recorded_after_each_step_and_changes_nothing():
     specimen = ZOO["mlp"]
     network = specimen.network()
     logged, figures = [], iter([1.0, 2.0, 3.0, 99.0])
     packed = compress_network(
         network, posterior_of(network), specimen.inputs(), evaluate=lambda _: next(figures), progress=logged.append
     )
-    assert logged == ["trained", "threshold", "strike", "levels"] == [step.name for step in packed.steps]
+    assert logged == ["trained", "threshold", "remove units", "levels"] == [step.name for step in packed.steps]
     assert [step.metric for step in packed.steps] == [1.0, 2.0, 3.0, 99.0]
     assert packed.steps[0].nonzero > packed.steps[1].nonzero >= packed.steps[2].nonzero >= packed.steps[3].nonzero > 0
     assert packed.steps[-1].bytes == len(packed.weights)
@@ -84,7 +84,7 @@ def test_errors_are_reported_after_each_step_and_choose_nothing():
 
 
 def test_shared_values_without_variance_become_a_codebook():
-    """What deep-compression and soft weight-sharing leave: few values, which are kept exactly."""
+    """deep-compression and soft-weight-sharing give few distinct values, which are stored exactly."""
     specimen = ZOO["mlp"]
     network = specimen.network()
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_shared_values_without_variance_become_a_codebook():
 
 
 def test_many_values_without_variance_are_clustered():
-    """What dynamic network surgery leaves: weights that share nothing yet."""
+    """dynamic-network-surgery gives weights with many distinct values."""
     network = nn.Sequential(nn.Linear(60, 60), nn.ReLU(), nn.Linear(60, 2))
     values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
     variances = {name: torch.zeros_like(tensor) for name, tensor in values.items() if tensor.ndim > 1}
@@ -112,15 +112,15 @@ def test_many_values_without_variance_are_clustered():
     torch.testing.assert_close(packed.network(x), network(x), atol=0.05, rtol=0.05)
 
 
-def test_nothing_left_is_an_error():
+def test_rejects_a_posterior_that_leaves_no_weight():
     network = nn.Linear(3, 2)
     values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
     noise = Posterior(values, {"weight": torch.full((2, 3), 1e6)})
-    with pytest.raises(InputError, match=r"No weight is left by the rule log-alpha at 3, "):
+    with pytest.raises(InputError, match=r"rule log-alpha with threshold 3, .* leaves no weight"):
         compress_network(network, noise, torch.randn(2, 3))
 
 
-def test_an_output_layer_may_be_all_noise_but_for_one_weight():
+def test_one_weight_of_the_output_layer_is_enough():
     network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     values = {name: tensor.detach() for name, tensor in network.state_dict().items()}
     variances = {"0.weight": torch.full((4, 3), 1e-4), "2.weight": torch.full((2, 4), 1e6)}
@@ -142,17 +142,17 @@ class Pair(nn.Module):
     ("network", "example", "message"),
     [
         (nn.Linear(3, 2), torch.ones(4, 5), r"Linear cannot be run on inputs of shape \(4, 5\) \(mat1 and mat2"),
-        (Pair(), torch.ones(4, 3), r"Pair gives a tuple of 2 for inputs of shape \(4, 3\); one tensor"),
-        (nn.Sequential(nn.Linear(3, 2), nn.Flatten(0)), torch.ones(4, 3), r"gives a tensor of shape \(8,\)"),
+        (Pair(), torch.ones(4, 3), r"Pair returns a tuple of 2 for inputs of shape \(4, 3\); return one tensor"),
+        (nn.Sequential(nn.Linear(3, 2), nn.Flatten(0)), torch.ones(4, 3), r"returns a tensor of shape \(8,\)"),
     ],
     ids=["shape", "two-outputs", "no-batch"],
 )
-def test_inputs_that_do_not_fit(network, example, message):
+def test_rejects_inputs_and_outputs_that_do_not_fit(network, example, message):
     with pytest.raises(InputError, match=message):
         compress_network(network, posterior_of(network), example)
 
 
-class TestTheFace:
+class TestPythonInterface:
     @pytest.mark.parametrize("name", ["mlp", "residual", "aliased"])
     def test_from_bayesianize_to_a_packed_directory(self, name, tmp_path):
         specimen = ZOO[name]
@@ -185,8 +185,8 @@ class TestTheFace:
         code = f"{imports}\nassert bayespress.compress.__module__ == 'bayespress.api'"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
-    def test_a_network_without_a_static_graph_is_told(self, tmp_path):
-        class Moody(nn.Module):
+    def test_rejects_a_network_without_a_static_graph(self, tmp_path):
+        class Branching(nn.Module):
             def __init__(self):
                 super().__init__()
                 self.fc = nn.Linear(3, 3)
@@ -194,10 +194,10 @@ class TestTheFace:
             def forward(self, x):
                 return self.fc(x) if x.sum() > 0 else x
 
-        network = Moody()
+        network = Branching()
         packed = compress_network(network, posterior_of(network), torch.ones(2, 3))
-        with pytest.raises(InputError, match=r"Moody cannot be exported for an input of shape \(1, 3\)"):
-            packed.write(tmp_path / "packed", name="moody")
+        with pytest.raises(InputError, match=r"Branching cannot be exported for an input of shape \(1, 3\)"):
+            packed.write(tmp_path / "packed", name="net")
         assert list(tmp_path.iterdir()) == []
 
 
@@ -223,8 +223,8 @@ def test_rejects_a_record_of_version_1(tmp_path):
     assert "bayespress compress" in str(caught.value)
 
 
-def points(name):
-    """A network's weights as point estimates, a third of them zero."""
+def point_estimates(name):
+    """A network, and a posterior without variances in which about a quarter of its weights are zero."""
     network = ZOO[name].network()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -238,9 +238,9 @@ def points(name):
 @pytest.mark.parametrize("name", ["mlp", "conv", "residual"])
 @pytest.mark.parametrize("quantizer", ["size", "codebook", "round-off", "posterior"])
 def test_every_quantizer_holds_the_network(name, quantizer):
-    """Fine enough, each gives the network back; the file is what the network was rounded to."""
+    """With fine settings each quantizer gives a network that computes almost the same outputs."""
     specimen = ZOO[name]
-    network, posterior = points(name) if quantizer in ("size", "codebook") else (specimen.network(), None)
+    network, posterior = point_estimates(name) if quantizer in ("size", "codebook") else (specimen.network(), None)
     if posterior is None:
         known = posterior_of(network)
         posterior = Posterior(known.values, {key: torch.full_like(v, 1e-6) for key, v in known.variances.items()})
@@ -256,7 +256,7 @@ def test_every_quantizer_holds_the_network(name, quantizer):
 
 
 def test_one_codebook_for_the_whole_network():
-    network, posterior = points("mlp")
+    network, posterior = point_estimates("mlp")
     settings = CompressSettings(quantizer="codebook", clusters=8, shared=True)
     packed = compress_network(network, posterior, ZOO["mlp"].inputs(), settings)
     books = [t.value_map.entries for t in codec.decode(packed.weights) if t.name in posterior.variances]
@@ -265,7 +265,7 @@ def test_one_codebook_for_the_whole_network():
     assert len(values) <= 8
 
 
-def test_the_record_says_where_the_bits_are(tmp_path):
+def test_the_record_lists_the_bits_of_each_layer(tmp_path):
     packed = packed_specimen("conv", budget=0.1)
     record = packed.write(tmp_path / "packed", name="net")
     assert sum(bits for layer in record.layers for bits in layer.bits.values()) <= 8 * record.packed_bytes

@@ -1,4 +1,4 @@
-"""Levels are the nearest, pruning follows its rule, and a posterior is read with care."""
+"""Levels are the nearest ones, pruning follows its rule, and invalid posteriors are rejected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bayespress.errors import CorruptFileError, InputError
 
 
 @given(st.floats(1e-30, 1e30))
-def test_storable_steps_have_two_bytes_and_are_near(step):
+def test_storable_steps_take_two_bytes_and_are_close(step):
     stored = storable_step(step)
     assert abs(stored - step) <= step / 256
     bits = torch.tensor(stored, dtype=torch.float32).view(torch.int32).item()
@@ -33,7 +33,7 @@ def test_levels_are_the_nearest():
     assert grid_values(levels, 0.5).tolist() == [[0, 0, 0.5], [-0.5, -1.0, 3.5]]
 
 
-def test_a_step_far_too_fine_is_refused():
+def test_rejects_a_step_that_is_too_fine():
     with pytest.raises(InputError, match="fc would need level 10000000"):
         grid_levels("fc", torch.tensor([1.0]), 1e-7)
 
@@ -54,7 +54,7 @@ def test_pruning_follows_log_alpha():
     posterior = Posterior(values, variances)
     assert prune(posterior, CompressSettings())["w"].tolist() == [1.0, 0.0, 0.0, -2.0]
     by_ratio = CompressSettings(rule="signal-to-noise")
-    assert prune(posterior, by_ratio)["w"].tolist() == [1.0, 0.0, 0.0, -2.0], "the usual cuts are the same"
+    assert prune(posterior, by_ratio)["w"].tolist() == [1.0, 0.0, 0.0, -2.0], "the default thresholds are equivalent"
 
 
 def ranked():
@@ -78,7 +78,7 @@ def test_pruning_to_a_sparsity_ranks_across_the_network(rule, a, b):
     assert torch.equal(pruned["b"], torch.tensor(b))
 
 
-def test_random_pruning_drops_as_many_and_the_same_each_time():
+def test_random_pruning_is_repeatable_and_meets_the_sparsity():
     posterior = Posterior({"w": torch.ones(1000)}, {"w": torch.ones(1000)})
     settings = CompressSettings(rule="random", sparsity=73.0)
     first = prune(posterior, settings)["w"]
@@ -103,8 +103,8 @@ def test_thresholds_are_in_the_units_of_their_rule(rule, threshold, a, b):
     assert torch.equal(pruned["b"], torch.tensor(b))
 
 
-def test_groups_go_by_the_noise_of_their_scale():
-    """Inputs of a dense layer, output channels of a convolution."""
+def test_groups_are_pruned_by_the_noise_of_their_scale():
+    """Groups are the inputs of a linear layer and the output channels of a convolution."""
     values = {"fc.weight": torch.ones(2, 3), "conv.weight": torch.ones(2, 1, 3, 3)}
     noise = {
         "fc.weight": torch.tensor([[-1.0, 2.0, 0.5]]),
@@ -116,20 +116,20 @@ def test_groups_go_by_the_noise_of_their_scale():
     assert pruned["conv.weight"].flatten(1).sum(1).tolist() == [0.0, 9.0]
     assert prune(posterior, CompressSettings(rule="group-scale", threshold=1.0))["fc.weight"].sum() == 4
     assert prune(posterior, CompressSettings(rule="group-scale", sparsity=100 * 2 / 24))["fc.weight"].sum() == 4
-    with pytest.raises(InputError, match=r"w has no groups with scales, .* train with group-normal-jeffreys"):
+    with pytest.raises(InputError, match=r"w has no group scales, .* train with group-normal-jeffreys"):
         prune(Posterior({"w": torch.ones(2, 2)}, {"w": torch.ones(2, 2)}), CompressSettings(rule="group-scale"))
 
 
-def test_a_sparsity_takes_the_place_of_the_threshold():
+def test_a_sparsity_replaces_the_threshold():
     assert prune(ranked(), CompressSettings(sparsity=0.0))["b"].tolist() == [4.0, 1.0]
-    with pytest.raises(InputError, match="one of them decides"):
+    with pytest.raises(InputError, match=r"sparsity of 50 % and a threshold of 3 exclude each other"):
         CompressSettings(sparsity=50.0, threshold=3.0)
     with pytest.raises(InputError, match="rule random has no threshold"):
         CompressSettings(rule="random")
 
 
 @pytest.mark.parametrize("sparsity", [-1.0, 100.0, float("nan")])
-def test_sparsities_and_rules_out_of_range(sparsity):
+def test_rejects_invalid_sparsities_and_rules(sparsity):
     with pytest.raises(InputError, match="at least 0 and below 100"):
         CompressSettings(sparsity=sparsity)
     with pytest.raises(InputError, match="no pruning rule 'size'; choose one of log-alpha"):
@@ -149,32 +149,32 @@ def test_sparsities_and_rules_out_of_range(sparsity):
     ],
 )
 def test_rejects_invalid_posterior(values, variances, message):
-    tensors = ({name: torch.tensor(numbers) for name, numbers in each.items()} for each in (values, variances))
+    tensors = ({name: torch.tensor(numbers) for name, numbers in lists.items()} for lists in (values, variances))
     with pytest.raises(InputError, match=message):
         Posterior(*tensors)
 
 
-def test_a_posterior_of_another_network_is_refused():
+def test_rejects_a_posterior_of_another_network():
     network = torch.nn.Linear(2, 2)
     whole = dict(network.state_dict())
     with pytest.raises(InputError, match=r"bias"):
         Posterior({"weight": whole["weight"]}, {}).load_into(network)
     with pytest.raises(InputError, match=r"weight has shape \(1, 2\) in the posterior and \(2, 2\)"):
         Posterior(whole | {"weight": torch.zeros(1, 2)}, {}).load_into(network)
-    with pytest.raises(InputError, match="holds tensor other, which the network lacks"):
+    with pytest.raises(InputError, match="holds the tensor other, which the network lacks"):
         Posterior(whole | {"other": torch.zeros(1)}, {}).load_into(network)
 
 
-def test_reading_a_posterior(tmp_path):
+def test_rejects_missing_and_damaged_posterior_files(tmp_path):
     with pytest.raises(InputError, match="There is no posterior"):
         read_posterior(tmp_path / "posterior.safetensors")
     (tmp_path / "posterior.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
-    with pytest.raises(CorruptFileError, match="not a whole safetensors file"):
+    with pytest.raises(CorruptFileError, match="not a complete safetensors file"):
         read_posterior(tmp_path / "posterior.safetensors")
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, float("inf"), float("nan")])
-def test_budgets_out_of_range(budget):
+def test_rejects_invalid_budgets(budget):
     with pytest.raises(InputError, match="above 0"):
         CompressSettings(budget=budget)
     with pytest.raises(InputError, match="NaN"):

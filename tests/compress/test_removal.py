@@ -1,4 +1,4 @@
-"""Dead units before operations that mix units, or that count them: removed exactly, or left with a note."""
+"""Dead units before operations that mix or count units are removed exactly, or stay with a note."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH = 12
 
 
 class Dense(nn.Module):
-    """Outputs of any scale behind one operation on 12 units."""
+    """One operation on 12 units between two linear layers, with outputs of any scale."""
 
     def __init__(self, operation, width, scale=1e-4):
         super().__init__()
@@ -40,7 +40,7 @@ class Convolutions(nn.Module):
 
 
 def kill(network):
-    """Units 1 and 3 of each wide layer get no inputs, and nobody listens to units 2 and 4."""
+    """Zero the incoming weights of units 1 and 3 of each wide layer, and the outgoing weights of units 2 and 4."""
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
@@ -68,7 +68,7 @@ def last(function, **options):
     return lambda h: function(h, dim=-1, **options)
 
 
-# Operation and how many features it leaves.
+# Each operation, and the number of features that it returns.
 MIXING = {
     "layer norm": (lambda h: F.layer_norm(h, h.shape[-1:]), 12),
     "rms norm": (lambda h: h * torch.rsqrt(h.square().mean(-1, keepdim=True) + 1e-6), 12),
@@ -141,7 +141,7 @@ def test_only_the_channels_before_a_mixing_operation_stay(name):
     network = kill(Convolutions(*MIXING_MAPS[name]))
     shrunk = shrink(network, torch.randn(4, 2, 8, 8))
     assert shrunk.network.a.weight.shape == network.a.weight.shape
-    assert len(shrunk.network.b.weight) == 2, "the layer behind it loses its own"
+    assert len(shrunk.network.b.weight) == 2, "the next layer loses its own dead units"
     assert any(" of a " in note for note in shrunk.notes)
     agree(shrunk.network, network, torch.randn(8, 2, 8, 8))
 
@@ -149,9 +149,9 @@ def test_only_the_channels_before_a_mixing_operation_stay(name):
 @pytest.mark.parametrize("channels", [4, 6, 8])
 @pytest.mark.parametrize("dead", ["one", "even", "all"])
 def test_channel_shuffles_of_any_width_and_any_dead_units(channels, dead):
-    """As ShuffleNets have them, between convolutions and behind a concatenation of halves.
+    """Channel shuffles as in ShuffleNet, between convolutions and after a concatenation of halves.
 
-    With 4 and 8 channels torch-pruning finds a width of 0 here and divides by it.
+    With 4 and 8 channels torch-pruning computes a width of 0 and divides by it.
     """
 
     class Shuffled(nn.Module):
@@ -177,7 +177,7 @@ def test_channel_shuffles_of_any_width_and_any_dead_units(channels, dead):
     agree(shrunk.network, network, torch.randn(8, 2, 8, 8))
 
 
-def test_dead_units_that_a_grouped_convolution_needs_are_told():
+def test_notes_dead_units_that_a_grouped_convolution_needs():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.ReLU(), nn.Conv2d(4, 4, 3, groups=2)).eval()
     with torch.no_grad():
@@ -194,7 +194,7 @@ def test_dead_units_that_a_grouped_convolution_needs_are_told():
     assert shrunk.notes == ()
 
 
-APART = {
+SEPARATE = {
     "relu": (F.relu, 12),
     "batch norm": (nn.BatchNorm2d(12), 12),
     "instance norm": (F.instance_norm, 12),
@@ -204,26 +204,26 @@ APART = {
 }
 
 
-@pytest.mark.parametrize("name", APART)
-def test_units_that_stay_apart_leave(name):
+@pytest.mark.parametrize("name", SEPARATE)
+def test_dead_units_before_an_operation_on_separate_units_are_removed(name):
     torch.manual_seed(0)
-    network = kill(Convolutions(*APART[name]))
+    network = kill(Convolutions(*SEPARATE[name]))
     shrunk = shrink(network, torch.randn(4, 2, 8, 8))
-    # The second half of a concatenation still hears the units that nobody of the first does.
+    # Of a concatenated unit only the copy in the first half has no consumer; the second half still reads it.
     assert len(shrunk.network.a.weight) == (10 if name == "concatenation" else 8)
     assert shrunk.notes == ()
     agree(shrunk.network, network, torch.randn(8, 2, 8, 8))
 
 
 def agree(shrunk, network, x):
-    """Each output, relative to its own size."""
+    """Assert that outputs agree, each relative to its own size."""
     with torch.no_grad():
         before, after = network(x), shrunk(x)
     assert bool(((after - before).abs().amax(0) <= 1e-5 * before.abs().amax(0)).all())
 
 
-def test_a_small_output_counts_as_much_as_a_large_one():
-    """One output of 1e-7 of the others hears a unit through a product that a removal would change."""
+def test_a_small_output_is_checked_as_strictly_as_a_large_one():
+    """One output, of 1e-7 of the others' size, reads all units through a mean that a removal would change."""
 
     class Uneven(Dense):
         def forward(self, x):
@@ -237,8 +237,8 @@ def test_a_small_output_counts_as_much_as_a_large_one():
     assert shrunk.notes
 
 
-def test_an_analysis_without_end_is_stopped():
-    """Each round through the local response norm flattens the channels once more."""
+def test_an_endless_analysis_is_stopped():
+    """Each pass through the local response norm flattens the channels again."""
     network = kill(nn.Sequential(nn.Conv2d(1, 4, 3), nn.LocalResponseNorm(2), nn.Flatten(), nn.Linear(144, 5)))
     x = torch.randn(4, 1, 8, 8)
     start = time.monotonic()
@@ -255,7 +255,7 @@ def test_work_is_counted():
         graph.spend(10**9)
 
 
-def test_what_can_be_followed_is_shrunk_beside_what_cannot():
+def test_units_that_can_be_followed_are_removed_while_others_stay():
     network = kill(
         nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.LocalResponseNorm(2), nn.Flatten(), nn.Linear(144, 12), nn.ReLU(), nn.Linear(12, 3)
@@ -267,7 +267,7 @@ def test_what_can_be_followed_is_shrunk_beside_what_cannot():
     agree(shrunk.network, network, torch.randn(8, 1, 8, 8))
 
 
-def test_an_exception_of_the_analysis_is_a_note():
+def test_an_exception_in_the_analysis_becomes_a_note():
     class Untraceable(nn.Module):
         def __init__(self):
             super().__init__()
@@ -299,8 +299,8 @@ def test_shared_and_repeated_layers_stay_with_a_note():
     agree(shrunk.network, network, torch.randn(8, 12))
 
 
-def test_units_of_a_half_known_constant_are_not_taken_for_constant():
-    """The unit's constant is multiplied by something that varies by 1e-7 of it, and weighs 1e7."""
+def test_units_multiplied_by_a_small_varying_factor_are_not_folded():
+    """A constant unit is multiplied by a factor of about 1e-7 that depends on the input; its weight is about 1e7."""
 
     class Faint(nn.Module):
         def __init__(self):
@@ -320,7 +320,7 @@ def test_units_of_a_half_known_constant_are_not_taken_for_constant():
 
 
 def test_only_the_layer_at_fault_stays():
-    """One width of four is in the forward, and torch-pruning does not see it."""
+    """The forward uses the width of one of four layers, which torch-pruning cannot see."""
 
     class Deep(nn.Module):
         def __init__(self):
@@ -344,7 +344,7 @@ def test_only_the_layer_at_fault_stays():
     agree(shrunk.network, network, torch.randn(8, 12))
 
 
-def test_a_forward_that_only_knows_float32_is_shrunk():
+def test_a_forward_that_needs_float32_is_shrunk():
     class Narrow(Dense):
         def forward(self, x):
             return super().forward(x.float())
@@ -355,7 +355,7 @@ def test_a_forward_that_only_knows_float32_is_shrunk():
     agree(shrunk.network, network, torch.randn(8, 8))
 
 
-def test_outputs_that_are_never_a_number_leave_the_network_whole():
+def test_a_network_whose_outputs_are_nan_is_not_shrunk():
     network = kill(Dense(F.relu, 12, float("nan")))
     shrunk = shrink(network, torch.randn(4, 8))
     assert len(shrunk.network.a.weight) == 12

@@ -1,4 +1,4 @@
-"""Retraining: what the file holds is what was trained, and it is better for it."""
+"""Retraining trains the values that the file holds, and lowers the loss."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def pack(data, **settings):
     )
 
 
-def test_retrained_levels_say_more_in_no_more_bytes(data):
+def test_retrained_levels_lower_the_loss_without_more_bytes(data):
     before, after = pack(data), pack(data, retrain=15, rate_weight=1.0, learning_rate=0.05)
     assert log_loss(after.network, data) < 0.9 * log_loss(before.network, data)
     assert len(after.weights) <= len(before.weights)
-    assert [step.name for step in after.steps] == ["trained", "threshold", "strike", "levels", "retrained"]
+    assert [step.name for step in after.steps] == ["trained", "threshold", "remove units", "levels", "retrained"]
     assert after.steps[-1].bytes == len(after.weights)
 
 
@@ -63,7 +63,7 @@ def test_a_higher_rate_gives_a_smaller_file(data):
     assert sizes[0] > 1.1 * sizes[-1]
 
 
-def test_what_was_struck_out_stays_so(data):
+def test_pruned_weights_stay_zero(data):
     network = teacher()
     with torch.no_grad():
         network[0].weight[:, 3] = 0
@@ -76,10 +76,10 @@ def test_what_was_struck_out_stays_so(data):
     for name in codings:
         levels = network.state_dict()[name] / found[name].step
         torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
-        assert found[name].step != 0.1, "the step is trained, too"
+        assert found[name].step != 0.1, "the step is not trained"
 
 
-def test_shared_values_move_together(data):
+def test_weights_that_share_a_value_change_together(data):
     network = teacher()
     with torch.no_grad():
         for layer in (network[0], network[2]):
@@ -97,12 +97,12 @@ def test_shared_values_move_together(data):
 
 
 def test_distillation_follows_the_teacher(data):
-    """With labels that are noise, only the teacher can tell."""
-    noise = torch.randint(0, 4, (50,), generator=torch.Generator().manual_seed(5))
-    deaf = Labelled(lambda epoch: [(x, noise) for x, _ in data.batches(epoch)], data.count, data.examples)
-    taught = pack(deaf, retrain=8, learning_rate=0.05, distill=1.0)
-    untaught = pack(deaf, retrain=8, learning_rate=0.05)
-    assert log_loss(taught.network, data) < log_loss(untaught.network, data) - 0.1
+    """The labels are random, so that only the teacher's outputs hold information."""
+    labels = torch.randint(0, 4, (50,), generator=torch.Generator().manual_seed(5))
+    random = Labelled(lambda epoch: [(x, labels) for x, _ in data.batches(epoch)], data.count, data.examples)
+    distilled = pack(random, retrain=8, learning_rate=0.05, distill=1.0)
+    plain = pack(random, retrain=8, learning_rate=0.05)
+    assert log_loss(distilled.network, data) < log_loss(plain.network, data) - 0.1
 
 
 def test_the_same_settings_give_the_same_file(data):
@@ -117,7 +117,7 @@ def test_codebooks_are_retrained_in_the_pipeline(data):
     assert all(isinstance(book, codec.Codebook) and len(book.entries) <= 5 for book in maps)
 
 
-def test_retraining_needs_data_and_a_loss_that_is_finite(data):
+def test_rejects_missing_data_and_a_loss_that_is_not_finite(data):
     with pytest.raises(InputError, match="3 epochs of retraining were asked for without data"):
         pack(None, retrain=3)
     poisoned = Labelled(lambda _epoch: [(torch.full((2, 12), float("nan")), torch.zeros(2, dtype=torch.long))], 1, 2)
@@ -137,12 +137,12 @@ def test_retraining_needs_data_and_a_loss_that_is_finite(data):
         ({"threshold": []}, r"threshold is \[\]; it has to be a number"),
         ({"learning_rate": 0.0}, "learning rate is 0.0"),
         ({"distill": 1.5}, "distillation is 1.5"),
-        ({"retrain": 1, "quantizer": "round-off"}, "Small floats are not retrained"),
+        ({"retrain": 1, "quantizer": "round-off"}, "round-off.* cannot be retrained"),
         ({"clusters": 1}, "codebook of 1 values"),
         ({"quantizer": "float"}, "no quantizer 'float'; choose one of posterior"),
         ({"codebook_start": "middle"}, "no start of a codebook 'middle'"),
     ],
 )
-def test_settings_out_of_range(settings, message):
+def test_rejects_invalid_settings(settings, message):
     with pytest.raises(InputError, match=message):
         CompressSettings(**settings)

@@ -1,4 +1,4 @@
-"""Every role that a tensor of a state dict may have survives its rounding."""
+"""Rounding keeps the error small for every role that a tensor of a state dict may have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def decoded(array, tolerance=0.01):
 
 
 def uneven(*scales):
-    """A matrix with a row of each scale."""
+    """A matrix with one row of each scale."""
     return (RANDOM.standard_normal((len(scales), 40)) * np.array(scales)[:, None]).astype(np.float32)
 
 
@@ -32,13 +32,13 @@ def uneven(*scales):
 def test_small_rows_and_columns_keep_their_relative_error(scales, tolerance, axis):
     array = np.ascontiguousarray(np.moveaxis(uneven(*scales), 0, axis))
     values, found = decoded(array, tolerance)
-    wrong, size = (np.linalg.norm(np.moveaxis(each, axis, 0), axis=1) for each in (values - array, array.astype(float)))
-    assert (wrong <= 1.0001 * tolerance * size).all()
+    error, size = (np.linalg.norm(np.moveaxis(part, axis, 0), axis=1) for part in (values - array, array.astype(float)))
+    assert (error <= 1.0001 * tolerance * size).all()
     assert found.error <= tolerance
 
 
 def test_statistics_keep_the_outputs_within_the_tolerance(tmp_path):
-    """Variances from 1e-3 to 41: one step for all of them took half to 0."""
+    """The variances range from 1e-3 to 41: a single step for all would round half of them to 0."""
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Flatten(), nn.Linear(1152, 10)
@@ -56,7 +56,7 @@ def test_statistics_keep_the_outputs_within_the_tolerance(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(1024,), (32, 32), (2, 8, 8, 8)])
-def test_an_outlier_is_noted_and_leaves_the_others(shape):
+def test_an_outlier_is_noted_and_other_values_stay_accurate(shape):
     array = RANDOM.standard_normal(shape).astype(np.float32)
     array.reshape(-1)[77] = 1e30
     values, found = decoded(array)
@@ -67,16 +67,16 @@ def test_an_outlier_is_noted_and_leaves_the_others(shape):
 
 
 @pytest.mark.parametrize("shape", [(64,), (8, 8), (8, 4, 3)])
-def test_float64_below_the_range_of_float32_is_refused(shape):
-    with pytest.raises(InputError, match=r"Tensor w of float64 has a part whose weights are at most .*e-50"):
+def test_rejects_float64_below_the_range_of_float32(shape):
+    with pytest.raises(InputError, match=r"Tensor w of float64 has a row or column whose weights are at most .*e-50"):
         round_tensor("w", RANDOM.standard_normal(shape) * 1e-50, 0.01)
 
 
-def test_a_row_of_float64_below_the_range_is_refused_and_single_values_are_noted():
+def test_rejects_a_row_of_float64_below_the_range_and_notes_single_values():
     array = RANDOM.standard_normal((8, 8))
     array[3, 4] = 1e-50
     (note,) = round_tensor("w", array, 0.01).notes
-    assert "tensor w 1 value" in note
+    assert "Tensor w: 1 float64 value" in note
     array[3] *= 1e-50
     with pytest.raises(InputError, match="cannot hold; scale them"):
         round_tensor("w", array, 0.01)
@@ -101,7 +101,7 @@ def test_a_row_of_float64_below_the_range_is_refused_and_single_values_are_noted
     ],
     ids=str,
 )
-def test_kept_exactly(array):
+def test_values_that_are_stored_exactly(array):
     values, found = decoded(array)
     assert values.shape == array.shape
     assert np.array_equal(values, array.astype(np.float64))
@@ -121,7 +121,7 @@ def test_kept_exactly(array):
     ],
     ids=str,
 )
-def test_rejects_what_is_no_float32(array, message):
+def test_rejects_values_that_float32_cannot_hold(array, message):
     with pytest.raises(InputError, match=message):
         round_tensor("w", array, 0.01)
 
@@ -146,26 +146,26 @@ def test_a_long_vector_is_rounded_weight_by_weight():
     ids=["sparse", "float8", "bfloat16", "parameter", "transposed"],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_tensors_of_pytorch_that_numpy_lacks(tmp_path, tensor):
+def test_reads_pytorch_tensors_that_numpy_lacks(tmp_path, tensor):
     torch.save({"w": tensor, "tied": tensor}, tmp_path / "net.pt")
     compress_file(tmp_path / "net.pt", tmp_path / "net.bpz", 0.01)
     dense = tensor.detach()
     exact = (dense.to_dense() if dense.is_sparse else dense).float().numpy()
-    for each in codec.decode((tmp_path / "net.bpz").read_bytes()):
-        assert np.linalg.norm(each.values() - exact) <= 0.01 * np.linalg.norm(exact)
+    for decoded_tensor in codec.decode((tmp_path / "net.bpz").read_bytes()):
+        assert np.linalg.norm(decoded_tensor.values() - exact) <= 0.01 * np.linalg.norm(exact)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"w": torch.ones(3), "epoch": 3}, "holds epoch, a int, and no state dict"),
+        ({"w": torch.ones(3), "epoch": 3}, "holds epoch, a int, but a state dict"),
         ({"w": torch.empty(3, device="meta")}, "on the device meta"),
         ({1: torch.ones(3), "1": torch.ones(3)}, "two tensors named 1"),
         ({"net\x1b[31m": {"w": torch.ones(3)}}, r"holds net\\x1b\[31m, a dict"),
     ],
     ids=["number", "meta", "names", "nested"],
 )
-def test_state_dicts_that_are_refused(tmp_path, content, message):
+def test_rejects_invalid_state_dicts(tmp_path, content, message):
     torch.save(content, tmp_path / "net.pt")
     with pytest.raises(InputError, match=message):
         compress_file(tmp_path / "net.pt", tmp_path / "net.bpz", 0.01)

@@ -1,4 +1,4 @@
-"""A shrunk network computes what the masked one did, and has no unit left that does nothing."""
+"""A shrunk network computes the same function as the masked network, and has no dead unit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def parameters(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", ZOO)
-def test_the_output_stays(name, seed):
+def test_the_outputs_do_not_change(name, seed):
     specimen = ZOO[name]
     network = mask(specimen.network(seed), seed)
     state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
@@ -49,8 +49,8 @@ def test_the_output_stays(name, seed):
     assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items()), "the original changed"
     if specimen.shrinks:
         assert parameters(shrunk.network) < parameters(network)
-        known = ("no bias can stand for it", "must keep equally many")
-        assert name == "one-output-a-group" or all(any(each in note for each in known) for note in shrunk.notes)
+        known = ("no bias can replace them", "must keep equally many")
+        assert name == "one-output-a-group" or all(any(reason in note for reason in known) for note in shrunk.notes)
     else:
         assert parameters(shrunk.network) == parameters(network)
 
@@ -66,25 +66,25 @@ def test_built_in_networks_lose_their_dead_units(name, shape):
         expected = network(x)
         shrunk = shrink(network, x)
         torch.testing.assert_close(shrunk.network(x), expected, atol=1e-4, rtol=1e-4)
-    assert all("no bias can stand for it" in note for note in shrunk.notes)
+    assert all("no bias can replace them" in note for note in shrunk.notes)
     assert parameters(shrunk.network) < 0.75 * parameters(network)
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_kept_says_where_each_weight_came_from(name):
+def test_kept_indexes_the_original_weights(name):
     specimen = ZOO[name]
     network = mask(specimen.network(), 1)
     shrunk = shrink(network, specimen.inputs())
     before = network.state_dict()
     for key, tensor in shrunk.network.state_dict().items():
         assert shrunk.kept[key].shape == tensor.shape
-        if not key.endswith("bias"):  # constants are folded into biases, and some grow where there were none
+        if not key.endswith("bias"):  # folding changes biases and may create new ones
             source = before[key].flatten()[shrunk.kept[key]]
             unchanged = (tensor == source) | (tensor == 0)
             assert bool(unchanged.all())
 
 
-def test_a_hard_coded_width_is_noted_and_left_whole():
+def test_notes_a_hard_coded_width_and_keeps_all_units():
     specimen = ZOO["hard-coded"]
     shrunk = shrink(mask(specimen.network(), 0), specimen.inputs())
     (note,) = shrunk.notes
@@ -104,7 +104,7 @@ def test_a_constant_unit_is_folded_into_the_next_bias():
     assert shrunk[2].bias.item() == pytest.approx(bias + weight * torch.sigmoid(torch.tensor(0.7)).item())
 
 
-def test_a_constant_grows_a_bias_where_there_was_none():
+def test_folding_creates_a_bias_in_a_layer_without_one():
     network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2, bias=False))
     with torch.no_grad():
         network[0].weight[1] = 0
@@ -116,7 +116,7 @@ def test_a_constant_grows_a_bias_where_there_was_none():
 
 
 def test_constants_that_differ_in_the_last_bit_are_folded():
-    """Found by the mask test below: one sigmoid of one number, in a vector's lanes and in its tail."""
+    """The same sigmoid of the same number differs between a vector's lanes and its tail. The mask test found this."""
     torch.manual_seed(5)
     network = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 5), nn.Sigmoid(), nn.Linear(5, 3, bias=False))
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_constants_that_differ_in_the_last_bit_are_folded():
 
 
 def test_a_constant_before_padding_stays():
-    """At the border a padded convolution sees zeros in place of the constant: no bias can stand for that."""
+    """At the border a padded convolution reads zeros, not the constant, so no bias can replace the unit."""
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Sigmoid(), nn.Conv2d(3, 2, 3, padding=1))
     with torch.no_grad():
         network[0].weight[1] = 0
@@ -138,7 +138,7 @@ def test_a_constant_before_padding_stays():
     assert shrunk[0].weight.shape[0] == 3
 
 
-def test_a_network_of_which_nothing_is_left_still_runs():
+def test_a_network_of_dead_units_still_runs():
     network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
     with torch.no_grad():
         network[0].weight.zero_()
@@ -148,13 +148,13 @@ def test_a_network_of_which_nothing_is_left_still_runs():
     torch.testing.assert_close(shrunk(x), network(x))
 
 
-def test_death_spreads_through_the_network():
-    """A unit whose only listener dies is dead as well, layers away."""
+def test_units_whose_only_consumer_is_dead_are_dead():
+    """The outgoing weights of a unit do not matter if they lead only to a dead unit of the next layer."""
     network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     with torch.no_grad():
-        network[2].weight[0] = torch.tensor([1.0, 0, 0, 0])  # unit 0 of layer 1 speaks to unit 0 of layer 2 only
+        network[2].weight[0] = torch.tensor([1.0, 0, 0, 0])  # only unit 0 of layer 2 reads unit 0 of layer 1
         network[2].weight[1:, 0] = 0
-        network[4].weight[:, 0] = 0  # to which nobody listens
+        network[4].weight[:, 0] = 0  # no layer reads unit 0 of layer 2
     shrunk = shrink(network, torch.randn(2, 3)).network
     assert shrunk[0].weight.shape[0] == 3
     assert shrunk[2].weight.shape == (3, 3)
@@ -179,16 +179,16 @@ def test_any_mask_of_an_mlp(data):
         torch.testing.assert_close(shrunk.network(x), network(x), atol=1e-5, rtol=1e-5)
     assert shrunk.notes == ()
     for group in find_units(shrunk.network, x[:2]).groups:
-        living = group.alive(shrunk.network, outgoing=True) & group.alive(shrunk.network, outgoing=False)
-        assert group.count == 1 or bool(living.all())
+        alive = group.alive(shrunk.network, outgoing=True) & group.alive(shrunk.network, outgoing=False)
+        assert group.count == 1 or bool(alive.all())
 
 
-def test_a_unit_takes_its_depthwise_filter_along():
+def test_a_unit_is_removed_together_with_its_depthwise_filter():
     specimen = ZOO["depthwise"]
     network = specimen.network()
     with torch.no_grad():
-        network.project.weight[:, [2, 5]] = 0  # unheard
-        network.expand.weight[7] = 0  # constant before the filter, whose padding makes it uneven
+        network.project.weight[:, [2, 5]] = 0  # these units have no consumer
+        network.expand.weight[7] = 0  # constant before the filter, whose padding makes its output vary in space
         for norm in (network.norm1, network.norm2):
             norm.running_mean[7], norm.weight[7], norm.bias[7] = 0.0, 1.0, 1.0
         network.filter.weight[7] = 0.1

@@ -1,4 +1,4 @@
-"""Networks of tasks other than classification: trained, compressed, retrained, tuned, reported."""
+"""Networks for tasks other than classification are trained, compressed, retrained, tuned and reported."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def record(module, **fields):
     return RunRecord.checked(fields, "it")
 
 
-def test_a_regression_run_is_trained_compressed_retrained_and_searched(module, tmp_path):
+def test_a_regression_run_is_trained_searched_and_retrained(module, tmp_path):
     run, packed = tmp_path / "run", tmp_path / "packed"
     task = {"name": "gaussian", "sigma": 0.1}
     logged = []
@@ -105,23 +105,23 @@ def test_retraining_lowers_the_log_loss_of_the_task(module, tmp_path):
     train_run(tmp_path / "run", record(module, task=task), live=False)
     settings = {"budget": 4.0, "rate_weight": 0.05}
     coarse = compress_run(tmp_path / "run", settings=CompressSettings(**settings), trust_code=True)
-    taught = compress_run(
+    retrained = compress_run(
         tmp_path / "run", settings=CompressSettings(**settings, retrain=10, learning_rate=0.05), trust_code=True
     )
-    assert taught.steps[-1].metric < coarse.steps[-1].metric
+    assert retrained.steps[-1].metric < coarse.steps[-1].metric
 
 
-def test_a_data_set_with_a_validation_part_says_its_task(module, tmp_path):
+def test_a_data_set_with_a_validation_part_sets_the_task(module, tmp_path):
     train_run(tmp_path / "run", record(module, data=f"{module}:parts"), live=False)
     kept = json.loads((tmp_path / "run" / "run.json").read_text())
     assert kept["task"] == {"name": "gaussian", "options": {"sigma": 1.0}}
     assert kept["epochs_measured_on"] == "validation"
     found = compress_run(tmp_path / "run", trust_code=True, search=Search(Goal(), 3, str(tmp_path / "search.db")))
     assert found.choice.held_out == 50
-    assert not any("too low" in note for note in found.notes), "the run has not seen its validation part"
+    assert not any("too low" in note for note in found.notes), "training did not use the validation part"
 
 
-def test_class_numbers_are_asked_for_before_training(module, tmp_path):
+def test_rejects_labels_that_do_not_fit_the_task_before_training(module, tmp_path):
     with pytest.raises(InputError, match=r"float32.*gaussian"):
         train_run(tmp_path / "run", record(module), live=False)
     with pytest.raises(InputError, match="each label is 0 or 1"):
@@ -154,7 +154,7 @@ def test_a_segmentation_network_is_compressed(tmp_path):
     assert PackedRecord.read(tmp_path / "packed").output_shape == (2, 6, 6)
 
 
-def test_tune_takes_what_fit_trained_by():
+def test_tune_measures_with_the_likelihood_of_fit():
     torch.manual_seed(0)
     x = torch.randn(120, 3)
     y = x[:, :1] - 2.0 * x[:, 1:2]
@@ -168,7 +168,7 @@ def test_tune_takes_what_fit_trained_by():
     assert "RMSE" in repr(packed)
 
 
-def test_a_search_needs_a_metric_that_falls():
+def test_rejects_a_search_by_a_metric_of_which_higher_values_are_better():
     with pytest.raises(InputError, match="a higher accuracy is better"):
         Goal(max_error=1.0).check(Metric(name="accuracy", unit="%", lower_is_better=False))
     Goal(max_error=250.0).check(Metric(name="RMSE", unit="m"))
@@ -189,11 +189,11 @@ def test_a_recipe_search_over_a_regression(module, tmp_path):
     assert found.measured_by.name == "RMSE"
     assert not any("%" in line for line in logged)
     kept = PackedRecord.read(tmp_path / "search" / "trial-0" / "packed")
-    assert kept.part == "validation", "what was held out is no test set"
+    assert kept.part == "validation", "held-out training data must not be called a test set"
     assert RunRecord.read(tmp_path / "search" / "trial-0" / "run").final.part == "validation"
 
 
-def test_data_in_memory_need_not_be_found_by_name(module, tmp_path):
+def test_data_in_memory_replace_data_found_by_name(module, tmp_path):
     x = torch.randn(100, 4)
     loss = likelihood_of(lambda outputs, targets: (outputs[:, 0] - targets).abs().mean())
     data = DataSet("it", (x, x[:, 0]), (x[:20], x[:20, 0]), likelihood=loss)

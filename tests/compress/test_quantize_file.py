@@ -1,4 +1,4 @@
-"""Weights of the user's own: into a .bpz and back, from each kind of file, and what is refused."""
+"""A user's weight files in each format are compressed to a .bpz and decoded; invalid files are rejected."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def written(folder, kind, tensors):
 
 
 def worst_slice(exact, got):
-    """The largest relative error of a slice along the first or the second axis, and whether any slice of 0 moved."""
+    """The largest relative error of a slice along the first or the second axis; asserts that slices of 0 stay 0."""
     worst = 0.0
     for axis in range(min(2, exact.ndim)):
         others = tuple(k for k in range(exact.ndim) if k != axis)
-        wrong, size = np.sqrt(((got - exact) ** 2).sum(others)), np.sqrt((exact**2).sum(others))
-        assert not wrong[size == 0].any()
-        worst = max(worst, float((wrong[size > 0] / size[size > 0]).max(initial=0.0)))
+        error, size = np.sqrt(((got - exact) ** 2).sum(others)), np.sqrt((exact**2).sum(others))
+        assert not error[size == 0].any()
+        worst = max(worst, float((error[size > 0] / size[size > 0]).max(initial=0.0)))
     return worst
 
 
 @pytest.mark.parametrize("tolerance", [0.3, 0.01, 1e-4])
 @pytest.mark.parametrize("kind", [".safetensors", ".pt", ".pth", ".onnx"])
-def test_each_kind_of_file_and_back(tmp_path, kind, tolerance):
+def test_each_format_decodes_within_the_tolerance(tmp_path, kind, tolerance):
     found = compress_file(written(tmp_path, kind, state()), tmp_path / "net.bpz", tolerance)
     data = (tmp_path / "net.bpz").read_bytes()
     assert len(data) == found.size
@@ -76,24 +76,24 @@ def test_each_kind_of_file_and_back(tmp_path, kind, tolerance):
         assert np.array_equal(decoded[name], state()[name].float().numpy())
 
 
-def test_a_larger_tolerance_is_a_smaller_file(tmp_path):
+def test_a_larger_tolerance_gives_a_smaller_file(tmp_path):
     path = written(tmp_path, ".pt", state())
     sizes = [compress_file(path, tmp_path / f"{tolerance}.bpz", tolerance).size for tolerance in (1e-3, 1e-2, 1e-1)]
     assert sizes[0] > sizes[1] > sizes[2]
 
 
-def test_a_weight_far_outside_keeps_its_tensor_exact(tmp_path):
+def test_an_extreme_outlier_keeps_its_tensor_exact(tmp_path):
     tensors = {"w": torch.full((2_000_000,), 1e-9)}
     tensors["w"][7] = 1.0
     found = compress_file(written(tmp_path, ".safetensors", tensors), tmp_path / "net.bpz", 1e-7)
     data = (tmp_path / "net.bpz").read_bytes()
     assert isinstance(codec.decode(data)[0], codec.RawTensor)
     assert found.errors == [("w", 0.0)]
-    assert "Tensor w has an outlier: 1, where the root mean square of its other values is 1e-09" in found.notes[0]
+    assert "Tensor w has an outlier: 1, while the root mean square of its other values is 1e-09" in found.notes[0]
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -1.0, float("nan")])
-def test_tolerances_out_of_range(tmp_path, tolerance):
+def test_rejects_invalid_tolerances(tmp_path, tolerance):
     with pytest.raises(InputError, match="above 0 and below 1"):
         compress_file(tmp_path / "net.pt", tmp_path / "net.bpz", tolerance)
 
@@ -104,37 +104,37 @@ def test_tolerances_out_of_range(tmp_path, tolerance):
         ({"w": torch.tensor([1.0, float("nan")])}, "Tensor w holds 1 values that are NaN"),
         ({"w": torch.tensor([1e300], dtype=torch.float64)}, "too large for float32"),
         ({"w": torch.tensor([2**24 + 1])}, "that float32 cannot hold"),
-        ({"w": torch.zeros(3, dtype=torch.complex64)}, "complex64, and numbers are needed"),
+        ({"w": torch.zeros(3, dtype=torch.complex64)}, "complex64, but real numbers are needed"),
         ({}, "holds no tensors"),
-        ([torch.zeros(3)], "a list and no state dict"),
+        ([torch.zeros(3)], "a list, not a state dict"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
-def test_weights_that_are_refused(tmp_path, tensors, message):
+def test_rejects_invalid_weights(tmp_path, tensors, message):
     torch.save(tensors, tmp_path / "net.pt")
     with pytest.raises(InputError, match=message):
         compress_file(tmp_path / "net.pt", tmp_path / "net.bpz", 0.01)
 
 
 @pytest.mark.parametrize("kind", [".safetensors", ".pt", ".onnx"])
-def test_files_that_are_cut(tmp_path, kind):
+def test_rejects_truncated_files(tmp_path, kind):
     path = written(tmp_path, kind, state())
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(CorruptFileError, match=r"net\S+ is no"):
+    with pytest.raises(CorruptFileError, match=r"net\S+ is not"):
         compress_file(path, tmp_path / "net.bpz", 0.01)
 
 
-def test_a_pickle_that_would_run_a_program_is_refused(tmp_path):
+def test_rejects_a_pickle_that_would_run_code(tmp_path):
     class Program:
         def __reduce__(self):
             return print, ("run",)
 
     torch.save({"w": Program()}, tmp_path / "net.pt")
-    with pytest.raises(CorruptFileError, match="reads safely"):
+    with pytest.raises(CorruptFileError, match="can read safely"):
         compress_file(tmp_path / "net.pt", tmp_path / "net.bpz", 0.01)
 
 
-def test_the_command_there_and_back(tmp_path):
+def test_the_commands_compress_and_decode(tmp_path):
     path = written(tmp_path, ".safetensors", state())
     done = CliRunner().invoke(
         app, ["compress", str(path), "-o", str(tmp_path / "m.bpz"), "--tolerance", "0.05", "--json"]
@@ -148,7 +148,7 @@ def test_the_command_there_and_back(tmp_path):
     assert np.load(tmp_path / "back.npz")["half.weight"].shape == (40, 30)
 
 
-def test_a_file_that_holds_no_weights_is_refused_by_its_ending(tmp_path):
+def test_rejects_a_file_by_its_ending(tmp_path):
     (tmp_path / "net.bpz").write_bytes(b"BPZ")
     result = CliRunner().invoke(app, ["compress", str(tmp_path / "net.bpz")])
     assert isinstance(result.exception, InputError)
