@@ -159,7 +159,7 @@ def test_an_unreachable_goal_writes_nothing(made, cli):
             lambda tensors: tensors.pop("fc1.weight"),
             "The variance of fc1.weight has no mean of the same shape",
         ),
-        (lambda tensors: tensors.pop("fc1.bias"), "The posterior has no tensor fc1.bias, which the network has"),
+        (lambda tensors: tensors.pop("fc1.bias"), "The posterior lacks the network's tensor fc1.bias"),
         (lambda tensors: tensors["fc1.weight/variance"].neg_(), "The variance of fc1.weight holds negative"),
         (lambda tensors: tensors["fc2.bias"].fill_(float("nan")), "Tensor fc2.bias of the posterior holds NaN"),
     ],
