@@ -102,6 +102,10 @@ class BenchReport(_Strict):
         devices = f", {len(self.devices)} devices" if self.devices else ""
         return f"BenchReport({self.name} on {self.cpu}{fastest}{devices})"
 
+    def __str__(self) -> str:
+        """As `repr`: pydantic's own lists every field of every device."""
+        return repr(self)
+
     def _repr_html_(self) -> str:
         """A table of the latencies, for notebooks."""
         rows = [
