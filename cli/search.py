@@ -14,7 +14,7 @@ from .interrupt import resumable
 
 def search(
     recipe: Annotated[
-        str, typer.Argument(help="Recipe with a [search] table: the name of a built-in recipe, or a .toml file.")
+        str, typer.Argument(help="Recipe with a \\[search] table: the name of a built-in recipe, or a .toml file.")
     ],
     trials: Annotated[int, typer.Option(help="Number of networks to train, in addition to earlier trials.")] = 20,
     storage: Annotated[

@@ -39,5 +39,6 @@ def _table(parameters: list[Any]) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Rich's `[bold]command[/]` is how help shows a command; placeholders in angle brackets are not HTML."""
-    return re.sub(r"\[bold\](.+?)\[/\]", r"`\1`", text, flags=re.DOTALL).replace("<", "&lt;")
+    """Rich's `[bold]command[/]` is how help shows a command, and `\\[` a bracket; angle brackets are not HTML."""
+    shown = re.sub(r"\[bold\](.+?)\[/\]", r"`\1`", text, flags=re.DOTALL)
+    return shown.replace("\\[", "[").replace("<", "&lt;")
