@@ -47,6 +47,7 @@ def test_runs_and_becomes_a_page(notebook: Path):
     assert any("assert " in cell.source for cell in code_cells(ran))
 
     text, pictures = pages["markdown"](ran, notebook.stem)
+    assert "it/s" not in text, "a progress bar leaves a line for each step on the page"
     assert pictures
     for name, content in pictures.items():
         assert f"({name})" in text
