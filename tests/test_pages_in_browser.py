@@ -108,6 +108,7 @@ def test_a_chart_follows_the_width_of_the_window(pages, browser):
     before = seen.value(width)
     seen.page.set_viewport_size({"width": 400, "height": 800})
     seen.page.wait_for_function(f"{width} < {before} && {width} > 200")
+    assert 200 < seen.value(width) < before
 
 
 @pytest.mark.parametrize("name", ["packed", "inside"])
