@@ -12,6 +12,7 @@ from bayespress.errors import InputError
 from bayespress.train.recipe import Recipe, recipe_fields, recipe_names
 from bayespress.train.run import RunRecord
 from bayespress.workflow.compress_table import TRIALS, check_table, settings_of, table_settings, wanted_search
+from bayespress.workflow.training import new_record
 
 ORIGINAL = {"lenet-300-100": 4 * 266_610, "lenet-5-caffe": 4 * 431_080}  # bytes
 
@@ -105,3 +106,19 @@ def test_what_the_caller_asks_for_takes_precedence(tmp_path):
 def test_rejects_invalid_compress_tables(table, offending):
     with pytest.raises(InputError, match=offending):
         check_table(table)
+
+
+@pytest.mark.parametrize("goal", ["max_error = -3.0", "max_error = 100.0", "max_loss = 150"])
+def test_rejects_a_goal_out_of_reach_before_training(tmp_path, goal):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f'model = "lenet-300-100"\ndata = "digits"\n[compress]\n{goal}\n')
+    with pytest.raises(
+        InputError, match=goal.rpartition(" ")[2].rstrip("0").rstrip(".") + r".*at least 0 and below 100"
+    ):
+        new_record(str(recipe), {})
+
+
+def test_a_goal_in_the_unit_of_another_task_may_exceed_100(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('model = "m:net"\ndata = "m:data"\ntask = "gaussian"\n[compress]\nmax_error = 150.0\n')
+    assert new_record(str(recipe), {}).compress == {"max_error": 150.0}

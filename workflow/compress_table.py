@@ -19,8 +19,9 @@ from ..errors import InputError, unknown_name
 if TYPE_CHECKING:
     from ..compress.choose import Goal
     from ..compress.settings import CompressSettings
+    from ..metric import Metric
 
-TRIALS = 30  # settings that a search tries unless told otherwise
+TRIALS = 30  # settings that a search tries by default
 _GOALS = ("max_error", "max_loss", "max_bytes")
 _OF_SEARCH = (*_GOALS, "trials")
 # Settings that a search turns: who gives one wants that value, and not what a recipe's search would find.
@@ -60,8 +61,13 @@ def table_settings(table: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name not in _OF_SEARCH}
 
 
-def check_table(table: Mapping[str, Any]) -> None:
-    """Refuse a wrong table before hours of training. Raises InputError."""
+def check_table(table: Mapping[str, Any], metric: Metric | None = None) -> None:
+    """Check a table before hours of training.
+
+    metric  of the task, where it is known before the data is loaded; then the goal has to be one that it can reach
+
+    Raises InputError for a table that `compress` would refuse.
+    """
     settings_of(table_settings(table), beside=_OF_SEARCH)
     for name in _GOALS:
         value = table.get(name)
@@ -70,7 +76,9 @@ def check_table(table: Mapping[str, Any]) -> None:
     trials = table.get("trials", TRIALS)
     if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
         raise InputError(f"The search's trials are {trials!r}; give a whole number from 1 on.")
-    _goal(table)
+    goal = _goal(table)
+    if goal is not None and metric is not None:
+        goal.check(metric)
 
 
 def wanted_search(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, Interrupted
+from ..metric import ERROR, Metric
 from .compress_table import check_table
 
 if TYPE_CHECKING:
@@ -29,8 +30,18 @@ def new_record(recipe: str | None, choices: Mapping[str, Any], assignments: Sequ
     for assignment in assignments:
         set_field(fields, assignment)
     record = RunRecord.checked(fields, "The recipe" if recipe is None else f"Recipe {recipe}")
-    check_table(record.compress)  # a wrong setting is refused before hours of training
+    check_table(record.compress, _known_metric(record))
     return record
+
+
+def _known_metric(record: RunRecord) -> Metric | None:
+    """The metric of a run, if it is known without an import of the user's code; None otherwise."""
+    from ..train.data import DATA_SETS
+
+    if record.task is not None:
+        likelihood = None if ":" in record.task.name else record.likelihood()
+        return None if likelihood is None else likelihood.metric
+    return ERROR if record.data.name in DATA_SETS else None
 
 
 def named_by(assignments: Sequence[str]) -> list[str]:
