@@ -126,7 +126,7 @@ class MethodContract:
         torch.save(twin.state_dict(), tmp_path / "twin.pt")
         other = copy.deepcopy(twin)
         nn.init.zeros_(other.weight)
-        other.load_state_dict(torch.load(tmp_path / "twin.pt"))
+        other.load_state_dict(torch.load(tmp_path / "twin.pt", weights_only=True))
         torch.testing.assert_close(other(x), twin(x))
 
     def test_everything_stays_finite_during_training(self, case: Case, method: Method) -> None:

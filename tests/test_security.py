@@ -38,7 +38,7 @@ PACKAGE = [
     *ROOT.glob("*.py"),
     *(
         path
-        for part in ("cli", "codec", "compress", "deploy", "html_report", "train", "workflow")
+        for part in ("cli", "codec", "compress", "deploy", "html_report", "testing", "train", "workflow")
         for path in (ROOT / part).rglob("*.py")
     ),
 ]
