@@ -140,10 +140,10 @@ class Kinds(nn.Module):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("int64", "Kinds gives int64"), ("bool", "Kinds gives bool"), ("tuple", "gives a tuple"),
-        ("dict", "gives a dict"), ("float64", "Kinds gives float64"), ("scalar", r"shape \(\) for"),
-        ("nan", "gives NaN or infinite values for every example"), ("complex64", "Kinds gives complex64"),
-        ("list", "gives a list"),
+        ("int64", "Kinds returns int64"), ("bool", "Kinds returns bool"), ("tuple", "returns a tuple"),
+        ("dict", "returns a dict"), ("float64", "Kinds returns float64"), ("scalar", r"shape \(\) for"),
+        ("nan", "returns NaN or infinite values for every example"), ("complex64", "Kinds returns complex64"),
+        ("list", "returns a list"),
     ],
 )  # fmt: skip
 def test_rejects_outputs_other_than_one_float32_tensor(kind, message, tmp_path):
