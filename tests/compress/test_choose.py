@@ -125,7 +125,7 @@ def test_rejects_invalid_searches(tmp_path):
         search(tmp_path, Goal(), trials=0)
     with pytest.raises(InputError, match="rule magnitude and the quantizer round-off have no settings to search"):
         search(tmp_path, Goal(), rule="magnitude", quantizer="round-off")
-    with pytest.raises(InputError, match=r"Storage .*s\.db cannot be made"):
+    with pytest.raises(InputError, match=r"Storage .*s\.db cannot be created"):
         search(tmp_path / "nowhere", Goal())
 
 
