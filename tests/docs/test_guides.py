@@ -6,10 +6,12 @@ folders of a clone that guides name lie too. A block with a title is the file of
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ NEEDS = {
     "board.json": "what `bench` measured on the board",
     "rpc://": "a tracker of TVM",
 }
+
+# The environment of a reader who has activated the virtual environment, as README says.
+ACTIVATED = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 pytestmark = [pytest.mark.xdist_group("guides"), pytest.mark.timeout(900)]
 
@@ -64,7 +69,9 @@ def follow(page: Path, folder: Path) -> None:
             exec(compile("\n" * (line - 1) + text, str(page), "exec"), names)
         elif language == "sh":
             for command in filter(runnable, commands(text)):
-                done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+                done = subprocess.run(
+                    ["bash", "-c", command], cwd=folder, env=ACTIVATED, capture_output=True, text=True, check=False
+                )
                 assert done.returncode == 0, f"{page.name}: {command}\n{done.stdout}{done.stderr}"
 
 
